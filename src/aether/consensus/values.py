@@ -1,0 +1,124 @@
+"""What the core persists and hands out: entries, hard state, snapshots, and the Ready that carries them.
+
+Knows: the shapes shared by core, storage and service.
+Never: how any of it is computed or written.
+Holds: an entry is encoded once, and these bytes serve the WAL and every peer.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+
+from aether.consensus.messages import Message
+from aether.consensus.entry import Entry
+from aether.model.ids import LogIndex, NodeId, Term
+
+
+class Role(enum.StrEnum):
+    FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@attrs.frozen
+class HardState:
+    """What must be durable before any promise: the term and the vote given in it; the commit index only helps restart."""
+
+    term: Term = Term(0)
+    vote: NodeId | None = None
+    commit: LogIndex = LogIndex(0)
+
+
+@attrs.frozen
+class SnapshotMeta:
+    """A snapshot covers the log up to and including `index`, whose entry had `term`; `voters` is the configuration there."""
+
+    index: LogIndex
+    term: Term
+    voters: tuple[NodeId, ...]
+
+
+@attrs.frozen
+class Snapshot:
+    """`data` is opaque: the state machine's own encoding."""
+
+    meta: SnapshotMeta
+    data: bytes
+
+
+@attrs.frozen
+class Persisted:
+    """Everything a store held at start. entries follow the snapshot without a gap."""
+
+    hard_state: HardState = HardState()
+    snapshot: Snapshot | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+@attrs.frozen
+class StorageWrite:
+    """One atomic step for the WAL: truncate to before the first entry (when it overlaps), append, note the hard state.
+
+    number      strictly increasing; `core.persisted(number)` acknowledges this write and all before it
+    snapshot    received from the leader: save it *before* the WAL record that refers to it; the log restarts behind it
+    """
+
+    number: int
+    hard_state: HardState | None = None
+    entries: tuple[Entry, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+@attrs.frozen
+class Ready:
+    """One turn of the core, to be carried out by its driver in any order: every promise is already safe to send.
+
+    write        to be made durable, then acknowledged by `core.persisted(write.number)`; None when nothing is new
+    messages     send now. Acks and votes that depend on a write stay inside the core until that write is acknowledged
+    restore      a received snapshot that is durable now: hand it to the state machine before `committed`
+    committed    apply in order; then tell `core.applied(index)`
+    """
+
+    write: StorageWrite | None = None
+    messages: tuple[tuple[NodeId, Message], ...] = ()
+    restore: Snapshot | None = None
+    committed: tuple[Entry, ...] = ()
+
+
+class LogStorage(Protocol):
+    """Bytes that survive. All methods block; the service calls them through the Work seam, one at a time."""
+
+    def load(self) -> Persisted:
+        """What is there. Raises StorageCorrupt when a complete record is wrong; a torn tail is cut off."""
+        ...
+
+    def write(self, writes: Sequence[StorageWrite]) -> None:
+        """Append all and make them durable with one sync. Raises StorageFailed; then the store is never written again."""
+        ...
+
+    def save_snapshot(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
+        """Make a local snapshot durable, then drop log entries before `keep_from` and snapshots beyond the newest two."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StateMachine(Protocol):
+    """What committed entries drive. Synchronous and deterministic; called by the consensus task alone."""
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply in order. Every kind of entry is passed, the empty ones too, so that indexes have no gap."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state after the last applied entry."""
+        ...
+
+    def restore(self, data: bytes, index: LogIndex) -> None:
+        """Replace the whole state by what `snapshot()` gave at `index`."""
+        ...

@@ -1,0 +1,89 @@
+"""Every limit, with its unit, in one place, checked against each other.
+
+Knows: numbers. Unit last in each name.
+Never: who uses them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- consensus: user code shares the loop, so a hair trigger would flap --------------------------------------------------
+TICK_S: Final = 0.1
+HEARTBEAT_TICKS: Final = 1
+ELECTION_TICKS_MIN: Final = 10
+ELECTION_TICKS_MAX: Final = 2 * ELECTION_TICKS_MIN  # exclusive; the spread breaks split votes
+CLOSED_LEADER_GRACE_S: Final = 0.05  # a leader that closed its connection and is not back by then is presumed dead
+
+APPEND_BYTES_MAX: Final = 1 * 2**20  # entries in one AppendEntries
+INFLIGHT_APPENDS_MAX: Final = 64  # unacknowledged AppendEntries to one follower
+UNCOMMITTED_BYTES_MAX: Final = 64 * 2**20
+PROPOSAL_BYTES_MAX: Final = 1 * 2**20
+SNAPSHOT_CHUNK_BYTES: Final = 256 * 1024
+LOG_ENTRIES_BETWEEN_SNAPSHOTS: Final = 10_000
+LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT: Final = 5_000
+SNAPSHOTS_KEPT: Final = 2
+WAL_SEGMENT_BYTES: Final = 64 * 2**20
+
+# --- wire and transport ----------------------------------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = 16 * 2**20
+FRAME_CHUNK_BYTES: Final = 64 * 1024  # longer frames are split and interleaved
+HANDSHAKE_S: Final = 5.0
+OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane
+OUTBOX_BYTES_MAX: Final = 32 * 2**20
+RECONNECT_MIN_S: Final = 0.05
+RECONNECT_MAX_S: Final = 1.0
+
+# --- replicated store ----------------------------------------------------------------------------------------------------
+KEY_BYTES_MAX: Final = 1_024
+VALUE_BYTES_MAX: Final = 512 * 1024
+BATCH_OPERATIONS_MAX: Final = 1_024
+SESSION_ANSWERS_MAX: Final = 4_096
+SESSION_IDLE_S: Final = 3_600.0
+MAP_ENTRIES_MAX_DEFAULT: Final = 10_000
+MAP_BYTES_MAX_DEFAULT: Final = 16 * 2**20
+MAPS_BYTES_MAX: Final = 256 * 2**20  # all user maps together, apart from control rows
+PROPOSE_DEADLINE_S: Final = 10.0
+
+# --- calls ------------------------------------------------------------------------------------------------------------
+CALL_DEADLINE_S: Final = 30.0  # when neither the caller nor configuration gives one
+CALLS_IN_FLIGHT_MAX: Final = 10_000  # per node
+SLICE_CONCURRENCY_DEFAULT: Final = 64
+SLICE_QUEUE_DEFAULT: Final = 256
+BLOCKING_THREADS_MAX: Final = 40
+RETRY_BACKOFF_MIN_S: Final = 0.01
+RETRY_BACKOFF_MAX_S: Final = 1.0
+
+# --- deployment -------------------------------------------------------------------------------------------------------
+INSTANCES_MAX: Final = 1_000
+LOADING_S: Final = 120.0
+ACTIVATING_S: Final = 60.0
+DEACTIVATING_S: Final = 30.0
+UNLOADING_S: Final = 120.0
+DRAIN_S: Final = 10.0
+FAILED_BACKOFF_MIN_S: Final = 1.0
+FAILED_BACKOFF_MAX_S: Final = 60.0
+RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
+MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
+
+# --- HTTP ---------------------------------------------------------------------------------------------------------------
+HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
+HTTP_BODY_BYTES_MAX: Final = 1 * 2**20
+HTTP_MANAGEMENT_BODY_BYTES_MAX: Final = 4 * 2**20
+HTTP_IDLE_S: Final = 75.0
+HTTP_HEADER_S: Final = 10.0
+HTTP_BODY_S: Final = 30.0
+HTTP_CONNECTIONS_MAX: Final = 10_000
+
+# Three lost heartbeats in a row must not start an election.
+assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS
+# A full AppendEntries, with msgpack overhead, fits one frame; so does one proposal, and one body of HTTP.
+assert 2 * APPEND_BYTES_MAX <= FRAME_BYTES_MAX
+assert PROPOSAL_BYTES_MAX <= APPEND_BYTES_MAX
+assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
+# The largest single value, with its key, fits one proposal.
+assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
+# A snapshot chunk is one frame.
+assert SNAPSHOT_CHUNK_BYTES < FRAME_BYTES_MAX
+# A dead leader is replaced before its calls run out of time.
+assert ELECTION_TICKS_MAX * TICK_S < CALL_DEADLINE_S

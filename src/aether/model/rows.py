@@ -1,0 +1,124 @@
+"""The rows of the replicated store: what every node knows about members, wishes, instances and routes.
+
+Knows: the fields of each row and their meaning.
+Never: how rows are spelt as keys or bytes (room kv), who writes them (rooms deployment and node).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
+from aether.model.lifecycle import SliceState
+from aether.model.limits import CALL_DEADLINE_S
+from aether.model.route import Route
+
+
+@attrs.frozen(kw_only=True)
+class MemberRow:
+    """One node process, written by itself at each start. Key `members/{node}`.
+
+    incarnation      random per process start; rows of instances with another one are lost
+    cluster_address  host:port of the peers' listener ("" for an in-memory transport); http_address, management_address
+                     likewise, "" when that listener is closed
+    available        artifacts whose code this process can load
+    draining         the node takes no new instances
+    """
+
+    node: NodeId
+    incarnation: Incarnation
+    cluster_address: str = ""
+    http_address: str = ""
+    management_address: str = ""
+    available: tuple[Artifact, ...] = ()
+    labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    draining: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class LeadershipRow:
+    """Who leads, committed with the no-op of each new leader. Key `leadership`. The fence of all leader's writers."""
+
+    term: int
+    node: NodeId
+
+
+@attrs.frozen(kw_only=True)
+class DesiredRow:
+    """The merged wish for one artifact: the only input of reconcile. Key `desired/{group:artifact}`.
+
+    blueprint     id of the blueprint that owns the artifact (`app`, `adhoc`, or the operator's)
+    instances     how many instances of `artifact` should be ACTIVE
+    max_per_node  hard limit when set; otherwise spread is a preference
+    """
+
+    artifact: Artifact
+    instances: int
+    blueprint: str
+    max_per_node: int | None = None
+    config: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    bind: Mapping[str, str] = attrs.field(factory=dict[str, str])
+
+
+@attrs.frozen(kw_only=True)
+class InstanceRow:
+    """One instance. Key `instances/{group:artifact}/{instance}`.
+
+    incarnation  of the node process that hosts it
+    reason       why it is FAILED, or what an ACTIVATING instance waits for; "" otherwise
+    attempt      how many times an instance of this artifact was tried in a row without becoming ACTIVE
+    since        wall-clock seconds of the last state change, stamped by who wrote the row
+    """
+
+    instance: InstanceId
+    artifact: Artifact
+    node: NodeId
+    incarnation: Incarnation
+    state: SliceState
+    reason: str = ""
+    attempt: int = 0
+    since: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class RouteRow:
+    """What callers may know of a contract. Key `routes/{group:artifact}`. Appears with the first ACTIVE instance.
+
+    routes      its HTTP routes; idempotent  names of the methods that may be repeated
+    deadline_s  default deadline of its calls
+    """
+
+    artifact: ArtifactBase
+    routes: tuple[Route, ...] = ()
+    idempotent: tuple[str, ...] = ()
+    deadline_s: float = CALL_DEADLINE_S
+
+
+@attrs.frozen(kw_only=True)
+class BlueprintRow:
+    """An operator's text as applied. Key `blueprints/{id}/{number}`; immutable. `number` counts from 1."""
+
+    id: str
+    number: int
+    text: str
+    applied_by: str = ""
+    applied_at: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class UnsatisfiedRow:
+    """What reconcile could not place, and why. Key `unsatisfied/{group:artifact}`."""
+
+    artifact: ArtifactBase
+    missing: int
+    reason: str
+
+
+@attrs.frozen
+class Applied:
+    """The answer of a mutation: the revision at which the answering node has applied it."""
+
+    revision: Revision
