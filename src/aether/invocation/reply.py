@@ -1,0 +1,153 @@
+"""What came of a call, as frozen values with one plain spelling.
+
+Knows: the six outcomes that cross the wire and how they are spelt for msgpack.
+Never: exceptions of a slice (rooms slice_api and hosting turn them into outcomes), who waits for the reply.
+Holds: NotStarted means that no line of the method ran, so any method may be sent elsewhere; Abandoned means that it
+       may have run in part.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+from aether.errors import BadInput
+from aether.invocation.hops import Hop, decode_hop, encode_hop
+from aether.slice_api.faults import FaultPlain
+
+
+class Form(enum.StrEnum):
+    """How a payload is spelt."""
+
+    WIRE = "wire"  # encoded arguments by name
+    HTTP = "http"  # an HttpInput as plain data; the result is a JSON body
+
+
+@attrs.frozen
+class Done:
+    """The method returned; `payload` is its encoded result."""
+
+    payload: object
+
+
+@attrs.frozen
+class Faulted:
+    """The method raised a Fault of its contract, or refused its arguments (name `BadInput`, status 422)."""
+
+    fault: FaultPlain
+
+
+@attrs.frozen(kw_only=True)
+class Failed:
+    """The method raised something foreign.
+
+    kind, message  class name and text of the exception; traceback  its frames, the runtime's trimmed
+    slice, method, instance, node  where it ran; attempt  which try of the call this was
+    original  the exception itself, on the node that raised it; never crosses the wire
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    slice: str = ""
+    method: str = ""
+    instance: str = ""
+    node: str = ""
+    attempt: int = 1
+    original: BaseException | None = attrs.field(default=None, eq=False, repr=False)
+
+
+@attrs.frozen
+class NotStarted:
+    """Nothing of the method ran. `reason`: draining, full, unknown instance, refused, late."""
+
+    reason: str
+
+
+@attrs.frozen
+class TimedOut:
+    """The deadline passed, or the method raised trio.TooSlowError. `hops` says where the time went."""
+
+    hops: Hop
+
+
+@attrs.frozen
+class Abandoned:
+    """The method was cut off while it ran (drain over, instance crashed): it may have happened in part."""
+
+    reason: str
+
+
+Reply: TypeAlias = Done | Faulted | Failed | NotStarted | TimedOut
+Outcome: TypeAlias = Reply | Abandoned
+
+DRAINING = "draining"
+FULL = "full"
+UNKNOWN_INSTANCE = "unknown instance"
+REFUSED = "refused"  # no connection to the node, or its mailbox is full
+LATE = "late"  # no time was left when the request arrived
+
+
+def encode_reply(reply: Outcome) -> list[object]:
+    """`[kind, ...fields]`, plain data for msgpack."""
+    match reply:
+        case Done(payload):
+            return ["done", payload]
+        case Faulted(fault):
+            return ["fault", fault.name, fault.status, fault.title, fault.detail, dict(fault.fields)]
+        case Failed():
+            return ["failed", *(getattr(reply, name) for name in _FAILED_FIELDS)]
+        case NotStarted(reason):
+            return ["not started", reason]
+        case TimedOut(hops):
+            return ["timed out", encode_hop(hops)]
+        case Abandoned(reason):
+            return ["abandoned", reason]
+
+
+def decode_reply(plain: object) -> Outcome:
+    """Inverse of encode_reply. Raises BadInput for anything else."""
+    match plain:
+        case ["done", payload]:
+            return Done(payload)
+        case ["fault", str(name), int(status), str(title), str(detail), dict() as fields]:
+            return Faulted(FaultPlain(name=name, status=status, title=title, detail=detail, fields=_named(fields)))
+        case ["failed", *facts] if len(facts) == len(_FAILED_FIELDS):
+            return _failed(facts)
+        case ["not started", str(reason)]:
+            return NotStarted(reason)
+        case ["timed out", hops]:
+            return TimedOut(decode_hop(hops))
+        case ["abandoned", str(reason)]:
+            return Abandoned(reason)
+        case _:
+            raise BadInput(f"{plain!r:.80} is no reply to a call")
+
+
+_FAILED_FIELDS = ("kind", "message", "traceback", "slice", "method", "instance", "node", "attempt")
+
+
+def _failed(facts: list[object]) -> Failed:
+    *texts, attempt = facts
+    if not all(isinstance(text, str) for text in texts) or not isinstance(attempt, int):
+        raise BadInput(f"{facts!r:.80} are no facts of a failed call")
+    kind, message, traceback, slice_, method, instance, node = (str(text) for text in texts)
+    return Failed(
+        kind=kind,
+        message=message,
+        traceback=traceback,
+        slice=slice_,
+        method=method,
+        instance=instance,
+        node=node,
+        attempt=attempt,
+    )
+
+
+def _named(fields: Mapping[object, object]) -> dict[str, object]:
+    if not all(isinstance(name, str) for name in fields):
+        raise BadInput(f"{fields!r:.80} are no fields of a fault")
+    return {str(name): value for name, value in fields.items()}
