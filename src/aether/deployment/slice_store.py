@@ -1,0 +1,58 @@
+"""Where the code of slices comes from.
+
+Knows: which artifacts this process can load, and their classes.
+Never: instances, where they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from aether.errors import Conflict, NotFound
+from aether.model.artifact import Artifact
+from aether.slice_api.contract import contract_of
+
+
+class SliceStore(Protocol):
+    """A source of slice classes. Two implementations of one artifact in one process are never mixed."""
+
+    def available(self) -> tuple[Artifact, ...]:
+        """What `load` can give now, sorted. Published in this node's member row."""
+        ...
+
+    async def load(self, artifact: Artifact) -> type:
+        """The decorated class. Raises NotFound, or whatever importing it raised."""
+        ...
+
+
+class ClassStore:
+    """Classes that the application registered: they are imported already, so loading never waits."""
+
+    def __init__(self, classes: Iterable[type] = ()) -> None:
+        self._classes: dict[Artifact, type] = {}
+        for cls in classes:
+            self.register(cls)
+
+    def register(self, cls: type) -> Artifact:
+        """Add one decorated class. Raises ContractError, and Conflict when another class has the same artifact."""
+        artifact = contract_of(cls).artifact
+        assert artifact is not None, "a slice class has an artifact; only Protocols have none"
+        known = self._classes.setdefault(artifact, cls)
+        if known is not cls:
+            raise Conflict(str(artifact), f"both {_name(known)} and {_name(cls)} claim it; give one another artifact=...")
+        return artifact
+
+    def available(self) -> tuple[Artifact, ...]:
+        return tuple(sorted(self._classes))
+
+    async def load(self, artifact: Artifact) -> type:
+        cls = self._classes.get(artifact)
+        if cls is None:
+            offered = ", ".join(map(str, self.available())) or "nothing"
+            raise NotFound("slice class", str(artifact), f"this process has {offered}")
+        return cls
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
