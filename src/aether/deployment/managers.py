@@ -45,7 +45,7 @@ class NodeManager(Protocol):
 
 
 class InstanceHost(Protocol):
-    """What a node manager needs from hosting. Each method raises what went wrong; cancellation undoes a half-done step."""
+    """What a node manager needs from hosting. A method raises what went wrong; cancellation undoes a half-done step."""
 
     async def load(self, artifact: Artifact) -> None: ...
 

@@ -37,7 +37,7 @@ class Placement(Protocol):
 
 
 def spread(candidates: Sequence[Candidate]) -> NodeId:
-    """The node with the fewest instances of this artifact, then the least loaded: one crash costs the least capacity."""
+    """The node with the fewest instances of this artifact, then the least loaded: a crash costs the least capacity."""
     return _least(candidates, lambda c: (c.same, c.load))
 
 

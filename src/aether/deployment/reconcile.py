@@ -75,6 +75,8 @@ class View:
     now: float = 0.0
 
 
-def reconcile(view: View, new_id: Callable[[], InstanceId], placement: Placement = spread) -> Iterator[tuple[Order, ...]]:
+def reconcile(
+    view: View, new_id: Callable[[], InstanceId], placement: Placement = spread
+) -> Iterator[tuple[Order, ...]]:
     """The orders, one tuple per artifact (some empty), so that a long decision can yield to others in between."""
     raise NotImplementedError

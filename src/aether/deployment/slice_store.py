@@ -40,7 +40,9 @@ class ClassStore:
         assert artifact is not None, "a slice class has an artifact; only Protocols have none"
         known = self._classes.setdefault(artifact, cls)
         if known is not cls:
-            raise Conflict(str(artifact), f"both {_name(known)} and {_name(cls)} claim it; give one another artifact=...")
+            raise Conflict(
+                str(artifact), f"both {_name(known)} and {_name(cls)} claim it; give one another artifact=..."
+            )
         return artifact
 
     def available(self) -> tuple[Artifact, ...]:

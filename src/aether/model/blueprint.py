@@ -26,7 +26,7 @@ _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def is_blueprint_id(text: str) -> bool:
-    """Whether `text` may name a blueprint: lower-case letters, digits and `-`, a letter first, at most 63 characters."""
+    """Whether `text` may name a blueprint: lower-case letters, digits, `-`; a letter first; at most 63 characters."""
     return _ID.fullmatch(text) is not None
 
 
@@ -52,7 +52,10 @@ class SliceWish:
 
 @attrs.frozen(kw_only=True)
 class Blueprint:
-    """`id` owns the artifacts of `slices`; `version` is a label for people; `bind` maps a Protocol's name to `group:artifact`."""
+    """`id` owns the artifacts of `slices`; `version` is a label for people.
+
+    bind  name of a Protocol -> `group:artifact` that implements it
+    """
 
     id: str
     version: Version | None = None

@@ -19,7 +19,10 @@ APPEND_BYTES_MAX: Final = 1 * 2**20  # entries in one AppendEntries
 INFLIGHT_APPENDS_MAX: Final = 64  # unacknowledged AppendEntries to one follower
 UNCOMMITTED_BYTES_MAX: Final = 64 * 2**20
 PROPOSAL_BYTES_MAX: Final = 1 * 2**20
+APPLY_BYTES_MAX: Final = 4 * 2**20  # committed entries handed to the state machine in one turn
 SNAPSHOT_CHUNK_BYTES: Final = 256 * 1024
+SNAPSHOT_CHUNKS_IN_FLIGHT: Final = 8
+SNAPSHOT_BYTES_MAX: Final = 2**30  # a follower refuses to collect more
 LOG_ENTRIES_BETWEEN_SNAPSHOTS: Final = 10_000
 LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT: Final = 5_000
 SNAPSHOTS_KEPT: Final = 2
@@ -28,7 +31,13 @@ WAL_SEGMENT_BYTES: Final = 64 * 2**20
 # --- wire and transport ----------------------------------------------------------------------------------------------
 FRAME_BYTES_MAX: Final = 16 * 2**20
 FRAME_CHUNK_BYTES: Final = 64 * 1024  # longer frames are split and interleaved
+LONG_FRAMES_MAX: Final = 4  # unfinished chunked frames on one connection
+REQUEST_ID_CHARS_MAX: Final = 128
+HELLO_BYTES_MAX: Final = 16 * 1024  # what a stranger may make us buffer
 HANDSHAKE_S: Final = 5.0
+HANDSHAKES_MAX: Final = 128  # accepted connections that have not said who they are
+PEERS_MAX: Final = 256
+PEER_SILENT_S: Final = 5.0  # a host that stopped answering altogether: the kernel closes its connections
 OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane
 OUTBOX_BYTES_MAX: Final = 32 * 2**20
 RECONNECT_MIN_S: Final = 0.05
@@ -56,6 +65,8 @@ RETRY_BACKOFF_MAX_S: Final = 1.0
 
 # --- deployment -------------------------------------------------------------------------------------------------------
 INSTANCES_MAX: Final = 1_000
+BLUEPRINT_BYTES_MAX: Final = 256 * 1024
+BLUEPRINT_SLICES_MAX: Final = 256
 LOADING_S: Final = 120.0
 ACTIVATING_S: Final = 60.0
 DEACTIVATING_S: Final = 30.0
@@ -83,6 +94,11 @@ assert PROPOSAL_BYTES_MAX <= APPEND_BYTES_MAX
 assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
 # The largest single value, with its key, fits one proposal.
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
+# What is queued for a lane holds at least one frame of the largest size.
+assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
+# A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
+assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
+assert 3 * BLUEPRINT_SLICES_MAX < BATCH_OPERATIONS_MAX
 # A snapshot chunk is one frame.
 assert SNAPSHOT_CHUNK_BYTES < FRAME_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
