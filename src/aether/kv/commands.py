@@ -1,0 +1,214 @@
+"""What an entry of the log asks of the store, and its one encoding.
+
+Knows: batches, sessions, their limits; the stamp in front of each command.
+Never: what is in the store.
+Holds: whatever decodes is within all limits; a command of unknown tag is refused, never guessed.
+
+Payload of an entry: 8 bytes big-endian milliseconds of log time, then the msgpack array of the command. The stamp stands
+apart so that a leader stamps a forwarded command without encoding it again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
+
+import attrs
+import msgpack
+
+from aether.errors import BadInput
+from aether.kv.keys import Key
+from aether.model.ids import Incarnation, NodeId, Revision
+from aether.model.limits import BATCH_OPERATIONS_MAX, KEY_BYTES_MAX, PROPOSAL_BYTES_MAX, VALUE_BYTES_MAX
+
+T = TypeVar("T")
+
+STAMP_BYTES: Final = 8
+_INT_MAX: Final = 2**63 - 1
+
+ComparePlain: TypeAlias = tuple[str, int]
+ChangePlain: TypeAlias = tuple[str, bytes | None]
+
+
+@attrs.frozen
+class Compare(Generic[T]):
+    """The row of `key` must have this version; 0 = absent."""
+
+    key: Key[T]
+    version: Revision
+
+
+@attrs.frozen
+class Put(Generic[T]):
+    """Write `value` at `key`."""
+
+    key: Key[T]
+    value: T
+
+
+@attrs.frozen
+class Delete(Generic[T]):
+    """Remove the row of `key`; an absent one stays absent."""
+
+    key: Key[T]
+
+
+@attrs.frozen
+class Batch:
+    """If all compares hold, make all changes in order, as one revision; else nothing."""
+
+    compares: tuple[Compare[Any], ...] = ()
+    changes: tuple[Put[Any] | Delete[Any], ...] = ()
+
+
+@attrs.frozen
+class BatchResult:
+    """applied   whether the changes were made
+    revision  the log index at which that was decided
+    conflict  text of the first key whose version differed; None when applied
+    """
+
+    applied: bool
+    revision: Revision
+    conflict: str | None = None
+
+
+class Tag(enum.IntEnum):
+    """First element of a command. Numbers are part of the format and never reused."""
+
+    APPLY = 1
+    OPEN_SESSION = 2
+    END_SESSION = 3
+
+
+class Apply(NamedTuple):
+    """A batch of one session's request. A NamedTuple, because a busy log holds many thousands.
+
+    session, sequence  who asks; a pair is applied at most once. Session 0 belongs to a leader's own idempotent writes
+    answered_below     the session holds the answers of all smaller sequences: the store may forget them
+    """
+
+    session: int
+    sequence: int
+    answered_below: int
+    compares: Sequence[ComparePlain]
+    changes: Sequence[ChangePlain]
+
+
+class OpenSession(NamedTuple):
+    """Open a session for a node process; its id is the log index. Repeats answer the same session."""
+
+    node: NodeId
+    incarnation: Incarnation
+    number: int
+
+
+class EndSession(NamedTuple):
+    """Forget a session and its answers."""
+
+    session: int
+
+
+Command: TypeAlias = Apply | OpenSession | EndSession
+
+
+def plain_batch(batch: Batch) -> tuple[list[ComparePlain], list[ChangePlain]]:
+    """The batch as texts, versions and bytes. Raises BadInput that names the key or the limit."""
+    if len(batch.compares) + len(batch.changes) > BATCH_OPERATIONS_MAX:
+        count = len(batch.compares) + len(batch.changes)
+        raise BadInput(f"a batch of {count} operations", (f"at most {BATCH_OPERATIONS_MAX}: split it",))
+    compares = [(compare.key.text, int(compare.version)) for compare in batch.compares]
+    changes: list[ChangePlain] = []
+    for change in batch.changes:
+        value = change.key.encode(change.value) if isinstance(change, Put) else None
+        if value is not None and len(value) > VALUE_BYTES_MAX:
+            raise BadInput(f"{change.key.text}: a value of {len(value)} bytes", (f"at most {VALUE_BYTES_MAX}",))
+        changes.append((change.key.text, value))
+    return compares, changes
+
+
+def encode_command(command: Command) -> bytes:
+    """msgpack array [tag, fields...]. Raises BadInput when it exceeds PROPOSAL_BYTES_MAX with its stamp."""
+    raw: bytes = msgpack.packb((_TAGS[type(command)], *command))
+    if len(raw) + STAMP_BYTES > PROPOSAL_BYTES_MAX:
+        raise BadInput(f"a proposal of {len(raw) + STAMP_BYTES} bytes", (f"at most {PROPOSAL_BYTES_MAX}: split it",))
+    return raw
+
+
+_TAGS: Final[dict[type[Any], int]] = {
+    Apply: int(Tag.APPLY),
+    OpenSession: int(Tag.OPEN_SESSION),
+    EndSession: int(Tag.END_SESSION),
+}
+
+
+def stamped(command: bytes, stamp_ms: int) -> bytes:
+    """The payload of an entry."""
+    return stamp_ms.to_bytes(STAMP_BYTES, "big") + command
+
+
+def decode_payload(payload: bytes) -> tuple[int, Command]:
+    """Stamp and command of an entry's payload. Raises BadInput."""
+    if len(payload) <= STAMP_BYTES:
+        raise BadInput("malformed command", (f"{len(payload)} bytes are no stamp and command",))
+    return int.from_bytes(payload[:STAMP_BYTES], "big"), decode_command(payload[STAMP_BYTES:])
+
+
+def decode_command(raw: bytes) -> Command:
+    """The command in `raw`. Raises BadInput that says what is wrong; an unknown tag names the remedy."""
+    if len(raw) + STAMP_BYTES > PROPOSAL_BYTES_MAX:
+        raise BadInput("malformed command", (f"{len(raw)} bytes, at most {PROPOSAL_BYTES_MAX - STAMP_BYTES}",))
+    try:
+        tag, *fields = msgpack.unpackb(raw, use_list=False)
+        match tag:
+            case Tag.APPLY:
+                return _apply(*fields)
+            case Tag.OPEN_SESSION:
+                return _open_session(*fields)
+            case Tag.END_SESSION:
+                return EndSession(*map(_count, fields))
+            case _:
+                raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadInput("malformed command", (str(error),)) from error
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _INT_MAX:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _key(value: object) -> str:
+    if type(value) is not str or not value.isascii() or not 0 < len(value) <= KEY_BYTES_MAX:
+        raise ValueError(f"{str(value)[:80]!r} is no key of 1 to {KEY_BYTES_MAX} ASCII characters")
+    return value
+
+
+def _value(value: object) -> bytes | None:
+    if value is not None and (type(value) is not bytes or len(value) > VALUE_BYTES_MAX):
+        raise ValueError(f"a value is no bytes, or more than {VALUE_BYTES_MAX}")
+    return cast("bytes | None", value)
+
+
+def _apply(session: object, sequence: object, answered_below: object, compares: object, changes: object) -> Apply:
+    if type(compares) is not tuple or type(changes) is not tuple:
+        raise TypeError("compares and changes are no arrays")
+    pairs = cast("tuple[tuple[object, object], ...]", compares)
+    writes = cast("tuple[tuple[object, object], ...]", changes)
+    if len(pairs) + len(writes) > BATCH_OPERATIONS_MAX:
+        raise ValueError(f"{len(pairs) + len(writes)} operations, at most {BATCH_OPERATIONS_MAX}")
+    return Apply(
+        _count(session),
+        _count(sequence),
+        _count(answered_below),
+        tuple([(_key(key), _count(version)) for key, version in pairs]),
+        tuple([(_key(key), _value(value)) for key, value in writes]),
+    )
+
+
+def _open_session(node: object, incarnation: object, number: object) -> OpenSession:
+    if type(node) is not str or type(incarnation) is not str or len(node) > 63 or len(incarnation) > 63:
+        raise ValueError(f"{node!r} / {incarnation!r} is no node and incarnation")
+    return OpenSession(NodeId(node), Incarnation(incarnation), _count(number))

@@ -1,0 +1,93 @@
+"""What nodes say to each other about proposals, and the table that registers it.
+
+Knows: a forwarded proposal and the refusal of one.
+Never: the answer of an applied proposal: every node reads that from its own log.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from aether.errors import BadInput
+from aether.model.ids import NodeId
+from aether.model.limits import PROPOSAL_BYTES_MAX
+
+_INT_MAX: Final = 2**63 - 1
+
+
+class Refusal(enum.IntEnum):
+    """Why a proposal was not taken. Numbers are part of the format."""
+
+    NOT_LEADER = 1
+    OVERLOADED = 2
+    MALFORMED = 3
+
+
+@attrs.frozen
+class ProposeRequest:
+    """Follower to leader: put this command into the log.
+
+    number   the sender's own count of its requests, for the refusal
+    command  encoded command, without a stamp: the leader stamps it
+    """
+
+    number: int
+    command: bytes
+
+
+@attrs.frozen
+class ProposeReply:
+    """It was not taken, and never will be by this sending. There is no reply to a taken one: the log is the reply.
+
+    leader  who may take it, as far as the refusing node knows; detail  for the user, when it is malformed
+    """
+
+    number: int
+    refusal: Refusal
+    leader: NodeId | None = None
+    detail: str = ""
+
+
+class MessageRow(NamedTuple):
+    """One line of the table of messages; tags are offsets within the room and never reused."""
+
+    tag: int
+    cls: type[Any]
+    encode: Callable[[Any], Sequence[object]]
+    decode: Callable[[Sequence[object]], Any]
+
+
+def _encode_request(message: ProposeRequest) -> Sequence[object]:
+    return (message.number, message.command)
+
+
+def _decode_request(fields: Sequence[object]) -> ProposeRequest:
+    match fields:
+        case (int(number), bytes(command)) if 0 <= number <= _INT_MAX and len(command) <= PROPOSAL_BYTES_MAX:
+            return ProposeRequest(number, command)
+        case _:
+            raise BadInput("malformed ProposeRequest", ("expected number, command",))
+
+
+def _encode_reply(message: ProposeReply) -> Sequence[object]:
+    return (message.number, int(message.refusal), message.leader, message.detail)
+
+
+def _decode_reply(fields: Sequence[object]) -> ProposeReply:
+    match fields:
+        case (int(number), int(refusal), (str() | None) as leader, str(detail)) if (
+            0 <= number <= _INT_MAX and refusal in set(Refusal)
+        ):
+            return ProposeReply(number, Refusal(refusal), None if leader is None else NodeId(leader), detail)
+        case _:
+            raise BadInput("malformed ProposeReply", ("expected number, refusal, leader, detail",))
+
+
+MESSAGES: Final[tuple[MessageRow, ...]] = (
+    MessageRow(1, ProposeRequest, _encode_request, _decode_request),
+    MessageRow(2, ProposeReply, _encode_reply, _decode_reply),
+)
