@@ -1,0 +1,123 @@
+"""What the admin API reads and asks for, as small protocols.
+
+Knows: the reads it needs of rows, consensus and the local node; the mutations it passes on.
+Never: how they are answered. Each protocol is met by a class of another room without importing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import NodeId, Revision
+from aether.model.rows import (
+    BlueprintRow,
+    DesiredRow,
+    InstanceRow,
+    MemberRow,
+    RouteRow,
+    UnsatisfiedRow,
+)
+
+
+class Changes(Protocol):
+    """Level-triggered: wakes after any change since it was last awaited."""
+
+    async def changed(self) -> None: ...
+
+
+class ClusterView(Protocol):
+    """The replicated rows as this node has applied them. KvClusterView (kv_view.py) reads them from a KvService."""
+
+    @property
+    def revision(self) -> Revision: ...
+    def members(self) -> Iterable[MemberRow]: ...
+    def desired(self) -> Iterable[DesiredRow]: ...
+    def instances(self) -> Iterable[InstanceRow]: ...
+    def routes(self) -> Iterable[RouteRow]: ...
+    def unsatisfied(self) -> Iterable[UnsatisfiedRow]: ...
+    def blueprints(self) -> Iterable[BlueprintRow]:
+        """Each blueprint as now in force."""
+        ...
+
+    def map_rows(self, name: str) -> Iterable[tuple[bytes, bytes, Revision]]:
+        """Entries of a replicated map in key order: encoded key, encoded value, revision of the last change."""
+        ...
+
+    def watch_instances(self) -> AbstractAsyncContextManager[Changes]: ...
+    async def barrier(self) -> Revision: ...
+    async def wait_applied(self, revision: Revision) -> None: ...
+
+
+class ConsensusFacts(Protocol):
+    """The part of ConsensusStatus that is shown."""
+
+    @property
+    def role(self) -> object: ...
+    @property
+    def term(self) -> int: ...
+    @property
+    def leader(self) -> str | None: ...
+    @property
+    def commit_index(self) -> int: ...
+    @property
+    def applied_index(self) -> int: ...
+    @property
+    def voters(self) -> Collection[str]: ...
+    @property
+    def has_quorum(self) -> bool: ...
+
+
+class LocalNode(Protocol):
+    """Facts about the answering process."""
+
+    @property
+    def node(self) -> NodeId: ...
+    @property
+    def management_address(self) -> str: ...
+    @property
+    def http_address(self) -> str: ...
+    @property
+    def cluster_address(self) -> str: ...
+    @property
+    def ready(self) -> bool:
+        """Whether this node has caught up and serves."""
+        ...
+
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def uptime_s(self) -> float: ...
+    @property
+    def loop_lag_s(self) -> float:
+        """The worst recent delay of the event loop."""
+        ...
+
+
+class RevisionAnswer(Protocol):
+    """The revision at which this node has applied a mutation (model.rows.Applied has it)."""
+
+    @property
+    def revision(self) -> Revision: ...
+
+
+class BlueprintAnswer(RevisionAnswer, Protocol):
+    """What applying a blueprint text wrote."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def slices(self) -> Collection[Artifact]: ...
+
+
+class Operator(Protocol):
+    """Mutations. Each returns once this node has applied it. Raises Rejected, TryAgain, OutcomeUnknown."""
+
+    async def deploy(self, artifact: Artifact, instances: int) -> RevisionAnswer: ...
+    async def scale(self, target: Artifact | ArtifactBase, instances: int) -> RevisionAnswer: ...
+    async def undeploy(self, target: Artifact | ArtifactBase) -> RevisionAnswer: ...
+    async def apply(self, text: str, applied_by: str) -> BlueprintAnswer: ...

@@ -1,0 +1,145 @@
+"""A request and a response as values.
+
+Knows: verb, target, header fields, body; how query strings, cookies and media types are spelt.
+Never: sockets, routing, who answers.
+Holds: header names are lower case; no header of a Response can hold CR, LF or NUL, so no answer can be split in two.
+Paper: RFC 9110 (semantics), RFC 6265 5.4 (cookies).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+import attrs
+
+from aether.errors import BadInput
+
+JSON_TYPE: Final = "application/json"
+QUERY_FIELDS_MAX: Final = 1_000
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One HTTP request, whole.
+
+    verb        as sent, upper case for every verb that HTTP defines
+    path        raw, still percent-encoded, from the first slash up to the query
+    query_text  raw text after the first `?`
+    headers     (name in lower case, value) in order; repeated fields stay apart
+    body        all of it, de-chunked; never longer than the limit of the server
+    request_id  the client's X-Request-Id when it is well formed, else made by the server
+    client      address of the peer, "" when the stream has none
+    """
+
+    verb: str
+    path: str
+    query_text: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    request_id: str = ""
+    client: str = ""
+
+    def header(self, name: str) -> str | None:
+        """The value of the first field `name` (lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    @property
+    def host(self) -> str:
+        return self.header("host") or ""
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without its parameters; "" when there is none."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+    def query(self) -> dict[str, list[str]]:
+        """Every query parameter with its values in order. Raises BadInput: bad encoding, over QUERY_FIELDS_MAX."""
+        fields: dict[str, list[str]] = {}
+        if not self.query_text:
+            return fields
+        try:
+            pairs = parse_qsl(self.query_text, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX)
+        except ValueError as error:
+            raise BadInput("the query string cannot be read", (f"query: {error}",)) from error
+        for name, value in pairs:
+            fields.setdefault(name, []).append(value)
+        return fields
+
+    def cookies(self) -> dict[str, str]:
+        """Cookies by name; the first of a name wins. Pieces without `=` are skipped, as browsers never send them."""
+        found: dict[str, str] = {}
+        for key, value in self.headers:
+            if key != "cookie":
+                continue
+            for piece in value.split(";"):
+                name, equals, text = piece.strip().partition("=")
+                if equals and name:
+                    found.setdefault(name, text.removeprefix('"').removesuffix('"'))
+        return found
+
+    def combined_headers(self) -> dict[str, str]:
+        """Header fields by name; repeated ones are joined by a comma (RFC 9110 5.2), cookies by a semicolon."""
+        joined: dict[str, str] = {}
+        for name, value in self.headers:
+            if name in joined:
+                separator = "; " if name == "cookie" else ", "
+                joined[name] = f"{joined[name]}{separator}{value}"
+            else:
+                joined[name] = value
+        return joined
+
+
+def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if _HEADER_NAME.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is no header name")
+        if _HEADER_VALUE.fullmatch(value) is None:
+            raise ValueError(f"header {name}: {value!r} holds a line break or a character outside Latin-1")
+
+
+@attrs.frozen
+class Response:
+    """One HTTP response, whole. The server adds Content-Length, Date, Connection and X-Request-Id.
+
+    status   200 to 599
+    headers  one value per name; no CR, LF or NUL (ValueError)
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON_TYPE
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=_checked_headers)
+
+    def __attrs_post_init__(self) -> None:
+        if not 200 <= self.status <= 599:
+            raise ValueError(f"{self.status} is no final HTTP status")
+        if _HEADER_VALUE.fullmatch(self.content_type) is None:
+            raise ValueError(f"content type {self.content_type!r} holds a line break")
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+"""Answers one request. An exception becomes a problem (room web.problem); cancellation means that the client left."""
+
+
+@functools.cache
+def _encoder() -> json.JSONEncoder:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`value` as JSON in UTF-8. Raises ValueError (NaN, infinity) and TypeError (no JSON form)."""
+    return Response(status, _encoder().encode(value).encode(), JSON_TYPE, dict(headers or {}))
+
+
+def text_response(text: str, status: int = 200) -> Response:
+    return Response(status, text.encode(), "text/plain; charset=utf-8")

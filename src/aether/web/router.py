@@ -1,0 +1,169 @@
+"""Which handler answers a verb and a path.
+
+Knows: path templates such as `/api/orders/{order_id}`, specificity, percent-decoding, HEAD and OPTIONS.
+Never: what a target is, when routes appear or go; a new table is a new router.
+Holds: a literal segment wins over a variable, segment by segment from the left, whatever the order of the routes;
+       a path that only other verbs answer is WrongVerb, never Missing; matching visits a node of the tree at most once.
+Paper: RFC 9110 9.3.2 (HEAD), 9.3.7 (OPTIONS), 15.5.6 (405).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Generic, TypeVar
+from urllib.parse import unquote
+
+import attrs
+
+from aether.errors import BadInput
+
+T = TypeVar("T")
+
+VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@attrs.frozen
+class Match(Generic[T]):
+    """`target` answers; `variables` are percent-decoded, by the names of its own template."""
+
+    target: T
+    variables: Mapping[str, str]
+    template: str
+
+
+@attrs.frozen
+class WrongVerb:
+    """The path exists, under other verbs: 405, or 204 for OPTIONS, with `allow` as the Allow field."""
+
+    allow: tuple[str, ...]
+
+
+@attrs.frozen
+class Missing:
+    """No template fits the path: 404."""
+
+
+@attrs.frozen
+class RouteConflict:
+    """Two routes answer the same verb and the same paths; the first was kept."""
+
+    verb: str
+    kept: str
+    refused: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.refused} answers the same paths as {self.kept}; change one of the two templates"
+
+
+@attrs.frozen
+class _Entry(Generic[T]):
+    target: T
+    template: str
+    names: tuple[str, ...]
+
+
+class _Node(Generic[T]):
+    __slots__ = ("entries", "literals", "variable")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[T]] = {}
+        self.variable: _Node[T] | None = None
+        self.entries: dict[str, _Entry[T]] = {}
+
+
+def parse_template(template: str) -> tuple[tuple[str, bool], ...]:
+    """Segments of `template` as (text, whether it is a variable). Raises BadInput that shows the rule."""
+    if not template.startswith("/"):
+        raise BadInput(f"route {template!r}", ("begin a path template with /",))
+    segments: list[tuple[str, bool]] = []
+    for text in template[1:].split("/"):
+        variable = _VARIABLE.fullmatch(text)
+        if variable is None and ("{" in text or "}" in text):
+            raise BadInput(
+                f"route {template!r}", (f"{text!r}: a variable is a whole segment, such as /orders/{{order_id}}",)
+            )
+        if variable is None and ("?" in text or "#" in text):
+            raise BadInput(f"route {template!r}", (f"{text!r}: a template holds the path alone, no query",))
+        segments.append((variable[1], True) if variable else (unquote(text), False))
+    names = [text for text, is_variable in segments if is_variable]
+    if len(set(names)) != len(names):
+        raise BadInput(f"route {template!r}", ("a variable may appear once",))
+    return tuple(segments)
+
+
+class HttpRouter(Generic[T]):
+    """An immutable table of routes.
+
+    routes     (verb, template, target); of two that conflict the first is kept
+    conflicts  those that were refused: the caller logs them, or refuses the table
+    """
+
+    def __init__(self, routes: Iterable[tuple[str, str, T]] = ()) -> None:
+        self._root: _Node[T] = _Node()
+        conflicts: list[RouteConflict] = []
+        for verb, template, target in routes:
+            conflicts.extend(self._add(verb.upper(), template, target))
+        self.conflicts: tuple[RouteConflict, ...] = tuple(conflicts)
+
+    def match(self, verb: str, path: str) -> Match[T] | WrongVerb | Missing:
+        """The most specific route for `verb` and the raw `path`. HEAD falls back to GET.
+
+        Raises BadInput when a segment is not percent-encoded UTF-8.
+        """
+        if not path.startswith("/"):
+            return Missing()
+        segments = path[1:].split("/")
+        if "%" in path:
+            segments = [_decode(segment) for segment in segments]
+        allowed: set[str] = set()
+        for node, values in _walk(self._root, segments, 0):
+            entry = node.entries.get(verb)
+            if entry is None and verb == "HEAD":
+                entry = node.entries.get("GET")
+            if entry is not None:
+                return Match(entry.target, dict(zip(entry.names, values, strict=True)), entry.template)
+            allowed |= node.entries.keys()
+        return WrongVerb(_allow(allowed)) if allowed else Missing()
+
+    def _add(self, verb: str, template: str, target: T) -> Iterator[RouteConflict]:
+        node = self._root
+        names: list[str] = []
+        for text, is_variable in parse_template(template):
+            if is_variable:
+                names.append(text)
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.literals.setdefault(text, _Node())
+        present = node.entries.setdefault(verb, _Entry(target, template, tuple(names)))
+        if present.target is not target or present.template != template:
+            yield RouteConflict(verb, present.template, template)
+
+
+def _walk(node: _Node[T], segments: list[str], at: int) -> Iterator[tuple[_Node[T], tuple[str, ...]]]:
+    """Every node that fits, the most specific first, with the values of its variables."""
+    if at == len(segments):
+        if node.entries:
+            yield node, ()
+        return
+    segment = segments[at]
+    literal = node.literals.get(segment)
+    if literal is not None:
+        yield from _walk(literal, segments, at + 1)
+    if node.variable is not None and segment:
+        for found, values in _walk(node.variable, segments, at + 1):
+            yield found, (segment, *values)
+
+
+def _decode(segment: str) -> str:
+    try:
+        return unquote(segment, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadInput("the path is not percent-encoded UTF-8", (f"path: {segment!r}",)) from error
+
+
+def _allow(verbs: set[str]) -> tuple[str, ...]:
+    answered = verbs | {"OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
+    return tuple(sorted(answered))
