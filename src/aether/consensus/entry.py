@@ -2,6 +2,7 @@
 
 Knows: index, term, kind, opaque payload, and its one encoding.
 Never: what the payload means.
+Holds: an entry that was built by `new_entry` or `decode_entry` carries its encoding, and nobody encodes it again.
 """
 
 from __future__ import annotations
@@ -23,26 +24,50 @@ class EntryKind(enum.IntEnum):
     CONFIGURATION = 2  # reserved for membership changes
 
 
+_KINDS = tuple(EntryKind)
+
+
 class Entry(NamedTuple):
-    """`payload` is opaque. A NamedTuple, because a busy log holds many thousands."""
+    """`payload` is opaque. A NamedTuple, because a busy log holds many thousands.
+
+    encoded  what `encode_entry` gives, when it is known already; no part of the value: two entries that differ in
+             it alone are equal
+    """
 
     index: LogIndex
     term: Term
     kind: EntryKind
     payload: bytes
+    encoded: bytes = b""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self[:4] == other[:4]
+
+    def __ne__(self, other: object) -> bool:  # a tuple has its own, which would compare `encoded`
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:4])
+
+
+def new_entry(index: LogIndex, term: Term, kind: EntryKind, payload: bytes) -> Entry:
+    """An entry with its encoding: the only place where the bytes of an entry are made."""
+    return Entry(index, term, kind, payload, msgpack.packb((index, term, int(kind), payload)))
 
 
 def encode_entry(entry: Entry) -> bytes:
     """msgpack array [index, term, kind, payload]."""
-    return msgpack.packb((entry.index, entry.term, int(entry.kind), entry.payload))
+    return entry.encoded or msgpack.packb((entry.index, entry.term, int(entry.kind), entry.payload))
 
 
 def decode_entry(raw: bytes) -> Entry:
-    """The entry in `raw`. Raises BadInput that says what is wrong."""
+    """The entry in `raw`, which it keeps as its encoding. Raises BadInput that says what is wrong."""
     try:
         index, term, kind, payload = msgpack.unpackb(raw)
-        if not (type(index) is int and index > 0 and type(term) is int and term > 0 and isinstance(payload, bytes)):
+        if not (type(index) is int and index > 0 and type(term) is int and term > 0 and type(payload) is bytes):
             raise ValueError(f"index {index!r}, term {term!r}, payload {type(payload).__name__}")
-        return Entry(LogIndex(index), Term(term), EntryKind(kind), payload)
+        if type(kind) is not int or not 0 <= kind < len(_KINDS):
+            raise ValueError(f"kind {kind!r} is unknown")
+        return Entry(LogIndex(index), Term(term), _KINDS[kind], payload, raw)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadInput("malformed log entry", (str(error),)) from error

@@ -1,0 +1,67 @@
+"""How one consensus node is set up: who votes, how many ticks, how many bytes.
+
+Knows: numbers, names, the injected source of randomness.
+Never: clocks (a tick is whatever its driver says), files, addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+
+from aether.errors import BadInput
+from aether.model import limits
+from aether.model.ids import NodeId
+
+
+class Randomness(Protocol):
+    """The part of `random.Random` that consensus uses."""
+
+    def randrange(self, start: int, stop: int, /) -> int: ...
+
+
+def _voters(names: Sequence[NodeId]) -> tuple[NodeId, ...]:
+    return tuple(sorted(names))
+
+
+@attrs.frozen(kw_only=True)
+class RaftConfig:
+    """The settings of one core. Raises BadInput when they contradict each other.
+
+    random               a `random.Random`: draws election time-outs; the simulator seeds it
+    election_ticks_min, election_ticks_max  a time-out is drawn from [min, max) ticks
+    entries_kept         log entries kept behind a snapshot for followers that lag
+    apply_bytes_max      committed entries in one Ready
+    held_bytes_max       log kept longer while a snapshot travels, so that its receiver can go on with the log
+    snapshot_window      chunks of a snapshot on their way to one follower
+    """
+
+    node: NodeId
+    voters: tuple[NodeId, ...] = attrs.field(converter=_voters)
+    random: Randomness
+    heartbeat_ticks: int = limits.HEARTBEAT_TICKS
+    election_ticks_min: int = limits.ELECTION_TICKS_MIN
+    election_ticks_max: int = limits.ELECTION_TICKS_MAX
+    append_bytes_max: int = limits.APPEND_BYTES_MAX
+    inflight_appends_max: int = limits.INFLIGHT_APPENDS_MAX
+    uncommitted_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
+    proposal_bytes_max: int = limits.PROPOSAL_BYTES_MAX
+    snapshot_chunk_bytes: int = limits.SNAPSHOT_CHUNK_BYTES
+    snapshot_bytes_max: int = limits.SNAPSHOT_BYTES_MAX
+    snapshot_window: int = limits.SNAPSHOT_CHUNKS_IN_FLIGHT
+    entries_kept: int = limits.LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
+    apply_bytes_max: int = limits.APPLY_BYTES_MAX
+    held_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
+
+    def __attrs_post_init__(self) -> None:
+        problems: list[str] = []
+        if len(set(self.voters)) != len(self.voters):
+            problems.append(f"voters {', '.join(self.voters)}: each may stand there once")
+        if self.node not in self.voters:
+            problems.append(f"node {self.node!r} is not among the voters {', '.join(self.voters)}; add it")
+        if not 0 < self.heartbeat_ticks < self.election_ticks_min < self.election_ticks_max:
+            problems.append("0 < heartbeat_ticks < election_ticks_min < election_ticks_max must hold")
+        if problems:
+            raise BadInput("consensus cannot start", tuple(problems))

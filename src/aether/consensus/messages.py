@@ -1,0 +1,346 @@
+"""What consensus peers say to each other, and how it is spelt as plain values.
+
+Knows: the nine messages, their fields, units and tags.
+Never: who sends what and when (core), frames and lanes (room wire).
+Holds: a value of these classes is well formed; whatever arrives otherwise is BadInput. Tags are never reused.
+Paper: Raft figure 2 (RequestVote, AppendEntries), figure 13 (InstallSnapshot); dissertation 3.10 (TimeoutNow), 9.6 (PreVote).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from aether.consensus.entry import Entry, decode_entry, encode_entry
+from aether.errors import BadInput
+from aether.model.ids import LogIndex, NodeId, Term, is_name
+
+_TERM = ge(Term(1))
+_TERM_OR_NONE = ge(Term(0))
+_INDEX = ge(LogIndex(0))
+_COUNT = ge(0)
+
+
+@frozen(kw_only=True)
+class VoteRequest:
+    """Candidate to voter: may I lead `term`?
+
+    term        campaigned for; of a pre-vote the next one, which nobody adopts
+    last_index  of the candidate's log; last_term  of that entry
+    pre         only asks whether a vote would be given
+    transfer    the old leader asked for this election, so a live leader is no reason to refuse
+    campaign    counts the candidate's campaigns; the reply repeats it, so that a late one is recognised
+    """
+
+    term: Term = field(validator=_TERM)
+    last_index: LogIndex = field(validator=_INDEX)
+    last_term: Term = field(validator=_TERM_OR_NONE)
+    pre: bool = False
+    transfer: bool = False
+    campaign: int = field(default=0, validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class VoteReply:
+    """Voter to candidate. term  the voter's own after its decision; pre and campaign as in the request."""
+
+    term: Term = field(validator=_TERM_OR_NONE)
+    granted: bool
+    pre: bool = False
+    campaign: int = field(default=0, validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class AppendEntries:
+    """Leader to follower: extend your log, or (no entries) learn the commit index.
+
+    prev_index    just before entries[0]; 0 = from the start of the log
+    prev_term     of the entry at prev_index; 0 only when prev_index is 0
+    entries       consecutive from prev_index + 1; together at most APPEND_BYTES_MAX bytes, or one entry
+    commit_index  the leader's; the receiver commits min(this, prev_index + len(entries))
+    """
+
+    term: Term = field(validator=_TERM)
+    prev_index: LogIndex = field(validator=_INDEX)
+    prev_term: Term = field(validator=_TERM_OR_NONE)
+    commit_index: LogIndex = field(validator=_INDEX)
+    entries: tuple[Entry, ...] = ()
+
+
+@frozen(kw_only=True)
+class AppendReply:
+    """Follower to leader.
+
+    match_index  accepted: the log equals the leader's, durably, up to here; rejected: prev_index of the request
+    hint_index, hint_term  rejected only: the last entry of the follower that may equal the leader's
+    """
+
+    term: Term = field(validator=_TERM_OR_NONE)
+    match_index: LogIndex = field(validator=_INDEX)
+    rejected: bool = False
+    hint_index: LogIndex = field(default=LogIndex(0), validator=_INDEX)
+    hint_term: Term = field(default=Term(0), validator=_TERM_OR_NONE)
+
+
+@frozen(kw_only=True)
+class Heartbeat:
+    """Leader to follower: I still lead. commit_index is at most what this follower has acknowledged."""
+
+    term: Term = field(validator=_TERM)
+    commit_index: LogIndex = field(validator=_INDEX)
+    round: int = field(default=0, validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class HeartbeatReply:
+    """Follower to leader: heard you. round as in the request."""
+
+    term: Term = field(validator=_TERM_OR_NONE)
+    round: int = field(default=0, validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class SnapshotChunk:
+    """Leader to follower: bytes `offset` .. of the snapshot that covers the log up to `index`.
+
+    total_bytes  of the whole snapshot; the receiver installs when it has all
+    """
+
+    term: Term = field(validator=_TERM)
+    index: LogIndex = field(validator=ge(LogIndex(1)))
+    snapshot_term: Term = field(validator=_TERM)
+    voters: tuple[NodeId, ...]
+    offset: int = field(validator=_COUNT)
+    total_bytes: int = field(validator=_COUNT)
+    chunk: bytes
+
+
+@frozen(kw_only=True)
+class SnapshotReply:
+    """Follower to leader: of the snapshot at `index` send on from byte `offset`."""
+
+    term: Term = field(validator=_TERM_OR_NONE)
+    index: LogIndex = field(validator=_INDEX)
+    offset: int = field(validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class TimeoutNow:
+    """Leader to the follower that shall lead next: campaign at once."""
+
+    term: Term = field(validator=_TERM)
+
+
+Message: TypeAlias = (
+    VoteRequest
+    | VoteReply
+    | AppendEntries
+    | AppendReply
+    | Heartbeat
+    | HeartbeatReply
+    | SnapshotChunk
+    | SnapshotReply
+    | TimeoutNow
+)
+
+
+# --- spelling ---------------------------------------------------------------------------------------------------------
+
+
+def _malformed(name: str, why: str) -> BadInput:
+    return BadInput(f"malformed {name} message", (why,))
+
+
+class _Fields:
+    """Takes the plain values of one message apart, in order, with types checked strictly: True is no number."""
+
+    def __init__(self, name: str, values: Sequence[object], count: int) -> None:
+        if len(values) != count:
+            raise _malformed(name, f"{len(values)} fields, {count} expected")
+        self._name = name
+        self._values = values
+        self._position = 0
+
+    def _next(self) -> object:
+        value = self._values[self._position]
+        self._position += 1
+        return value
+
+    def _refuse(self, value: object, wanted: str) -> BadInput:
+        return _malformed(self._name, f"field {self._position} is {value!r:.60}, {wanted} expected")
+
+    def number(self, least: int = 0) -> int:
+        value = self._next()
+        if type(value) is not int or not least <= value < 2**63:
+            raise self._refuse(value, f"a whole number >= {least}")
+        return value
+
+    def flag(self) -> bool:
+        value = self._next()
+        if type(value) is not bool:
+            raise self._refuse(value, "true or false")
+        return value
+
+    def binary(self) -> bytes:
+        value = self._next()
+        if type(value) is not bytes:
+            raise self._refuse(value, "bytes")
+        return value
+
+    def sequence(self) -> Sequence[object]:
+        value = self._next()
+        if not isinstance(value, list | tuple):
+            raise self._refuse(value, "an array")
+        return cast("Sequence[object]", value)
+
+
+def _encode_vote_request(m: VoteRequest) -> Sequence[object]:
+    return (m.term, m.last_index, m.last_term, m.pre, m.transfer, m.campaign)
+
+
+def _decode_vote_request(values: Sequence[object]) -> VoteRequest:
+    f = _Fields("VoteRequest", values, 6)
+    return VoteRequest(
+        term=Term(f.number(1)),
+        last_index=LogIndex(f.number()),
+        last_term=Term(f.number()),
+        pre=f.flag(),
+        transfer=f.flag(),
+        campaign=f.number(),
+    )
+
+
+def _encode_vote_reply(m: VoteReply) -> Sequence[object]:
+    return (m.term, m.granted, m.pre, m.campaign)
+
+
+def _decode_vote_reply(values: Sequence[object]) -> VoteReply:
+    f = _Fields("VoteReply", values, 4)
+    return VoteReply(term=Term(f.number()), granted=f.flag(), pre=f.flag(), campaign=f.number())
+
+
+def _encode_append(m: AppendEntries) -> Sequence[object]:
+    return (m.term, m.prev_index, m.prev_term, m.commit_index, [e.encoded or encode_entry(e) for e in m.entries])
+
+
+def _decode_append(values: Sequence[object]) -> AppendEntries:
+    f = _Fields("AppendEntries", values, 5)
+    term, prev_index, prev_term, commit = f.number(1), f.number(), f.number(), f.number()
+    if (prev_index == 0) != (prev_term == 0) or prev_term > term:
+        raise _malformed("AppendEntries", f"prev_index {prev_index} with prev_term {prev_term} in term {term}")
+    entries: list[Entry] = []
+    index, last_term = prev_index, max(prev_term, 1)
+    for raw in f.sequence():
+        if type(raw) is not bytes:
+            raise _malformed("AppendEntries", f"an entry is {type(raw).__name__}, bytes expected")
+        entry = decode_entry(raw)
+        index += 1
+        if entry.index != index or not last_term <= entry.term <= term:
+            raise _malformed(
+                "AppendEntries", f"entry {entry.index} of term {entry.term} stands at {index}, term {term}"
+            )
+        last_term = entry.term
+        entries.append(entry)
+    return AppendEntries(
+        term=Term(term),
+        prev_index=LogIndex(prev_index),
+        prev_term=Term(prev_term),
+        commit_index=LogIndex(commit),
+        entries=tuple(entries),
+    )
+
+
+def _encode_append_reply(m: AppendReply) -> Sequence[object]:
+    return (m.term, m.match_index, m.rejected, m.hint_index, m.hint_term)
+
+
+def _decode_append_reply(values: Sequence[object]) -> AppendReply:
+    f = _Fields("AppendReply", values, 5)
+    return AppendReply(
+        term=Term(f.number()),
+        match_index=LogIndex(f.number()),
+        rejected=f.flag(),
+        hint_index=LogIndex(f.number()),
+        hint_term=Term(f.number()),
+    )
+
+
+def _encode_heartbeat(m: Heartbeat) -> Sequence[object]:
+    return (m.term, m.commit_index, m.round)
+
+
+def _decode_heartbeat(values: Sequence[object]) -> Heartbeat:
+    f = _Fields("Heartbeat", values, 3)
+    return Heartbeat(term=Term(f.number(1)), commit_index=LogIndex(f.number()), round=f.number())
+
+
+def _encode_heartbeat_reply(m: HeartbeatReply) -> Sequence[object]:
+    return (m.term, m.round)
+
+
+def _decode_heartbeat_reply(values: Sequence[object]) -> HeartbeatReply:
+    f = _Fields("HeartbeatReply", values, 2)
+    return HeartbeatReply(term=Term(f.number()), round=f.number())
+
+
+def _encode_chunk(m: SnapshotChunk) -> Sequence[object]:
+    return (m.term, m.index, m.snapshot_term, list(m.voters), m.offset, m.total_bytes, m.chunk)
+
+
+def _decode_chunk(values: Sequence[object]) -> SnapshotChunk:
+    f = _Fields("SnapshotChunk", values, 7)
+    term, index, snapshot_term, names = f.number(1), f.number(1), f.number(1), f.sequence()
+    voters = tuple(NodeId(name) for name in names if isinstance(name, str) and is_name(name))
+    if len(voters) != len(names) or len(set(voters)) != len(voters) or not voters:
+        raise _malformed("SnapshotChunk", f"voters {list(names)!r:.100} are no node ids, each once")
+    offset, total_bytes, chunk = f.number(), f.number(), f.binary()
+    if snapshot_term > term or offset + len(chunk) > total_bytes:
+        raise _malformed(
+            "SnapshotChunk", f"{len(chunk)} bytes at {offset} of {total_bytes}, term {snapshot_term} in {term}"
+        )
+    return SnapshotChunk(
+        term=Term(term),
+        index=LogIndex(index),
+        snapshot_term=Term(snapshot_term),
+        voters=voters,
+        offset=offset,
+        total_bytes=total_bytes,
+        chunk=chunk,
+    )
+
+
+def _encode_snapshot_reply(m: SnapshotReply) -> Sequence[object]:
+    return (m.term, m.index, m.offset)
+
+
+def _decode_snapshot_reply(values: Sequence[object]) -> SnapshotReply:
+    f = _Fields("SnapshotReply", values, 3)
+    return SnapshotReply(term=Term(f.number()), index=LogIndex(f.number()), offset=f.number())
+
+
+def _encode_timeout_now(m: TimeoutNow) -> Sequence[object]:
+    return (m.term,)
+
+
+def _decode_timeout_now(values: Sequence[object]) -> TimeoutNow:
+    return TimeoutNow(term=Term(_Fields("TimeoutNow", values, 1).number(1)))
+
+
+Encode: TypeAlias = Callable[[Any], Sequence[object]]
+Decode: TypeAlias = Callable[[Sequence[object]], Message]
+
+MESSAGES: Final[Mapping[int, tuple[type[Message], Encode, Decode]]] = {
+    1: (VoteRequest, _encode_vote_request, _decode_vote_request),
+    2: (VoteReply, _encode_vote_reply, _decode_vote_reply),
+    3: (AppendEntries, _encode_append, _decode_append),
+    4: (AppendReply, _encode_append_reply, _decode_append_reply),
+    5: (Heartbeat, _encode_heartbeat, _decode_heartbeat),
+    6: (HeartbeatReply, _encode_heartbeat_reply, _decode_heartbeat_reply),
+    7: (SnapshotChunk, _encode_chunk, _decode_chunk),
+    8: (SnapshotReply, _encode_snapshot_reply, _decode_snapshot_reply),
+    9: (TimeoutNow, _encode_timeout_now, _decode_timeout_now),
+}
+"""tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 1 to 19 belong to consensus."""
