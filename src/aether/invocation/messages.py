@@ -40,11 +40,10 @@ class CallRequest:
 
 @attrs.frozen
 class CallReply:
-    """Callee to caller: what came of it, and the seconds spent from arrival to this answer."""
+    """Callee to caller: what came of it."""
 
     call_id: int
     reply: Outcome
-    spent_s: float
 
 
 @attrs.frozen
@@ -72,20 +71,29 @@ def encode_request(m: CallRequest) -> Sequence[object]:
 
 def decode_request(fields: Sequence[object]) -> CallRequest:
     match fields:
-        case [int(call), str(target), str(instance), str(method), "wire" | "http" as form, float(left), payload, int(nth)]:
+        case [
+            int(call),
+            str(target),
+            str(instance),
+            str(method),
+            "wire" | "http" as form,
+            float(left),
+            payload,
+            int(nth),
+        ]:
             return CallRequest(call, target, InstanceId(instance), method, Form(form), left, payload, nth)
         case _:
             raise BadInput("a call request has the wrong fields")
 
 
 def encode_call_reply(m: CallReply) -> Sequence[object]:
-    return [m.call_id, m.spent_s, *encode_reply(m.reply)]
+    return [m.call_id, *encode_reply(m.reply)]
 
 
 def decode_call_reply(fields: Sequence[object]) -> CallReply:
     match fields:
-        case [int(call), float(spent_s), *reply]:
-            return CallReply(call, decode_reply(reply), spent_s)
+        case [int(call), *reply]:
+            return CallReply(call, decode_reply(reply))
         case _:
             raise BadInput("a call reply has the wrong fields")
 

@@ -1,0 +1,116 @@
+"""Whether a call that came to nothing is sent again, as a decision over values.
+
+Knows: what did not start may be sent elsewhere, always; what may have started is repeated only when its method is
+       idempotent, inside the deadline and the budget.
+Never: clocks, sleeping, endpoints' loads; the jitter is passed in.
+Paper: Dean, Barroso, "The Tail at Scale" (2013), for the budget; full jitter as in Brooker (2015).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Set
+from typing import Final
+
+import attrs
+
+from aether.invocation.reply import FULL, Abandoned, NotStarted
+from aether.model.ids import InstanceId
+from aether.model.limits import RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S
+
+BUDGET_MAX: Final = 64.0  # repeats that may be made in a burst
+BUDGET_PER_CALL: Final = 0.1  # each call earns a tenth of a repeat
+
+
+class Verdict(enum.StrEnum):
+    """Why a call is given up."""
+
+    OUTCOME_UNKNOWN = "outcome unknown"
+    NO_INSTANCE = "no instance"
+    OVERLOADED = "overloaded"
+
+
+@attrs.frozen
+class Repeat:
+    """Send it again after `after_s` seconds, not to any of `exclude`."""
+
+    after_s: float
+    exclude: frozenset[InstanceId]
+
+
+@attrs.frozen
+class GiveUp:
+    verdict: Verdict
+
+
+@attrs.frozen(kw_only=True)
+class Try:
+    """One try that came to nothing, and what is left.
+
+    failure      NotStarted, or Abandoned when it may have run in part
+    tried        the instance it was sent to; excluded  those that are out already
+    others       endpoints that are neither `tried` nor excluded
+    attempt      1 for the first; time_left_s  until the deadline
+    budget_left  whether the retry budget allows a repeat; jitter  uniform in [0, 1)
+    all_full     every try so far was refused as full
+    """
+
+    failure: NotStarted | Abandoned
+    tried: InstanceId
+    excluded: Set[InstanceId] = frozenset()
+    others: int = 0
+    attempt: int = 1
+    time_left_s: float
+    idempotent: bool = False
+    budget_left: bool = True
+    jitter: float = 0.5
+    all_full: bool = False
+
+
+def backoff_s(attempt: int, jitter: float) -> float:
+    """Seconds before try `attempt + 1`: exponential from RETRY_BACKOFF_MIN_S, capped, with jitter over its upper half."""
+    ceiling = min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S * 2 ** min(attempt - 1, 16))
+    return ceiling * (0.5 + jitter / 2)
+
+
+def decide_retry(now: Try) -> Repeat | GiveUp:
+    """What to do after `now`. A NotStarted never costs budget; an Abandoned that is repeated costs one."""
+    if isinstance(now.failure, NotStarted):
+        return _after_not_started(now)
+    return _after_abandoned(now)
+
+
+def _after_not_started(now: Try) -> Repeat | GiveUp:
+    if now.time_left_s <= 0:
+        return GiveUp(Verdict.NO_INSTANCE)
+    if now.others:
+        return Repeat(0.0, frozenset(now.excluded) | {now.tried})
+    if now.all_full and now.failure.reason == FULL:
+        return GiveUp(Verdict.OVERLOADED)  # everybody said so: waiting here would only move the queue
+    # Everybody was asked once. Ask all again later: a drained instance's successor may be there by then.
+    return Repeat(min(backoff_s(now.attempt, now.jitter), now.time_left_s), frozenset())
+
+
+def _after_abandoned(now: Try) -> Repeat | GiveUp:
+    after_s = backoff_s(now.attempt, now.jitter)
+    if not now.idempotent or not now.budget_left or after_s >= now.time_left_s:
+        return GiveUp(Verdict.OUTCOME_UNKNOWN)
+    exclude = frozenset(now.excluded) | {now.tried} if now.others else frozenset[InstanceId]()
+    return Repeat(after_s, exclude)
+
+
+class RetryBudget:
+    """Repeats of calls that may have run, as a share of all calls, so that a failing node is not hammered."""
+
+    def __init__(self) -> None:
+        self._left = BUDGET_MAX
+
+    @property
+    def left(self) -> bool:
+        return self._left >= 1.0
+
+    def earn(self) -> None:
+        self._left = min(BUDGET_MAX, self._left + BUDGET_PER_CALL)
+
+    def spend(self) -> None:
+        self._left -= 1.0

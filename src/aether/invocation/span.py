@@ -1,0 +1,43 @@
+"""One running call as seen by the task that runs it: when it began, and the calls that it made.
+
+Knows: names and times given to it; it turns into a Hop when somebody asks where the time went.
+Never: clocks, the wire.
+"""
+
+from __future__ import annotations
+
+from aether.invocation.hops import CHILDREN_MAX, Hop
+
+
+class Span:
+    """Mutable twin of Hop while the call runs. Touched only by the task that runs the call."""
+
+    __slots__ = ("began_s", "children", "ended_s", "name", "remote")
+
+    def __init__(self, name: str, began_s: float) -> None:
+        self.name = name
+        self.began_s = began_s
+        self.ended_s: float | None = None
+        self.remote: Hop | None = None  # what the callee's node reported
+        self.children: list[Span] = []
+
+    def child(self, name: str, began_s: float) -> Span:
+        """A call made by this one. Only the last CHILDREN_MAX are kept."""
+        span = Span(name, began_s)
+        self.children.append(span)
+        if len(self.children) > 2 * CHILDREN_MAX:
+            del self.children[:CHILDREN_MAX]
+        return span
+
+    def hop(self, now_s: float) -> Hop:
+        """The tree as it stands."""
+        ended_s = now_s if self.ended_s is None else self.ended_s
+        if self.remote is not None:
+            return Hop(self.remote.name, ended_s - self.began_s, True, self.remote.children)
+        children = tuple(child.hop(now_s) for child in self.children[-CHILDREN_MAX:])
+        return Hop(self.name, ended_s - self.began_s, self.ended_s is None, children)
+
+
+def call_name(artifact: str, method: str) -> str:
+    """`place-order`, `place` -> `PlaceOrder.place`: how a caller that only knows coordinates names a hop."""
+    return "".join(part.capitalize() for part in artifact.split("-")) + "." + method
