@@ -1,0 +1,92 @@
+"""What reconcile sees, and what it says.
+
+Knows: the view of one decision; the kinds of order.
+Never: how either is computed, read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from aether.model.artifact import ArtifactBase
+from aether.model.ids import NodeId
+from aether.model.lifecycle import SliceState, advance
+from aether.model.rows import DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """Everything a decision depends on.
+
+    members  the rows of members that are not lost; rows of other nodes, or of another incarnation, are lost
+    suspect  members that do not answer right now: they keep what they have and get nothing new
+    routes   artifacts that have a routes row
+    now      wall-clock seconds, compared with `since` of FAILED rows
+    """
+
+    desired: Mapping[ArtifactBase, DesiredRow]
+    instances: tuple[InstanceRow, ...]
+    members: Mapping[NodeId, MemberRow]
+    suspect: frozenset[NodeId] = frozenset()
+    routes: frozenset[ArtifactBase] = frozenset()
+    now: float = 0.0
+
+
+@attrs.frozen
+class Assign:
+    """Write this new row, in LOAD."""
+
+    row: InstanceRow
+
+    def __str__(self) -> str:
+        again = f", attempt {self.row.attempt + 1}" if self.row.attempt else ""
+        return f"assign {self.row.artifact} {self.row.instance} to {self.row.node}{again}"
+
+
+@attrs.frozen
+class Move:
+    """Write `row` with state `to`. Raises IllegalTransition at construction when the table forbids it."""
+
+    row: InstanceRow
+    to: SliceState
+
+    def __attrs_post_init__(self) -> None:
+        advance(self.row.state, self.to)
+
+    def __str__(self) -> str:
+        return f"move {self.row.artifact} {self.row.instance} on {self.row.node}: {self.row.state} to {self.to}"
+
+
+@attrs.frozen
+class Forget:
+    """Delete the row: its node, or that incarnation of it, is lost."""
+
+    row: InstanceRow
+
+    def __str__(self) -> str:
+        return f"forget {self.row.artifact} {self.row.instance}: {self.row.node} is lost or was started anew"
+
+
+@attrs.frozen
+class DropRoutes:
+    """Delete the routes row: nobody wants the artifact and no instance remains."""
+
+    artifact: ArtifactBase
+
+    def __str__(self) -> str:
+        return f"drop the routes of {self.artifact}"
+
+
+@attrs.frozen
+class Unsatisfied:
+    """Not an order but a report: what could not be placed, and why. The reason has no times in it."""
+
+    row: UnsatisfiedRow
+
+    def __str__(self) -> str:
+        return f"{self.row.missing} of {self.row.artifact} cannot be placed: {self.row.reason}"
+
+
+Order = Assign | Move | Forget | DropRoutes | Unsatisfied
