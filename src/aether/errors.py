@@ -35,6 +35,7 @@ __all__ = [
     "SessionFull",
     "StorageCorrupt",
     "StorageFailed",
+    "StorageFull",
     "TryAgain",
 ]
 
@@ -119,6 +120,17 @@ class Draining(TryAgain):
 
     def __str__(self) -> str:
         return f"{self.node} is draining; ask another node"
+
+
+@attrs.define(eq=False)
+class StorageFull(TryAgain):
+    """The disk has no room for `needed_bytes` more. Nothing was written."""
+
+    path: str
+    needed_bytes: int
+
+    def __str__(self) -> str:
+        return f"no space for {self.needed_bytes} bytes at {self.path}; free some, then it goes on by itself"
 
 
 # --- Rejected ---------------------------------------------------------------------------------------------------------

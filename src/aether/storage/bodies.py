@@ -1,0 +1,92 @@
+"""Bodies of records and snapshots: consensus values ↔ msgpack bytes.
+
+Knows: HardState, Entry, SnapshotMeta, and their one encoding on disk.
+Never: framing, checksums, files.
+Holds: one StorageWrite is one body, so a write is wholly there or not at all.
+
+    WRITE            [[term, vote, commit] or nil, [index, term] of a received snapshot or nil, [encoded entry, ...]]
+    SNAPSHOT_SAVED   [index, term]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import msgpack
+
+from aether.consensus.entry import Entry, decode_entry, encode_entry
+from aether.consensus.values import HardState, SnapshotMeta, StorageWrite
+from aether.errors import BadInput
+
+Position: TypeAlias = tuple[int, int]
+"""Index and term of the last entry that a snapshot covers."""
+
+
+@attrs.frozen
+class Step:
+    """What one record changes. restart: a received snapshot replaced the log up to there; saved: a local one exists."""
+
+    hard_state: HardState | None = None
+    restart: Position | None = None
+    entries: tuple[Entry, ...] = ()
+    saved: Position | None = None
+
+
+def step_of(write: StorageWrite) -> Step:
+    meta = write.snapshot.meta if write.snapshot is not None else None
+    return Step(write.hard_state, (meta.index, meta.term) if meta is not None else None, write.entries)
+
+
+def encode_step(step: Step) -> bytes:
+    """The body of a WRITE record. Entries bring their encoding along: nothing of them is packed again."""
+    state = step.hard_state
+    plain = (state.term, state.vote, state.commit) if state is not None else None
+    return msgpack.packb((plain, step.restart, [entry.encoded or encode_entry(entry) for entry in step.entries]))
+
+
+def encode_position(position: Position) -> bytes:
+    return msgpack.packb(position)
+
+
+def decode_write(body: bytes) -> Step:
+    """Raises BadInput when a body with a right checksum has another shape: a newer format, or a bug."""
+    try:
+        state, restart, entries = msgpack.unpackb(body)
+        return Step(
+            None if state is None else HardState(*state),
+            None if restart is None else (restart[0], restart[1]),
+            tuple([decode_entry(raw) for raw in entries]),
+        )
+    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+        raise BadInput("undecodable record", (repr(error),)) from error
+
+
+def decode_saved(body: bytes) -> Step:
+    """Raises BadInput."""
+    index, term = _integers(body, 2)
+    return Step(saved=(index, term))
+
+
+def _integers(body: bytes, count: int) -> Sequence[int]:
+    try:
+        values: Any = msgpack.unpackb(body)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise BadInput("undecodable record", (repr(error),)) from error
+    if not (isinstance(values, list) and len(values) == count and all(type(v) is int for v in values)):
+        raise BadInput("undecodable record", (repr(values),))
+    return values
+
+
+def encode_meta(meta: SnapshotMeta) -> bytes:
+    return msgpack.packb((meta.index, meta.term, meta.voters))
+
+
+def decode_meta(raw: bytes) -> SnapshotMeta:
+    """Raises BadInput."""
+    try:
+        index, term, voters = msgpack.unpackb(raw)
+        return SnapshotMeta(index, term, tuple(voters))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadInput("undecodable snapshot", (repr(error),)) from error

@@ -1,0 +1,196 @@
+"""Storage in a data directory.
+
+Knows: the order of snapshot file, log record and deletion that survives a crash between any two of them.
+Never: any thread or task of its own; the service brings the threads, through the Work seam.
+Holds: after the first failed write or sync this process never writes the store again: the kernel may have dropped the
+       dirty pages, so a second sync could report success for lost bytes (Rebello et al., ATC 2020).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Final
+
+from aether.consensus.values import HardState, Persisted, Snapshot, StorageWrite
+from aether.errors import BadInput, StorageCorrupt, StorageFailed
+from aether.model.ids import LogIndex, NodeId, StoreId
+from aether.model.limits import WAL_SEGMENT_BYTES
+from aether.storage import bodies, files, snapshots
+from aether.storage.bodies import Position, Step
+from aether.storage.directory import DataDirectory
+from aether.storage.record import Record, RecordKind
+from aether.storage.replay import NO_SNAPSHOT, LogGap, Replay
+from aether.storage.segment import Segment
+from aether.storage.wal import Body, Wal
+
+_WAL: Final = "wal"
+_SNAPSHOTS: Final = "snapshots"
+
+
+class DiskStorage:
+    """A LogStorage in the directory at `path`, which it locks until `close`. Every method blocks.
+
+    cluster, node   whose store it is: another node's directory is refused
+    segment_bytes   preallocated size of one segment of the write-ahead log
+    `store_id` was drawn when the directory was first used; `is_new` says that this was now.
+
+    `write`, `save_snapshot` and `prepare` may run beside each other in different threads.
+    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, BadInput.
+    """
+
+    def __init__(self, path: Path, cluster: str, node: NodeId, *, segment_bytes: int = WAL_SEGMENT_BYTES) -> None:
+        self._path = path
+        self._directory = DataDirectory(path, cluster, node)
+        self._snapshots = path / _SNAPSHOTS
+        self._wal = Wal(path / _WAL, segment_bytes, self._opening)
+        self._hard_state = HardState()
+        self._snapshot: Position = NO_SNAPSHOT
+        self._lock = threading.Lock()
+        self._failure: StorageFailed | None = None
+        self._loaded = False
+
+    @property
+    def store_id(self) -> StoreId:
+        return self._directory.identity.store_id
+
+    @property
+    def is_new(self) -> bool:
+        return self._directory.is_new
+
+    def load(self) -> Persisted:
+        """What is there; called once, before any write. Raises StorageCorrupt, StorageFull, StorageFailed."""
+        assert not self._loaded, "a store is loaded once; open it again to read it again"
+        with self._lock, self._failing():
+            for directory in (self._wal_directory, self._snapshots):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            files.sync_directory(self._path)
+            replay = Replay()
+            for segment, record in self._wal.open():
+                step = self._decode(segment, record)
+                segment.index_max = max(segment.index_max, _index_max(step))
+                self._replay(replay, step, segment, record)
+            return self._settle(replay)
+
+    def _settle(self, replay: Replay) -> Persisted:
+        self._hard_state, self._snapshot = replay.hard_state, replay.snapshot
+        snapshot = snapshots.load(self._snapshots, replay.snapshot) if replay.snapshot != NO_SNAPSHOT else None
+        try:
+            persisted = Persisted(replay.hard_state, snapshot, replay.tail())
+        except LogGap as gap:
+            raise StorageCorrupt(str(self._wal_directory), 0, str(gap)) from gap
+        snapshots.prune(self._snapshots, replay.snapshot)
+        self._loaded = True
+        return persisted
+
+    def _decode(self, segment: Segment, record: Record) -> Step:
+        try:
+            if record.kind is RecordKind.WRITE:
+                return bodies.decode_write(record.body)
+            return bodies.decode_saved(record.body)
+        except BadInput as error:
+            raise StorageCorrupt(str(segment.path), record.end, str(error)) from error
+
+    def _replay(self, replay: Replay, step: Step, segment: Segment, record: Record) -> None:
+        try:
+            replay.apply(step)
+        except LogGap as gap:
+            raise StorageCorrupt(str(segment.path), record.end, str(gap)) from gap
+
+    def write(self, writes: Sequence[StorageWrite]) -> None:
+        """Append all, with one sync; writes that only move the commit index need none, for it can be learnt again.
+
+        Raises StorageFull with nothing written: repeat the same writes later. StorageFailed: never again.
+        """
+        with self._lock, self._failing():
+            assert self._loaded, "load the store before writing to it"
+            state, snapshot, sync = self._hard_state, self._snapshot, False
+            appended: list[Body] = []
+            for write in writes:
+                if write.snapshot is not None:
+                    snapshots.save(self._snapshots, write.snapshot)
+                step = bodies.step_of(write)
+                appended.append(Body(RecordKind.WRITE, bodies.encode_step(step), _index_max(step)))
+                sync = sync or _needs_sync(step, state)
+                state = step.hard_state or state
+                snapshot = step.restart or snapshot
+            if not appended:
+                return
+            self._wal.append(appended, sync=sync)
+            self._hard_state = state
+            if snapshot != self._snapshot:
+                self._snapshot = snapshot
+                self._forget_before(snapshot[0] + 1)
+
+    def save_snapshot(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
+        """Make a local snapshot durable, then delete log segments before `keep_from` and older snapshots.
+
+        Every entry that the snapshot covers has been written before. Only the last step excludes `write`.
+        Raises StorageFull with nothing changed, StorageFailed.
+        """
+        position = (snapshot.meta.index, snapshot.meta.term)
+        with self._failing():
+            assert self._loaded, "load the store before writing to it"
+            if position <= self._snapshot:
+                return
+            snapshots.save(self._snapshots, snapshot)
+            with self._lock:
+                if position <= self._snapshot:  # a newer one was received meanwhile
+                    return
+                self._wal.append([Body(RecordKind.SNAPSHOT_SAVED, bodies.encode_position(position))], sync=True)
+                self._snapshot = position
+                self._forget_before(min(keep_from, snapshot.meta.index + 1))
+
+    @property
+    def wants_preparation(self) -> bool:
+        """Whether `prepare` would spare a later write from preallocating space."""
+        return self._wal.wants_preparation
+
+    def prepare(self) -> None:
+        """Preallocate the next segment of the log. Raises StorageFull, StorageFailed."""
+        with self._failing():
+            self._wal.prepare()
+
+    def close(self) -> None:
+        """Release the files and the lock. Nothing is synced: every write already was."""
+        with self._lock:
+            self._wal.close()
+            self._directory.close()
+
+    @property
+    def _wal_directory(self) -> Path:
+        return self._path / _WAL
+
+    def _opening(self) -> list[Body]:
+        opening = [Body(RecordKind.WRITE, bodies.encode_step(Step(hard_state=self._hard_state)))]
+        if self._snapshot != NO_SNAPSHOT:
+            opening.append(Body(RecordKind.SNAPSHOT_SAVED, bodies.encode_position(self._snapshot)))
+        return opening
+
+    def _forget_before(self, index: int) -> None:
+        self._wal.delete_before(index)
+        snapshots.prune(self._snapshots, self._snapshot)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Generator[None]:
+        """Turn the first OSError into StorageFailed, and repeat it for every later attempt."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield
+        except OSError as error:
+            self._failure = StorageFailed(str(self._path), error.strerror or str(error))
+            raise self._failure from error
+
+
+def _index_max(step: Step) -> int:
+    restart = step.restart[0] if step.restart is not None else 0
+    return max(restart, step.entries[-1].index if step.entries else 0)
+
+
+def _needs_sync(step: Step, before: HardState) -> bool:
+    state = step.hard_state
+    promised = state is not None and (state.term, state.vote) != (before.term, before.vote)
+    return promised or bool(step.entries) or step.restart is not None

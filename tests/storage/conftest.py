@@ -1,0 +1,80 @@
+"""Stores under test: the same contract on disk and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aether.consensus.entry import Entry, EntryKind, new_entry
+from aether.consensus.values import HardState, LogStorage, Snapshot, SnapshotMeta, StorageWrite
+from aether.model.ids import LogIndex, NodeId, Term
+from aether.storage.disk import DiskStorage
+from aether.storage.memory import MemoryStorage
+
+A = NodeId("a")
+SEGMENT_BYTES = 4096
+
+
+def entry(index: int, term: int = 1, payload: bytes = b"x") -> Entry:
+    return new_entry(LogIndex(index), Term(term), EntryKind.COMMAND, payload)
+
+
+def entries(first: int, last: int, term: int = 1, payload: bytes = b"x") -> tuple[Entry, ...]:
+    return tuple(entry(index, term, payload) for index in range(first, last + 1))
+
+
+def hard(term: int, vote: str | None = None, commit: int = 0) -> HardState:
+    return HardState(Term(term), NodeId(vote) if vote else None, LogIndex(commit))
+
+
+def snapshot(index: int, term: int = 1, data: bytes = b"state") -> Snapshot:
+    return Snapshot(SnapshotMeta(LogIndex(index), Term(term), (A, NodeId("b"))), data)
+
+
+def write(number: int = 1, *added: Entry, state: HardState | None = None, snap: Snapshot | None = None) -> StorageWrite:
+    return StorageWrite(number, state, added, snap)
+
+
+class Builders:
+    """The functions above, for tests that cannot import this file."""
+
+    entry = staticmethod(entry)
+    entries = staticmethod(entries)
+    hard = staticmethod(hard)
+    snapshot = staticmethod(snapshot)
+    write = staticmethod(write)
+
+
+@pytest.fixture
+def make() -> type[Builders]:
+    return Builders
+
+
+Reopen = Callable[[], LogStorage]
+
+
+@pytest.fixture
+def open_disk(tmp_path: Path) -> Iterator[Callable[..., DiskStorage]]:
+    """Opens the store in `tmp_path / "a"`, closing the one that was opened before it."""
+    opened: list[DiskStorage] = []
+
+    def open_again(path: Path = tmp_path / "a", segment_bytes: int = SEGMENT_BYTES) -> DiskStorage:
+        for store in opened:
+            store.close()
+        opened.append(DiskStorage(path, "test", A, segment_bytes=segment_bytes))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["disk", "memory"])
+def reopen(request: pytest.FixtureRequest, open_disk: Callable[..., DiskStorage]) -> Reopen:
+    """A restart of the node: the store as its next process finds it."""
+    if request.param == "disk":
+        return open_disk
+    kept = MemoryStorage()
+    return lambda: kept
