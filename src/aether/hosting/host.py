@@ -65,7 +65,7 @@ class Hosting:
         raise NotImplementedError
 
     async def activate(self, row: InstanceRow, desired: DesiredRow) -> None:
-        """Construct and start one instance; returns once it serves. Raises what its start raised; cancellation stops it."""
+        """Construct and start one instance; returns once it serves. Raises what its start raised."""
         raise NotImplementedError
 
     async def deactivate(self, instance: InstanceId) -> None:

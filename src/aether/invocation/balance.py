@@ -7,7 +7,8 @@ Paper: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (20
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 import attrs
@@ -61,9 +62,9 @@ class Loads:
 
 
 def choose(
-    endpoints: Sequence[Endpoint], loads: Loads, random: Uniform, exclude: Set[InstanceId] = frozenset()
+    endpoints: Sequence[Endpoint], loads: Loads, random: Uniform, exclude: AbstractSet[InstanceId] = frozenset()
 ) -> Endpoint | None:
-    """Of two different endpoints drawn at random, the one with fewer calls in flight, then the faster; None = nobody left."""
+    """Of two different endpoints drawn at random, the less busy, then the faster; None = nobody left."""
     if exclude:
         endpoints = [e for e in endpoints if e.instance not in exclude]
     if len(endpoints) < 2:

@@ -8,7 +8,8 @@ Holds: only an ACTIVE row whose incarnation is that of its member's row, on this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 import attrs
 
@@ -36,7 +37,7 @@ class View:
     members: Iterable[MemberRow] = ()
     routes: Iterable[RouteRow] = ()
     desired: Iterable[DesiredRow] = ()
-    connected: Set[NodeId] = frozenset()
+    connected: AbstractSet[NodeId] = frozenset()
 
 
 @attrs.frozen
@@ -80,8 +81,12 @@ class EndpointRegistry:
         """The instances that take calls now, in the order of their ids."""
         return self._endpoints.get(base, ())
 
+    def instances(self) -> Iterator[InstanceId]:
+        """Every instance that takes calls."""
+        return (endpoint.instance for endpoints in self._endpoints.values() for endpoint in endpoints)
+
     def state(self, base: ArtifactBase) -> tuple[str, str]:
-        """(state, reason) of `base` for whoever finds no endpoint: ACTIVE, a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
+        """(state, reason) for whoever finds no endpoint: ACTIVE, a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
         if base in self._endpoints:
             return ("ACTIVE", "")
         return self._waiting.get(base, ("UNKNOWN", "it is not deployed"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aether.invocation.reply import Abandoned, Done, Failed, Faulted, Form, NotStarted, TimedOut
+from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted
 from aether.model.ids import InstanceId
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class LocalInstance(Protocol):
 
     async def serve(
         self, method: str, payload: object, form: Form, scope: trio.CancelScope
-    ) -> Done | Faulted | Failed | NotStarted | TimedOut | Abandoned:
-        """Run one call in the current task, inside `scope`, which the caller has entered and which carries the deadline.
+    ) -> Done | Faulted | Failed | NotStarted | None:
+        """Run one call in the current task, inside `scope`, which carries the deadline and is entered here.
 
-        The instance may cancel `scope` when its drain is over; the call then counts as Abandoned. Every exception
-        of the method becomes an outcome; only cancellation propagates.
+        None when `scope` was cancelled: by its deadline, by whoever made it, or by the instance when its drain is over.
+        Every exception of the method becomes an outcome, but trio.TooSlowError and cancellation from outside propagate.
         """
         ...
 

@@ -9,7 +9,7 @@ Paper: Dean, Barroso, "The Tail at Scale" (2013), for the budget; full jitter as
 from __future__ import annotations
 
 import enum
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
@@ -57,7 +57,7 @@ class Try:
 
     failure: NotStarted | Abandoned
     tried: InstanceId
-    excluded: Set[InstanceId] = frozenset()
+    excluded: AbstractSet[InstanceId] = frozenset()
     others: int = 0
     attempt: int = 1
     time_left_s: float
@@ -68,8 +68,8 @@ class Try:
 
 
 def backoff_s(attempt: int, jitter: float) -> float:
-    """Seconds before try `attempt + 1`: exponential from RETRY_BACKOFF_MIN_S, capped, with jitter over its upper half."""
-    ceiling = min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S * 2 ** min(attempt - 1, 16))
+    """Seconds before try `attempt + 1`: exponential from RETRY_BACKOFF_MIN_S, capped; jitter over its upper half."""
+    ceiling = min(RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S * float(1 << min(attempt - 1, 16)))
     return ceiling * (0.5 + jitter / 2)
 
 

@@ -6,36 +6,58 @@ Never: clocks, the wire.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from typing import Final
+
+import attrs
+
 from aether.invocation.hops import CHILDREN_MAX, Hop
 
 
 class Span:
-    """Mutable twin of Hop while the call runs. Touched only by the task that runs the call."""
+    """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
-    __slots__ = ("began_s", "children", "ended_s", "name", "remote")
+    __slots__ = ("began_s", "children", "ended_s", "name", "remote", "running")
 
     def __init__(self, name: str, began_s: float) -> None:
         self.name = name
         self.began_s = began_s
         self.ended_s: float | None = None
+        self.running = True
         self.remote: Hop | None = None  # what the callee's node reported
         self.children: list[Span] = []
 
     def child(self, name: str, began_s: float) -> Span:
-        """A call made by this one. Only the last CHILDREN_MAX are kept."""
+        """A call made by this one. Only the last CHILDREN_MAX are sure to be kept."""
         span = Span(name, began_s)
         self.children.append(span)
         if len(self.children) > 2 * CHILDREN_MAX:
             del self.children[:CHILDREN_MAX]
         return span
 
+    def close(self, now_s: float, *, answered: bool) -> None:
+        """The task goes on without this call; unless `answered`, the callee was still running."""
+        self.ended_s = now_s
+        self.running = not answered
+
     def hop(self, now_s: float) -> Hop:
         """The tree as it stands."""
-        ended_s = now_s if self.ended_s is None else self.ended_s
+        spent_s = (now_s if self.ended_s is None else self.ended_s) - self.began_s
         if self.remote is not None:
-            return Hop(self.remote.name, ended_s - self.began_s, True, self.remote.children)
+            return Hop(self.remote.name, spent_s, self.running, self.remote.children)
         children = tuple(child.hop(now_s) for child in self.children[-CHILDREN_MAX:])
-        return Hop(self.name, ended_s - self.began_s, self.ended_s is None, children)
+        return Hop(self.name, spent_s, self.running, children)
+
+
+@attrs.frozen
+class Running:
+    """What a task that serves a call passes on to the calls that it makes."""
+
+    span: Span
+    request_id: str
+
+
+RUNNING: Final[ContextVar[Running | None]] = ContextVar("aether_running_call", default=None)
 
 
 def call_name(artifact: str, method: str) -> str:

@@ -1,0 +1,157 @@
+"""Calls in: each one a task with the time that its caller has left.
+
+Knows: served calls by caller and call id; how cancellation, deadline and drain end one.
+Never: who should be called, retries, exceptions of user code.
+Holds: a call is in the table from its arrival to its reply; at most `in_flight_max` are, co-located ones included.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from aether.errors import AetherError
+from aether.invocation.local import LocalHost, LocalInstance
+from aether.invocation.messages import CallReply, CallRequest
+from aether.invocation.reply import (
+    FULL,
+    LATE,
+    UNKNOWN_INSTANCE,
+    Abandoned,
+    Failed,
+    Form,
+    NotStarted,
+    Outcome,
+    TimedOut,
+)
+from aether.invocation.span import RUNNING, Running, Span
+from aether.model.ids import NodeId
+
+Send = Callable[[NodeId, object, str], bool]
+
+REPLY_TRIES_MAX: Final = 8
+REPLY_PAUSE_S: Final = 0.01
+
+_log = logging.getLogger(__name__)
+
+
+class CallServer:
+    """Serves the calls that arrive at one node."""
+
+    def __init__(self, node: NodeId, send: Send, host: LocalHost, in_flight_max: int) -> None:
+        self._node = node
+        self._send = send
+        self._host = host
+        self._in_flight_max = in_flight_max
+        self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
+        self._here = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self._served) + self._here >= self._in_flight_max
+
+    def accept(self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str) -> None:
+        """Start serving `request`, or refuse it at once. A repeated call id of a running call is ignored."""
+        key = (sender, request.call_id)
+        if key in self._served:
+            return
+        if self.full:
+            self._send(sender, CallReply(request.call_id, NotStarted(FULL)), request_id)
+        elif request.remaining_s <= 0:
+            self._send(sender, CallReply(request.call_id, NotStarted(LATE)), request_id)
+        else:
+            scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
+            self._served[key] = scope
+            nursery.start_soon(self._serve, sender, request, request_id, scope)
+
+    def cancel(self, sender: NodeId, call_id: int) -> None:
+        """The caller waits no more."""
+        scope = self._served.pop((sender, call_id), None)
+        if scope is not None:
+            scope.cancel()
+
+    def peer_lost(self, node: NodeId) -> None:
+        """Nobody can receive the replies to `node`: cancel what is served for it."""
+        for sender, call_id in [key for key in self._served if key[0] == node]:
+            self.cancel(sender, call_id)
+
+    async def serve_here(
+        self, instance: LocalInstance, method: str, payload: object, form: Form, request_id: str, span: Span
+    ) -> Outcome:
+        """A co-located call: the same path, in the caller's own task and under its own deadline."""
+        if self.full:
+            return NotStarted(FULL)
+        self._here += 1
+        try:
+            return await _run(instance, method, payload, form, trio.CancelScope(), Running(span, request_id))
+        finally:
+            self._here -= 1
+
+    async def _serve(self, sender: NodeId, request: CallRequest, request_id: str, scope: trio.CancelScope) -> None:
+        key = (sender, request.call_id)
+        try:
+            reply = await self._outcome(request, request_id, scope)
+        except Exception as error:  # noqa: BLE001 - a bug here must end one call, not the node
+            _log.exception("serving %s of %s failed outside the method", request.method, request.target)
+            reply = Failed(kind=type(error).__name__, message=str(error), node=self._node)
+        if self._served.get(key) is not scope:
+            return  # cancelled by the caller, or the caller is gone
+        try:
+            await self._answer(sender, request, reply, request_id, scope.deadline)
+        finally:
+            self._served.pop(key, None)
+
+    async def _outcome(self, request: CallRequest, request_id: str, scope: trio.CancelScope) -> Outcome:
+        instance = self._host.find(request.instance)
+        if instance is None:
+            return NotStarted(UNKNOWN_INSTANCE)
+        span = Span(f"{instance.name}.{request.method}", trio.current_time())
+        reply = await _run(instance, request.method, request.payload, request.form, scope, Running(span, request_id))
+        if isinstance(reply, Failed) and request.attempt != 1:
+            return attrs.evolve(reply, attempt=request.attempt)
+        return reply
+
+    async def _answer(
+        self, sender: NodeId, request: CallRequest, reply: Outcome, request_id: str, deadline: float
+    ) -> None:
+        try:
+            for _ in range(REPLY_TRIES_MAX):
+                if self._send(sender, CallReply(request.call_id, reply), request_id):
+                    return
+                if trio.current_time() >= deadline:
+                    break
+                await trio.sleep(REPLY_PAUSE_S)
+        except (AetherError, TypeError, ValueError, OverflowError) as error:  # the reply does not fit a frame
+            failed = Failed(
+                kind=type(error).__name__,
+                message=f"the result cannot be sent: {error}",
+                slice=request.target,
+                method=request.method,
+                instance=request.instance,
+                node=self._node,
+                attempt=request.attempt,
+            )
+            self._send(sender, CallReply(request.call_id, failed), request_id)
+            return
+        _log.warning("reply of %s.%s to %s dropped: its mailbox stayed full", request.target, request.method, sender)
+
+
+async def _run(
+    instance: LocalInstance, method: str, payload: object, form: Form, scope: trio.CancelScope, running: Running
+) -> Outcome:
+    token = RUNNING.set(running)
+    try:
+        outcome = await instance.serve(method, payload, form, scope)
+    except trio.TooSlowError:
+        return TimedOut(running.span.hop(trio.current_time()))
+    finally:
+        RUNNING.reset(token)
+    if outcome is not None:
+        return outcome
+    if trio.current_time() >= scope.deadline:
+        return TimedOut(running.span.hop(trio.current_time()))
+    return Abandoned("the instance stopped before the method ended")
