@@ -207,7 +207,8 @@ _ROUTES: Final = _Kind("routes", (_BASE,), row_codec(RouteRow))
 _BLUEPRINT: Final = _Kind("blueprints", (_NAME, _COUNT), row_codec(BlueprintRow))
 _BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (_NAME,), row_codec(int))
 _UNSATISFIED: Final = _Kind("unsatisfied", (_BASE,), row_codec(UnsatisfiedRow))
-_MAP: Final = _Kind("maps", (_NAME,), row_codec(MapRow))
+MAP_DEFINITION: Final = row_codec(MapRow)
+_MAP: Final = _Kind("maps", (_NAME,), MAP_DEFINITION)
 _MAP_ENTRY: Final = _Kind("maps", (_NAME, _USER_KEY), BYTES)
 
 _TABLE: Final[tuple[_Kind[Any], ...]] = (

@@ -7,8 +7,8 @@ Never: the answer of an applied proposal: every node reads that from its own log
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -52,15 +52,6 @@ class ProposeReply:
     detail: str = ""
 
 
-class MessageRow(NamedTuple):
-    """One line of the table of messages; tags are offsets within the room and never reused."""
-
-    tag: int
-    cls: type[Any]
-    encode: Callable[[Any], Sequence[object]]
-    decode: Callable[[Sequence[object]], Any]
-
-
 def _encode_request(message: ProposeRequest) -> Sequence[object]:
     return (message.number, message.command)
 
@@ -87,7 +78,11 @@ def _decode_reply(fields: Sequence[object]) -> ProposeReply:
             raise BadInput("malformed ProposeReply", ("expected number, refusal, leader, detail",))
 
 
-MESSAGES: Final[tuple[MessageRow, ...]] = (
-    MessageRow(1, ProposeRequest, _encode_request, _decode_request),
-    MessageRow(2, ProposeReply, _encode_reply, _decode_reply),
-)
+Encode: TypeAlias = Callable[[Any], Sequence[object]]
+Decode: TypeAlias = Callable[[Sequence[object]], ProposeRequest | ProposeReply]
+
+MESSAGES: Final[Mapping[int, tuple[type[Any], Encode, Decode]]] = {
+    20: (ProposeRequest, _encode_request, _decode_request),
+    21: (ProposeReply, _encode_reply, _decode_reply),
+}
+"""tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 20 to 29 belong to kv."""

@@ -1,0 +1,130 @@
+"""How much each user map holds, and whether a batch may make it hold more.
+
+Knows: entries and bytes per map, the limits in its definition row, the limit of all maps together.
+Never: control rows: they have no quota, and no map can take their room.
+Holds: usage equals what the rows say; a change that does not grow a map is never refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+from urllib.parse import unquote
+
+import attrs
+
+from aether.errors import BadInput
+from aether.kv.commands import ChangePlain
+from aether.kv.keys import MAP_DEFINITION, MAPS, MapRow
+from aether.kv.outcome import Refused, RefusedBy
+from aether.model.limits import MAPS_BYTES_MAX
+
+_MAPS_CHARS: Final = len(MAPS)
+_DEFAULTS: Final = MapRow()
+
+
+@attrs.frozen
+class Usage:
+    """bytes counts key texts and values."""
+
+    entries: int = 0
+    bytes: int = 0
+
+
+@attrs.define
+class Staged:
+    """What a batch would change: sizes per entry (None = absent), usage per map, definitions (None = deleted)."""
+
+    sizes: dict[str, int | None] = attrs.field(factory=dict[str, int | None])
+    usage: dict[str, Usage] = attrs.field(factory=dict[str, Usage])
+    limits: dict[str, MapRow | None] = attrs.field(factory=dict[str, MapRow | None])
+
+
+class MapQuotas:
+    """Usage of all user maps, kept by name as spelt in keys."""
+
+    def __init__(self, bytes_max: int = MAPS_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._usage: dict[str, Usage] = {}
+        self._limits: dict[str, MapRow] = {}
+
+    def usage(self, name: str) -> Usage:
+        return self._usage.get(name, Usage())
+
+    def stage(self, changes: Sequence[ChangePlain], size: Callable[[str], int | None]) -> Staged | Refused:
+        """What `changes` would do, or why they may not. size  of the entry at a key now, key included; None = absent."""
+        staged = Staged()
+        for key, value in changes:
+            if key.startswith(MAPS):
+                name, slash, _ = key[_MAPS_CHARS:].partition("/")
+                if slash:
+                    self._stage_entry(staged, name, key, value, size)
+                elif not self._stage_definition(staged, name, value):
+                    return Refused(RefusedBy.MALFORMED, f"{key}: its value is no map definition")
+        return self._over(staged) or staged
+
+    def commit(self, staged: Staged) -> None:
+        """Make it so."""
+        for name, usage in staged.usage.items():
+            self._bytes += usage.bytes - self.usage(name).bytes
+            self._usage[name] = usage
+            if not usage.entries:
+                del self._usage[name]
+        for name, limits in staged.limits.items():
+            self._limits.pop(name, None)
+            if limits is not None:
+                self._limits[name] = limits
+
+    def rebuild(self, rows: Iterable[ChangePlain]) -> None:
+        """Forget everything and count `rows`, within limits or not."""
+        self._bytes, self._usage, self._limits = 0, {}, {}
+        staged = Staged()
+        for key, value in rows:
+            if key.startswith(MAPS):
+                name, slash, _ = key[_MAPS_CHARS:].partition("/")
+                if slash:
+                    self._stage_entry(staged, name, key, value, _absent)
+                else:
+                    self._stage_definition(staged, name, value)
+        self.commit(staged)
+
+    def _stage_entry(
+        self, staged: Staged, name: str, key: str, value: bytes | None, size: Callable[[str], int | None]
+    ) -> None:
+        old = staged.sizes[key] if key in staged.sizes else size(key)
+        new = None if value is None else len(key) + len(value)
+        staged.sizes[key] = new
+        usage = staged.usage.get(name) or self.usage(name)
+        staged.usage[name] = Usage(
+            usage.entries + (new is not None) - (old is not None), usage.bytes + (new or 0) - (old or 0)
+        )
+
+    def _stage_definition(self, staged: Staged, name: str, value: bytes | None) -> bool:
+        try:
+            staged.limits[name] = None if value is None else MAP_DEFINITION.decode(value)
+        except BadInput:
+            return False
+        return True
+
+    def _over(self, staged: Staged) -> Refused | None:
+        total = 0
+        for name, new in staged.usage.items():
+            old = self.usage(name)
+            limits = (staged.limits if name in staged.limits else self._limits).get(name) or _DEFAULTS
+            total += new.bytes - old.bytes
+            if new.entries > max(limits.entries_max, old.entries):
+                return Refused(RefusedBy.QUOTA, _title(name), limits.entries_max, "entries")
+            if new.bytes > max(limits.bytes_max, old.bytes):
+                return Refused(RefusedBy.QUOTA, _title(name), limits.bytes_max, "bytes")
+        if total > 0 and self._bytes + total > self._bytes_max:
+            return Refused(RefusedBy.QUOTA, "the user maps together", self._bytes_max, "bytes")
+        return None
+
+
+def _title(name: str) -> str:
+    return f"map {unquote(name)!r}"
+
+
+def _absent(_: str) -> None:
+    return None

@@ -1,0 +1,223 @@
+"""The replicated map: what committed entries make of it.
+
+Knows: rows with versions, sessions, quotas, log time, a running hash.
+Never: who proposed, tasks, clocks; readers get values as they are now.
+Holds: the same entries give the same state and the same hash on every node; a batch changes all its rows or none;
+       the version of a row is the log index of its last change; revision is the last applied index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple, cast
+
+import attrs
+from sortedcontainers import SortedDict
+
+from aether.consensus.entry import Entry, EntryKind
+from aether.errors import BadInput
+from aether.kv.commands import Apply, BatchResult, ChangePlain, EndSession, OpenSession, decode_payload
+from aether.kv.keys import MAPS
+from aether.kv.outcome import Outcome, Refused
+from aether.kv.quotas import MapQuotas, Staged, Usage
+from aether.kv.sessions import EXPIRED, SessionTable
+from aether.kv.snapshot import HASH_BYTES, State, decode_state, encode_state
+from aether.model.ids import LogIndex, Revision
+from aether.model.limits import MAPS_BYTES_MAX
+
+_NOTHING_STAGED: Final = Staged()
+
+
+class Row(NamedTuple):
+    """A value and the revision of its last change."""
+
+    value: bytes
+    version: Revision
+
+
+@attrs.define
+class AppliedEntries:
+    """What one `apply` or `restore` did, for whoever waits.
+
+    outcomes  (session, sequence, outcome) of each request, repeats included
+    opened    each request to open a session, with the id of the session
+    changed   texts of the keys whose rows changed
+    restored  the whole state was replaced
+    """
+
+    outcomes: list[tuple[int, int, Outcome]] = attrs.field(factory=list[tuple[int, int, Outcome]])
+    opened: list[tuple[OpenSession, int]] = attrs.field(factory=list[tuple[OpenSession, int]])
+    changed: list[str] = attrs.field(factory=list[str])
+    restored: bool = False
+
+
+class Store:
+    """Deterministic state machine over the log (see aether.consensus.values.StateMachine)."""
+
+    def __init__(self, maps_bytes_max: int = MAPS_BYTES_MAX) -> None:
+        self._rows: SortedDict[str, Row] = SortedDict()
+        self._sessions = SessionTable()
+        self._quotas = MapQuotas(maps_bytes_max)
+        self._revision = Revision(0)
+        self._log_time_ms = 0
+        self._hash = bytes(HASH_BYTES)
+        self._listener: Callable[[AppliedEntries], None] | None = None
+
+    def listen(self, listener: Callable[[AppliedEntries], None]) -> None:
+        """Call `listener` after each `apply` and `restore`. It must neither block nor raise; there is one."""
+        assert self._listener is None, "a store has one listener"
+        self._listener = listener
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> Revision:
+        """The last applied log index."""
+        return self._revision
+
+    @property
+    def log_time_ms(self) -> int:
+        """The highest stamp so far, milliseconds since the epoch by the leaders' clocks."""
+        return self._log_time_ms
+
+    @property
+    def state_hash(self) -> bytes:
+        """Chained over all applied entries and their outcomes: equal revisions must have equal hashes."""
+        return self._hash
+
+    def get(self, key: str) -> Row | None:
+        return self._rows.get(key)
+
+    def version(self, key: str) -> Revision:
+        """The revision of the row's last change; 0 = absent."""
+        row = self._rows.get(key)
+        return Revision(0) if row is None else row.version
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
+        """The rows under `prefix` in order of their keys, as they are at this call."""
+        if prefix:
+            found = self._rows.irange(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), inclusive=(True, False))
+        else:
+            found = iter(self._rows)
+        return iter([(key, self._rows[key]) for key in found])
+
+    def has_session(self, session: int) -> bool:
+        return session in self._sessions
+
+    def decided(self, session: int, sequence: int) -> Outcome | None:
+        """What was decided of a request, without deciding it; EXPIRED when the session has ended."""
+        for known in self._sessions:
+            if known.id == session:
+                return known.known(sequence)
+        return EXPIRED
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
+
+    def map_usage(self, name: str) -> Usage:
+        """What the user map holds. name  as spelt in keys, escaped."""
+        return self._quotas.usage(name)
+
+    # --- StateMachine --------------------------------------------------------------------------------------------------
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply in order. Raises BadInput at a command that this version does not know: the node must stop."""
+        applied = AppliedEntries()
+        for entry in entries:
+            assert entry.index == self._revision + 1, f"entry {entry.index} after {self._revision}: the log has a gap"
+            taken = entry.kind is EntryKind.COMMAND and self._command(entry.index, entry.payload, applied)
+            self._chain(entry, taken)
+            self._revision = Revision(entry.index)
+        if self._listener is not None:
+            self._listener(applied)
+
+    def snapshot(self) -> bytes:
+        """The whole state after the last applied entry."""
+        rows = ((key, *row) for key, row in self._rows.items())
+        return encode_state(State(self._revision, self._log_time_ms, self._hash, rows, self._sessions))
+
+    def restore(self, data: bytes, index: LogIndex) -> None:
+        """Replace the whole state. Raises BadInput, having changed nothing, when `data` is malformed or not of `index`."""
+        state = decode_state(data)
+        if state.revision != index:
+            raise BadInput("malformed store snapshot", (f"it is of revision {state.revision}, not of {index}",))
+        self._rows = SortedDict({key: Row(value, Revision(version)) for key, value, version in state.rows})
+        self._sessions = SessionTable()
+        for session in state.sessions:
+            self._sessions.add(session)
+        self._quotas.rebuild((key, row.value) for key, row in self._rows.items())
+        self._revision, self._log_time_ms, self._hash = Revision(index), state.log_time_ms, state.hash
+        if self._listener is not None:
+            self._listener(AppliedEntries(restored=True))
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _command(self, index: LogIndex, payload: bytes, applied: AppliedEntries) -> bool:
+        """Whether a batch took effect."""
+        stamp_ms, command = decode_payload(payload)
+        if stamp_ms > self._log_time_ms:
+            self._log_time_ms = stamp_ms
+            self._sessions.expire(stamp_ms)
+        if type(command) is Apply:
+            return self._request(index, command, applied)
+        if type(command) is OpenSession:
+            session = self._sessions.open(command, index, self._log_time_ms)
+            applied.opened.append((command, session))
+        else:
+            self._sessions.end(cast("EndSession", command).session)
+        return False
+
+    def _request(self, index: LogIndex, request: Apply, applied: AppliedEntries) -> bool:
+        if request.session == 0:
+            return _took_effect(self._decide(index, request, applied))
+        session = self._sessions.use(request.session, self._log_time_ms)
+        if session is None:
+            applied.outcomes.append((request.session, request.sequence, EXPIRED))
+            return False
+        session.acknowledge(request.answered_below)
+        outcome = session.known(request.sequence)
+        first = outcome is None
+        if outcome is None:
+            outcome = session.answers[request.sequence] = self._decide(index, request, applied)
+        applied.outcomes.append((request.session, request.sequence, outcome))
+        return first and _took_effect(outcome)
+
+    def _decide(self, index: LogIndex, request: Apply, applied: AppliedEntries) -> Outcome:
+        for key, version in request.compares:
+            row = self._rows.get(key)
+            if (0 if row is None else row.version) != version:
+                return BatchResult(False, Revision(index), key)
+        staged = _NOTHING_STAGED
+        for key, _ in request.changes:
+            if key.startswith(MAPS):
+                judged = self._quotas.stage(request.changes, self._size)
+                if isinstance(judged, Refused):
+                    return judged
+                staged = judged
+                break
+        self._change(Revision(index), request.changes, applied)
+        self._quotas.commit(staged)
+        return BatchResult(True, Revision(index))
+
+    def _change(self, revision: Revision, changes: Sequence[ChangePlain], applied: AppliedEntries) -> None:
+        for key, value in changes:
+            if value is not None:
+                self._rows[key] = Row(value, revision)
+            elif self._rows.pop(key, None) is None:
+                continue
+            applied.changed.append(key)
+
+    def _size(self, key: str) -> int | None:
+        row = self._rows.get(key)
+        return None if row is None else len(key) + len(row.value)
+
+    def _chain(self, entry: Entry, taken: bool) -> None:
+        link = b"".join((self._hash, entry.index.to_bytes(8, "big"), b"\1" if taken else b"\0", entry.payload))
+        self._hash = blake2b(link, digest_size=HASH_BYTES).digest()
+
+
+def _took_effect(outcome: Outcome) -> bool:
+    return isinstance(outcome, BatchResult) and outcome.applied
