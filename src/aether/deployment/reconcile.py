@@ -126,7 +126,7 @@ class _Artifact:
         return not self.view.members[row.node].draining
 
     def _by_worth(self, rows: Iterable[InstanceRow]) -> list[InstanceRow]:
-        """The ones to keep first: furthest on, then those alone on their node, so that scaling down keeps the spread."""
+        """The ones to keep first: furthest on, then those alone on their node: scaling down keeps the spread."""
         ranked = sorted(rows, key=lambda r: (_RANK[r.state], r.node in self.view.suspect, r.instance))
         seen: Counter[NodeId] = Counter()
         worth: dict[InstanceId, tuple[int, bool, int, int, InstanceId]] = {}

@@ -66,7 +66,8 @@ RETRY_BACKOFF_MAX_S: Final = 1.0
 # --- deployment -------------------------------------------------------------------------------------------------------
 INSTANCES_MAX: Final = 1_000
 BLUEPRINT_BYTES_MAX: Final = 256 * 1024
-BLUEPRINT_SLICES_MAX: Final = 256
+BLUEPRINT_SLICES_MAX: Final = 250
+BLUEPRINTS_KEPT: Final = 100  # texts of one blueprint; older ones go
 LOADING_S: Final = 120.0
 ACTIVATING_S: Final = 60.0
 DEACTIVATING_S: Final = 30.0
@@ -84,6 +85,9 @@ HTTP_MANAGEMENT_BODY_BYTES_MAX: Final = 4 * 2**20
 HTTP_IDLE_S: Final = 75.0
 HTTP_HEADER_S: Final = 10.0
 HTTP_BODY_S: Final = 30.0
+HTTP_SEND_S: Final = 30.0  # a client that does not read its answer
+HTTP_LINGER_S: Final = 1.0  # after a refusal, so that a client still sending can read it
+HTTP_READ_AHEAD_BYTES: Final = 64 * 1024  # pipelined bytes taken in while a request is answered
 HTTP_CONNECTIONS_MAX: Final = 10_000
 
 # Three lost heartbeats in a row must not start an election.
@@ -98,7 +102,7 @@ assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
 assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
-assert 3 * BLUEPRINT_SLICES_MAX < BATCH_OPERATIONS_MAX
+assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX
 # A snapshot chunk is one frame.
 assert SNAPSHOT_CHUNK_BYTES < FRAME_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
