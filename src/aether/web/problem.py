@@ -129,6 +129,15 @@ def problem_of(error: AetherError, request_id: str, *, status: int | None = None
     )
 
 
+def wrong_verb(verb: str, allow: Sequence[str], request_id: str) -> Response:
+    """The answer of a path that other verbs than `verb` have: to OPTIONS 204, else 405; both with Allow."""
+    headers = {"Allow": ", ".join(allow)}
+    if verb == "OPTIONS":
+        return Response(204, headers=headers)
+    detail = f"{verb} is not answered here; use {', '.join(v for v in allow if v not in ('HEAD', 'OPTIONS'))}"
+    return problem(405, detail, request_id, headers=headers, members={"allow": list(allow)})
+
+
 def fault_problem(
     *, name: str, status: int, title: str, detail: str, fields: Mapping[str, object], request_id: str
 ) -> Response:

@@ -22,6 +22,9 @@ from aether.errors import BadInput
 JSON_TYPE: Final = "application/json"
 QUERY_FIELDS_MAX: Final = 1_000
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+OWN_HEADERS: Final = frozenset(
+    {"content-length", "transfer-encoding", "connection", "date", "content-type", "x-request-id", "server"}
+)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -103,6 +106,8 @@ def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str
     for name, value in headers.items():
         if _HEADER_NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} is no header name")
+        if name.lower() in OWN_HEADERS:
+            raise ValueError(f"header {name} is set by the server, not by a handler")
         if _HEADER_VALUE.fullmatch(value) is None:
             raise ValueError(f"header {name}: {value!r} holds a line break or a character outside Latin-1")
 

@@ -8,10 +8,19 @@ Holds: 404 is said only by a node that has caught up and confirmed with the clus
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+import trio
+
+from aether.errors import NoInstance, NotFound, TryAgain
 from aether.model.artifact import ArtifactBase
+from aether.model.lifecycle import SliceState
+from aether.web.problem import wrong_verb
 from aether.web.request import Request, Response
-from aether.web.slices import RouteTable, SliceAnswer
+from aether.web.router import Match, Missing, WrongVerb
+from aether.web.slices import RouteTable, SliceAnswer, SliceTarget, http_input, response_of
+
+CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
 Call = Callable[[ArtifactBase, str, object, str], Awaitable[SliceAnswer]]
 """(artifact, method, http_input, request id) → answer. Raises AetherError or trio.TooSlowError for everything else."""
@@ -26,7 +35,8 @@ class SliceHandler:
     state           (state, reason) of an artifact in this node's view, as EndpointRegistry.state; anything but ACTIVE
                     is 503 with Retry-After at once. None: leave waiting to `call`
     confirm         returns when this node has applied everything acknowledged before (KvService.barrier). Asked before
-                    a 404 or 503, so that a client sent on by another node never meets a stale view. None: trust the view
+                    a 404, 405 or 503, so that a client sent here by another node never meets a stale view.
+                    None: trust the view as it is
     """
 
     def __init__(
@@ -45,5 +55,43 @@ class SliceHandler:
         self._confirm = confirm
 
     async def __call__(self, request: Request) -> Response:
-        """The answer. AetherErrors go up to the server, which shows them as problems."""
-        raise NotImplementedError
+        """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
+        found = await self._find(request)
+        if isinstance(found, WrongVerb):
+            return wrong_verb(request.verb, found.allow, request.request_id)
+        target = found.target
+        await self._ensure_serving(target.artifact)
+        plain = http_input(request, found.variables)
+        answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
+        return response_of(answer, request.request_id)
+
+    async def _find(self, request: Request) -> Match[SliceTarget] | WrongVerb:
+        found = self._routes().router.match(request.verb, request.path)
+        if isinstance(found, Match):
+            return found
+        if not self._ready():
+            raise TryAgain("this node is still catching up; ask again or ask another node")
+        await self._confirm_view()
+        found = self._routes().router.match(request.verb, request.path)
+        if isinstance(found, Missing):
+            raise NotFound("route", f"{request.verb} {request.path}", "GET /routes on the management port lists all")
+        return found
+
+    async def _ensure_serving(self, artifact: ArtifactBase) -> None:
+        if self._state is None or self._state(artifact)[0] == SliceState.ACTIVE:
+            return
+        await self._confirm_view()
+        state, reason = self._state(artifact)
+        if state != SliceState.ACTIVE:
+            raise NoInstance(str(artifact), state, reason)
+
+    async def _confirm_view(self) -> None:
+        """Bring this node's view up to date. Raises TryAgain when the cluster cannot be asked in time."""
+        if self._confirm is None:
+            return
+        with trio.move_on_after(CONFIRM_S) as scope:
+            await self._confirm()
+        if scope.cancelled_caught:
+            raise TryAgain(
+                f"this node could not confirm its view within {CONFIRM_S:g} s; ask again or ask another node"
+            )
