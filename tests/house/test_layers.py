@@ -30,10 +30,11 @@ MAY_KNOW: dict[str, set[str]] = {
         *("storage", "transport", "web", "wire", "work"),
     },
     "cluster": PURE | {"deployment", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
-    "cli": PURE | {"cluster", "node", "testing", "demo", "slice_api", "deployment"},
+    "forge": PURE,
+    "cli": PURE | {"cluster", "forge", "node", "slice_api"},
 }
 KNOWS_ALL = {"__init__", "__main__", "testing"}
-SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work", "demo"}
+SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work"}
 IMPURE = {"asyncio", "os", "random", "select", "signal", "socket", "ssl", "subprocess", "threading", "time", "trio"}
 
 

@@ -1,0 +1,115 @@
+"""Stock and reservations: one compare-and-set over two rows, so that no piece is sold twice or lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import attrs
+import trio
+
+import aether
+
+from .domain import InsufficientStock, ProductNotFound, Reservation, ReservationReleased, Stock
+from .pricing import PRICES
+
+ATTEMPTS_MAX = 100
+BACKOFF_MAX_S = 0.02
+
+
+@attrs.frozen
+class StockLevel:
+    product_id: str
+    available: int
+    sufficient: bool
+
+
+@attrs.frozen
+class Reserved:
+    reservation_id: str
+    product_id: str
+    quantity: int
+
+
+@attrs.frozen
+class Released:
+    reservation_id: str
+
+
+def reservation_id(order_id: str, product_id: str) -> str:
+    """`RES-<order>-<product>`: the same reservation has the same id, however often it is asked for."""
+    return f"RES-{order_id.removeprefix('ORD-')}-{product_id.removeprefix('PROD-')}"
+
+
+def reservation_key(reservation: str) -> str:
+    _, order, product = reservation.split("-", 2)
+    return f"reservation/ORD-{order}/PROD-{product}"
+
+
+@aether.slice(artifact="org.pragmatica-lite.aether.demo:inventory-service:0.1.0", instances=2, json_case="camel")
+class InventoryService:
+    """Holds `stock/{product}` and `reservation/{order}/{product}` rows in one replicated map."""
+
+    rows: aether.Map[str, Stock | Reservation] = aether.map("inventory", entries_max=200_000, bytes_max=64 * 2**20)
+    initial: int = aether.config("inventory.initial", default=1_000_000)
+
+    @aether.method(idempotent=True)
+    async def check_stock(self, product_id: str, quantity: int) -> StockLevel:
+        stock, _ = await self._stock(product_id)
+        return StockLevel(product_id, stock.available, stock.available >= quantity)
+
+    @aether.method(idempotent=True)
+    async def reserve_stock(self, product_id: str, quantity: int, order_id: str) -> Reserved:
+        """Take `quantity` pieces for the order. A repeat finds its reservation and takes nothing."""
+        reservation = reservation_id(order_id, product_id)
+        for _ in range(ATTEMPTS_MAX):
+            existing = await self.rows.get(reservation_key(reservation))
+            if isinstance(existing, Reservation):
+                if existing.released:
+                    raise ReservationReleased(reservation_id=reservation)
+                return Reserved(reservation, product_id, existing.quantity)
+            stock, version = await self._stock(product_id)
+            if stock.available < quantity:
+                raise InsufficientStock(product_id=product_id, requested=quantity, available=stock.available)
+            left = Stock(stock.available - quantity)
+            if await self._change(product_id, left, version, reservation, Reservation(quantity), 0):
+                return Reserved(reservation, product_id, quantity)
+        raise aether.Overloaded(product_id, ATTEMPTS_MAX)
+
+    @aether.method(idempotent=True)
+    async def release_stock(self, reservation_id: str) -> Released:
+        """Give the pieces back and leave a tombstone, also when nothing was reserved yet. A repeat changes nothing."""
+        key = reservation_key(reservation_id)
+        product_id = key.rpartition("/")[2]
+        for _ in range(ATTEMPTS_MAX):
+            entry = await self.rows.entry(key)
+            existing = entry.value
+            held = existing.quantity if isinstance(existing, Reservation) and not existing.released else 0
+            if isinstance(existing, Reservation) and existing.released:
+                return Released(reservation_id)
+            stock, version = await self._stock(product_id)
+            back, tombstone = Stock(stock.available + held), Reservation(held, released=True)
+            if await self._change(product_id, back, version, reservation_id, tombstone, entry.version):
+                return Released(reservation_id)
+        raise aether.Overloaded(product_id, ATTEMPTS_MAX)
+
+    async def _stock(self, product_id: str) -> tuple[Stock, int]:
+        entry = await self.rows.entry(f"stock/{product_id}")
+        if isinstance(entry.value, Stock):
+            return entry.value, entry.version
+        if product_id not in PRICES:
+            raise ProductNotFound(product_id=product_id)
+        return Stock(self.initial), 0
+
+    async def _change(
+        self, product_id: str, stock: Stock, stock_version: int, reservation: str, row: Reservation, row_version: int
+    ) -> bool:
+        changes: Mapping[str, Stock | Reservation | None] = {
+            f"stock/{product_id}": stock,
+            reservation_key(reservation): row,
+        }
+        versions = {f"stock/{product_id}": stock_version, reservation_key(reservation): row_version}
+        if await self.rows.apply(changes, if_versions=versions):
+            return True
+        await trio.sleep(random.uniform(0, BACKOFF_MAX_S))  # somebody else took from the same product: look again
+        return False

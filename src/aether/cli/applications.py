@@ -1,0 +1,71 @@
+"""Finding the slices of `--app module[:attribute]`.
+
+Knows: imports, `__all__`, the folder that comes first on the module path.
+Never: running what it finds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aether.errors import BadInput
+from aether.slice_api.contract import contract_of, is_slice
+
+
+def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
+    """The slice classes of all `apps`, each once. Raises BadInput that names the app and what to do."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    found: dict[type, None] = {}
+    for app in apps:
+        found |= dict.fromkeys(_slices_of(app, path))
+    return list(found)
+
+
+def describe(apps: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """One row per slice: artifact, class, default instances, routes."""
+    contracts = [contract_of(each) for each in load_slices(apps, folder)]
+    return [
+        {
+            "artifact": str(contract.artifact),
+            "class": contract.cls.__qualname__,
+            "instances": contract.options.instances,
+            "routes": [f"{route.verb} {route.template}" for route in contract.routes],
+        }
+        for contract in contracts
+    ]
+
+
+def _slices_of(app: str, path: str) -> list[type]:
+    name, _, attribute = app.partition(":")
+    module = _import(app, name, path)
+    if attribute:
+        chosen = getattr(module, attribute, None)
+        if not is_slice(chosen):
+            raise BadInput(f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",))
+        return [chosen]
+    names = getattr(module, "__all__", None)
+    listed = [getattr(module, each, None) for each in names] if names is not None else list(vars(module).values())
+    chosen = [each for each in listed if is_slice(each) and (names is not None or each.__module__ == module.__name__)]
+    if not chosen:
+        raise BadInput(
+            f"--app {app}", (f"{name} defines no slice; decorate a class with @aether.slice, or list it in __all__",)
+        )
+    return chosen
+
+
+def _import(app: str, name: str, path: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise BadInput(f"--app {app}", (f"no module {name!r} in {path}; --app-dir names another folder",)) from error
+        raise
+
+

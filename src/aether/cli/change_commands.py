@@ -1,0 +1,61 @@
+"""Commands that change what runs: deploy, scale, undeploy.
+
+Knows: the requests behind each, and `--wait`.
+Never: deciding where instances go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aether.cli.connection import Connection
+from aether.cli.options import Settings, settings, shared
+from aether.cli.output import show
+
+WAIT_S = 120.0
+
+wait_option = click.option(
+    "--wait", "wait_s", is_flag=False, flag_value=WAIT_S, type=click.FloatRange(0, 3600), default=None,
+    metavar="[SECONDS]", help=f"Return when the change is ACTIVE everywhere [up to {WAIT_S:g} s].",
+)  # fmt: skip
+
+
+def _answer(here: Settings, answer: Any) -> None:
+    show(here, answer, [answer], ["status", "artifact", "instances", "revision"])
+
+
+@click.command()
+@click.argument("artifact")
+@click.option("-n", "--instances", type=click.IntRange(0), default=1, show_default=True, help="How many.")
+@wait_option
+@shared
+@click.pass_context
+def deploy(context: click.Context, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+    """Deploy ARTIFACT (group:artifact:version), owned by the blueprint `adhoc`."""
+    here = settings(context)
+    _answer(here, Connection(here).post("/deploy", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
+
+
+@click.command()
+@click.argument("artifact")
+@click.option("-n", "--instances", type=click.IntRange(0), required=True, help="How many.")
+@wait_option
+@shared
+@click.pass_context
+def scale(context: click.Context, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+    """Change how many instances of ARTIFACT (group:artifact or group:artifact:version) run."""
+    here = settings(context)
+    _answer(here, Connection(here).post("/scale", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
+
+
+@click.command()
+@click.argument("artifact")
+@wait_option
+@shared
+@click.pass_context
+def undeploy(context: click.Context, artifact: str, wait_s: float | None, **_: Any) -> None:
+    """Remove ARTIFACT from the cluster. Calls in flight finish first."""
+    here = settings(context)
+    _answer(here, Connection(here).post("/undeploy", {"artifact": artifact}, wait_s=wait_s))

@@ -1,0 +1,84 @@
+"""Asking a node's management port, and turning every way it can go wrong into an exit code.
+
+Knows: httpx, problem details, where a node of this user left its admin token.
+Never: tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from aether.cli.exits import CommandFailed, Exit
+from aether.cli.options import Settings
+from aether.node.tokens import find_token
+
+CONNECT_S = 3.0
+REQUEST_S = 30.0
+
+
+class Connection:
+    """One node's management API."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = _url(settings.connect)
+
+    def get(self, path: str, **query: str) -> Any:
+        return self._ask("GET", path, params=query)
+
+    def post(self, path: str, body: object = None, *, toml: str | None = None, wait_s: float | None = None) -> Any:
+        """POST JSON or TOML; with `wait_s` the node answers when the change is ACTIVE everywhere."""
+        query = {} if wait_s is None else {"wait": f"{wait_s:g}"}
+        read_s = REQUEST_S if wait_s is None else REQUEST_S + wait_s
+        if toml is not None:
+            headers = {"Content-Type": "application/toml"}
+            return self._ask("POST", path, params=query, content=toml.encode(), headers=headers, read_s=read_s)
+        return self._ask("POST", path, params=query, json=body, read_s=read_s)
+
+    def _ask(self, verb: str, path: str, *, read_s: float = REQUEST_S, **request: Any) -> Any:
+        token = self._settings.token or find_token(self._settings.connect)
+        headers = {**request.pop("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+        try:
+            with httpx.Client(timeout=httpx.Timeout(read_s, connect=CONNECT_S), trust_env=False) as client:
+                answer = client.request(verb, self._url + path, headers=headers, **request)
+        except httpx.ConnectError as error:
+            raise CommandFailed(
+                Exit.CANNOT_CONNECT,
+                f"no node answers at {self._settings.connect} ({error})",
+                "is it running? `aether node` starts one; `-c HOST:PORT` names another management port",
+            ) from error
+        except httpx.TimeoutException as error:
+            raise CommandFailed(Exit.TIMED_OUT, f"{self._settings.connect} did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise CommandFailed(Exit.CANNOT_CONNECT, f"{self._settings.connect}: {error}") from error
+        return _result(answer, self._settings.connect)
+
+
+def _url(connect: str) -> str:
+    if "://" in connect:
+        return connect.rstrip("/")
+    host, _, port = connect.rpartition(":")
+    if not host or not port.isdigit():
+        raise CommandFailed(Exit.USAGE, f"--connect {connect}: write HOST:PORT, such as 127.0.0.1:8080")
+    return f"http://{connect}"
+
+
+def _result(answer: httpx.Response, where: str) -> Any:
+    try:
+        body = answer.json()
+    except ValueError as error:
+        message = f"{where} answered {answer.status_code} without JSON; is that a management port?"
+        raise CommandFailed(Exit.FAILED, message) from error
+    if answer.is_success:
+        return body
+    detail = str(body.get("detail") or body.get("error") or body) if isinstance(body, dict) else str(body)
+    problems = body.get("problems", []) if isinstance(body, dict) else []
+    message = "\n  ".join([detail, *(str(p) for p in problems if str(p) not in detail)])
+    if answer.status_code in (401, 403):
+        hint = "this change needs the admin token: --token, or AETHER_TOKEN, or run it as the user who started the node"
+        raise CommandFailed(Exit.REFUSED, message, hint)
+    if answer.status_code == 504:
+        raise CommandFailed(Exit.TIMED_OUT, message)
+    raise CommandFailed(Exit.FAILED, message)

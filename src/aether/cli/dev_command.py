@@ -1,0 +1,97 @@
+"""`aether dev`: the user's own module as a cluster on this machine, with one log.
+
+Knows: processes, free ports, the URLs to print.
+Never: what the module does.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import httpx
+import trio
+
+from aether.cli.applications import load_slices
+from aether.cli.exits import CommandFailed, Exit
+from aether.cli.output import table
+from aether.cli.terminal import node_log
+from aether.forge.console import Console
+from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
+from aether.slice_api.contract import contract_of
+
+READY_S = 60.0
+WATCH_S = 0.2
+
+
+@click.command()
+@click.argument("apps", nargs=-1, required=True, metavar="MODULE[:ATTR]...")
+@click.option("--nodes", type=int, default=1, show_default=True, help="How many processes.")
+@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.].")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep state here [a temporary folder].")
+@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
+def dev(apps: tuple[str, ...], nodes: int, app_dir: Path, data_dir: Path | None, values: tuple[str, ...]) -> None:
+    """Run your own module as a cluster of processes on this machine, on free ports, until Ctrl-C."""
+    slices = load_slices(apps, app_dir)
+    blueprint = "\n".join(
+        ['id = "app:1.0.0"']
+        + [f'[[slices]]\nartifact = "{c.artifact}"\ninstances = {c.options.instances}' for c in map(contract_of, slices)]
+    )
+    settings = dict(_pair(value) for value in values)
+    with ExitStack() as stack:
+        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aether-dev-")))
+        plan = LocalPlan(nodes=nodes, apps=apps, app_dir=app_dir.resolve(), folder=folder.resolve(), settings=settings)
+        plan.check()
+        trio.run(_run, plan, blueprint)
+
+
+def _pair(value: str) -> tuple[str, str]:
+    name, equals, text = value.partition("=")
+    if not equals:
+        raise CommandFailed(Exit.USAGE, f"--set {value}: write NAME=VALUE")
+    return name, text
+
+
+async def _run(plan: LocalPlan, blueprint: str) -> None:
+    log = node_log([f"node-{n + 1}" for n in range(plan.nodes)])
+    async with open_processes(plan, log) as processes, httpx.AsyncClient(trust_env=False) as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, processes)
+            await _deploy(processes, client, blueprint)
+            _say_where(processes)
+
+
+async def _deploy(processes: LocalProcesses, client: httpx.AsyncClient, blueprint: str) -> None:
+    def token(node: str) -> str:
+        return (processes.directory(node) / "admin-token").read_text().strip()
+
+    console = Console(client, {n: p.management_url for n, p in processes.ports.items()}, token)
+    for node in processes.ports:
+        await console.wait_ready(node, READY_S)
+    try:
+        await console.post(next(iter(processes.ports)), "/blueprint?wait=60", text=blueprint)
+    except httpx.HTTPStatusError as error:
+        click.echo(click.style(f"not everything is ACTIVE: {error}", bold=True))
+
+
+async def _watch(processes: LocalProcesses) -> None:
+    """End the command when a node ended by itself: half a cluster would only confuse."""
+    while True:
+        for node in processes.ports:
+            code = processes.exit_code(node)
+            if code is not None:
+                raise CommandFailed(Exit.FAILED, f"{node} ended with exit code {code}; its last lines are above")
+        await trio.sleep(WATCH_S)
+
+
+def _say_where(processes: LocalProcesses) -> None:
+    rows = [{"node": p.node, "http": p.http_url, "management": p.management_url} for p in processes.ports.values()]
+    first = next(iter(processes.ports.values()))
+    click.echo()
+    click.echo(table(rows, ["node", "http", "management"]))
+    click.echo(f"\n  curl {first.http_url}/...    any node serves any route")
+    click.echo(f"  aether -c 127.0.0.1:{first.management} slices\n\nCtrl-C ends all of them.\n")
+
+

@@ -1,0 +1,59 @@
+"""`aether node`: one node in this process, until a signal ends it.
+
+Knows: arguments, the environment and the configuration file; signals.
+Never: what a node is made of (rooms node and cluster).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aether.cli.exits import CommandFailed, Exit
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
+
+
+@click.command()
+@click.option("--node-id", help="Name of this node [node-1].")
+@click.option("--peers", metavar="ID:HOST:PORT,...", help="The founding nodes; this one may be among them.")
+@click.option("--cluster", metavar="NAME", help="Name of the cluster [aether]; peers of another one are refused.")
+@click.option("--port", type=int, help="Port for peers [8090]; 0 = any free one.")
+@click.option("--management-port", type=int, help="Port of the management API [8080].")
+@click.option("--http-port", type=int, help="Port of the slices' HTTP routes [8081].")
+@click.option("--bind", metavar="HOST", help="Address to listen on [127.0.0.1].")
+@click.option("--advertise", metavar="HOST", help="Address that others reach this node by [the bind address].")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where state survives [aether-data/NODE-ID].")
+@click.option("--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Slices this node can run; may be repeated.")
+@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.].")
+@click.option("--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with these settings.")
+@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
+@click.option("--insecure", is_flag=True, help="Accept changes without a token, and addresses that are not loopback.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+def node(apps: tuple[str, ...], app_dir: Path, file: Path | None, values: tuple[str, ...], log_level: str, **given: Any) -> None:
+    """Run one node of a cluster in this process.
+
+    It deploys nothing by itself: apply a blueprint. SIGTERM or Ctrl-C drains and ends it; a second one ends it at once.
+    """
+    from aether.cli.applications import load_slices
+    from aether.cluster import run_node
+    from aether.node.config import Sources, load, set_values
+
+    toml = _read(file) if file is not None else ""
+    config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
+    config = set_values(config, values)
+    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    run_node(config, load_slices(apps, app_dir))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(Exit.USAGE, f"cannot read --config {file}: {error}") from error
+
+

@@ -1,0 +1,194 @@
+"""Nodes as operating-system processes on free loopback ports, with one log.
+
+Knows: the command line of `aether node`, ports, data directories, signals, lines of output.
+Never: HTTP (forge.console asks the nodes), what the application is.
+Holds: every process belongs to the nursery of `open_processes`; leaving the block ends them all, killed in the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import trio
+
+from aether.errors import BadInput, NotFound
+
+LINE_BYTES_MAX = 64 * 1024
+STOP_S = 5.0
+NODES_MAX = 16
+
+Log = Callable[[str, str], None]
+"""Receives (node, line) for every line that a node prints."""
+
+
+@attrs.frozen(kw_only=True)
+class NodePorts:
+    """Where one node listens on loopback."""
+
+    node: str
+    cluster: int
+    http: int
+    management: int
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http}"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://127.0.0.1:{self.management}"
+
+
+@attrs.frozen(kw_only=True)
+class LocalPlan:
+    """What to start: `nodes` processes that all load `apps` (module or module:attribute) from `app_dir`."""
+
+    nodes: int
+    apps: Sequence[str]
+    app_dir: Path
+    folder: Path
+    settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    arguments: Sequence[str] = ()
+
+    def check(self) -> None:
+        if not 1 <= self.nodes <= NODES_MAX:
+            raise BadInput(f"--nodes {self.nodes}", (f"a cluster on one machine has 1 to {NODES_MAX} nodes",))
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different loopback ports that were free a moment ago."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+class LocalProcesses:
+    """The running processes of one plan. Made by `open_processes`."""
+
+    def __init__(self, plan: LocalPlan, log: Log, nursery: trio.Nursery) -> None:
+        plan.check()
+        self.plan = plan
+        self._log = log
+        self._nursery = nursery
+        self._processes: dict[str, trio.Process] = {}
+        ports = free_ports(3 * plan.nodes)
+        self.ports: dict[str, NodePorts] = {
+            f"node-{n + 1}": NodePorts(
+                node=f"node-{n + 1}", cluster=ports[3 * n], http=ports[3 * n + 1], management=ports[3 * n + 2]
+            )
+            for n in range(plan.nodes)
+        }
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Names of the nodes whose process is alive, sorted."""
+        return tuple(sorted(n for n, p in self._processes.items() if p.poll() is None))
+
+    def command(self, node: str) -> list[str]:
+        """The command line that runs `node`; what a user would type."""
+        ports = self._port(node)
+        peers = ",".join(f"{p.node}:127.0.0.1:{p.cluster}" for p in self.ports.values())
+        line = [sys.executable, "-m", "aether", "node", "--node-id", node, "--peers", peers]
+        line += ["--port", str(ports.cluster), "--http-port", str(ports.http), "--management-port", str(ports.management)]
+        line += ["--data-dir", str(self.directory(node)), "--app-dir", str(self.plan.app_dir)]
+        for app in self.plan.apps:
+            line += ["--app", app]
+        for name, value in self.plan.settings.items():
+            line += ["--set", f"{name}={value}"]
+        return [*line, *self.plan.arguments]
+
+    def directory(self, node: str) -> Path:
+        return self.plan.folder / node
+
+    async def start(self, node: str) -> None:
+        """Start the process of `node`; returns when it exists, not when it is ready."""
+        self._port(node)
+        if node in self.running:
+            raise BadInput(f"{node} runs already")
+        process: trio.Process = await self._nursery.start(self._run, node)
+        self._processes[node] = process
+
+    async def kill(self, node: str) -> None:
+        """SIGKILL, and wait until the process is gone. Its data directory stays."""
+        process = self._process(node)
+        process.kill()
+        await process.wait()
+
+    async def stop(self, node: str) -> None:
+        """SIGTERM; SIGKILL when the node is not gone after STOP_S."""
+        process = self._process(node)
+        await self._stop(process)
+
+    def signal(self, node: str, number: signal.Signals) -> None:
+        self._process(node).send_signal(number)
+
+    def process_id(self, node: str) -> int:
+        return self._process(node).pid
+
+    def exit_code(self, node: str) -> int | None:
+        """The exit code of an ended process, None while it runs."""
+        return self._process(node).poll()
+
+    def _port(self, node: str) -> NodePorts:
+        if node not in self.ports:
+            raise NotFound("node", node, f"there are {', '.join(sorted(self.ports))}")
+        return self.ports[node]
+
+    def _process(self, node: str) -> trio.Process:
+        self._port(node)
+        if node not in self._processes:
+            raise BadInput(f"{node} was never started")
+        return self._processes[node]
+
+    async def _run(self, node: str, *, task_status: trio.TaskStatus[trio.Process]) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = await trio.lowlevel.open_process(
+            self.command(node), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+        )
+        try:
+            task_status.started(process)
+            await self._copy_lines(node, process)
+            await process.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._stop(process)
+
+    async def _copy_lines(self, node: str, process: trio.Process) -> None:
+        assert process.stdout is not None
+        buffer = bytearray()
+        async for piece in process.stdout:
+            buffer += piece
+            *lines, rest = buffer.split(b"\n")
+            buffer = bytearray() if len(rest) > LINE_BYTES_MAX else bytearray(rest)
+            for line in lines:
+                self._log(node, line.decode(errors="replace").rstrip())
+
+    async def _stop(self, process: trio.Process) -> None:
+        if process.poll() is None:
+            process.terminate()
+        with trio.move_on_after(STOP_S):
+            await process.wait()
+        if process.poll() is None:
+            process.kill()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def open_processes(plan: LocalPlan, log: Log) -> AsyncGenerator[LocalProcesses]:
+    """All nodes of `plan`, started. Leaving the block stops them: SIGTERM, then SIGKILL after STOP_S."""
+    async with trio.open_nursery() as nursery:
+        processes = LocalProcesses(plan, log, nursery)
+        for node in processes.ports:
+            await processes.start(node)
+        yield processes
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,251 @@
+"""What one node is told at start: from arguments, the environment, a TOML file, or defaults, in this order.
+
+Knows: every setting of a node, its spelling in each source, and which combinations are refused.
+Never: reading the environment or files by itself (the caller passes them in), building rooms.
+Holds: an address that is not loopback needs TLS and tokens, or the explicit word `insecure`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import tomli
+
+from aether.errors import BadInput
+from aether.model.ids import NodeId, is_name, node_id
+from aether.model.limits import CALL_DEADLINE_S, DRAIN_S
+
+MANAGEMENT_PORT = 8080
+HTTP_PORT = 8081
+CLUSTER_PORT = 8090
+
+ENVIRONMENT = {  # the original's names; AETHER_ names win where both are set
+    "node_id": ("AETHER_NODE_ID", "NODE_ID"),
+    "port": ("AETHER_PORT", "CLUSTER_PORT"),
+    "management_port": ("AETHER_MANAGEMENT_PORT", "MANAGEMENT_PORT"),
+    "http_port": ("AETHER_HTTP_PORT", "HTTP_PORT"),
+    "peers": ("AETHER_PEERS", "CLUSTER_PEERS", "PEERS"),
+    "bind": ("AETHER_BIND",),
+    "advertise": ("AETHER_ADVERTISE",),
+    "data_dir": ("AETHER_DATA_DIR",),
+    "cluster": ("AETHER_CLUSTER",),
+}
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """Settings of one node. Ports: None opens no listener, 0 takes any free port.
+
+    peers       the other founding voters, id -> host:port; empty = a cluster of one
+    data        directory that survives; None = nothing survives
+    settings    what slices read through `aether.config`, dotted name -> text
+    deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
+    """
+
+    node: NodeId
+    cluster: str = "aether"
+    peers: Mapping[NodeId, str] = attrs.field(factory=dict[NodeId, str])
+    bind: str = "127.0.0.1"
+    advertise: str | None = None
+    port: int | None = None
+    http_port: int | None = None
+    management_port: int | None = None
+    data: Path | None = None
+    settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    insecure: bool = False
+    wire_calls: bool = False
+    deadline_s: float = CALL_DEADLINE_S
+    drain_s: float = DRAIN_S
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """The founding voters, sorted, this node among them."""
+        return tuple(sorted({self.node, *self.peers}))
+
+    def check(self) -> None:
+        """Raise BadInput that lists every problem at once."""
+        problems = [*_name_problems(self), *_port_problems(self), *_exposure_problems(self)]
+        if problems:
+            raise BadInput(f"node {self.node} cannot start", problems)
+
+
+def _name_problems(config: NodeConfig) -> list[str]:
+    if is_name(config.cluster):
+        return []
+    return [f"cluster name {config.cluster!r}: use letters, digits and inner . _ -"]
+
+
+def _port_problems(config: NodeConfig) -> list[str]:
+    ports = {"--port": config.port, "--http-port": config.http_port, "--management-port": config.management_port}
+    problems = [f"{name}={port}: a port is 0 to 65535" for name, port in ports.items() if port and not 0 <= port <= 65535]
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        if port and port in taken:
+            problems.append(f"{name} and {taken[port]} are both {port}; give each its own")
+        elif port:
+            taken[port] = name
+    return problems
+
+
+def _exposure_problems(config: NodeConfig) -> list[str]:
+    if config.insecure or is_loopback(config.bind):
+        return []
+    return [
+        f"--bind {config.bind} is reachable from other machines and this node has no TLS and no tokens: "
+        "bind to 127.0.0.1, or accept the risk with --insecure"
+    ]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parse_peers(text: str) -> dict[NodeId, str]:
+    """Read `id:host:port,...`; a bare `host:port` gets the id `node-<host>-<port>`. Raises BadInput with every problem."""
+    peers: dict[NodeId, str] = {}
+    problems: list[str] = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, address = _split_peer(item)
+        _, _, port = address.rpartition(":")
+        if not is_name(name) or not port.isdigit() or not 0 < int(port) <= 65535:
+            problems.append(f"{item!r}: write id:host:port, such as node-2:127.0.0.1:8091")
+        elif name in peers and peers[NodeId(name)] != address:
+            problems.append(f"{item!r}: {name} is given twice, also as {peers[NodeId(name)]}")
+        else:
+            peers[NodeId(name)] = address
+    if problems:
+        raise BadInput("bad --peers", problems)
+    return peers
+
+
+def _split_peer(item: str) -> tuple[str, str, str]:
+    head, colon, port = item.rpartition(":")
+    name, separator, host = head.partition(":")
+    if not separator:
+        return f"node-{head.replace('.', '-')}-{port}", colon, item
+    return name, separator, f"{host}:{port}"
+
+
+@attrs.frozen(kw_only=True)
+class Sources:
+    """Where a setting may come from: command line, environment, TOML text of `file`."""
+
+    arguments: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    file: str = ""
+    toml: str = ""
+
+
+FILE_KEYS = {
+    "cluster": {"name", "peers"},
+    "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s"},
+    "ports": {"cluster", "http", "management"},
+    "config": None,  # free: what slices read
+}
+
+
+def load(sources: Sources) -> NodeConfig:
+    """One NodeConfig out of all sources. Raises BadInput with every problem and the source it came from."""
+    table = _read_toml(sources)
+    section = {name: dict(table.get(name, {})) for name in FILE_KEYS}
+
+    def pick(name: str, group: str = "", key: str = "") -> object:
+        if sources.arguments.get(name) is not None:
+            return sources.arguments[name]
+        for variable in ENVIRONMENT.get(name, ()):
+            if sources.environment.get(variable):
+                return sources.environment[variable]
+        return section.get(group, {}).get(key)
+
+    peers = pick("peers", "cluster", "peers")
+    identifier = node_id(str(pick("node_id", "node", "id") or "node-1"))
+    known = parse_peers(",".join(map(str, peers)) if isinstance(peers, list | tuple) else str(peers or ""))
+    known.pop(identifier, None)
+    data = pick("data_dir", "node", "data_dir")
+    advertise = pick("advertise", "node", "advertise")
+    config = NodeConfig(
+        node=identifier,
+        cluster=str(pick("cluster", "cluster", "name") or "aether"),
+        peers=known,
+        bind=str(pick("bind", "node", "bind") or "127.0.0.1"),
+        advertise=str(advertise) if advertise else None,
+        port=_port(pick("port", "ports", "cluster"), CLUSTER_PORT, "--port"),
+        http_port=_port(pick("http_port", "ports", "http"), HTTP_PORT, "--http-port"),
+        management_port=_port(pick("management_port", "ports", "management"), MANAGEMENT_PORT, "--management-port"),
+        data=Path(str(data)) if data else Path("aether-data") / identifier,
+        settings=_flatten(section["config"]),
+        insecure=bool(sources.arguments.get("insecure")),
+        deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
+        drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),
+    )
+    config.check()
+    return config
+
+
+def set_values(config: NodeConfig, values: Sequence[str]) -> NodeConfig:
+    """`config` with `NAME=VALUE` texts added to what slices read. Raises BadInput."""
+    pairs = [value.partition("=") for value in values]
+    problems = [f"--set {value}: write NAME=VALUE" for value, (name, equals, _) in zip(values, pairs, strict=True) if not (name and equals)]
+    if problems:
+        raise BadInput("bad --set", problems)
+    return attrs.evolve(config, settings={**config.settings, **{name: text for name, _, text in pairs}})
+
+
+def _read_toml(sources: Sources) -> dict[str, dict[str, object]]:
+    try:
+        table = tomli.loads(sources.toml)
+    except tomli.TOMLDecodeError as error:
+        raise BadInput(f"{sources.file} is no TOML", (str(error),)) from error
+    problems: list[str] = []
+    for name, section in table.items():
+        allowed = FILE_KEYS.get(name, set())
+        if name not in FILE_KEYS:
+            problems.append(f"{name}: unknown section{_did_you_mean(name, FILE_KEYS)}")
+        elif not isinstance(section, dict):
+            problems.append(f"{name}: must be a table")
+        elif allowed is not None:
+            unknown = sorted(section.keys() - allowed)
+            problems.extend(f"{name}.{key}: unknown key{_did_you_mean(key, allowed)}" for key in unknown)
+    if problems:
+        raise BadInput(f"{sources.file} has errors", problems)
+    return table
+
+
+def _did_you_mean(word: str, known: Mapping[str, object] | set[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+
+
+def _port(value: object, default: int, option: str) -> int:
+    if value is None:
+        return default
+    text = str(value)
+    if isinstance(value, bool) or not text.isdigit() or int(text) > 65535:
+        raise BadInput(f"{option}={text}", ("a port is a number from 0 to 65535",))
+    return int(text)
+
+
+def _seconds(value: object, default: float, key: str) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise BadInput(f"{key} = {value!r}", ("give a number of seconds above 0",))
+    return float(value)
+
+
+def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value).lower() if isinstance(value, bool) else str(value)
+    return flat
