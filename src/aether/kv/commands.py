@@ -4,8 +4,8 @@ Knows: batches, sessions, their limits; the stamp in front of each command.
 Never: what is in the store.
 Holds: whatever decodes is within all limits; a command of unknown tag is refused, never guessed.
 
-Payload of an entry: 8 bytes big-endian milliseconds of log time, then the msgpack array of the command. The stamp stands
-apart so that a leader stamps a forwarded command without encoding it again.
+Payload of an entry: 8 bytes big-endian milliseconds of log time, then the msgpack array of the command. The stamp
+stands apart so that a leader stamps a forwarded command without encoding it again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _INT_MAX: Final = 2**63 - 1
 
 ComparePlain: TypeAlias = tuple[str, int]
 ChangePlain: TypeAlias = tuple[str, bytes | None]
+BatchPlain: TypeAlias = tuple[list[ComparePlain], list[ChangePlain]]
 
 
 @attrs.frozen
@@ -113,7 +114,7 @@ class EndSession(NamedTuple):
 Command: TypeAlias = Apply | OpenSession | EndSession
 
 
-def plain_batch(batch: Batch) -> tuple[list[ComparePlain], list[ChangePlain]]:
+def plain_batch(batch: Batch) -> BatchPlain:
     """The batch as texts, versions and bytes. Raises BadInput that names the key or the limit."""
     if len(batch.compares) + len(batch.changes) > BATCH_OPERATIONS_MAX:
         count = len(batch.compares) + len(batch.changes)
@@ -189,7 +190,7 @@ def _key(value: object) -> str:
 def _value(value: object) -> bytes | None:
     if value is not None and (type(value) is not bytes or len(value) > VALUE_BYTES_MAX):
         raise ValueError(f"a value is no bytes, or more than {VALUE_BYTES_MAX}")
-    return cast("bytes | None", value)
+    return value
 
 
 def _apply(session: object, sequence: object, answered_below: object, compares: object, changes: object) -> Apply:

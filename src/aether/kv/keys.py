@@ -94,7 +94,7 @@ class Prefix(str, Generic[T]):
         return prefix
 
 
-# --- parts: typed value <-> escaped text --------------------------------------------------------------------------------
+# --- parts: typed value <-> escaped text ----------------------------------------------------------------------------
 
 _SAFE: Final = ":"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -170,7 +170,7 @@ _COUNT: Final = _Part(_spell_number, _read_number)
 _USER_KEY: Final = _Part(escape, unescape)
 
 
-# --- the table ------------------------------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -194,7 +194,9 @@ class _Kind(Generic[T]):
 
     def _made(self, text: str, parts: tuple[object, ...]) -> Key[T]:
         if len(text) > KEY_BYTES_MAX:  # ASCII: characters are bytes
-            raise BadInput(f"a key of {len(text)} bytes", (f"keys have at most {KEY_BYTES_MAX} bytes, escapes included",))
+            raise BadInput(
+                f"a key of {len(text)} bytes", (f"keys have at most {KEY_BYTES_MAX} bytes, escapes included",)
+            )
         return Key(text, self.head, parts, self.codec)
 
 

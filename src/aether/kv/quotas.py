@@ -53,7 +53,10 @@ class MapQuotas:
         return self._usage.get(name, Usage())
 
     def stage(self, changes: Sequence[ChangePlain], size: Callable[[str], int | None]) -> Staged | Refused:
-        """What `changes` would do, or why they may not. size  of the entry at a key now, key included; None = absent."""
+        """What `changes` would do, or why they may not.
+
+        size  of the entry at a key now, key included; None = absent
+        """
         staged = Staged()
         for key, value in changes:
             if key.startswith(MAPS):

@@ -1,65 +1,219 @@
-"""The store as its users see it: propose from any node, read here, watch."""
+"""The store as its users see it: propose from any node, read here, watch.
+
+Knows: the store of this node process, its fence while it leads, who waits for which revision.
+Never: what a batch means; which transport carries messages.
+Holds: reads are of what is applied here; `leadership` is not None only while this node leads and its row is applied.
+"""
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, TypeVar
 
 import trio
 from trio import TaskStatus
-from typing_extensions import Self
 
-from aether.kv.commands import Batch, BatchResult
+from aether.consensus.values import Role
+from aether.errors import Draining, NotLeader, Overloaded
+from aether.kv import keys
+from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.keys import Key, Prefix
-from aether.kv.store import Store
+from aether.kv.messages import ProposeReply, ProposeRequest
+from aether.kv.ports import Consensus
+from aether.kv.propose_service import RETRY_TICK_S, Proposer
+from aether.kv.store import AppliedEntries, Store
+from aether.kv.watch import WatcherSet
+from aether.kv.watch_service import Watch
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.rows import LeadershipRow
 
 T = TypeVar("T")
 
 
-class Status(Protocol):
-    """What the store must know of consensus at one moment."""
-
-    @property
-    def role(self) -> str: ...
-    @property
-    def term(self) -> int: ...
-    @property
-    def leader(self) -> NodeId | None: ...
-    @property
-    def voters(self) -> "tuple[NodeId, ...]": ...
-
-
-class Watch:
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    async def changed(self) -> None: ...
-
-
 class KvService:
+    """The replicated store of one node process. `propose` and `wait_applied` work while `run` does."""
+
     def __init__(
         self,
         node: NodeId,
         incarnation: Incarnation,
-        consensus: object,
+        consensus: Consensus,
         store: Store,
         send: Callable[[NodeId, object], bool],
         wall: Callable[[], float],
-    ) -> None: ...
+    ) -> None:
+        """store  the state machine that `consensus` drives, nobody else's.
 
-    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn: ...
-    def deliver(self, sender: NodeId, message: object) -> None: ...
-    async def propose(self, batch: Batch, *, fence: LeadershipRow | None = None) -> BatchResult: ...
-    async def barrier(self) -> Revision: ...
-    async def wait_applied(self, revision: Revision) -> None: ...
-    def get(self, key: Key[T]) -> T | None: ...
-    def version(self, key: Key[T]) -> Revision: ...
-    def scan(self, prefix: str) -> Iterator[tuple[str, bytes, Revision]]: ...
-    def rows(self, prefix: Prefix[T]) -> Iterator[T]: ...
-    def watch(self, *prefixes: str) -> Watch: ...
+        send  to a peer, without blocking: False = it certainly did not leave; wall  seconds since the epoch
+        """
+        self._node = node
+        self._consensus = consensus
+        self._store = store
+        self._watchers = WatcherSet()
+        self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
+        self._closed = False
+        self._claimed_term = 0
+        self._revision_waits: list[tuple[int, int, trio.Event]] = []
+        self._ticket = itertools.count()
+        self._leadership: tuple[Revision, LeadershipRow | None] = (Revision(0), None)
+        store.listen(self._on_applied)
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Serve until cancelled: leadership rows, repeats, deadlines. Then whoever waits here gets an error."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_leaders)
+                nursery.start_soon(self._proposer.run)
+                task_status.started()
+        finally:
+            self._close()
+        raise AssertionError("the tasks of the store never return")
+
+    def deliver(self, sender: NodeId, message: object) -> None:
+        """Take a message of the table `aether.kv.messages.MESSAGES`. Never blocks."""
+        if isinstance(message, ProposeRequest):
+            self._proposer.take_forwarded(sender, message)
+        elif isinstance(message, ProposeReply):
+            self._proposer.take_refusal(message)
+        else:
+            raise TypeError(f"{type(message).__name__} is no message of the store")
+
+    # --- reading here -----------------------------------------------------------------------------------------------
+
     @property
-    def leadership(self) -> LeadershipRow | None: ...
+    def revision(self) -> Revision:
+        """The last log index applied here."""
+        return self._store.revision
+
+    def get(self, key: Key[T]) -> T | None:
+        """The value as applied here, perhaps stale (see `barrier`). Raises BadInput when the row is malformed."""
+        row = self._store.get(key.text)
+        return None if row is None else key.decode(row.value)
+
+    def version(self, key: Key[T]) -> Revision:
+        """The revision of the row's last change; 0 = absent."""
+        return self._store.version(key.text)
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes, Revision]]:
+        """Key text, stored value and version of each row under `prefix`, in order, as they are at this call."""
+        return ((key, row.value, row.version) for key, row in self._store.scan(prefix))
+
+    def rows(self, prefix: Prefix[T]) -> Iterator[T]:
+        """The values under `prefix` in order of their keys, as they are at this call. Raises BadInput (see `get`)."""
+        return (prefix.codec.decode(row.value) for _, row in self._store.scan(prefix))
+
+    def watch(self, *prefixes: str) -> Watch:
+        """A watch of all rows under any of `prefixes`; `""` is everything. Enter it before reading."""
+        return Watch(self._watchers, prefixes)
+
+    async def wait_applied(self, revision: Revision) -> None:
+        """Return once everything up to `revision` is applied here. The caller's scope is the bound; cancelling is free.
+
+        Raises Draining when the node stops first.
+        """
+        if self._store.revision >= revision:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._closed:
+            raise Draining(self._node)
+        wait = (revision, next(self._ticket), trio.Event())
+        heapq.heappush(self._revision_waits, wait)
+        try:
+            await wait[2].wait()
+        finally:
+            if wait in self._revision_waits:
+                self._revision_waits.remove(wait)
+                heapq.heapify(self._revision_waits)
+        if self._store.revision < revision:
+            raise Draining(self._node)
+
+    # --- proposing --------------------------------------------------------------------------------------------------
+
+    async def propose(self, batch: Batch, *, fence: LeadershipRow | None = None) -> BatchResult:
+        """Have `batch` decided exactly once, from any node; return once that is applied here.
+
+        fence  `leadership` of the caller: the batch is decided only while that row stands, and is never forwarded.
+
+        It did not happen: BadInput, QuotaExceeded, SessionFull, Overloaded, Draining, with a fence NotLeader, and
+        NoQuorum (PROPOSE_DEADLINE_S passed before it was sent anywhere).
+        It may have happened: OutcomeUnknown, SessionExpired.
+        Cancelled, it may have happened, or still happen shortly after.
+        Paper: Ongaro's dissertation, section 6.3.
+        """
+        if fence is None:
+            return await self._proposer.propose(batch, None)
+        version = self._store.version(keys.leadership.text)
+        if self.leadership != fence:
+            raise self._not_leader()
+        guarded = Batch((Compare(keys.leadership, version), *batch.compares), batch.changes)
+        result = await self._proposer.propose(guarded, version)
+        if result.conflict == keys.leadership.text:
+            raise self._not_leader()
+        return result
+
+    async def barrier(self) -> Revision:
+        """Everything acknowledged anywhere before this call is applied here on return. Errors of `propose`."""
+        return (await self.propose(Batch())).revision
+
+    # --- leading ----------------------------------------------------------------------------------------------------
+
     @property
-    def revision(self) -> Revision: ...
+    def leadership(self) -> LeadershipRow | None:
+        """This node's own fence: while it leads and its row is applied here, else None."""
+        status = self._consensus.status
+        if status.role is not Role.LEADER:
+            return None
+        version = self._store.version(keys.leadership.text)
+        if version != self._leadership[0]:
+            self._leadership = (version, self.get(keys.leadership))
+        row = self._leadership[1]
+        return row if row is not None and row.node == self._node and row.term == status.term else None
+
+    def _not_leader(self) -> NotLeader:
+        return NotLeader(self._node, self._consensus.status.leader)
+
+    async def _follow_leaders(self) -> NoReturn:
+        known: tuple[int, NodeId | None] = (0, None)
+        while True:
+            status = self._consensus.status
+            if (status.term, status.leader) != known:
+                known = (status.term, status.leader)
+                self._proposer.leader_changed(*known)
+            claimed = status.role is not Role.LEADER or self._claim(status.term)
+            with trio.move_on_after(math.inf if claimed else RETRY_TICK_S):
+                await self._consensus.status_changed(status)
+
+    def _claim(self, term: int) -> bool:
+        """Propose the leadership row of our own term, once; False = the queue was full."""
+        if self._claimed_term == term:
+            return True
+        value = keys.leadership.encode(LeadershipRow(term=term, node=self._node))
+        try:
+            self._proposer.propose_own(encode_command(Apply(0, 0, 0, (), ((keys.leadership.text, value),))))
+        except NotLeader:
+            return True  # the next status says so
+        except Overloaded:
+            return False
+        self._claimed_term = term
+        return True
+
+    # --- what was applied here --------------------------------------------------------------------------------------
+
+    def _on_applied(self, applied: AppliedEntries) -> None:
+        self._proposer.applied(applied)
+        if applied.restored:
+            self._watchers.mark_all()
+        else:
+            self._watchers.mark(applied.changed)
+        while self._revision_waits and self._revision_waits[0][0] <= self._store.revision:
+            heapq.heappop(self._revision_waits)[2].set()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._proposer.close()
+        for _, _, event in self._revision_waits:
+            event.set()
+        self._revision_waits.clear()

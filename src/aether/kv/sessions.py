@@ -2,8 +2,8 @@
 
 Knows: which requests of each session were decided, and what of that the session has acknowledged.
 Never: what a request does.
-Holds: a (session, sequence) is decided at most once; a session ends only by idleness in log time, by its own node's next one,
-       or on request, and its id (a log index) never returns.
+Holds: a (session, sequence) is decided at most once; a session ends only by idleness in log time, by its own node's
+       next one, or on request, and its id (a log index) never returns.
 Paper: Ongaro's dissertation, section 6.3 (linearizable semantics).
 """
 
@@ -28,7 +28,7 @@ STALE: Final = Refused(RefusedBy.STALE)
 
 @attrs.define(eq=False)
 class Session:
-    """answers hold every decided sequence at or above answered_below; all sequences lie below answered_below + the limit."""
+    """answers  every decided sequence from answered_below on; all lie below answered_below + SESSION_ANSWERS_MAX."""
 
     id: int
     opened_by: OpenSession

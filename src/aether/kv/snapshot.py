@@ -4,8 +4,8 @@ Knows: the versioned msgpack layout of rows and sessions.
 Never: usage of maps or watches: they follow from the rows.
 Holds: encode(decode(data)) == data.
 
-Layout: [FORMAT, revision, log time in ms, state hash, rows, sessions]; rows are [key, value, version] sorted by key; sessions
-[id, node, incarnation, number, used ms, answered below, [[sequence, outcome], ...]], the longest idle first.
+Layout: [FORMAT, revision, log time in ms, state hash, rows, sessions]; rows are [key, value, version] sorted by key;
+sessions [id, node, incarnation, number, used ms, answered below, [[sequence, outcome], ...]], the longest idle first.
 """
 
 from __future__ import annotations

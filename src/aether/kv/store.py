@@ -69,7 +69,7 @@ class Store:
         assert self._listener is None, "a store has one listener"
         self._listener = listener
 
-    # --- reading -----------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------------------------
 
     @property
     def revision(self) -> Revision:
@@ -112,16 +112,15 @@ class Store:
                 return known.known(sequence)
         return EXPIRED
 
-    @property
-    def sessions(self) -> int:
-        """How many are open."""
-        return len(self._sessions)
+    def sessions(self) -> list[tuple[OpenSession, int]]:
+        """The open ones: who opened each, and its id."""
+        return [(session.opened_by, session.id) for session in self._sessions]
 
     def map_usage(self, name: str) -> Usage:
         """What the user map holds. name  as spelt in keys, escaped."""
         return self._quotas.usage(name)
 
-    # --- StateMachine --------------------------------------------------------------------------------------------------
+    # --- StateMachine -----------------------------------------------------------------------------------------------
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply in order. Raises BadInput at a command that this version does not know: the node must stop."""
@@ -140,7 +139,7 @@ class Store:
         return encode_state(State(self._revision, self._log_time_ms, self._hash, rows, self._sessions))
 
     def restore(self, data: bytes, index: LogIndex) -> None:
-        """Replace the whole state. Raises BadInput, having changed nothing, when `data` is malformed or not of `index`."""
+        """Replace the whole state. Raises BadInput when `data` is malformed or not of `index`; then nothing changed."""
         state = decode_state(data)
         if state.revision != index:
             raise BadInput("malformed store snapshot", (f"it is of revision {state.revision}, not of {index}",))
@@ -153,7 +152,7 @@ class Store:
         if self._listener is not None:
             self._listener(AppliedEntries(restored=True))
 
-    # --- commands ----------------------------------------------------------------------------------------------------
+    # --- commands ---------------------------------------------------------------------------------------------------
 
     def _command(self, index: LogIndex, payload: bytes, applied: AppliedEntries) -> bool:
         """Whether a batch took effect."""
