@@ -2,27 +2,79 @@
 
 Knows: which step follows which order, how long each may take, what to write after it.
 Never: decides what should run; touches rows of other nodes or of an earlier incarnation.
-Holds: one task per instance; every step is visible as a row before it begins; what a step raised stands in the row.
+Holds: one task per instance; every step is visible as a row before it begins; what a step raised stands in the row;
+       an instance whose row is gone is stopped, for the leader has given its place away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NoReturn
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NoReturn, cast
 
+import attrs
 import trio
 
 from aether.deployment.managers import InstanceHost
+from aether.deployment.reconcile import backoff_s
+from aether.errors import Conflict, OutcomeUnknown, TryAgain
+from aether.kv import keys
+from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
-from aether.model.lifecycle import TIMEOUTS_S, SliceState
-from aether.model.rows import RouteRow
+from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
+from aether.model.limits import FAILED_BACKOFF_MAX_S, RETRY_BACKOFF_MAX_S
+from aether.model.rows import DesiredRow, InstanceRow, RouteRow
+
+_log = logging.getLogger("aether.deployment")
+
+S = SliceState
+Change = Put[Any] | Delete[Any]
+
+_VERBS: Final = {S.LOADING: "load", S.ACTIVATING: "start", S.DEACTIVATING: "stop", S.UNLOADING: "unload"}
+_REASON_CHARS_MAX: Final = 500
+_WAITS_PAUSE_S: Final = 0.5  # between two rows that only say what an instance waits for
+
+
+@attrs.define(eq=False)
+class _Local:
+    """One instance of this process, and how far it has come whatever its row says.
+
+    finished  the transitional state whose work is done, so that a write that must be repeated does not repeat the work
+    running   it was started and not yet stopped
+    attempt   the scope of the work in progress; ended is why it was cancelled from outside
+    """
+
+    instance: InstanceId
+    artifact: Artifact
+    woken: trio.Event = attrs.field(factory=trio.Event)
+    finished: SliceState | None = None
+    failure: str | None = None
+    running: bool = False
+    unloaded: bool = False
+    routes: RouteRow | None = None
+    attempt: trio.CancelScope | None = None
+    ended: str = ""
+    crash: str | None = None
+    waits_for: str = ""
+    unloads_failed: int = 0
+
+    def wake(self) -> None:
+        self.woken.set()
+        self.woken = trio.Event()
+
+    def give_up(self, why: str) -> None:
+        """End the work in progress, if there is some."""
+        if self.attempt is not None:
+            self.ended = why
+            self.attempt.cancel()
 
 
 class NodeDeploymentManager:
     """Owns the instances of one node process.
 
+    host        the room where instances live
     route_row   the routes row of an artifact that is loaded here
     timeouts_s  how long each transitional state may last
     """
@@ -33,17 +85,258 @@ class NodeDeploymentManager:
         incarnation: Incarnation,
         kv: KvService,
         host: InstanceHost,
-        route_row: Callable[[Artifact], RouteRow],
+        route_row: Callable[[Artifact], Awaitable[RouteRow]],
         *,
         wall: Callable[[], float],
         timeouts_s: Mapping[SliceState, float] = TIMEOUTS_S,
-    ) -> None: ...
+    ) -> None:
+        self._node = node
+        self._incarnation = incarnation
+        self._kv = kv
+        self._host = host
+        self._route_row = route_row
+        self._wall = wall
+        self._timeouts_s = timeouts_s
+        self._locals: dict[InstanceId, _Local] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        raise NotImplementedError
+        """Serve until cancelled; then instances are left to hosting, which owns them."""
+        async with self._kv.watch(keys.INSTANCES, keys.DESIRED) as watch, trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                self._look(nursery)
+                await watch.changed()
 
     def instance_crashed(self, instance: InstanceId, error: BaseException) -> None:
-        raise NotImplementedError
+        """Hosting reports that a running instance failed by itself. Never blocks."""
+        local = self._locals.get(instance)
+        if local is not None:
+            local.crash = f"crashed: {_first_line(error)}"
+            local.wake()
 
     def instance_waits(self, instance: InstanceId, reason: str) -> None:
-        raise NotImplementedError
+        """Hosting reports what a starting instance waits for ("" = nothing any more). Never blocks."""
+        local = self._locals.get(instance)
+        if local is not None:
+            local.waits_for = reason[:_REASON_CHARS_MAX]
+            local.wake()
+
+    # --- from rows to tasks ---------------------------------------------------------------------------------------
+
+    def _look(self, nursery: trio.Nursery) -> None:
+        rows = {row.instance: row for row in self._kv.rows(keys.INSTANCES) if self._is_ours(row)}
+        for instance, row in rows.items():
+            if instance not in self._locals:
+                local = self._locals[instance] = _Local(instance, row.artifact)
+                nursery.start_soon(self._drive, local)
+        for instance, local in self._locals.items():
+            current = rows.get(instance)
+            if current is None:
+                local.give_up("its row is gone")
+            elif current.state is S.ACTIVATING and not self._is_wanted(local):
+                local.give_up("nobody wants it any more")
+            local.wake()
+
+    def _is_ours(self, row: InstanceRow) -> bool:
+        return row.node == self._node and row.incarnation == self._incarnation
+
+    def _desired(self, local: _Local) -> DesiredRow | None:
+        return self._kv.get(keys.desired(local.artifact.base))
+
+    def _is_wanted(self, local: _Local) -> bool:
+        desired = self._desired(local)
+        return desired is not None and desired.instances > 0
+
+    def _row(self, local: _Local) -> InstanceRow | None:
+        row = self._kv.get(keys.instance(local.artifact.base, local.instance))
+        return row if row is not None and self._is_ours(row) else None
+
+    async def _drive(self, local: _Local) -> None:
+        """Follow the orders in the row until it is gone. A transitional state found in it is carried on."""
+        while True:
+            woken = local.woken
+            row = self._row(local)
+            if row is None:
+                break
+            match row.state:
+                case S.LOAD | S.LOADING:
+                    await self._step(local, S.LOADING, S.LOADED)
+                case S.ACTIVATE | S.ACTIVATING:
+                    await self._step(local, S.ACTIVATING, S.ACTIVE)
+                case S.DEACTIVATE | S.DEACTIVATING:
+                    await self._step(local, S.DEACTIVATING, S.LOADED)
+                case S.UNLOAD | S.UNLOADING:
+                    await self._step(local, S.UNLOADING, None)
+                case S.ACTIVE if local.crash is not None:
+                    await self._settle(local, S.ACTIVE, S.FAILED, local.crash)
+                case _:
+                    await woken.wait()
+        await self._clean_up(local)
+        del self._locals[local.instance]
+
+    # --- one step -------------------------------------------------------------------------------------------------
+
+    async def _step(self, local: _Local, during: SliceState, after: SliceState | None) -> None:
+        """Write `during`, do its work, write what came of it: `after` (None = no row), or FAILED with the reason."""
+        row = self._row(local)
+        if row is not None and row.state is not during:
+            await self._settle(local, row.state, during)
+            row = self._row(local)
+        if row is None or row.state is not during:
+            return
+        if local.finished is not during:
+            local.failure = await self._work(local, during)
+            local.finished = during
+        if local.failure is not None:
+            await self._settle(local, during, S.FAILED, local.failure)
+        elif after is None:
+            await self._settle(local, during, None)
+        else:
+            await self._settle(local, during, after, routes=after is S.ACTIVE)
+        if self._state(local) is not during:
+            local.finished = None
+
+    async def _work(self, local: _Local, during: SliceState) -> str | None:
+        """None, or why it failed."""
+        match during:
+            case S.LOADING:
+                return await self._attempt(local, during, lambda: self._host.load(local.artifact))
+            case S.ACTIVATING:
+                return await self._activate(local)
+            case S.DEACTIVATING:
+                return await self._deactivate(local)
+            case _:
+                return await self._unload(local)
+
+    async def _activate(self, local: _Local) -> str | None:
+        row, desired = self._row(local), self._desired(local)
+        if row is None or desired is None:
+            return "nobody wants it any more"
+        local.crash, local.waits_for = None, ""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_waits, local)
+            failure = await self._attempt(local, S.ACTIVATING, lambda: self._start(local, row, desired))
+            nursery.cancel_scope.cancel()
+        local.running = failure is None
+        return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
+
+    async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
+        local.routes = await self._route_row(local.artifact)
+        await self._host.activate(row, desired)
+
+    async def _deactivate(self, local: _Local) -> str | None:
+        failure = await self._attempt(local, S.DEACTIVATING, lambda: self._host.deactivate(local.instance))
+        local.running = False
+        return failure
+
+    async def _unload(self, local: _Local) -> str | None:
+        if local.unloads_failed:
+            await trio.sleep(backoff_s(local.unloads_failed - 1))
+        if local.running:
+            stopped = await self._deactivate(local)
+            if stopped is not None:
+                _log.warning("%s of %s before its unload: %s", local.instance, local.artifact, stopped)
+        failure = await self._attempt(local, S.UNLOADING, lambda: self._host.unload(local.instance))
+        local.unloaded = failure is None
+        local.unloads_failed = 0 if local.unloaded else local.unloads_failed + 1
+        return failure
+
+    async def _attempt(self, local: _Local, during: SliceState, work: Callable[[], Awaitable[object]]) -> str | None:
+        """Run `work` within its time; None, or why it failed in one line."""
+        limit_s = self._timeouts_s[during]
+        failure: str | None = None
+        with trio.move_on_after(limit_s) as scope:
+            local.attempt, local.ended = scope, ""
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - whatever user code raises belongs into the row
+                failure = _first_line(error)
+                _log.warning("%s of %s: %s failed", local.instance, local.artifact, _VERBS[during], exc_info=error)
+        local.attempt = None
+        if scope.cancelled_caught:
+            return local.ended or f"{_VERBS[during]} did not finish in {limit_s:g} s"
+        return failure
+
+    async def _show_waits(self, local: _Local) -> NoReturn:
+        """Keep the reason of an ACTIVATING row at what it waits for."""
+        while True:
+            woken = local.woken
+            row = self._row(local)
+            if row is None or row.state is not S.ACTIVATING or row.reason == local.waits_for:
+                await woken.wait()
+            else:
+                await self._write(row, attrs.evolve(row, reason=local.waits_for))
+                await trio.sleep(_WAITS_PAUSE_S)
+
+    async def _clean_up(self, local: _Local) -> None:
+        """The row is gone. Usually after its unload; else the leader took this node for lost: stop at once."""
+        if local.unloaded:
+            return
+        _log.warning("%s of %s: its row is gone; stopping it", local.instance, local.artifact)
+        if local.running:
+            await self._deactivate(local)
+        await self._attempt(local, S.UNLOADING, lambda: self._host.unload(local.instance))
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def _state(self, local: _Local) -> SliceState | None:
+        row = self._row(local)
+        return None if row is None else row.state
+
+    async def _settle(
+        self, local: _Local, from_: SliceState, to: SliceState | None, reason: str = "", *, routes: bool = False
+    ) -> None:
+        """Write `to` (None = delete) until it holds or the row is no longer in `from_`; without quorum, for ever."""
+        pause_s = 0.05
+        while True:
+            row = self._row(local)
+            if row is None or row.state is not from_:
+                return
+            new = None if to is None else self._moved(row, to, reason)
+            extra = self._routes(local) if routes else ()
+            if await self._write(row, new, extra):
+                _log.info("%s of %s: %s to %s %s", local.instance, local.artifact, from_, to or "gone", reason)
+                return
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_BACKOFF_MAX_S)
+
+    def _moved(self, row: InstanceRow, to: SliceState, reason: str) -> InstanceRow:
+        now = self._wall()
+        lasted = row.state is S.ACTIVE and now - row.since >= FAILED_BACKOFF_MAX_S
+        attempt = 0 if to is S.FAILED and lasted else row.attempt
+        return attrs.evolve(row, state=advance(row.state, to), reason=reason, attempt=attempt, since=now)
+
+    def _routes(self, local: _Local) -> tuple[Change, ...]:
+        """The routes row, when this instance is the first, or the first of the version in force."""
+        new = local.routes
+        key, desired = keys.routes(local.artifact.base), self._desired(local)
+        known = self._kv.get(key)
+        in_force = desired is not None and desired.artifact == local.artifact
+        if new is None or known == new or (known is not None and not in_force):
+            return ()
+        return (Put(key, new),)
+
+    async def _write(self, old: InstanceRow, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
+        """Replace `old`, if it still is what the row says. False: look again."""
+        key = keys.instance(old.artifact.base, old.instance)
+        version = self._kv.version(key)
+        if self._kv.get(key) != old:
+            return False
+        change: Change = Delete(key) if new is None else Put(key, new)
+        try:
+            result = await self._kv.propose(Batch((Compare(key, version),), (change, *extra)))
+        except (TryAgain, OutcomeUnknown, Conflict) as error:
+            _log.info("%s of %s: state not written yet: %s", old.instance, old.artifact, error)
+            return False
+        return result.applied
+
+
+def _first_line(error: BaseException) -> str:
+    """The class and the first line of an exception; of a group with one leaf, that leaf's."""
+    if isinstance(error, BaseExceptionGroup):
+        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(leaves) == 1:
+            return _first_line(leaves[0])
+    lines = str(cast(BaseException, error)).splitlines()
+    name = error.__class__.__name__
+    return (f"{name}: {lines[0]}" if lines else name)[:_REASON_CHARS_MAX]

@@ -173,15 +173,20 @@ class _Artifact:
     ) -> Iterator[InstanceRow]:
         same = Counter(r.node for r in self.rows if _occupies(r) or r.state is S.FAILED)
         occupied = self._occupied()
+        free = {
+            m.node: Candidate(node=m.node, same=same[m.node], load=self.nodes.load[m.node], labels=m.labels)
+            for m in self._able(desired)
+            if _below(desired.max_per_node, occupied[m.node])
+        }
         for attempt in attempts:
-            free = [m for m in self._able(desired) if _below(desired.max_per_node, occupied[m.node])]
             if not free:
                 return
-            node = placement(
-                [Candidate(node=m.node, same=same[m.node], load=self.nodes.load[m.node], labels=m.labels) for m in free]
-            )
-            for count in (same, occupied, self.nodes.load):
-                count[node] += 1
+            node = placement(tuple(free.values()))
+            taken = free.pop(node)
+            self.nodes.load[node] += 1
+            occupied[node] += 1
+            if _below(desired.max_per_node, occupied[node]):
+                free[node] = attrs.evolve(taken, same=taken.same + 1, load=taken.load + 1)
             yield InstanceRow(
                 instance=new_id(),
                 artifact=desired.artifact,
