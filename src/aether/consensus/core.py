@@ -1,97 +1,477 @@
-"""The Raft state machine of one node, without I/O."""
+"""The Raft state machine of one node: values in, one `Ready` out.
+
+Knows: roles, terms, votes; when to campaign, whom to believe; that promises wait for storage.
+Never: clocks (time is a tick), sockets, disks, the meaning of a command. Randomness is injected.
+Holds: one vote per term, durable before anybody hears of it; the term never falls; the commit index never falls;
+       `ready` hands nothing out twice.
+Paper: Raft 5 and 7; dissertation 3.10 (transfer), 4.2.3 and 9.6 (pre-vote, disruptive servers), 6.2 (check-quorum).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aether.consensus.campaign import Campaign, outranks
 from aether.consensus.config import RaftConfig
-from aether.consensus.messages import Message
-from aether.consensus.values import Persisted, Ready, Role, Snapshot
+from aether.consensus.entry import Entry, EntryKind
+from aether.consensus.leadership import Leadership
+from aether.consensus.log import RaftLog
+from aether.consensus.messages import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    SnapshotChunk,
+    SnapshotReply,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
+from aether.consensus.outbox import Outbox
+from aether.consensus.quorum import Configuration, Vote
+from aether.consensus.restart import check_persisted
+from aether.consensus.snapshot_inbox import SnapshotInbox
+from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
+from aether.errors import BadInput, NotLeader, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
 
 
 class RaftCore:
-    """One node of a consensus group: values in, one `Ready` out. Skeleton: signatures are final, bodies follow."""
+    """One node of a consensus group.
+
+    Its driver calls an input, then `ready()` until it gives None, carries each Ready out, and reports writes with
+    `persisted` and applied entries with `applied`. Several writes may be under way at once; they become durable in
+    order.
+    """
 
     def __init__(self, config: RaftConfig, persisted: Persisted) -> None:
-        raise NotImplementedError
+        """Raises BadInput when `persisted` is impossible: no correct node can have left it."""
+        check_persisted(config, persisted)
+        self._config = config
+        self._configuration = Configuration(config.voters)
+        self._term = persisted.hard_state.term
+        self._vote = persisted.hard_state.vote
+        self._leader: NodeId | None = None
+        self._role = Role.FOLLOWER
+        self._snapshot = persisted.snapshot
+        meta = persisted.snapshot.meta if persisted.snapshot else None
+        self._log = RaftLog(persisted.entries, meta, persisted.hard_state.commit)
+        self._outbox = Outbox()
+        self._inbox = SnapshotInbox(config.snapshot_bytes_max)
+        self._leadership: Leadership | None = None
+        self._campaign = Campaign(0, pre=True, transfer=False)
+        self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
+        self._election_ticks = 0
+        self._number = 0  # of the newest write
+        self._durable_number = 0
+        self._written = persisted.hard_state  # the newest that a write holds
+        self._unwritten_snapshot: Snapshot | None = None
+        self._restore: tuple[int, Snapshot] | None = None  # received; with the write that makes it durable
+        self._draw_election_ticks()
+        if config.voters == (config.node,):
+            self._start_campaign(pre=True)  # nobody to wait for
 
-    # --- read-only state -------------------------------------------------------------------------------------------------
+    # --- read-only state ----------------------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> NodeId:
+        return self._config.node
+
     @property
     def role(self) -> Role:
-        raise NotImplementedError
+        return self._role
 
     @property
     def term(self) -> Term:
-        raise NotImplementedError
+        return self._term
 
     @property
     def leader(self) -> NodeId | None:
-        raise NotImplementedError
+        return self._leader
 
     @property
     def commit_index(self) -> LogIndex:
-        raise NotImplementedError
+        return self._log.committed
 
     @property
     def applied_index(self) -> LogIndex:
-        raise NotImplementedError
+        return self._log.applied
 
     @property
     def last_index(self) -> LogIndex:
-        raise NotImplementedError
+        return self._log.last_index
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
-        raise NotImplementedError
+        return self._configuration.members()
 
     @property
     def snapshot_index(self) -> LogIndex:
         """The index that the newest snapshot covers; 0 without one."""
-        raise NotImplementedError
+        return self._log.snapshot_index
+
+    def snapshot_meta(self) -> SnapshotMeta:
+        """What to call a snapshot of the state machine as it is after `applied_index`, which must not be 0."""
+        term = self._log.term_at(self._log.applied)
+        assert term, f"nothing is applied yet, or entry {self._log.applied} is compacted"
+        return SnapshotMeta(self._log.applied, term, self._configuration.members())
 
     def quorum_active(self) -> bool:
         """Whether a majority answered within an election time-out (leader), or the leader was heard (others)."""
-        raise NotImplementedError
+        if self._leadership is not None:
+            return self._leadership.quorum_active()
+        return self._leader is not None and self._elapsed < self._config.election_ticks_max
 
-    # --- inputs ----------------------------------------------------------------------------------------------------------
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
     def tick(self) -> None:
         """One unit of time has passed."""
-        raise NotImplementedError
+        if self._leadership is not None:
+            if not self._leadership.tick():
+                self._become_follower(self._term, None)
+            return
+        self._elapsed += 1
+        if self._elapsed >= self._election_ticks:
+            self._start_campaign(pre=True)
 
     def step(self, sender: NodeId, message: Message) -> None:
-        """Take one message from `sender`. Messages of unknown nodes are ignored."""
-        raise NotImplementedError
+        """Take one message from `sender`. Messages of nodes that are no members are ignored."""
+        if sender == self._config.node or sender not in self._configuration.members():
+            return
+        if isinstance(message, VoteRequest):
+            self._on_vote_request(sender, message)
+            return
+        if message.term > self._term:
+            self._become_follower(message.term, None)
+        match message:
+            case VoteReply():
+                self._on_vote_reply(sender, message)
+            case AppendEntries() | Heartbeat() | SnapshotChunk():
+                self._on_leader_message(sender, message)
+            case TimeoutNow():
+                if message.term == self._term and self._role is Role.FOLLOWER:
+                    self._start_campaign(pre=False, transfer=True)
+            case _:
+                self._on_follower_reply(sender, message)
 
     def propose(self, payloads: Sequence[bytes]) -> None:
-        """Append all of `payloads`, or none. Raises NotLeader, Overloaded, BadInput (a payload is too long)."""
-        raise NotImplementedError
+        """Append all of `payloads`, or none.
+
+        Raises NotLeader (also while leadership is handed over), Overloaded when uncommitted entries fill their limit,
+        BadInput when a payload is too long.
+        """
+        leadership = self._leadership
+        if leadership is None or leadership.transferee is not None:
+            raise NotLeader(self._config.node, leadership.transferee if leadership else self._leader)
+        longest = max(map(len, payloads), default=0)
+        if longest > self._config.proposal_bytes_max:
+            raise BadInput(
+                f"a proposal of {longest} bytes", (f"at most {self._config.proposal_bytes_max} are allowed",)
+            )
+        waiting = self._log.bytes_after(self._log.committed)
+        limit = self._config.uncommitted_bytes_max
+        if waiting + sum(map(len, payloads)) > limit and waiting > 0:
+            raise Overloaded("the replicated log (uncommitted bytes)", limit)
+        leadership.append(payloads, EntryKind.COMMAND)
 
     def transfer(self, to: NodeId) -> None:
         """Hand leadership to `to`; proposals are refused meanwhile. Raises NotLeader, BadInput (no other voter)."""
-        raise NotImplementedError
+        if self._leadership is None:
+            raise NotLeader(self._config.node, self._leader)
+        self._leadership.transfer(to)
 
     def persisted(self, number: int) -> None:
         """All writes up to `number` are durable."""
-        raise NotImplementedError
+        assert number <= self._number, f"write {number} was never handed out; the newest is {self._number}"
+        self._durable_number = max(self._durable_number, number)
+        self._log.persisted(number)
+        if self._leadership is not None:
+            self._leadership.storage_advanced()
+        for to, message in self._outbox.release(number):
+            self._deliver(to, message)
 
     def applied(self, index: LogIndex) -> None:
         """The state machine has applied everything up to `index`."""
-        raise NotImplementedError
+        self._log.applied_to(index)
 
     def compacted(self, snapshot: Snapshot) -> None:
         """A local snapshot at or before the applied index is durable: forget the log behind it, but for a tail."""
-        raise NotImplementedError
+        index = snapshot.meta.index
+        if index <= self._log.snapshot_index:
+            return
+        self._snapshot = snapshot
+        keep_from = LogIndex(index - self._config.entries_kept + 1)
+        if self._leadership is not None:
+            self._leadership.snapshot = snapshot
+            held = self._leadership.held_index()
+            if held is not None and self._log.bytes_after(held) <= self._config.held_bytes_max:
+                keep_from = min(keep_from, LogIndex(held + 1))
+        self._log.compact(index, keep_from)
 
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection and is not back within CLOSED_LEADER_GRACE_S. Of a leader: campaign now."""
-        raise NotImplementedError
+        if self._leadership is not None:
+            self._leadership.peer_closed(peer)
+        elif peer == self._leader:
+            self._leader = None
+            self._start_campaign(pre=True)
 
-    # --- output ----------------------------------------------------------------------------------------------------------
+    # --- output -------------------------------------------------------------------------------------------------------
+
     def ready(self) -> Ready | None:
-        """What to write, send and apply now; None when there is nothing. Never hands the same thing out twice."""
-        raise NotImplementedError
+        """What to write, send and apply now; None when there is nothing."""
+        if self._leadership is not None:
+            self._leadership.advance_commit()
+            self._leadership.send_all()
+        write = self._next_write()
+        restore = self._next_restore()
+        committed = self._log.hand_to_apply(self._config.apply_bytes_max)
+        messages = self._outbox.take()
+        if write is None and not messages and restore is None and not committed:
+            return None
+        return Ready(write, messages, restore, committed)
+
+    def _next_write(self) -> StorageWrite | None:
+        hard = HardState(self._term, self._vote, self._log.committed)
+        promised = (self._written.term, self._written.vote) == (self._term, self._vote)
+        if promised and not self._log.has_unwritten and self._unwritten_snapshot is None:
+            self._attach_to_older_write()
+            return None
+        self._number += 1
+        entries = self._log.hand_to_storage(self._number)
+        snapshot, self._unwritten_snapshot = self._unwritten_snapshot, None
+        if snapshot is not None:
+            self._restore = (self._number, snapshot)
+        self._outbox.attach(self._number)
+        changed = hard if hard != self._written else None
+        self._written = hard
+        return StorageWrite(self._number, changed, entries, snapshot)
+
+    def _attach_to_older_write(self) -> None:
+        if not self._outbox.has_promises:
+            return
+        self._outbox.attach(self._number)
+        for to, message in self._outbox.release(self._durable_number):
+            self._deliver(to, message)
+
+    def _next_restore(self) -> Snapshot | None:
+        if self._restore is None or self._unwritten_snapshot is not None:
+            return None
+        number, snapshot = self._restore
+        if number > self._durable_number:
+            return None
+        self._restore = None
+        self._log.restored()
+        return snapshot
+
+    def _deliver(self, to: NodeId, message: Message) -> None:
+        """A promise is safe now: send it, or take it when it is our own vote."""
+        if to != self._config.node:
+            self._outbox.send(to, message)
+        elif isinstance(message, VoteReply) and message.term == self._term:
+            self._on_vote_reply(to, message)
+
+    # --- roles --------------------------------------------------------------------------------------------------------
+
+    def _become_follower(self, term: Term, leader: NodeId | None) -> None:
+        if term > self._term:
+            self._term, self._vote = term, None
+        self._role, self._leader, self._leadership = Role.FOLLOWER, leader, None
+        self._rest()
+
+    def _start_campaign(self, *, pre: bool, transfer: bool = False) -> None:
+        """Ask for votes. A pre-vote changes neither term nor vote, so a node that was cut off disturbs nobody."""
+        self._rest()
+        self._leader = None
+        self._campaign = Campaign(self._campaign.number + 1, pre=pre, transfer=transfer)
+        if pre:
+            self._role = Role.PRE_CANDIDATE
+            self._ask_for_votes()
+            self._count(self._config.node, granted=True)
+            return
+        self._role = Role.CANDIDATE
+        self._term, self._vote = Term(self._term + 1), self._config.node
+        # Nobody is asked before our own vote is durable: else this node could crash, forget that it led
+        # this term, win it again, and fill the same indexes differently.
+        self._ask_for_votes()
+        own = VoteReply(term=self._term, granted=True, campaign=self._campaign.number)
+        self._outbox.promise(self._config.node, own)
+
+    def _ask_for_votes(self) -> None:
+        campaign = self._campaign
+        request = VoteRequest(
+            term=Term(self._term + 1) if campaign.pre else self._term,
+            last_index=self._log.last_index,
+            last_term=self._log.last_term,
+            pre=campaign.pre,
+            transfer=campaign.transfer,
+            campaign=campaign.number,
+        )
+        post = self._outbox.send if campaign.pre else self._outbox.promise
+        for peer in self._configuration.members():
+            if peer != self._config.node:
+                post(peer, request)
+
+    def _become_leader(self) -> None:
+        self._role, self._leader = Role.LEADER, self._config.node
+        self._leadership = Leadership(
+            self._config, self._configuration, self._term, self._log, self._outbox, self._snapshot
+        )
+
+    def _rest(self) -> None:
+        self._elapsed = 0
+        self._draw_election_ticks()
+
+    def _draw_election_ticks(self) -> None:
+        config = self._config
+        self._election_ticks = config.random.randrange(config.election_ticks_min, config.election_ticks_max)
+
+    # --- votes --------------------------------------------------------------------------------------------------------
+
+    def _on_vote_request(self, sender: NodeId, request: VoteRequest) -> None:
+        leader_lives = self._leader is not None and (
+            self._leadership is not None or self._elapsed < self._config.election_ticks_min
+        )
+        refused = leader_lives and not request.transfer
+        if request.pre:
+            granted = not refused and self._grants_pre_vote(sender, request)
+            reply = VoteReply(term=self._term, granted=granted, pre=True, campaign=request.campaign)
+            self._outbox.send(sender, reply)
+            return
+        if request.term > self._term and not refused:
+            self._become_follower(request.term, None)
+        granted = self._grants_vote(sender, request)
+        if granted:
+            self._vote = sender
+            self._elapsed = 0
+        reply = VoteReply(term=self._term, granted=granted, campaign=request.campaign)
+        self._outbox.promise(sender, reply)
+
+    def _grants_vote(self, sender: NodeId, request: VoteRequest) -> bool:
+        if request.term != self._term:
+            return False
+        free = self._vote == sender or (self._vote is None and self._leader is None)
+        return free and self._log.is_up_to_date(request.last_index, request.last_term)
+
+    def _grants_pre_vote(self, sender: NodeId, request: VoteRequest) -> bool:
+        if request.term <= self._term or not self._log.is_up_to_date(request.last_index, request.last_term):
+            return False
+        if self._role is Role.PRE_CANDIDATE:
+            # Two that lost the same leader at once would split the vote: the lower one yields.
+            theirs = (request.last_term, request.last_index, sender)
+            ours = (self._log.last_term, self._log.last_index, self._config.node)
+            if self._elapsed == 0 and outranks(ours, theirs):
+                return False
+            self._become_follower(self._term, None)
+        return True
+
+    def _on_vote_reply(self, sender: NodeId, reply: VoteReply) -> None:
+        campaign = self._campaign
+        role = Role.PRE_CANDIDATE if campaign.pre else Role.CANDIDATE
+        if self._role is role and (reply.pre, reply.campaign) == (campaign.pre, campaign.number):
+            self._count(sender, granted=reply.granted)
+
+    def _count(self, voter: NodeId, *, granted: bool) -> None:
+        match self._campaign.count(voter, granted, self._configuration):
+            case Vote.WON if self._campaign.pre:
+                self._start_campaign(pre=False)
+            case Vote.WON:
+                self._become_leader()
+            case Vote.LOST:
+                self._become_follower(self._term, None)
+            case Vote.OPEN:
+                pass
+
+    # --- from the leader ----------------------------------------------------------------------------------------------
+
+    def _on_leader_message(self, sender: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk) -> None:
+        if message.term < self._term:
+            # It leads no more and must hear so, or a node with a higher term could never take part again.
+            self._outbox.send(sender, HeartbeatReply(term=self._term))
+            return
+        assert self._leadership is None, (
+            f"{sender} also leads term {self._term}: a node lost its vote, or its id is used twice"
+        )
+        if self._role is not Role.FOLLOWER:
+            self._become_follower(self._term, sender)
+        self._leader = sender
+        self._elapsed = 0
+        match message:
+            case AppendEntries():
+                self._on_append(sender, message)
+            case Heartbeat():
+                self._log.commit_to(message.commit_index)
+                if message.round:
+                    self._outbox.send(sender, HeartbeatReply(term=self._term, round=message.round))
+            case SnapshotChunk():
+                self._on_chunk(sender, message)
+
+    def _on_append(self, sender: NodeId, message: AppendEntries) -> None:
+        prev_index, prev_term, entries = message.prev_index, message.prev_term, message.entries
+        last = LogIndex(prev_index + len(entries))
+        if prev_index < self._log.committed:
+            # What is committed here is the same there, and may be compacted: only the rest is compared.
+            entries = self._behind_commit(message)
+            prev_index = self._log.committed
+            prev_term = self._log.term_at(prev_index) or prev_term
+            last = max(last, prev_index)
+        if not self._log.merge(prev_index, prev_term, entries):
+            hint_index, hint_term = self._log.last_at_most(prev_index, prev_term)
+            self._outbox.promise(
+                sender,
+                AppendReply(
+                    term=self._term,
+                    match_index=prev_index,
+                    rejected=True,
+                    hint_index=hint_index,
+                    hint_term=hint_term,
+                ),
+            )
+            return
+        self._log.commit_to(min(message.commit_index, last))
+        self._outbox.promise(sender, AppendReply(term=self._term, match_index=last))
+
+    def _behind_commit(self, message: AppendEntries) -> tuple[Entry, ...]:
+        return message.entries[self._log.committed - message.prev_index :]
+
+    def _on_chunk(self, sender: NodeId, chunk: SnapshotChunk) -> None:
+        if chunk.index > self._log.committed and self._log.matches(chunk.index, chunk.snapshot_term):
+            self._log.commit_to(chunk.index)  # the entries are here already
+        if chunk.index <= self._log.committed:
+            self._outbox.promise(sender, AppendReply(term=self._term, match_index=self._log.committed))
+            return
+        progress = self._inbox.add(sender, chunk)
+        if isinstance(progress, Snapshot):
+            self._install(progress)
+            self._outbox.promise(sender, AppendReply(term=self._term, match_index=chunk.index))
+        elif progress is not None:
+            self._outbox.send(sender, SnapshotReply(term=self._term, index=chunk.index, offset=progress))
+
+    def _install(self, snapshot: Snapshot) -> None:
+        self._log.restart_behind(snapshot.meta)
+        self._snapshot = self._unwritten_snapshot = snapshot
+
+    # --- from followers -----------------------------------------------------------------------------------------------
+
+    def _on_follower_reply(self, sender: NodeId, message: AppendReply | HeartbeatReply | SnapshotReply) -> None:
+        leadership = self._leadership
+        if leadership is None or message.term != self._term:
+            return
+        match message:
+            case AppendReply():
+                leadership.append_reply(sender, message)
+            case HeartbeatReply():
+                leadership.heartbeat_reply(sender, message)
+            case SnapshotReply():
+                leadership.snapshot_reply(sender, message)
+
+    # --- invariants ---------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Assert the invariants of the cursors. Cheap enough to call after every input."""
-        raise NotImplementedError
+        """Assert the invariants of roles and cursors. Cheap enough to call after every input."""
+        self._log.check()
+        assert (self._role is Role.LEADER) == (self._leadership is not None), f"{self._role} with {self._leadership}"
+        if self._leadership is not None:
+            assert self._leadership.term == self._term, f"leads {self._leadership.term} in term {self._term}"
+            self._leadership.check()

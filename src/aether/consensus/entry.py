@@ -8,12 +8,17 @@ Holds: an entry that was built by `new_entry` or `decode_entry` carries its enco
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, cast
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
 
 from aether.errors import BadInput
 from aether.model.ids import LogIndex, Term
+
+_msgpack: Final = cast("Any", msgpack)
+_pack: Final[Callable[[object], bytes]] = _msgpack.packb
+_unpack: Final[Callable[[bytes], Any]] = _msgpack.unpackb
 
 
 class EntryKind(enum.IntEnum):
@@ -34,7 +39,7 @@ class Entry(NamedTuple):
              it alone are equal
     """
 
-    index: LogIndex
+    index: LogIndex  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     term: Term
     kind: EntryKind
     payload: bytes
@@ -52,22 +57,22 @@ class Entry(NamedTuple):
 
 def new_entry(index: LogIndex, term: Term, kind: EntryKind, payload: bytes) -> Entry:
     """An entry with its encoding: the only place where the bytes of an entry are made."""
-    return Entry(index, term, kind, payload, msgpack.packb((index, term, int(kind), payload)))
+    return Entry(index, term, kind, payload, _pack((index, term, int(kind), payload)))
 
 
 def encode_entry(entry: Entry) -> bytes:
     """msgpack array [index, term, kind, payload]."""
-    return entry.encoded or msgpack.packb((entry.index, entry.term, int(entry.kind), entry.payload))
+    return entry.encoded or _pack((entry.index, entry.term, int(entry.kind), entry.payload))
 
 
 def decode_entry(raw: bytes) -> Entry:
     """The entry in `raw`, which it keeps as its encoding. Raises BadInput that says what is wrong."""
     try:
-        index, term, kind, payload = msgpack.unpackb(raw)
+        index, term, kind, payload = _unpack(raw)
         if not (type(index) is int and index > 0 and type(term) is int and term > 0 and type(payload) is bytes):
             raise ValueError(f"index {index!r}, term {term!r}, payload {type(payload).__name__}")
         if type(kind) is not int or not 0 <= kind < len(_KINDS):
             raise ValueError(f"kind {kind!r} is unknown")
         return Entry(LogIndex(index), Term(term), _KINDS[kind], payload, raw)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, _msgpack.UnpackException) as error:
         raise BadInput("malformed log entry", (str(error),)) from error

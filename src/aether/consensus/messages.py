@@ -3,7 +3,7 @@
 Knows: the nine messages, their fields, units and tags.
 Never: who sends what and when (core), frames and lanes (room wire).
 Holds: a value of these classes is well formed; whatever arrives otherwise is BadInput. Tags are never reused.
-Paper: Raft figure 2 (RequestVote, AppendEntries), figure 13 (InstallSnapshot); dissertation 3.10 (TimeoutNow), 9.6 (PreVote).
+Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissertation 3.10 (TimeoutNow), 9.6 (PreVote).
 """
 
 from __future__ import annotations
@@ -87,7 +87,11 @@ class AppendReply:
 
 @frozen(kw_only=True)
 class Heartbeat:
-    """Leader to follower: I still lead. commit_index is at most what this follower has acknowledged."""
+    """Leader to follower: I still lead.
+
+    commit_index  at most what this follower has acknowledged
+    round         counts the leader's heartbeats; 0 = only tells the commit index, and wants no reply
+    """
 
     term: Term = field(validator=_TERM)
     commit_index: LogIndex = field(validator=_INDEX)

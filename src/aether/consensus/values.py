@@ -13,8 +13,8 @@ from typing import Protocol
 
 import attrs
 
-from aether.consensus.messages import Message
 from aether.consensus.entry import Entry
+from aether.consensus.messages import Message
 from aether.model.ids import LogIndex, NodeId, Term
 
 
@@ -27,16 +27,16 @@ class Role(enum.StrEnum):
 
 @attrs.frozen
 class HardState:
-    """What must be durable before any promise: the term and the vote given in it; the commit index only helps restart."""
+    """What must be durable before any promise: the term and the vote in it; the commit index only helps restart."""
 
-    term: Term = Term(0)
+    term: Term = attrs.field(default=Term(0))
     vote: NodeId | None = None
-    commit: LogIndex = LogIndex(0)
+    commit: LogIndex = attrs.field(default=LogIndex(0))
 
 
 @attrs.frozen
 class SnapshotMeta:
-    """A snapshot covers the log up to and including `index`, whose entry had `term`; `voters` is the configuration there."""
+    """A snapshot covers the log up to `index`, included, whose entry had `term`; `voters` are those in force there."""
 
     index: LogIndex
     term: Term
@@ -53,7 +53,7 @@ class Snapshot:
 
 @attrs.frozen
 class Persisted:
-    """Everything a store held at start. entries follow the snapshot without a gap."""
+    """Everything a store held at start. entries follow the snapshot without a gap, or begin before its end."""
 
     hard_state: HardState = HardState()
     snapshot: Snapshot | None = None
@@ -98,11 +98,11 @@ class LogStorage(Protocol):
         ...
 
     def write(self, writes: Sequence[StorageWrite]) -> None:
-        """Append all and make them durable with one sync. Raises StorageFailed; then the store is never written again."""
+        """Append all, durably, with one sync. Raises StorageFailed; then the store is never written again."""
         ...
 
     def save_snapshot(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
-        """Make a local snapshot durable, then drop log entries before `keep_from` and snapshots beyond the newest two."""
+        """Make a local snapshot durable; then drop entries before `keep_from` and all but the newest two snapshots."""
         ...
 
     def close(self) -> None: ...

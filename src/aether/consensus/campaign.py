@@ -1,0 +1,36 @@
+"""One attempt to become leader: which votes came in.
+
+Knows: the number of the attempt, its kind, the votes.
+Never: terms, logs, messages, who may vote.
+Paper: Raft 5.2; dissertation 9.6 (pre-vote).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from aether.consensus.quorum import Configuration, Vote
+from aether.model.ids import LogIndex, NodeId, Term
+
+Rank: TypeAlias = tuple[Term, LogIndex, NodeId]
+"""last term, last index, node: orders candidates that meet in a pre-vote."""
+
+
+class Campaign:
+    """Votes of one attempt. Replies carry `number`, so that a late one of an earlier attempt is not counted."""
+
+    def __init__(self, number: int, *, pre: bool, transfer: bool) -> None:
+        self.number = number
+        self.pre = pre
+        self.transfer = transfer
+        self._votes: dict[NodeId, bool] = {}
+
+    def count(self, voter: NodeId, granted: bool, configuration: Configuration) -> Vote:
+        """Note a vote and say how the election stands. The first word of a voter holds."""
+        self._votes.setdefault(voter, granted)
+        return configuration.vote_result(self._votes)
+
+
+def outranks(one: Rank, other: Rank) -> bool:
+    """Whether the first of two candidates should win when they meet."""
+    return one > other

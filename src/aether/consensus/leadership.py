@@ -1,0 +1,274 @@
+"""One term of leading: what each follower is sent, what counts as committed, when to step down.
+
+Knows: the progress of every follower, the log, the configuration; the messages a leader sends and gets.
+Never: elections, storage, how this leadership began or what follows it.
+Holds: only entries of its own term are committed by counting (Raft 5.4.2); the leader counts itself like any voter,
+       up to what its own storage acknowledged.
+Paper: Raft 5.3, 5.4.2, 7; dissertation 3.10 (transfer), 6.2 (check-quorum), 10.2.1 (pipelining, disk beside network).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.entry import EntryKind, new_entry
+from aether.consensus.log import RaftLog
+from aether.consensus.messages import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    SnapshotChunk,
+    SnapshotReply,
+    TimeoutNow,
+)
+from aether.consensus.outbox import Outbox
+from aether.consensus.progress import Mode, Progress
+from aether.consensus.quorum import Configuration
+from aether.consensus.values import Snapshot
+from aether.errors import BadInput
+from aether.model.ids import LogIndex, NodeId, Term
+
+_NEVER = -(2**31)
+
+
+class Leadership:
+    """State that only a leader has. Made when an election is won, dropped when it steps down."""
+
+    def __init__(
+        self,
+        config: RaftConfig,
+        configuration: Configuration,
+        term: Term,
+        log: RaftLog,
+        outbox: Outbox,
+        snapshot: Snapshot | None,
+    ) -> None:
+        self.term = term
+        self.snapshot = snapshot  # the newest one; sent to followers whose entries are compacted
+        self.transferee: NodeId | None = None
+        self._config = config
+        self._configuration = configuration
+        self._log = log
+        self._outbox = outbox
+        self._now = 0  # in ticks since the election
+        self._round = 0
+        self._transfer_until = 0
+        self._acks_changed = True
+        self._durable_seen, self._durable_tick = log.durable, 0
+        start = LogIndex(log.last_index + 1)
+        self._progress = {peer: Progress(start) for peer in configuration.members() if peer != config.node}
+        self.append((b"",), EntryKind.NO_OP)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> bool:
+        """One unit of time. False: step down, because a quorum is silent or our own storage stands still."""
+        self._now += 1
+        if self.transferee is not None and self._now >= self._transfer_until:
+            self.transferee = None
+        if not self.quorum_active() or self._storage_stands_still():
+            return False
+        if self._now % self._config.heartbeat_ticks == 0:
+            self._send_heartbeats()
+        return True
+
+    def quorum_active(self) -> bool:
+        """Whether a quorum, this node included, was heard within the shortest election time-out."""
+        oldest = self._now - self._config.election_ticks_min
+        active = [peer for peer, progress in self._progress.items() if progress.active_tick >= oldest]
+        return self._configuration.has_quorum((*active, self._config.node))
+
+    def _storage_stands_still(self) -> bool:
+        # A leader whose disk hangs still answers heartbeats; the others cannot see it, so it has to go by itself.
+        if self._log.durable != self._durable_seen or self._log.durable == self._log.last_index:
+            self._durable_seen, self._durable_tick = self._log.durable, self._now
+        return self._now - self._durable_tick > self._config.election_ticks_max
+
+    def _send_heartbeats(self) -> None:
+        self._round += 1
+        for peer, progress in self._progress.items():
+            commit = min(self._log.committed, progress.match)
+            self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit, round=self._round))
+
+    # --- appending and committing ------------------------------------------------------------------------------------
+
+    def append(self, payloads: Sequence[bytes], kind: EntryKind) -> None:
+        """Add one entry of this term for each payload."""
+        start, term = self._log.last_index + 1, self.term
+        self._log.append([new_entry(LogIndex(start + i), term, kind, payload) for i, payload in enumerate(payloads)])
+
+    def storage_advanced(self) -> None:
+        """This node's own durable index may have moved."""
+        self._acks_changed = True
+
+    def advance_commit(self) -> None:
+        """Commit what a quorum holds, if it is of this term; what precedes it is committed with it (Raft 5.4.2)."""
+        if not self._acks_changed:
+            return
+        self._acks_changed = False
+        match = {peer: progress.match for peer, progress in self._progress.items()}
+        match[self._config.node] = self._log.durable
+        index = self._configuration.committed_index(match)
+        if index > self._log.committed and self._may_commit(index):
+            self._log.commit_to(index)
+
+    def _may_commit(self, index: LogIndex) -> bool:
+        return self._log.matches(index, self.term)
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def send_all(self) -> None:
+        """To each follower everything that its window allows; a new commit index to those who get nothing else."""
+        for peer, progress in self._progress.items():
+            if progress.mode is not Mode.SNAPSHOT:
+                self._send_entries(peer, progress)
+            if progress.transfer is not None:
+                self._send_chunks(peer, progress)
+            commit = min(self._log.committed, progress.match)
+            if progress.commit_sent < commit:
+                progress.commit_sent = commit
+                self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit))
+
+    def _send_entries(self, peer: NodeId, progress: Progress) -> None:
+        while progress.can_append(self._config.inflight_appends_max):
+            if progress.next > self._log.last_index and progress.mode is Mode.REPLICATE:
+                return
+            if self._log.term_at(LogIndex(progress.next - 1)) is None:
+                self._start_snapshot(progress)
+                return
+            self._append_to(peer, progress, progress.next, self._config.append_bytes_max)
+
+    def _append_to(self, peer: NodeId, progress: Progress, start: LogIndex, bytes_max: int) -> None:
+        """Send entries from `start`; none at all when `bytes_max` is 0."""
+        prev_index = LogIndex(start - 1)
+        prev_term = self._log.term_at(prev_index)
+        assert prev_term is not None, f"entry {prev_index} is compacted"
+        entries = self._log.slice(start, bytes_max) if bytes_max else ()
+        last = LogIndex(prev_index + len(entries))
+        self._outbox.send(
+            peer,
+            AppendEntries(
+                term=self.term,
+                prev_index=prev_index,
+                prev_term=prev_term,
+                commit_index=self._log.committed,
+                entries=entries,
+            ),
+        )
+        progress.commit_sent = LogIndex(max(progress.commit_sent, min(self._log.committed, last)))
+        progress.sent(last, len(entries))
+
+    def _start_snapshot(self, progress: Progress) -> None:
+        recently = self._now - self._config.election_ticks_max
+        assert self.snapshot is not None, "entries are compacted, but there is no snapshot"
+        if progress.active_tick >= recently:  # to a silent peer we would push megabytes into the void
+            progress.become_snapshot(self.snapshot)
+        else:
+            progress.probe_sent = True
+
+    def _send_chunks(self, peer: NodeId, progress: Progress) -> None:
+        transfer = progress.transfer
+        assert transfer is not None
+        meta = transfer.snapshot.meta
+        config = self._config
+        while (piece := transfer.next_chunk(config.snapshot_chunk_bytes, config.snapshot_window)) is not None:
+            offset, chunk = piece
+            self._outbox.send(
+                peer,
+                SnapshotChunk(
+                    term=self.term,
+                    index=meta.index,
+                    snapshot_term=meta.term,
+                    voters=meta.voters,
+                    offset=offset,
+                    total_bytes=transfer.total_bytes,
+                    chunk=chunk,
+                ),
+            )
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def append_reply(self, peer: NodeId, reply: AppendReply) -> None:
+        """A follower stored entries, or does not hold the one before them."""
+        progress = self._progress[peer]
+        progress.active_tick = self._now
+        if reply.rejected:
+            hint, _ = self._log.last_at_most(reply.hint_index, reply.hint_term)
+            progress.rejected(reply.match_index, LogIndex(min(hint, reply.hint_index) + 1))
+            return
+        if progress.accepted(reply.match_index):
+            self._acks_changed = True
+        elif reply.match_index < progress.match:
+            return
+        if progress.mode is Mode.PROBE or (progress.transfer is not None and self._caught_up(progress)):
+            progress.become_replicate()
+        if peer == self.transferee and progress.match == self._log.last_index:
+            self._outbox.send(peer, TimeoutNow(term=self.term))
+
+    def _caught_up(self, progress: Progress) -> bool:
+        """Whether entries can follow now: it installed the snapshot, or did not need it after all."""
+        assert progress.transfer is not None
+        return progress.match >= progress.transfer.snapshot.meta.index or self._log.term_at(progress.match) is not None
+
+    def heartbeat_reply(self, peer: NodeId, reply: HeartbeatReply) -> None:
+        """A follower lives: send again what may have been lost."""
+        del reply
+        progress = self._progress[peer]
+        progress.active_tick = self._now
+        if not progress.heard_heartbeat(self._log.last_index):
+            return
+        start = progress.next if progress.transfer is None else LogIndex(progress.transfer.snapshot.meta.index + 1)
+        if self._log.term_at(LogIndex(start - 1)) is not None:
+            self._append_to(peer, progress, start, 0)
+        else:
+            progress.become_probe(progress.next)
+
+    def snapshot_reply(self, peer: NodeId, reply: SnapshotReply) -> None:
+        """A follower says which byte of the snapshot it wants next."""
+        progress = self._progress[peer]
+        progress.active_tick = self._now
+        transfer = progress.transfer
+        if (
+            transfer is not None
+            and reply.index == transfer.snapshot.meta.index
+            and reply.offset <= transfer.total_bytes
+        ):
+            transfer.acknowledge(reply.offset)
+
+    def peer_closed(self, peer: NodeId) -> None:
+        """What was on its way to `peer` is lost."""
+        progress = self._progress.get(peer)
+        if progress is not None and progress.mode is Mode.REPLICATE:
+            progress.become_probe(LogIndex(progress.match + 1))
+
+    # --- other --------------------------------------------------------------------------------------------------------
+
+    def transfer(self, to: NodeId) -> None:
+        """Make `to` lead: it is told to campaign once its log is complete. Given up after one election time-out."""
+        if to not in self._progress:
+            raise BadInput(f"leadership cannot go to {to}", (f"choose one of {', '.join(sorted(self._progress))}",))
+        self.transferee = to
+        self._transfer_until = self._now + self._config.election_ticks_min
+        if self._progress[to].match == self._log.last_index:
+            self._outbox.send(to, TimeoutNow(term=self.term))
+
+    def held_index(self) -> LogIndex | None:
+        """The log behind this index should stay: a snapshot that ends there is on its way to a living follower."""
+        oldest = self._now - self._config.election_ticks_max
+        held = [
+            progress.transfer.snapshot.meta.index
+            for progress in self._progress.values()
+            if progress.transfer is not None and progress.active_tick >= oldest
+        ]
+        return min(held, default=None)
+
+    def describe(self) -> dict[NodeId, tuple[Mode, LogIndex, LogIndex]]:
+        """Mode, match and next index of each follower."""
+        return {peer: (p.mode, p.match, p.next) for peer, p in self._progress.items()}
+
+    def check(self) -> None:
+        """Assert the invariants of every follower's progress."""
+        for progress in self._progress.values():
+            progress.check(self._log.last_index, self._config.inflight_appends_max)

@@ -1,0 +1,70 @@
+"""What the core wants to send: at once, or only when a write that it rests on is durable.
+
+Knows: messages, their receivers, the numbers of writes.
+Never: the content of a write, what a message means (but for merging acknowledgements).
+Holds: a promise leaves only after every write that was handed out before it, or with it, is durable; so a reply
+       before its fsync cannot be written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from aether.consensus.messages import AppendReply, Message
+from aether.model.ids import NodeId
+
+Envelope: TypeAlias = tuple[NodeId, Message]
+
+
+class Outbox:
+    """Two queues: messages that bind nobody, and promises, which wait for storage."""
+
+    def __init__(self) -> None:
+        self._now: list[Envelope] = []
+        self._fresh: list[Envelope] = []  # promises that no write carries yet
+        self._waiting: deque[tuple[int, Sequence[Envelope]]] = deque()
+
+    def send(self, to: NodeId, message: Message) -> None:
+        """Leaves with the next Ready."""
+        self._now.append((to, message))
+
+    def promise(self, to: NodeId, message: Message) -> None:
+        """Leaves once all that the core knows now is durable. An acknowledgement swallows the smaller one before it."""
+        if self._fresh and isinstance(message, AppendReply) and not message.rejected:
+            last_to, last = self._fresh[-1]
+            if (
+                last_to == to
+                and isinstance(last, AppendReply)
+                and not last.rejected
+                and last.term == message.term
+                and last.match_index <= message.match_index
+            ):
+                self._fresh[-1] = (to, message)
+                return
+        self._fresh.append((to, message))
+
+    @property
+    def has_promises(self) -> bool:
+        """Whether promises exist that belong to no write yet."""
+        return bool(self._fresh)
+
+    def attach(self, number: int) -> None:
+        """The fresh promises rest on write `number` and those before it."""
+        if self._fresh:
+            self._waiting.append((number, self._fresh))
+            self._fresh = []
+
+    def release(self, number: int) -> list[Envelope]:
+        """Promises that rest on writes up to `number`, in the order in which they were made."""
+        released: list[Envelope] = []
+        while self._waiting and self._waiting[0][0] <= number:
+            released += self._waiting.popleft()[1]
+        return released
+
+    def take(self) -> tuple[Envelope, ...]:
+        """What leaves now."""
+        taken = tuple(self._now)
+        self._now.clear()
+        return taken

@@ -1,0 +1,169 @@
+"""What the leader believes about one follower's log, and what may be sent to it now.
+
+Knows: match and next index, the three states, what is on its way and unacknowledged.
+Never: the log, messages, other followers.
+Holds: next > match; match never falls in one leadership; at most `window` appends are unacknowledged.
+Paper: dissertation 10.2.1 (pipelining); Raft 5.3 (nextIndex, matchIndex), 7 (snapshots).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+import attrs
+
+from aether.consensus.values import Snapshot
+from aether.model.ids import LogIndex
+
+
+class Mode(enum.StrEnum):
+    """PROBE: one append until it is answered, to find where the logs agree. REPLICATE: many at once, optimistically.
+    SNAPSHOT: the log lacks what the follower needs; chunks go instead of entries."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
+
+
+@attrs.define
+class SnapshotTransfer:
+    """A snapshot on its way: bytes up to `acked` have arrived, up to `sent` are sent.
+
+    acked_before  where `acked` stood at the last heartbeat reply: standing still means that chunks were lost
+    """
+
+    snapshot: Snapshot
+    acked: int = 0
+    sent: int = 0
+    acked_before: int = -1
+
+    @property
+    def total_bytes(self) -> int:
+        return len(self.snapshot.data)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte has arrived."""
+        return self.acked >= self.total_bytes
+
+    def next_chunk(self, chunk_bytes: int, window: int) -> tuple[int, bytes] | None:
+        """Offset and bytes of the chunk to send now; None while enough are on their way. No bytes are one chunk too."""
+        in_flight = -(-(self.sent - self.acked) // chunk_bytes)
+        if in_flight >= window or (self.sent >= self.total_bytes and self.sent > 0):
+            return None
+        offset = self.sent
+        chunk = self.snapshot.data[offset : offset + chunk_bytes]
+        # Past the end counts as sent, so that an empty snapshot goes out once and not for ever.
+        self.sent = max(offset + len(chunk), 1)
+        return offset, chunk
+
+    def acknowledge(self, offset: int) -> None:
+        """The follower wants byte `offset` next. Less than before means that it started anew."""
+        if offset < self.acked:
+            self.sent = offset
+        self.acked = offset
+        self.sent = max(self.sent, offset)
+
+    def resend(self) -> None:
+        """Start again at the first byte that did not arrive, when nothing arrived since the last call."""
+        if self.acked == self.acked_before:
+            self.sent = self.acked
+        self.acked_before = self.acked
+
+
+@attrs.define
+class Progress:
+    """One follower, as its leader sees it.
+
+    match       its log equals ours up to here, durably; next  the first entry to send
+    commit_sent the commit index it was told last
+    active_tick when it was heard last, in the leader's ticks
+    match_before  where match stood at the last heartbeat reply
+    """
+
+    next: LogIndex
+    active_tick: int = 0
+    match: LogIndex = attrs.field(default=LogIndex(0))
+    mode: Mode = Mode.PROBE
+    commit_sent: LogIndex = attrs.field(default=LogIndex(0))
+    probe_sent: bool = False
+    transfer: SnapshotTransfer | None = None
+    match_before: LogIndex = attrs.field(default=LogIndex(-1))
+    in_flight: deque[LogIndex] = attrs.field(factory=deque[LogIndex])
+
+    def can_append(self, window: int) -> bool:
+        """Whether entries may be sent now."""
+        if self.mode is Mode.REPLICATE:
+            return len(self.in_flight) < window
+        return self.mode is Mode.PROBE and not self.probe_sent
+
+    def sent(self, last: LogIndex, count: int) -> None:
+        """An append with `count` entries up to `last` went out."""
+        if self.mode is Mode.PROBE:
+            self.probe_sent = True
+        elif count:
+            self.next = LogIndex(last + 1)
+            self.in_flight.append(last)
+
+    def accepted(self, index: LogIndex) -> bool:
+        """The follower holds everything up to `index`. True when that is news. Late and doubled ones change nothing."""
+        while self.in_flight and self.in_flight[0] <= index:
+            self.in_flight.popleft()
+        self.next = max(self.next, LogIndex(index + 1))
+        if index <= self.match:
+            return False
+        self.match = index
+        return True
+
+    def rejected(self, prev_index: LogIndex, retry_from: LogIndex) -> bool:
+        """The follower does not hold `prev_index`. False when that is old news; else probe from `retry_from`."""
+        if self.transfer is not None:
+            if prev_index == self.transfer.snapshot.meta.index:
+                self.transfer.acknowledge(0)  # all of it had arrived and is lost again: the follower crashed meanwhile
+            return False
+        if prev_index <= self.match:
+            return False
+        if self.mode is Mode.PROBE and prev_index != self.next - 1:
+            return False
+        self.become_probe(LogIndex(max(self.match + 1, min(retry_from, prev_index))))
+        return True
+
+    def become_probe(self, start: LogIndex) -> None:
+        self._become(Mode.PROBE)
+        self.next = LogIndex(max(start, self.match + 1))
+
+    def become_replicate(self) -> None:
+        self._become(Mode.REPLICATE)
+        self.next = LogIndex(self.match + 1)
+
+    def become_snapshot(self, snapshot: Snapshot) -> None:
+        self._become(Mode.SNAPSHOT)
+        self.transfer = SnapshotTransfer(snapshot)
+
+    def _become(self, mode: Mode) -> None:
+        self.mode = mode
+        self.probe_sent = False
+        self.transfer = None
+        self.in_flight.clear()
+
+    def heard_heartbeat(self, last_index: LogIndex) -> bool:
+        """A heartbeat was answered. True when an empty append should check that nothing was lost.
+
+        In PROBE the one append may be lost: allow another. In REPLICATE nothing was acknowledged since the last
+        heartbeat although something is on its way. In SNAPSHOT chunks are sent again from the first that is missing;
+        when all have arrived, the word that it is installed may be lost.
+        """
+        self.probe_sent = False
+        stalled = self.match == self.match_before and self.match < last_index
+        self.match_before = self.match
+        if self.transfer is not None:
+            self.transfer.resend()
+            return stalled and self.transfer.complete
+        return self.mode is Mode.REPLICATE and stalled
+
+    def check(self, last_index: LogIndex, window: int) -> None:
+        """Assert the invariants."""
+        assert 0 <= self.match < self.next <= last_index + 1, f"match {self.match} next {self.next} last {last_index}"
+        assert len(self.in_flight) <= window, f"{len(self.in_flight)} appends in flight, {window} allowed"
+        assert (self.mode is Mode.SNAPSHOT) == (self.transfer is not None), f"{self.mode} with transfer {self.transfer}"

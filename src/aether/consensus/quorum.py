@@ -1,0 +1,81 @@
+"""Who has a majority: commit index and vote results, as arithmetic.
+
+Knows: node ids, log indexes, simple and joint configurations.
+Never: messages, terms, ticks. Callers pass what each voter has acknowledged.
+Holds: an empty voter set commits everything and wins every vote, so that the second half of a joint configuration
+       may be empty without a special case.
+Paper: Raft 5.3 (commitment), 5.2 (elections); dissertation 4.3 (joint consensus).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+import attrs
+
+from aether.model.ids import LogIndex, NodeId
+
+EVERYTHING: Final = LogIndex(2**63 - 1)
+"""What an empty voter set has acknowledged."""
+
+_NOTHING: Final = LogIndex(0)
+
+
+class Vote(enum.Enum):
+    """How an election stands."""
+
+    WON = "won"
+    LOST = "lost"
+    OPEN = "open"
+
+
+def committed_index(voters: Collection[NodeId], match: Mapping[NodeId, LogIndex]) -> LogIndex:
+    """The highest log index that a majority of `voters` has acknowledged; silence counts as zero."""
+    if not voters:
+        return EVERYTHING
+    acknowledged = sorted([match.get(voter, _NOTHING) for voter in voters], reverse=True)
+    return acknowledged[len(voters) // 2]
+
+
+def vote_result(voters: Collection[NodeId], votes: Mapping[NodeId, bool]) -> Vote:
+    """How `votes` (True = granted) stand among `voters`. LOST once the missing ones cannot win any more."""
+    granted = sum(votes.get(voter, False) for voter in voters)
+    refused = sum(not votes.get(voter, True) for voter in voters)
+    wanted = len(voters) // 2 + 1
+    if not voters or granted >= wanted:
+        return Vote.WON
+    return Vote.LOST if len(voters) - refused < wanted else Vote.OPEN
+
+
+@attrs.frozen
+class Configuration:
+    """Who votes. During a change both halves decide: `outgoing` is the old one, and empty at other times."""
+
+    voters: tuple[NodeId, ...]
+    outgoing: tuple[NodeId, ...] = ()
+
+    def members(self) -> tuple[NodeId, ...]:
+        """Everybody who votes in either half, each once, in order."""
+        return tuple(sorted({*self.voters, *self.outgoing}))
+
+    def committed_index(self, match: Mapping[NodeId, LogIndex]) -> LogIndex:
+        """The highest index that a majority of each half has acknowledged."""
+        return min(committed_index(half, match) for half in self._halves())
+
+    def vote_result(self, votes: Mapping[NodeId, bool]) -> Vote:
+        """WON when both halves are won, LOST when one is lost."""
+        results = {vote_result(half, votes) for half in self._halves()}
+        if Vote.LOST in results:
+            return Vote.LOST
+        return Vote.OPEN if Vote.OPEN in results else Vote.WON
+
+    def has_quorum(self, present: Collection[NodeId]) -> bool:
+        """Whether `present` holds a majority of each half."""
+        return self.vote_result(dict.fromkeys(present, True)) is Vote.WON
+
+    def _halves(self) -> Iterator[tuple[NodeId, ...]]:
+        yield self.voters
+        if self.outgoing:
+            yield self.outgoing
