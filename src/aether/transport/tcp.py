@@ -1,21 +1,95 @@
-"""Skeleton; bodies follow."""
+"""Peers over TCP: dial, accept, shake hands, read, and dial again.
+
+Knows: sockets, the handshake, back-off.
+Never: what a message means.
+Holds: a node dials one connection per lane to each peer and only sends on it; an accepted one is only read. What a peer
+       sends can end its own connections and nothing else.
+"""
 
 from __future__ import annotations
 
+import errno
+import logging
+import random
+import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import Final, NoReturn
 
+import attrs
 import trio
 
-from aether.model.ids import NodeId
+from aether.errors import BadInput
+from aether.model.ids import ClusterUuid, NodeId
+from aether.model.limits import HANDSHAKE_S, HANDSHAKES_MAX, PEERS_MAX, RECONNECT_MAX_S, RECONNECT_MIN_S
+from aether.transport.address import is_wildcard, join_address, split_address
+from aether.transport.counters import Counters
+from aether.transport.dispatch import Dispatch
+from aether.transport.link import Link, connect, listen, secure, tune
+from aether.transport.presence import Direction, Presence
+from aether.transport.sender import Sender
 from aether.transport.values import Handlers, TransportStatistics
-from aether.wire.session import Admission, Identity, everyone
+from aether.wire.frames import FrameDecoder, encode_frame
+from aether.wire.lane import Lane
+from aether.wire.session import (
+    AcceptingSession,
+    Admission,
+    DiallingSession,
+    Hello,
+    Identity,
+    Refused,
+    RefusedCode,
+    Welcome,
+    everyone,
+)
 from aether.wire.table import MessageTable
+
+_log: Final = logging.getLogger("aether.transport")
+_OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+COMPLAINTS_MAX: Final = 16
+_OPENED: Final = encode_frame(b"")
+"""First frame of the dialling side: it has read its welcome, so the lane carries messages in its direction."""
+
+
+@attrs.define(eq=False)
+class _Peer:
+    """One peer, and how it is dialled.
+
+    addresses  tried in turn: what it last advertised, then what we were configured with
+    listed     we were told of it; otherwise it dialled in, and is forgotten when it goes
+    """
+
+    node: NodeId
+    configured: str = ""
+    advertised: str = ""
+    listed: bool = False
+    senders: list[Sender | None] = attrs.field(factory=lambda: [None] * len(Lane))
+    nudge: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    complaints: set[str] = attrs.field(factory=set[str])  # reasons for not being connected, each told once
+
+    def is_news(self, complaint: str) -> bool:
+        if complaint in self.complaints:
+            return False
+        if len(self.complaints) >= COMPLAINTS_MAX:
+            self.complaints.clear()
+        self.complaints.add(complaint)
+        return True
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(a for a in (self.advertised, self.configured) if a))
 
 
 class TcpTransport:
-    """Each node dials its own connections, one per lane, and only sends on them; accepted ones are only read."""
+    """The Transport contract over TCP.
+
+    identity    of this node; an empty address becomes the bound one
+    bind        host:port to listen on, port 0 = any; peers  where to dial each (an entry for this node is ignored)
+    jitter      draws from [0, 1) for the back-off; admit  a further check of peers that dial in
+    server_tls, client_tls  contexts for accepted and dialled connections; None = plain
+    """
 
     def __init__(
         self,
@@ -24,32 +98,351 @@ class TcpTransport:
         peers: Mapping[NodeId, str],
         table: MessageTable,
         *,
-        jitter: Callable[[], float],
+        jitter: Callable[[], float] = random.random,
         admit: Admission = everyone,
         server_tls: ssl.SSLContext | None = None,
         client_tls: ssl.SSLContext | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._identity, self._bind, self._table = identity, bind, table
+        self._jitter, self._admit = jitter, admit
+        self._server_tls, self._client_tls = server_tls, client_tls
+        self._counters = Counters()
+        self._peers: dict[NodeId, _Peer] = {}
+        self._readers: dict[tuple[NodeId, Lane], trio.CancelScope] = {}
+        self._shaking_hands = 0
+        self._nursery: trio.Nursery | None = None
+        self._presence = Presence(
+            identity.node, Handlers(message={}, connected=_nobody, disconnected=_nobody), self._counters
+        )
+        for node, address in peers.items():
+            self.set_peer(node, address)
+
+    # --- for callers ------------------------------------------------------------------------------------------------
 
     def send(self, to: NodeId, message: object, request_id: str = "") -> bool:
-        raise NotImplementedError
+        """As Transport.send. Raises FrameTooLarge."""
+        assert to != self._identity.node, f"{to} sends {type(message).__name__} to itself; short-cut it"
+        peer = self._peers.get(to)
+        if peer is None:
+            return False
+        sender = peer.senders[self._table.lane_of(type(message))]
+        return sender is not None and sender.put(self._table.encode(message, request_id)[1])
 
     def connected(self) -> frozenset[NodeId]:
-        raise NotImplementedError
+        return self._presence.connected
 
     def statistics(self) -> TransportStatistics:
-        raise NotImplementedError
+        return self._counters.snapshot()
 
     def set_peer(self, node: NodeId, address: str) -> None:
-        raise NotImplementedError
+        """Add a peer, or dial it at `address` from now on; this node itself is ignored. Raises BadInput."""
+        split_address(address)
+        if node == self._identity.node:
+            return
+        peer = self._peers.get(node) or self._add(node)
+        peer.listed, peer.configured, peer.advertised = True, address, ""
+        peer.nudge.unpark_all()
 
     def forget_peer(self, node: NodeId) -> None:
-        raise NotImplementedError
+        """End the connections to `node` and do not dial it any more. Nothing happens when it is unknown."""
+        peer = self._peers.pop(node, None)
+        if peer is not None:
+            peer.scope.cancel()
+            for lane in Lane:
+                reader = self._readers.get((node, lane))
+                if reader is not None:
+                    reader.cancel()
+            self._presence.forget(node, "it was removed from the peers")
 
     def set_cluster_uuid(self, uuid: str) -> None:
-        raise NotImplementedError
+        self._identity = attrs.evolve(self._identity, cluster_uuid=ClusterUuid(uuid))
 
     async def run(
         self, handlers: Handlers, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
-        raise NotImplementedError
+        """As Transport.run. Raises AddressInUse that names `--port`, BadInput."""
+        listener, address = await listen(self._bind, "--port")
+        try:
+            if not self._identity.address and not is_wildcard(split_address(address)[0]):
+                self._identity = attrs.evolve(self._identity, address=address)
+            self._handlers = handlers
+            self._presence = Presence(self._identity.node, handlers, self._counters)
+            self._dispatch = Dispatch(self._identity.node, self._table, handlers, self._counters)
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for peer in self._peers.values():
+                    self._start(peer)
+                task_status.started(address)
+                await self._accept(listener, nursery)
+        finally:
+            self._nursery = None
+            trio.lowlevel.notify_closing(listener)
+            listener.close()
+
+    # --- dialling ---------------------------------------------------------------------------------------------------
+
+    def _add(self, node: NodeId) -> _Peer:
+        peer = self._peers[node] = _Peer(node)
+        self._start(peer)
+        return peer
+
+    def _start(self, peer: _Peer) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep_dialled, peer)
+
+    async def _keep_dialled(self, peer: _Peer) -> None:
+        """Keep the lanes to `peer` up until it is forgotten."""
+        with peer.scope:
+            async with trio.open_nursery() as nursery:
+                for lane in Lane:
+                    nursery.start_soon(self._keep_lane, peer, lane)
+
+    async def _keep_lane(self, peer: _Peer, lane: Lane) -> NoReturn:
+        failures = 0
+        while True:
+            began = trio.current_time()
+            await self._dial_once(peer, lane, failures)
+            if trio.current_time() - began > RECONNECT_MAX_S:
+                failures = 0
+            pause_s = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16)) * (0.5 + self._jitter() / 2)
+            failures += 1
+            with trio.move_on_after(pause_s):
+                await peer.nudge.park()
+                failures = 0  # it is up, or has another address
+
+    async def _dial_once(self, peer: _Peer, lane: Lane, attempt: int) -> None:
+        addresses = peer.addresses
+        if not addresses:
+            return
+        address = addresses[attempt % len(addresses)]
+        link: Link | None = None
+        try:
+            with trio.fail_after(HANDSHAKE_S):
+                link, welcome = await self._shake_hands(peer.node, lane, address)
+            await self._hold(peer, lane, link, welcome)
+        except Refused as refused:
+            self._refused(peer, address, refused)
+        except trio.TooSlowError:
+            self._complain(peer, f"no answer from {address} within {HANDSHAKE_S} s")
+        except (*_BROKEN, BadInput) as error:
+            self._complain(peer, f"{address}: {_words(error)}")
+        finally:
+            if link is not None:
+                link.close()
+
+    async def _shake_hands(self, node: NodeId, lane: Lane, address: str) -> tuple[Link, Welcome]:
+        sock = await connect(address)
+        link: Link | None = None
+        try:
+            hostname = split_address(address)[0] if self._client_tls else None
+            link = await secure(sock, self._client_tls, hostname)
+            session = DiallingSession(Hello(self._identity, node, lane))
+            await link.send(session.opening())
+            while True:
+                data = await link.receive()
+                if not data:
+                    raise ConnectionResetError(errno.ECONNRESET, "closed during the handshake")
+                welcome = session.feed(data)
+                if welcome is not None:
+                    return link, welcome
+        except BaseException:
+            (link.close if link is not None else sock.close)()
+            raise
+
+    async def _hold(self, peer: _Peer, lane: Lane, link: Link, welcome: Welcome) -> None:
+        """Send on `link` until it ends, from whichever side."""
+        live = self._presence.live(peer.node)
+        if live is not None and live.incarnation != welcome.identity.incarnation:
+            raise Refused(
+                RefusedCode.DUPLICATE_ID,
+                f"two nodes have the id {peer.node}: {live.address} is connected, "
+                f"{welcome.identity.address} answers too; give one of them its own --node-id",
+            )
+        key = (Direction.OUT, lane)
+        self._presence.introduced(key, welcome.identity)
+        try:
+            await link.send(_OPENED)
+        except _BROKEN as error:
+            self._presence.closed(key, peer.node, _words(error))
+            raise
+        peer.senders[lane] = sender = Sender(lane, link, self._counters)
+        peer.complaints.clear()
+        try:
+            self._presence.opened(key, welcome.identity)
+            reason = await self._send_until_end(sender, link)
+        finally:
+            peer.senders[lane] = None
+        self._presence.closed(key, peer.node, reason)
+
+    async def _send_until_end(self, sender: Sender, link: Link) -> str:
+        reason = "it ended the connection"
+        async with trio.open_nursery() as nursery:
+
+            async def write() -> None:
+                nonlocal reason
+                try:
+                    await sender.run()
+                except _BROKEN as error:
+                    reason = _words(error)
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(write)
+            try:
+                if await link.receive():
+                    reason = "it sent on a lane that it should only read"
+                    self._counters.closed["unexpected-data"] += 1
+            except _BROKEN as error:
+                reason = _words(error)
+            nursery.cancel_scope.cancel()
+        return reason
+
+    def _refused(self, peer: _Peer, address: str, refused: Refused) -> None:
+        self._counters.refused[refused.code.value] += 1
+        if peer.is_news(refused.reason):
+            _log.error("%s: %s at %s refuses us: %s", self._identity.node, peer.node, address, refused.reason)
+            self._handlers.refused(peer.node, refused)
+
+    def _complain(self, peer: _Peer, what: str) -> None:
+        if peer.is_news(what):
+            _log.info("%s: cannot reach %s: %s", self._identity.node, peer.node, what)
+
+    # --- accepting --------------------------------------------------------------------------------------------------
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> NoReturn:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                sock, place = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                if error.errno not in _OUT_OF_FILES:
+                    raise
+                _log.error("%s: cannot accept a connection: %s", self._identity.node, _words(error))
+                await trio.sleep(RECONNECT_MIN_S)
+                continue
+            if self._shaking_hands >= HANDSHAKES_MAX:
+                self._counters.closed["too-many-handshakes"] += 1
+                sock.close()
+                continue
+            self._shaking_hands += 1
+            nursery.start_soon(self._serve, sock, join_address(place[0], place[1]))
+
+    async def _serve(self, sock: socket.socket, origin: str) -> None:
+        """Read one accepted connection until it ends. Nothing that arrives raises out of here."""
+        try:
+            try:
+                tune(sock)
+                with trio.fail_after(HANDSHAKE_S):
+                    link, session, hello = await self._introduction(sock)
+            finally:
+                self._shaking_hands -= 1
+            if hello is not None:
+                await self._read(link, hello, session.reply)
+        except trio.TooSlowError:
+            self._turn_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
+        except Refused as refused:
+            self._turn_away(origin, refused)
+        except _BROKEN as error:
+            self._counters.closed["broken-handshake"] += 1
+            _log.info("%s: %s broke off: %s", self._identity.node, origin, _words(error))
+        finally:
+            if sock.fileno() >= 0:
+                trio.lowlevel.notify_closing(sock)
+                sock.close()
+
+    async def _introduction(self, sock: socket.socket) -> tuple[Link, AcceptingSession, Hello | None]:
+        link = await secure(sock, self._server_tls)
+        session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
+        hello: Hello | None = None
+        try:
+            while hello is None:
+                data = await link.receive()
+                if not data:
+                    self._counters.closed["no-handshake"] += 1
+                    break
+                hello = session.feed(data)
+        except Refused:
+            await link.send(session.reply)
+            raise
+        return link, session, hello
+
+    def _may_enter(self, hello: Hello) -> str:
+        if hello.identity.node not in self._peers and len(self._peers) >= PEERS_MAX:
+            return f"{self._identity.label} has {PEERS_MAX} peers already"
+        return self._admit(hello)
+
+    async def _read(self, link: Link, hello: Hello, welcome: bytes) -> None:
+        """From the decision to welcome a peer to the end of its connection.
+
+        Nothing is awaited before it counts as live,
+        so that a second process with its id is refused.
+        """
+        key, node = (Direction.IN, hello.lane), hello.identity.node
+        scope, reason = trio.CancelScope(), ""
+        older = self._readers.get((node, hello.lane))
+        self._readers[node, hello.lane] = scope
+        if older is not None:  # a peer that dials again has lost the older connection, noticed or not
+            older.cancel()
+            self._presence.closed(key, node, "it dialled again")
+        self._presence.introduced(key, hello.identity)
+        self._meet(hello.identity)
+        try:
+            with scope:
+                reason = await self._read_until_end(link, hello, welcome)
+        finally:
+            is_current = self._readers.get((node, hello.lane)) is scope
+            if is_current:
+                del self._readers[node, hello.lane]
+        if is_current and not scope.cancelled_caught:
+            self._presence.closed(key, node, reason)
+            self._part(node)
+
+    async def _read_until_end(self, link: Link, hello: Hello, welcome: bytes) -> str:
+        try:
+            await link.send(welcome)
+            decoder = FrameDecoder()
+            while data := await link.receive():
+                try:
+                    self._take(hello, decoder, data)
+                except BadInput as error:
+                    self._counters.closed["malformed"] += 1
+                    _log.warning("%s: ended a lane from %s: %s", self._identity.node, hello.identity.label, error)
+                    return str(error)
+        except _BROKEN as error:
+            return _words(error)
+        return "it ended the connection" if decoder.is_empty else "it ended the connection inside a frame"
+
+    def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
+        node, lane, deliver = hello.identity.node, hello.lane, self._dispatch.deliver
+        for payload in decoder.feed(data):
+            if payload:
+                deliver(node, lane, payload)
+            else:
+                self._presence.opened((Direction.IN, lane), hello.identity)
+
+    def _meet(self, identity: Identity) -> None:
+        """A peer that dialled in is up: dial it back now, at the address it says it has."""
+        peer = self._peers.get(identity.node) or self._add(identity.node)
+        if identity.address:
+            peer.advertised = identity.address
+        peer.nudge.unpark_all()
+
+    def _part(self, node: NodeId) -> None:
+        peer = self._peers.get(node)
+        if peer is not None and not peer.listed and not self._presence.has(node, Direction.IN):
+            self.forget_peer(node)
+
+    def _turn_away(self, origin: str, refused: Refused) -> None:
+        self._counters.refused[refused.code.value] += 1
+        _log.warning("%s: refused %s: %s", self._identity.node, origin, refused.reason)
+
+
+def _nobody(node: NodeId) -> None:
+    """Before `run` there is nobody to tell."""
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, trio.BrokenResourceError) and error.__cause__ is not None:
+        error = error.__cause__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

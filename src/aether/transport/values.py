@@ -62,7 +62,7 @@ class TransportStatistics:
 
 
 class Transport(Protocol):
-    """A mailbox per peer. Messages of up to FRAME_CHUNK_BYTES on one lane arrive in order; longer ones may be overtaken."""
+    """A mailbox per peer. On one lane, messages of up to FRAME_CHUNK_BYTES keep order; longer ones may be overtaken."""
 
     def send(self, to: NodeId, message: object, request_id: str = "") -> bool:
         """Put `message` in the mailbox of `to`. Never waits. False: no connection, or the mailbox is full.

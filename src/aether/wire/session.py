@@ -1,7 +1,7 @@
 """The handshake: two strangers find out whether they may talk, before anything else is read.
 
 Knows: who each side says it is; the order in which reasons to refuse are checked; hello, welcome and refusal as bytes.
-Never: sockets, clocks (whoever drives it bounds it by HANDSHAKE_S), which peers are connected (asked through a function).
+Never: sockets, clocks (whoever drives it bounds it by HANDSHAKE_S), who is connected (asked through a function).
 Holds: the dialling side speaks first and says nothing more before it is welcomed; every refusal has a code to count
        and a sentence for the operator of the other side.
 """
@@ -9,22 +9,22 @@ Holds: the dialling side speaks first and says nothing more before it is welcome
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import attrs
-import msgpack
 
 from aether.errors import BadInput, Rejected
 from aether.model.ids import ClusterUuid, Incarnation, NodeId, StoreId, is_name
 from aether.model.limits import HELLO_BYTES_MAX, PEERS_MAX
 from aether.wire.frames import FrameDecoder, FrameTooLarge, encode_frame
 from aether.wire.lane import Lane
-from aether.wire.table import unpack_strictly
+from aether.wire.plain import pack, unpack
 
 MAGIC: Final = "aether-cluster"
 PROTOCOL_VERSION_MIN: Final = 1
 PROTOCOL_VERSION_MAX: Final = 1
+NO_UUID: Final = ClusterUuid("")
 _TEXT_CHARS_MAX: Final = 256
 
 
@@ -52,6 +52,10 @@ class Refused(Rejected):
         return self.reason
 
 
+def _sorted(ids: Iterable[NodeId]) -> tuple[NodeId, ...]:
+    return tuple(sorted(ids))
+
+
 @attrs.frozen(kw_only=True)
 class Identity:
     """Who a node is, as it tells its peers.
@@ -67,9 +71,9 @@ class Identity:
     node: NodeId
     store: StoreId
     incarnation: Incarnation
-    cluster_uuid: ClusterUuid = ClusterUuid("")
+    cluster_uuid: ClusterUuid = NO_UUID
     address: str = ""
-    initial: tuple[NodeId, ...] = attrs.field(default=(), converter=lambda ids: tuple(sorted(ids)))
+    initial: tuple[NodeId, ...] = attrs.field(default=(), converter=_sorted)
     version_min: int = PROTOCOL_VERSION_MIN
     version_max: int = PROTOCOL_VERSION_MAX
 
@@ -219,7 +223,7 @@ def _check_cluster(mine: Identity, theirs: Identity) -> None:
     if mine.cluster != theirs.cluster:
         raise Refused(
             RefusedCode.OTHER_CLUSTER,
-            f"{theirs.label} belongs to the cluster {theirs.cluster!r}, {mine.label} to {mine.cluster!r}; check --peers",
+            f"{theirs.label} is of the cluster {theirs.cluster!r}, {mine.label} of {mine.cluster!r}; check --peers",
         )
     if mine.cluster_uuid and theirs.cluster_uuid and mine.cluster_uuid != theirs.cluster_uuid:
         raise Refused(
@@ -262,7 +266,7 @@ def _guess(first: bytes) -> str:
 
 
 def _frame(plain: dict[str, object]) -> bytes:
-    return encode_frame(cast("bytes", msgpack.packb(plain)))
+    return encode_frame(pack(plain))
 
 
 def _plain_identity(identity: Identity) -> dict[str, object]:
@@ -295,8 +299,8 @@ def _only_frame(decoder: FrameDecoder, data: bytes) -> dict[str, Any] | None:
     if len(payloads) > 1 or not decoder.is_empty:
         raise Refused(RefusedCode.MALFORMED, "it sent more than a handshake before it was answered")
     try:
-        plain = unpack_strictly(payloads[0])
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        plain = unpack(payloads[0])
+    except (ValueError, TypeError) as error:
         raise Refused(RefusedCode.MALFORMED, f"its handshake is no msgpack: {error}") from error
     if not isinstance(plain, dict) or cast("dict[object, object]", plain).get("magic") != MAGIC:
         raise Refused(RefusedCode.MALFORMED, "its handshake does not begin as ours")

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import attrs
-import msgpack
 
 from aether.errors import BadInput
 from aether.model.limits import FRAME_BYTES_MAX, REQUEST_ID_CHARS_MAX
 from aether.wire.frames import FrameTooLarge
 from aether.wire.lane import Lane
+from aether.wire.plain import pack, unpack
 
 M = TypeVar("M")
 TAG_MAX: Final = 0xFFFF
-_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, msgpack.UnpackException)
+_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 
 @attrs.frozen
@@ -71,7 +71,7 @@ class MessageTable:
         """
         assert len(request_id) <= REQUEST_ID_CHARS_MAX, f"a request id of {len(request_id)} characters"
         row = self._by_class[type(message)]
-        payload = cast("bytes", msgpack.packb((row.tag, request_id, row.encode(message))))
+        payload = pack((row.tag, request_id, row.encode(message)))
         if len(payload) > FRAME_BYTES_MAX:
             raise FrameTooLarge.of(len(payload), FRAME_BYTES_MAX)
         return row.lane, payload
@@ -79,8 +79,7 @@ class MessageTable:
     def decode(self, payload: bytes) -> tuple[object, str]:
         """The message in `payload` and its request id. Raises BadInput: malformed, unknown tag, unfit fields."""
         try:
-            envelope = unpack_strictly(payload)
-            tag, request_id, fields = cast("Any", envelope)
+            tag, request_id, fields = cast("Any", unpack(payload))
         except _MALFORMED as error:
             raise BadInput("malformed message", (str(error),)) from error
         if type(tag) is not int or type(request_id) is not str or type(fields) is not list:
@@ -94,23 +93,3 @@ class MessageTable:
             return row.decode(cast("list[object]", fields)), request_id
         except _MALFORMED as error:
             raise BadInput(f"malformed {row.cls.__name__}", (str(error) or type(error).__name__,)) from error
-
-
-def unpack_strictly(payload: bytes) -> object:
-    """One msgpack value that fills `payload`: maps have text or bytes keys, no extension types, every length bounded.
-
-    Raises ValueError, TypeError or msgpack.UnpackException. Sequences come as lists.
-    """
-    limit = len(payload)  # no string or collection can be longer than what carries it
-    if limit > FRAME_BYTES_MAX:
-        raise ValueError(f"{limit} bytes exceed the limit of {FRAME_BYTES_MAX}")
-    return msgpack.unpackb(
-        payload,
-        raw=False,
-        strict_map_key=True,
-        max_str_len=limit,
-        max_bin_len=limit,
-        max_array_len=limit,
-        max_map_len=limit // 2,
-        max_ext_len=0,
-    )

@@ -1,0 +1,44 @@
+"""Plain values as msgpack bytes, and back under limits.
+
+Knows: msgpack, which ships without types: this module gives it some.
+Never: what the values mean.
+Holds: unpacking hostile bytes raises ValueError or TypeError and nothing else, and allocates in proportion to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
+
+from aether.model.limits import FRAME_BYTES_MAX
+
+_msgpack: Final = cast("Any", msgpack)
+
+
+def pack(value: object) -> bytes:
+    """`value` as msgpack. Raises TypeError, ValueError or OverflowError for what msgpack cannot spell."""
+    return cast("bytes", _msgpack.packb(value))
+
+
+def unpack(payload: bytes) -> object:
+    """The one value that fills `payload`. Sequences come as lists; raises ValueError or TypeError.
+
+    Maps have text or bytes keys, extension types are refused, no length exceeds what could fit.
+    """
+    limit = len(payload)  # no string or collection can be longer than what carries it
+    if limit > FRAME_BYTES_MAX:
+        raise ValueError(f"{limit} bytes exceed the limit of {FRAME_BYTES_MAX}")
+    return cast(
+        "object",
+        _msgpack.unpackb(
+            payload,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=limit,
+            max_bin_len=limit,
+            max_array_len=limit,
+            max_map_len=limit // 2,
+            max_ext_len=0,
+        ),
+    )
