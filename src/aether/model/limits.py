@@ -18,6 +18,8 @@ CLOSED_LEADER_GRACE_S: Final = 0.05  # a leader that closed its connection and i
 APPEND_BYTES_MAX: Final = 1 * 2**20  # entries in one AppendEntries
 INFLIGHT_APPENDS_MAX: Final = 64  # unacknowledged AppendEntries to one follower
 UNCOMMITTED_BYTES_MAX: Final = 64 * 2**20
+PROPOSALS_QUEUED_BYTES_MAX: Final = 16 * 2**20  # in front of the core, which takes them all at once
+CONSENSUS_INBOX_MESSAGES_MAX: Final = 16_384  # from all peers together
 PROPOSAL_BYTES_MAX: Final = 1 * 2**20
 APPLY_BYTES_MAX: Final = 4 * 2**20  # committed entries handed to the state machine in one turn
 SNAPSHOT_CHUNK_BYTES: Final = 256 * 1024
@@ -95,6 +97,8 @@ assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS
 # A full AppendEntries, with msgpack overhead, fits one frame; so does one proposal, and one body of HTTP.
 assert 2 * APPEND_BYTES_MAX <= FRAME_BYTES_MAX
 assert PROPOSAL_BYTES_MAX <= APPEND_BYTES_MAX
+# Everything in front of an empty core finds room in it.
+assert PROPOSALS_QUEUED_BYTES_MAX + PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX
 assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
 # The largest single value, with its key, fits one proposal.
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX

@@ -1,0 +1,404 @@
+"""Drives the Raft core of one node: ticks, mailboxes, the write-ahead log, the state machine, snapshots.
+
+Knows: time, the Work seam, the storage and the send that are passed in.
+Never: connections, keys, what a command means.
+Holds: one task touches the core; another writes, one group commit at a time; everybody else appends to a mailbox and
+       rings once per batch. The disk works while messages travel.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn, Protocol
+
+import trio
+from trio import TaskStatus
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.core import RaftCore
+from aether.consensus.entry import Entry
+from aether.consensus.messages import Message
+from aether.consensus.status import ConsensusStatus
+from aether.consensus.values import (
+    HardState,
+    LogStorage,
+    Role,
+    Snapshot,
+    SnapshotMeta,
+    StateMachine,
+    StorageWrite,
+)
+from aether.consensus.write_queue import WriteQueue
+from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
+from aether.model import limits
+from aether.model.ids import LogIndex, NodeId, Term
+from aether.work import Work
+
+_log = logging.getLogger("aether.consensus")
+_FULL_RETRY_S: Final = 1.0
+_SLICE_S: Final = 0.005  # after so long in the state machine, other tasks get a turn
+_DISK_STALL_S: Final = limits.ELECTION_TICKS_MIN * limits.TICK_S
+
+
+class Bell:
+    """Wakes one waiting task. Ringing twice before it wakes is ringing once."""
+
+    def __init__(self) -> None:
+        self._rung = False
+        self._event: trio.Event | None = None
+
+    def ring(self) -> None:
+        self._rung = True
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Until rung; always lets other tasks run."""
+        if self._rung:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._event = trio.Event()
+            await self._event.wait()
+        self._rung = False
+
+
+class PreparingStorage(LogStorage, Protocol):
+    """A LogStorage that can get space ready beside its writes."""
+
+    @property
+    def wants_preparation(self) -> bool:
+        """Whether `prepare` would spare a later write from preallocating space. Cheap; does not block."""
+        ...
+
+    def prepare(self) -> None:
+        """Preallocate. Blocks; may run beside `write`."""
+        ...
+
+
+class ConsensusService:
+    """One node's member of the consensus group.
+
+    config    of the core; `config.entries_kept` entries stay in the log behind a snapshot
+    storage   opened by the caller, loaded and written here, closed by the caller after `run` has ended
+    machine   gets committed entries, in order, on this task
+    send      puts a message into a peer's mailbox at once; False when it could not, which Raft makes good
+    entries_between_snapshots   applied entries after which the state is saved and the log shortened
+    """
+
+    def __init__(
+        self,
+        config: RaftConfig,
+        storage: PreparingStorage,
+        machine: StateMachine,
+        send: Callable[[NodeId, Message], bool],
+        work: Work,
+        *,
+        entries_between_snapshots: int = limits.LOG_ENTRIES_BETWEEN_SNAPSHOTS,
+    ) -> None:
+        self._config = config
+        self._storage = storage
+        self._machine = machine
+        self._send = send
+        self._work = work
+        self._entries_between_snapshots = entries_between_snapshots
+        self._core: RaftCore | None = None
+
+        # mailboxes of the loop, filled by anybody
+        self._bell = Bell()
+        self._inbox: list[tuple[NodeId, Message]] = []
+        self._proposals: list[bytes] = []
+        self._proposals_bytes = 0
+        self._tick_due = False
+        self._presumed_dead: list[NodeId] = []
+        self._messages_dropped = 0
+
+        # closed connections in their time of grace
+        self._closed_bell = Bell()
+        self._closed: deque[tuple[float, NodeId]] = deque()
+        self._closed_at: dict[NodeId, float] = {}
+
+        # the writer's side
+        self._disk = WriteQueue(HardState())
+        self._writer_bell = Bell()
+        self._prepare_bell = Bell()
+        self._failure: StorageFailed | None = None
+
+        # what the loop remembers between turns
+        self._applied_term = Term(0)
+        self._snapshot_index = LogIndex(0)  # of the newest one taken, received, or given up
+        self._snapshot: Snapshot | None = None  # taken, not yet durable
+        self._snapshot_after = 0  # the write that must be durable before it
+        self._snapshot_done: Snapshot | None = None
+        self._snapshot_bell = Bell()
+
+        self._leading = False
+        self._muted = False  # the disk stalls: as leader neither heard nor asked, so that another one is elected
+        self._published = ConsensusStatus(node=config.node, voters=config.voters)
+        self._changed = trio.Event()
+
+    # --- called by other tasks: never block ---------------------------------------------------------------------------
+    def deliver(self, sender: NodeId, message: Message) -> None:
+        """Take a message from the transport. When the mailbox is full it is dropped and counted; Raft makes it good."""
+        if len(self._inbox) >= limits.CONSENSUS_INBOX_MESSAGES_MAX:
+            self._messages_dropped += 1
+            return
+        self._inbox.append((sender, message))
+        self._bell.ring()
+
+    def propose(self, payload: bytes) -> None:
+        """Ask for `payload` to be committed; the state machine sees it when it is, or never.
+
+        Raises NotLeader, Overloaded, BadInput (longer than a proposal may be); then it is certain that it never is.
+        """
+        if not self._leading:
+            raise NotLeader(self._config.node, self._published.leader)
+        if len(payload) > self._config.proposal_bytes_max:
+            problem = f"{len(payload)} bytes; at most {self._config.proposal_bytes_max} are allowed"
+            raise BadInput("the proposal is too long", (problem,))
+        if self._proposals_bytes >= limits.PROPOSALS_QUEUED_BYTES_MAX:
+            raise Overloaded("the replicated log", len(self._proposals))
+        self._proposals.append(payload)
+        self._proposals_bytes += len(payload)
+        self._bell.ring()
+
+    def peer_closed(self, peer: NodeId) -> None:
+        """`peer` closed its connection: unless it is back within CLOSED_LEADER_GRACE_S, it is presumed dead."""
+        deadline_s = trio.current_time() + limits.CLOSED_LEADER_GRACE_S
+        self._closed_at[peer] = deadline_s
+        self._closed.append((deadline_s, peer))
+        self._closed_bell.ring()
+
+    def peer_opened(self, peer: NodeId) -> None:
+        """`peer` is connected (again)."""
+        self._closed_at.pop(peer, None)
+
+    @property
+    def status(self) -> ConsensusStatus:
+        """A frozen look at now."""
+        core = self._core
+        if core is None:
+            return self._published
+        muted = self._muted and core.role is Role.LEADER
+        return ConsensusStatus(
+            node=self._config.node,
+            role=Role.FOLLOWER if muted else core.role,
+            term=core.term,
+            leader=None if muted else core.leader,
+            voters=core.voters,
+            has_quorum=not muted and core.quorum_active(),
+            commit_index=core.commit_index,
+            applied_index=core.applied_index,
+        )
+
+    @property
+    def messages_dropped(self) -> int:
+        """Messages from peers that found the mailbox full."""
+        return self._messages_dropped
+
+    async def status_changed(self, since: ConsensusStatus) -> ConsensusStatus:
+        """The status, once role, term, leader, voters or quorum differ from `since`. Level-triggered."""
+        while self._published == since:
+            await self._changed.wait()
+        return self.status
+
+    # --- the tasks ----------------------------------------------------------------------------------------------------
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Serve until cancelled. started() once the store is loaded. Run at most once.
+
+        Raises StorageCorrupt and StorageFull from loading, StorageFailed when the store fails, then or later.
+        Cancellation waits for the write in progress.
+        """
+        persisted = await self._work.run(self._storage.load)
+        self._core = core = RaftCore(self._config, persisted)
+        self._disk = WriteQueue(persisted.hard_state)
+        if persisted.snapshot is not None:
+            self._restore(persisted.snapshot)
+        async with trio.open_nursery() as nursery:
+            for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._watch_closed):
+                nursery.start_soon(task)
+            task_status.started()
+            while self._failure is None:
+                self._take_mail(core)
+                await self._carry_out(core)
+                self._publish(core)
+                await self._bell.wait()
+            nursery.cancel_scope.cancel()
+        raise self._failure
+
+    async def _tick(self) -> NoReturn:
+        """Ticks on a fixed grid. What a late turn missed is skipped: the messages of the peers are late as well."""
+        due_s = trio.current_time()
+        while True:
+            missed = math.floor((trio.current_time() - due_s) / limits.TICK_S)
+            due_s += (missed + 1) * limits.TICK_S
+            await trio.sleep_until(due_s)
+            self._tick_due = True
+            self._bell.ring()
+
+    async def _write(self) -> NoReturn:
+        """Write what queued while the last batch was written, as one group commit."""
+        while True:
+            while not self._disk.has_work:
+                await self._writer_bell.wait()
+            batch = self._disk.take(trio.current_time())
+            try:
+                await self._work.run(self._storage.write, batch)
+            except StorageFull as error:
+                await self._wait_for_space(error, batch)
+                continue
+            except StorageFailed as error:
+                await self._fail(error)
+            self._disk.done(batch)
+            self._bell.ring()
+            if self._storage.wants_preparation:
+                self._prepare_bell.ring()
+
+    async def _wait_for_space(self, error: StorageFull, batch: list[StorageWrite]) -> None:
+        if not self._disk.full:
+            _log.warning("%s writes nothing: %s", self._config.node, error)
+        self._disk.put_back(batch)
+        self._bell.ring()
+        await trio.sleep(_FULL_RETRY_S)
+
+    async def _fail(self, error: StorageFailed) -> NoReturn:
+        """Make the loop end with `error`, and wait to be cancelled by it."""
+        self._failure = error
+        self._leading = False
+        self._bell.ring()
+        await trio.sleep_forever()
+
+    async def _prepare(self) -> NoReturn:
+        """Preallocate log space beside the writes."""
+        while True:
+            await self._prepare_bell.wait()
+            try:
+                await self._work.run(self._storage.prepare)
+            except StorageFull as error:
+                _log.warning("%s cannot prepare log space: %s", self._config.node, error)
+                await trio.sleep(_FULL_RETRY_S)
+            except StorageFailed as error:
+                await self._fail(error)
+
+    async def _save_snapshots(self) -> NoReturn:
+        while True:
+            await self._snapshot_bell.wait()
+            snapshot = self._snapshot
+            if snapshot is None or self._disk.acknowledged < self._snapshot_after:
+                continue
+            keep_from = LogIndex(max(1, snapshot.meta.index + 1 - self._config.entries_kept))
+            try:
+                await self._work.run(self._storage.save_snapshot, snapshot, keep_from)
+                self._snapshot_done = snapshot
+                self._bell.ring()
+            except StorageFull as error:
+                _log.warning("%s skips the snapshot at %d: %s", self._config.node, snapshot.meta.index, error)
+            except StorageFailed as error:
+                await self._fail(error)
+            self._snapshot = None
+
+    async def _watch_closed(self) -> NoReturn:
+        """Tell the core of peers that closed their connection and did not come back. Graces end in order."""
+        while True:
+            while not self._closed:
+                await self._closed_bell.wait()
+            deadline_s, peer = self._closed.popleft()
+            await trio.sleep_until(deadline_s)
+            if self._closed_at.get(peer) == deadline_s:
+                del self._closed_at[peer]
+                self._presumed_dead.append(peer)
+                self._bell.ring()
+
+    # --- one turn of the loop -----------------------------------------------------------------------------------------
+    def _take_mail(self, core: RaftCore) -> None:
+        """Everything that waits, messages before the tick: a heartbeat that is here counts as heard in time."""
+        core.persisted(self._disk.acknowledged)
+        inbox, self._inbox = self._inbox, []
+        for sender, message in inbox:
+            core.step(sender, message)
+        if self._snapshot_done is not None:
+            core.compacted(self._snapshot_done)
+            self._snapshot_done = None
+        if self._presumed_dead:
+            closed, self._presumed_dead = self._presumed_dead, []
+            for peer in closed:
+                core.peer_closed(peer)
+        if self._tick_due:
+            self._tick_due = False
+            core.tick()
+            self._muted = self._disk.is_stalled(trio.current_time(), _DISK_STALL_S)
+        if self._proposals:
+            self._propose_queued(core)
+
+    def _propose_queued(self, core: RaftCore) -> None:
+        try:
+            core.propose(self._proposals)
+        except Overloaded:
+            return  # they stay queued, which is bounded, until commits make room
+        except NotLeader:
+            pass  # it stepped down since they came: "or never"
+        self._proposals = []
+        self._proposals_bytes = 0
+
+    async def _carry_out(self, core: RaftCore) -> None:
+        while (ready := core.ready()) is not None:
+            if not self._muted:
+                for to, message in ready.messages:
+                    self._send(to, message)
+            if ready.write is not None and self._disk.put(ready.write):
+                self._writer_bell.ring()
+            core.persisted(self._disk.acknowledged)
+            if ready.restore is not None:
+                self._restore(ready.restore)
+            if ready.committed:
+                await self._apply(core, ready.committed)
+
+    async def _apply(self, core: RaftCore, entries: Sequence[Entry]) -> None:
+        began_s = trio.current_time()
+        self._machine.apply(entries)
+        core.applied(entries[-1].index)
+        self._applied_term = entries[-1].term
+        if entries[-1].index - self._snapshot_index >= self._entries_between_snapshots:
+            self._take_snapshot(core)
+        if trio.current_time() - began_s > _SLICE_S:
+            await trio.lowlevel.checkpoint()
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self._machine.restore(snapshot.data, snapshot.meta.index)
+        self._applied_term = snapshot.meta.term
+        self._snapshot_index = max(self._snapshot_index, snapshot.meta.index)
+
+    def _take_snapshot(self, core: RaftCore) -> None:
+        """The state now, to be saved once the writes until now are durable. One at a time."""
+        if self._snapshot is not None:
+            return
+        meta = SnapshotMeta(core.applied_index, self._applied_term, core.voters)
+        self._snapshot = Snapshot(meta, self._machine.snapshot())
+        self._snapshot_index = meta.index
+        self._snapshot_after = self._disk.last_put
+        self._snapshot_bell.ring()
+
+    def _publish(self, core: RaftCore) -> None:
+        if self._snapshot is not None:
+            self._snapshot_bell.ring()
+        before, self._published = self._published, self.status
+        self._leading = self._published.role is Role.LEADER
+        if before == self._published:
+            return
+        if (before.role, before.term) != (self._published.role, self._published.term):
+            self._log_role(self._published)
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _log_role(self, status: ConsensusStatus) -> None:
+        _log.info(
+            "%s is %s in term %d; leader: %s; commit index %d",
+            status.node,
+            status.role.value,
+            status.term,
+            status.leader or "none known",
+            status.commit_index,
+        )

@@ -1,0 +1,36 @@
+"""What a node knows about its consensus group, as a frozen value.
+
+Knows: role, term, leader, indexes, voters.
+Never: how they came about.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from aether.consensus.values import Role
+from aether.model.ids import LogIndex, NodeId, Term
+
+_NO_TERM: Final = Term(0)
+_NO_INDEX: Final = LogIndex(0)
+
+
+@attrs.frozen(kw_only=True)
+class ConsensusStatus:
+    """One look at one node. Two are equal when roles, term, leader, voters and quorum are: indexes move all the time.
+
+    role        LEADER only while proposals are accepted: a leader whose disk stalls shows FOLLOWER
+    leader      best guess; None in an election
+    has_quorum  a majority answered within an election time-out (leader), or the leader was heard (others)
+    """
+
+    node: NodeId
+    role: Role = Role.FOLLOWER
+    term: Term = _NO_TERM
+    leader: NodeId | None = None
+    voters: tuple[NodeId, ...] = ()
+    has_quorum: bool = False
+    commit_index: LogIndex = attrs.field(default=_NO_INDEX, eq=False)
+    applied_index: LogIndex = attrs.field(default=_NO_INDEX, eq=False)

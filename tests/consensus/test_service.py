@@ -1,0 +1,464 @@
+"""The service in virtual time: three nodes in one loop, memory for disks, function calls for a network."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import msgpack
+import pytest
+import trio
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.entry import Entry, EntryKind
+from aether.consensus.messages import Message
+from aether.consensus.service import ConsensusService
+from aether.consensus.values import Role, StorageWrite
+from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
+from aether.model import limits
+from aether.model.ids import LogIndex, NodeId
+from aether.storage.memory import MemoryStorage
+from aether.work import InlineWork
+
+A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
+NAMES = (A, B, C)
+ELECTION_S = limits.ELECTION_TICKS_MAX * limits.TICK_S
+
+
+class Journal:
+    """A state machine that remembers everything it was given."""
+
+    def __init__(self) -> None:
+        self.applied: list[tuple[int, bytes]] = []
+        self.last_index = 0
+        self.restored_at: list[int] = []
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            assert entry.index == self.last_index + 1
+            self.last_index = entry.index
+            if entry.kind is EntryKind.COMMAND:
+                self.applied.append((entry.index, entry.payload))
+
+    def snapshot(self) -> bytes:
+        return msgpack.packb(self.applied)
+
+    def restore(self, data: bytes, index: LogIndex) -> None:
+        self.applied = [(at, payload) for at, payload in msgpack.unpackb(data)]
+        self.last_index = index
+        self.restored_at.append(index)
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.applied]
+
+
+class Node:
+    """One service with its disk; `stop` is a crash of the process, after which the disk remains."""
+
+    def __init__(self, group: Group, name: NodeId, storage: MemoryStorage | None = None) -> None:
+        self.group = group
+        self.name = name
+        self.storage = storage or MemoryStorage()
+        self.disk_delay_s = 0.001
+        self.start()
+
+    def start(self) -> None:
+        self.machine = Journal()
+        config = RaftConfig(
+            node=self.name,
+            voters=self.group.names,
+            random=random.Random(self.name),
+            entries_kept=self.group.entries_kept,
+        )
+        work = InlineWork(lambda: self.disk_delay_s)
+        self.service = ConsensusService(
+            config, self.storage, self.machine, self.send, work, entries_between_snapshots=self.group.between_snapshots
+        )
+        self.scope = trio.CancelScope()
+        self.error: BaseException | None = None
+        self.group.nursery.start_soon(self.run, self.service, self.scope)
+
+    async def run(self, service: ConsensusService, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                await service.run()
+            except StorageFailed as error:
+                self.error = error
+
+    def stop(self) -> None:
+        self.scope.cancel()
+        self.storage.crash()
+
+    def send(self, to: NodeId, message: Message) -> bool:
+        return self.group.carry(self.name, to, message)
+
+
+class Group:
+    """The nodes and the network between them: one millisecond each way, cut where `cut` says so."""
+
+    def __init__(
+        self, nursery: trio.Nursery, names: tuple[NodeId, ...], between_snapshots: int, entries_kept: int
+    ) -> None:
+        self.nursery = nursery
+        self.names = names
+        self.between_snapshots = between_snapshots
+        self.entries_kept = kept
+        self.cut: set[NodeId] = set()
+        self.seen: list[tuple[NodeId, NodeId, Message]] = []
+        self.nodes = {name: Node(self, name) for name in names}
+
+    def carry(self, sender: NodeId, to: NodeId, message: Message) -> bool:
+        self.seen.append((sender, to, message))
+        if sender in self.cut or to in self.cut:
+            return False
+        self.nursery.start_soon(self._deliver, sender, to, message)
+        return True
+
+    async def _deliver(self, sender: NodeId, to: NodeId, message: Message) -> None:
+        await trio.sleep(0.001)
+        if to not in self.cut:
+            self.nodes[to].service.deliver(sender, message)
+
+    def leaders(self) -> list[Node]:
+        return [
+            node
+            for node in self.nodes.values()
+            if not node.scope.cancel_called and node.name not in self.cut and node.service.status.role is Role.LEADER
+        ]
+
+    async def leader(self, within_s: float = 5 * ELECTION_S) -> Node:
+        """The one leader, once there is one that its followers have accepted."""
+        with trio.fail_after(within_s):
+            while True:
+                leaders = self.leaders()
+                if leaders and leaders[-1].service.status.has_quorum:
+                    return max(leaders, key=lambda node: node.service.status.term)
+                await trio.sleep(0.01)
+
+    async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
+        with trio.fail_after(within_s):
+            while not condition():  # noqa: ASYNC110 - the condition spans plain objects
+                await trio.sleep(0.01)
+
+    def followers(self, leader: Node) -> list[Node]:
+        return [node for node in self.nodes.values() if node is not leader]
+
+
+@pytest.fixture
+async def form(nursery, autojump_clock):
+    """Start a group; everything ends with the test."""
+
+    def build(names: tuple[NodeId, ...] = NAMES, between_snapshots: int = 10_000, entries_kept: int = 5_000) -> Group:
+        return Group(nursery, names, between_snapshots, entries_kept)
+
+    return build
+
+
+async def test_three_nodes_elect_one_leader(form):
+    """Without a leader nothing else happens."""
+    group = form()
+    leader = await group.leader()
+    await group.until(lambda: all(node.service.status.leader == leader.name for node in group.nodes.values()))
+    assert [node.name for node in group.leaders()] == [leader.name]
+
+
+async def test_a_proposal_is_applied_on_every_node_in_order(form):
+    """The main job: the same commands, in the same order, everywhere."""
+    group = form()
+    leader = await group.leader()
+    wanted = [b"%d" % number for number in range(100)]
+    for payload in wanted:
+        leader.service.propose(payload)
+    await group.until(lambda: all(node.machine.payloads == wanted for node in group.nodes.values()))
+
+
+async def test_proposals_wait_while_the_disk_works_and_share_its_next_sync(form):
+    """Group commit: a busy log pays one sync for many commands."""
+    group = form()
+    leader = await group.leader()
+    syncs: list[int] = []
+    write = leader.storage.write
+
+    def counting(writes: Sequence[StorageWrite]) -> None:
+        syncs.append(sum(entry.kind is EntryKind.COMMAND for one in writes for entry in one.entries))
+        write(writes)
+
+    leader.storage.write = counting  # type: ignore[method-assign]
+    leader.disk_delay_s = 0.05
+    for number in range(50):
+        leader.service.propose(b"%d" % number)
+        await trio.sleep(0.002)
+    await group.until(lambda: len(leader.machine.payloads) == 50)
+    await trio.sleep(0.2)
+    assert sum(syncs) == 50
+    assert len(syncs) <= 5
+
+
+async def test_a_follower_refuses_proposals_and_names_the_leader(form):
+    """The caller learns where to go, and that nothing happened."""
+    group = form()
+    leader = await group.leader()
+    follower = group.followers(leader)[0]
+    await group.until(lambda: follower.service.status.leader == leader.name)
+    with pytest.raises(NotLeader) as caught:
+        follower.service.propose(b"x")
+    assert (caught.value.node, caught.value.leader) == (follower.name, leader.name)
+
+
+async def test_a_service_that_has_not_started_refuses_proposals(autojump_clock):
+    """Before the store is loaded nobody knows who leads."""
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    service = ConsensusService(config, MemoryStorage(), Journal(), lambda to, message: True, InlineWork())
+    with pytest.raises(NotLeader, match="a does not lead"):
+        service.propose(b"x")
+
+
+async def test_a_proposal_that_is_too_long_is_refused_at_once(form):
+    """It could never travel in one frame."""
+    group = form((A,))
+    leader = await group.leader()
+    with pytest.raises(BadInput, match="1048577 bytes"):
+        leader.service.propose(bytes(limits.PROPOSAL_BYTES_MAX + 1))
+
+
+async def test_the_proposal_queue_is_bounded(form):
+    """A caller that outruns the disk is told so instead of filling the memory."""
+    group = form((A,))
+    leader = await group.leader()
+    payload = bytes(limits.PROPOSAL_BYTES_MAX)
+    for _ in range(limits.PROPOSALS_QUEUED_BYTES_MAX // len(payload)):
+        leader.service.propose(payload)
+    with pytest.raises(Overloaded):
+        leader.service.propose(payload)
+    before = len(leader.machine.payloads)
+    await group.until(lambda: len(leader.machine.payloads) > before)
+    leader.service.propose(b"room again")
+
+
+async def test_the_group_survives_the_death_of_its_leader(form):
+    """What was committed stays, and two of three nodes go on."""
+    group = form()
+    leader = await group.leader()
+    leader.service.propose(b"before")
+    survivors = group.followers(leader)
+    await group.until(lambda: all(node.machine.payloads == [b"before"] for node in group.nodes.values()))
+    leader.stop()
+    group.cut.add(leader.name)
+    successor = await group.leader()
+    assert successor is not leader
+    successor.service.propose(b"after")
+    await group.until(lambda: all(node.machine.payloads == [b"before", b"after"] for node in survivors))
+
+
+async def test_a_closed_connection_of_the_leader_shortens_the_election(form):
+    """The fast path: a dead process is noticed by its sockets, not by an election time-out."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(3.0)
+    leader.stop()
+    group.cut.add(leader.name)
+    began_s = trio.current_time()
+    for node in group.followers(leader):
+        node.service.peer_closed(leader.name)
+    await group.leader()
+    assert trio.current_time() - began_s < limits.ELECTION_TICKS_MIN * limits.TICK_S / 2
+
+
+async def test_a_leader_that_reconnects_within_its_grace_is_not_presumed_dead(form):
+    """One lost connection must not cost an election."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(1.0)
+    term = leader.service.status.term
+    for node in group.followers(leader):
+        node.service.peer_closed(leader.name)
+        node.service.peer_opened(leader.name)
+    await trio.sleep(2.0)
+    assert leader.service.status.role is Role.LEADER
+    assert leader.service.status.term == term
+
+
+async def test_all_nodes_restart_with_what_was_committed(form):
+    """A power cut of the whole cluster loses nothing that was acknowledged."""
+    group = form()
+    leader = await group.leader()
+    wanted = [b"%d" % number for number in range(20)]
+    for payload in wanted:
+        leader.service.propose(payload)
+    await group.until(lambda: leader.machine.payloads == wanted)
+    for node in group.nodes.values():
+        node.stop()
+    await trio.sleep(0.1)
+    for node in group.nodes.values():
+        node.start()
+    await group.leader()
+    await group.until(lambda: all(node.machine.payloads == wanted for node in group.nodes.values()))
+
+
+async def test_snapshots_shorten_the_log_and_a_restart_begins_at_the_newest(form):
+    """Nothing grows without bound, and a long life does not mean a long start."""
+    group = form((A,), between_snapshots=50, entries_kept=10)
+    leader = await group.leader()
+    for number in range(175):
+        leader.service.propose(b"%d" % number)
+        await trio.sleep(0.005)
+    await group.until(lambda: len(leader.machine.payloads) == 175)
+    await trio.sleep(0.5)
+    before = leader.machine.payloads
+    leader.stop()
+    await trio.sleep(0.1)
+    persisted = leader.storage.load()
+    assert persisted.snapshot is not None
+    assert persisted.snapshot.meta.index >= 150
+    assert len(persisted.entries) < 60
+    leader.start()
+    await group.until(lambda: leader.machine.payloads == before)
+    assert leader.machine.restored_at == [persisted.snapshot.meta.index]
+
+
+async def test_a_follower_that_missed_the_log_catches_up_by_snapshot(form):
+    """Entries that the leader no longer holds arrive as state."""
+    group = form(between_snapshots=40, entries_kept=5)
+    leader = await group.leader()
+    lagging = group.followers(leader)[0]
+    group.cut.add(lagging.name)
+    wanted = [b"%d" % number for number in range(150)]
+    for payload in wanted:
+        leader.service.propose(payload)
+        await trio.sleep(0.005)
+    await group.until(lambda: leader.machine.payloads == wanted)
+    await trio.sleep(0.5)
+    group.cut.clear()
+    await group.until(lambda: lagging.machine.payloads == wanted, within_s=30.0)
+    assert lagging.machine.restored_at
+    assert lagging.storage.load().snapshot is not None
+    current = await group.leader()
+    current.service.propose(b"and on")
+    await group.until(lambda: lagging.machine.payloads == [*wanted, b"and on"])
+
+
+async def test_a_failed_store_ends_the_service_with_its_error(form):
+    """After a failed sync nobody knows what is on the disk: going on could lose acknowledged commands."""
+    group = form()
+    leader = await group.leader()
+    leader.storage.fail("the disk is gone")
+    leader.service.propose(b"x")
+    await group.until(lambda: leader.error is not None)
+    assert isinstance(leader.error, StorageFailed)
+    assert "the disk is gone" in str(leader.error)
+    with pytest.raises(NotLeader):
+        leader.service.propose(b"y")
+
+
+async def test_a_leader_whose_disk_stalls_loses_leadership(form):
+    """A leader that cannot write must not hold the office: heartbeats alone would keep it for ever."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(1.0)
+    leader.disk_delay_s = 60.0
+    leader.service.propose(b"stuck")
+    await group.until(lambda: leader.service.status.role is not Role.LEADER, within_s=3.0)
+    with pytest.raises(NotLeader):
+        leader.service.propose(b"x")
+    successor = await group.leader()
+    assert successor is not leader
+    successor.service.propose(b"goes on")
+    others = [node for node in group.nodes.values() if node is not leader]
+    await group.until(lambda: all(b"goes on" in node.machine.payloads for node in others))
+
+
+async def test_a_full_disk_refuses_proposals_until_space_returns(form):
+    """Nothing was written, so nothing is lost: the same writes go on when there is room."""
+    group = form((A,))
+    leader = await group.leader()
+    write = leader.storage.write
+    full_until_s = trio.current_time() + 5.0
+
+    def refusing(writes: Sequence[StorageWrite]) -> None:
+        if trio.current_time() < full_until_s:
+            raise StorageFull("memory", 4096)
+        write(writes)
+
+    leader.storage.write = refusing  # type: ignore[method-assign]
+    leader.service.propose(b"waits")
+    await trio.sleep(1.0)
+    with pytest.raises(NotLeader):
+        leader.service.propose(b"refused")
+    await group.until(lambda: leader.machine.payloads == [b"waits"], within_s=10.0)
+    assert trio.current_time() >= full_until_s
+    await group.until(lambda: leader.service.status.role is Role.LEADER)
+    leader.service.propose(b"again")
+    await group.until(lambda: leader.machine.payloads == [b"waits", b"again"])
+
+
+async def test_a_late_loop_ticks_once_not_for_every_missed_tick(form):
+    """User code that blocks the loop delays messages as well: counting lost ticks would start an election."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(0.55)
+    term = leader.service.status.term
+    follower = group.followers(leader)[0]
+    follower.service._tick_due = True
+    for _ in range(50):
+        follower.service._tick_due = True
+        follower.service._bell.ring()
+    await trio.sleep(1.0)
+    assert leader.service.status.term == term
+
+
+async def test_status_changed_waits_for_another_role(form):
+    """Watchers sleep while only indexes move, and see the new state when they wake."""
+    group = form((A,))
+    node = group.nodes[A]
+    since = node.service.status
+    with trio.fail_after(10.0):
+        while node.service.status.role is not Role.LEADER or not since.has_quorum:
+            since = await node.service.status_changed(since)
+    assert since.leader == A
+    settled = node.service.status
+    node.service.propose(b"x")
+    with trio.move_on_after(5.0) as waiting:
+        await node.service.status_changed(settled)
+    assert waiting.cancelled_caught
+    assert node.service.status.applied_index > settled.applied_index
+
+
+async def test_every_change_of_role_is_one_line_in_the_log(form, caplog):
+    """The first thing to look at when a cluster misbehaves."""
+    caplog.set_level(logging.INFO, logger="aether.consensus")
+    group = form()
+    leader = await group.leader()
+    lines = [line.getMessage() for line in caplog.records if line.name == "aether.consensus"]
+    assert [line for line in lines if f"{leader.name} is leader in term" in line]
+    assert len(lines) == len(set(lines))
+
+
+async def test_ticks_keep_to_their_grid(autojump_clock, nursery, monkeypatch):
+    """Time-outs are counted in ticks: a drifting clock would stretch them."""
+    at_s: list[float] = []
+    config = RaftConfig(node=A, voters=NAMES, random=random.Random(1))
+    service = ConsensusService(config, MemoryStorage(), Journal(), lambda to, message: True, InlineWork())
+    await nursery.start(service.run)
+    began_s = trio.current_time()
+    assert service._core is not None
+    tick = service._core.tick
+
+    def noting() -> None:
+        at_s.append(trio.current_time() - began_s)
+        tick()
+
+    monkeypatch.setattr(service._core, "tick", noting, raising=False)
+    await trio.sleep(1.05)
+    assert [round(at / limits.TICK_S, 6) for at in at_s] == [float(number) for number in range(1, 11)]
+    nursery.cancel_scope.cancel()
+
+
+async def test_messages_beyond_the_mailbox_are_dropped_and_counted(autojump_clock):
+    """A flood from peers cannot fill the memory of a busy node."""
+    config = RaftConfig(node=A, voters=NAMES, random=random.Random(1))
+    service = ConsensusService(config, MemoryStorage(), Journal(), lambda to, message: True, InlineWork())
+    for _ in range(limits.CONSENSUS_INBOX_MESSAGES_MAX + 3):
+        service.deliver(B, object())  # type: ignore[arg-type]
+    assert service.messages_dropped == 3
