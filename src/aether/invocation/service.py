@@ -52,7 +52,11 @@ RESERVE_SHARE: Final = 0.01
 
 @attrs.define(eq=False)
 class _Call:
-    """One call while it is tried. `full`: every try so far was refused as full."""
+    """One call while it is tried.
+
+    deadline    when the caller stops waiting; give_up_at  a little earlier: what callees get, so that they can answer
+    full        every try so far was refused as full
+    """
 
     target: ArtifactBase
     method: str
@@ -62,6 +66,7 @@ class _Call:
     span: Span
     idempotent: bool
     deadline: float
+    give_up_at: float
     attempt: int = 0
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
@@ -139,9 +144,9 @@ class Invoker:
             request_id = running.request_id
         deadline = now + terms.deadline_s
         in_force = trio.current_effective_deadline()
-        call = _Call(
-            target, method, payload, form, request_id, span, method in terms.idempotent, min(deadline, in_force)
-        )
+        ends = min(deadline, in_force)
+        give_up_at = ends - min(RESERVE_MAX_S, RESERVE_SHARE * max(ends - now, 0.0))
+        call = _Call(target, method, payload, form, request_id, span, method in terms.idempotent, ends, give_up_at)
         self._budget.earn()
         answered = False
         try:
@@ -200,7 +205,7 @@ class Invoker:
 
     async def _endpoint_appears(self, call: _Call) -> None:
         call.excluded = frozenset()
-        with trio.move_on_at(call.deadline - _reserve_s(call.deadline - trio.current_time())):
+        with trio.move_on_at(call.give_up_at):
             while not self._registry.endpoints(call.target):
                 await self._changed.park()
             return
@@ -209,7 +214,6 @@ class Invoker:
     async def _after_nothing(self, call: _Call, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""
         call.full = call.full and failure == NotStarted(FULL)
-        left_s = call.deadline - trio.current_time()
         endpoints = self._registry.endpoints(call.target)
         out = call.excluded | {endpoint.instance}
         decision = decide_retry(
@@ -219,7 +223,7 @@ class Invoker:
                 excluded=call.excluded,
                 others=sum(other.instance not in out for other in endpoints),
                 attempt=call.attempt,
-                time_left_s=left_s - _reserve_s(left_s),
+                time_left_s=call.give_up_at - trio.current_time(),
                 idempotent=call.idempotent,
                 budget_left=self._budget.left,
                 jitter=self._random.random(),
@@ -228,11 +232,15 @@ class Invoker:
         )
         if isinstance(decision, GiveUp):
             raise self._error(call, endpoint, decision.verdict, failure.reason)
+        call.excluded = decision.exclude
         if isinstance(failure, Abandoned):
             self._budget.spend()
-        call.excluded = decision.exclude
-        if decision.after_s > 0:
             await trio.sleep(decision.after_s)
+        elif decision.after_s > 0:
+            with trio.move_on_after(decision.after_s):
+                await self._changed.park()  # somebody new may be there before the pause is over
+            if trio.current_time() >= call.give_up_at:
+                raise self._error(call, endpoint, Verdict.NO_INSTANCE, failure.reason)
 
     def _error(self, call: _Call, endpoint: Endpoint, verdict: Verdict, reason: str) -> Exception:
         if verdict is Verdict.OVERLOADED:
@@ -273,22 +281,20 @@ class Invoker:
     async def _try_there(self, call: _Call, endpoint: Endpoint) -> Outcome:
         if len(self._pending) >= self._in_flight_max:
             raise Overloaded(f"node {self._node}, calls in flight", self._in_flight_max)
-        left_s = call.deadline - trio.current_time()
-        left_s -= _reserve_s(left_s)
-        callee_deadline = trio.current_time() + left_s
+        left_s = call.give_up_at - trio.current_time()
+        if left_s <= 0:
+            await trio.sleep_until(call.deadline)
         self._last_call += 1
         call_id = self._last_call
         request = CallRequest(
             call_id, str(call.target), endpoint.instance, call.method, call.form, left_s, call.payload, call.attempt
         )
-        if left_s <= 0:
-            await trio.sleep_until(call.deadline)
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)
         result = await self._reply(endpoint.node, call_id, call.request_id)
         if isinstance(result, TimedOut):
             call.span.remote = result.hops
-            if trio.current_time() >= callee_deadline:
+            if trio.current_time() >= call.give_up_at:
                 # Our own scope ends now too; let it, so that fail_after and move_on_after keep their meaning.
                 await trio.sleep_until(call.deadline)
         return result
@@ -315,7 +321,3 @@ class Invoker:
         error = trio.TooSlowError(path_text(hops))
         error.add_note(f"where the time went:\n{describe(hops)}")
         return error
-
-
-def _reserve_s(left_s: float) -> float:
-    return min(RESERVE_MAX_S, RESERVE_SHARE * max(left_s, 0.0))

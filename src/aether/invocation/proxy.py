@@ -1,0 +1,84 @@
+"""A typed object whose methods are calls.
+
+Knows: how arguments become a payload, and a reply a result or the exception that the contract promises.
+Never: endpoints, retries, deadlines (the Invoker's).
+Holds: co-located and remote calls raise the same types; wrong arguments raise TypeError before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from aether.errors import BadInput, CallFailed
+from aether.invocation.hops import Hop
+from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
+from aether.model.artifact import ArtifactBase
+from aether.slice_api.contract import Contract, MethodSpec, contract_of
+from aether.slice_api.faults import FaultPlain
+from aether.slice_api.proxy import make_proxy
+
+
+class Caller(Protocol):
+    """The part of the Invoker that a proxy needs."""
+
+    async def call(
+        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
+    ) -> Reply: ...
+
+    def too_slow(self, hops: Hop) -> BaseException: ...
+
+
+def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller) -> object:
+    """An object with the methods of `contract` (a Contract, a slice class or a Protocol) that calls `target`.
+
+    Its methods raise the Faults of the contract, CallFailed, trio.TooSlowError, BadInput, NoInstance, Overloaded and
+    OutcomeUnknown; TypeError for arguments that do not fit the signature.
+    """
+    known = contract if isinstance(contract, Contract) else contract_of(contract)
+
+    async def call(method: MethodSpec, arguments: dict[str, object]) -> object:
+        payload = method.encode_arguments(arguments)
+        reply = await invoker.call(target, method.name, payload, form=Form.WIRE)
+        if isinstance(reply, Done):
+            return method.decode_result(reply.payload)
+        if isinstance(reply, TimedOut):
+            raise invoker.too_slow(reply.hops)
+        if isinstance(reply, Faulted):
+            raise fault_error(known, method.name, reply.fault)
+        raise failed_error(reply)  # NotStarted never leaves the Invoker
+
+    return make_proxy(known, call)
+
+
+def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception:
+    """The exception for a Fault: the contract's own class when it is known here, else CallFailed with its fields."""
+    if plain.name == "BadInput":
+        problems = plain.fields.get("problems")
+        listed = [str(problem) for problem in problems] if isinstance(problems, Sequence) else []
+        return BadInput(str(plain.fields.get("what", plain.detail)), listed)
+    fault = contract.decode_fault(plain)
+    if fault is not None:
+        return fault
+    shown = ", ".join(f"{name}={value!r}" for name, value in plain.fields.items())
+    return CallFailed(plain.name, f"{plain.detail} ({shown})" if shown else plain.detail, contract.name, method)
+
+
+def failed_error(reply: Reply) -> CallFailed:
+    """CallFailed with every fact of `reply`, chained to the original when it was raised on this node."""
+    if not isinstance(reply, Failed):
+        raise TypeError(f"{reply!r} is no failure of a call")
+    error = CallFailed(
+        kind=reply.kind,
+        message=reply.message,
+        slice=reply.slice,
+        method=reply.method,
+        instance=reply.instance,
+        node=reply.node,
+        attempt=reply.attempt,
+        remote_traceback=reply.traceback,
+    )
+    error.__cause__ = reply.original
+    if reply.traceback:
+        error.add_note(f"on {reply.node or 'its node'}:\n{reply.traceback.rstrip()}")
+    return error

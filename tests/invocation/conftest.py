@@ -1,0 +1,156 @@
+"""A network of Invokers without sockets: messages go through msgpack, in order, after a virtual delay."""
+
+import contextlib
+from collections import defaultdict
+from random import Random
+
+import msgpack
+import pytest
+import trio
+
+from aether.invocation.endpoints import EndpointRegistry, View
+from aether.invocation.messages import MESSAGES
+from aether.invocation.reply import Done, Form
+from aether.invocation.service import Invoker
+from aether.model.artifact import Artifact
+from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.lifecycle import SliceState
+from aether.model.rows import InstanceRow, MemberRow, RouteRow
+
+PRICING = Artifact.parse("shop:pricing:1.0.0")
+ORDERS = Artifact.parse("shop:place-order:1.0.0")
+_BY_CLASS = {spec.cls: spec for spec in MESSAGES}
+
+
+class FakeInstance:
+    """Serves with `handler(method, payload)`; what it returns is the outcome, or the payload of Done."""
+
+    def __init__(self, name, handler):
+        self.name = name
+        self.handler = handler
+        self.served = []
+        self.scopes = []
+        self.cancelled = 0
+
+    async def serve(self, method, payload, form, scope):
+        self.served.append((method, payload))
+        self.scopes.append(scope)
+        with scope:
+            try:
+                result = await self.handler(method, payload)
+            except trio.Cancelled:
+                self.cancelled += 1
+                raise
+            return result if type(result).__module__.startswith("aether.") else Done(result)
+        return None
+
+
+class FakeNode:
+    def __init__(self, network, name, **options):
+        self.network = network
+        self.name = NodeId(name)
+        self.instances = {}
+        self.registry = EndpointRegistry(self.name)
+        self.invoker = Invoker(self.name, self.registry, self._send, self, rng=Random(name), **options)
+        self.sent = []
+
+    def find(self, instance):
+        return self.instances.get(instance)
+
+    def _send(self, to, message, request_id):
+        if frozenset((self.name, to)) in self.network.cut or to in self.network.full:
+            return False
+        self.sent.append((to, message, request_id))
+        spec = _BY_CLASS[type(message)]
+        packed = msgpack.packb([spec.encode(message), request_id])
+        self.network.post(self.name, to, spec, packed)
+        return True
+
+    async def call(self, target=PRICING, method="quote", payload=None, request_id=""):
+        return await self.invoker.call(target.base, method, payload, form=Form.WIRE, request_id=request_id)
+
+
+class FakeNetwork:
+    """`cut` holds pairs without a connection; `full` nodes whose mailbox refuses."""
+
+    def __init__(self, nursery):
+        self.nursery = nursery
+        self.nodes = {}
+        self.rows = {}
+        self.terms = {}
+        self.cut = set()
+        self.full = set()
+        self.delay_s = 0.001
+        self._lanes = {}
+        self.delivered = defaultdict(int)
+
+    async def add(self, name, **options):
+        node = self.nodes[NodeId(name)] = FakeNode(self, name, **options)
+        await self.nursery.start(node.invoker.run)
+        self.publish()
+        return node
+
+    def host(self, node, handler, *, instance=None, artifact=PRICING, state=SliceState.ACTIVE):
+        made = FakeInstance("".join(p.capitalize() for p in artifact.base.name.split("-")), handler)
+        name = InstanceId(instance or f"{artifact.base.name}-{node.name}")
+        node.instances[name] = made
+        self.rows[name] = InstanceRow(
+            instance=name, artifact=artifact, node=node.name, incarnation=Incarnation("x"), state=state
+        )
+        self.publish()
+        return made
+
+    def idempotent(self, *methods, artifact=PRICING, deadline_s=30.0):
+        self.terms[artifact.base] = RouteRow(artifact=artifact.base, idempotent=methods, deadline_s=deadline_s)
+        self.publish()
+
+    def publish(self):
+        """Every node's registry sees the rows as they are now."""
+        members = [MemberRow(node=n, incarnation=Incarnation("x")) for n in self.nodes]
+        for node in self.nodes.values():
+            peers = {n for n in self.nodes if n != node.name and frozenset((node.name, n)) not in self.cut}
+            view = View(instances=self.rows.values(), members=members, routes=self.terms.values(), connected=peers)
+            if node.registry.rebuild(view):
+                node.invoker.endpoints_changed()
+
+    def disconnect(self, a, b):
+        """The connection breaks: what was under way is lost, both sides are told."""
+        self.cut.add(frozenset((a.name, b.name)))
+        self._lanes.pop((a.name, b.name), None)
+        self._lanes.pop((b.name, a.name), None)
+        a.invoker.peer_lost(b.name)
+        b.invoker.peer_lost(a.name)
+        self.publish()
+
+    def post(self, source, to, spec, packed):
+        lane = self._lanes.get((source, to))
+        if lane is None:
+            lane, receive = trio.open_memory_channel(1_000)
+            self._lanes[source, to] = lane
+            self.nursery.start_soon(self._carry, source, to, lane, receive)
+        lane.send_nowait((trio.current_time() + self.delay_s, spec, packed))
+
+    async def _carry(self, source, to, lane, receive):
+        async for due, spec, packed in receive:
+            await trio.sleep_until(due)
+            if self._lanes.get((source, to)) is lane:
+                fields, request_id = msgpack.unpackb(packed)
+                self.delivered[spec.cls] += 1
+                self.nodes[to].invoker.deliver(source, spec.decode(fields), request_id)
+
+
+@pytest.fixture
+def network_of():
+    """`async with network_of("a", "b") as (network, a, b)`: running Invokers, connected to each other."""
+
+    @contextlib.asynccontextmanager
+    async def opened(*names, **options):
+        async with trio.open_nursery() as nursery:
+            network = FakeNetwork(nursery)
+            nodes = [await network.add(name, **options) for name in names]
+            yield network, *nodes
+            for node in nodes:
+                assert not node.invoker._pending, "a call was left in the pending table"
+            nursery.cancel_scope.cancel()
+
+    return opened
