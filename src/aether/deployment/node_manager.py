@@ -333,10 +333,14 @@ class NodeDeploymentManager:
 
 def _first_line(error: BaseException) -> str:
     """The class and the first line of an exception; of a group with one leaf, that leaf's."""
+    leaf = _only_leaf(error)
+    lines = str(leaf).splitlines()
+    name = type(leaf).__name__
+    return (f"{name}: {lines[0]}" if lines else name)[:_REASON_CHARS_MAX]
+
+
+def _only_leaf(error: BaseException) -> BaseException:
     if isinstance(error, BaseExceptionGroup):
         leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(leaves) == 1:
-            return _first_line(leaves[0])
-    lines = str(cast(BaseException, error)).splitlines()
-    name = error.__class__.__name__
-    return (f"{name}: {lines[0]}" if lines else name)[:_REASON_CHARS_MAX]
+        return _only_leaf(leaves[0]) if len(leaves) == 1 else error
+    return error

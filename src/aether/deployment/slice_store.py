@@ -11,6 +11,7 @@ from typing import Protocol
 
 from aether.errors import Conflict, NotFound
 from aether.model.artifact import Artifact
+from aether.model.rows import RouteRow
 from aether.slice_api.contract import contract_of
 
 
@@ -58,3 +59,14 @@ class ClassStore:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
+    """What callers may know of an artifact that this process can load. Raises what loading it raised."""
+    contract = contract_of(await store.load(artifact))
+    return RouteRow(
+        artifact=artifact.base,
+        routes=contract.routes,
+        idempotent=tuple(sorted(name for name, method in contract.methods.items() if method.idempotent)),
+        deadline_s=contract.options.deadline_s,
+    )
