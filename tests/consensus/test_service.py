@@ -104,7 +104,7 @@ class Group:
         self.nursery = nursery
         self.names = names
         self.between_snapshots = between_snapshots
-        self.entries_kept = kept
+        self.entries_kept = entries_kept
         self.cut: set[NodeId] = set()
         self.seen: list[tuple[NodeId, NodeId, Message]] = []
         self.nodes = {name: Node(self, name) for name in names}
@@ -147,7 +147,7 @@ class Group:
 
 
 @pytest.fixture
-async def form(nursery, autojump_clock):
+async def form(nursery):
     """Start a group; everything ends with the test."""
 
     def build(names: tuple[NodeId, ...] = NAMES, between_snapshots: int = 10_000, entries_kept: int = 5_000) -> Group:
@@ -156,7 +156,7 @@ async def form(nursery, autojump_clock):
     return build
 
 
-async def test_three_nodes_elect_one_leader(form):
+async def test_three_nodes_elect_one_leader(autojump_clock, form):
     """Without a leader nothing else happens."""
     group = form()
     leader = await group.leader()
@@ -164,7 +164,7 @@ async def test_three_nodes_elect_one_leader(form):
     assert [node.name for node in group.leaders()] == [leader.name]
 
 
-async def test_a_proposal_is_applied_on_every_node_in_order(form):
+async def test_a_proposal_is_applied_on_every_node_in_order(autojump_clock, form):
     """The main job: the same commands, in the same order, everywhere."""
     group = form()
     leader = await group.leader()
@@ -174,7 +174,7 @@ async def test_a_proposal_is_applied_on_every_node_in_order(form):
     await group.until(lambda: all(node.machine.payloads == wanted for node in group.nodes.values()))
 
 
-async def test_proposals_wait_while_the_disk_works_and_share_its_next_sync(form):
+async def test_proposals_wait_while_the_disk_works_and_share_its_next_sync(autojump_clock, form):
     """Group commit: a busy log pays one sync for many commands."""
     group = form()
     leader = await group.leader()
@@ -196,7 +196,7 @@ async def test_proposals_wait_while_the_disk_works_and_share_its_next_sync(form)
     assert len(syncs) <= 5
 
 
-async def test_a_follower_refuses_proposals_and_names_the_leader(form):
+async def test_a_follower_refuses_proposals_and_names_the_leader(autojump_clock, form):
     """The caller learns where to go, and that nothing happened."""
     group = form()
     leader = await group.leader()
@@ -215,7 +215,7 @@ async def test_a_service_that_has_not_started_refuses_proposals(autojump_clock):
         service.propose(b"x")
 
 
-async def test_a_proposal_that_is_too_long_is_refused_at_once(form):
+async def test_a_proposal_that_is_too_long_is_refused_at_once(autojump_clock, form):
     """It could never travel in one frame."""
     group = form((A,))
     leader = await group.leader()
@@ -223,7 +223,7 @@ async def test_a_proposal_that_is_too_long_is_refused_at_once(form):
         leader.service.propose(bytes(limits.PROPOSAL_BYTES_MAX + 1))
 
 
-async def test_the_proposal_queue_is_bounded(form):
+async def test_the_proposal_queue_is_bounded(autojump_clock, form):
     """A caller that outruns the disk is told so instead of filling the memory."""
     group = form((A,))
     leader = await group.leader()
@@ -237,7 +237,7 @@ async def test_the_proposal_queue_is_bounded(form):
     leader.service.propose(b"room again")
 
 
-async def test_the_group_survives_the_death_of_its_leader(form):
+async def test_the_group_survives_the_death_of_its_leader(autojump_clock, form):
     """What was committed stays, and two of three nodes go on."""
     group = form()
     leader = await group.leader()
@@ -252,7 +252,7 @@ async def test_the_group_survives_the_death_of_its_leader(form):
     await group.until(lambda: all(node.machine.payloads == [b"before", b"after"] for node in survivors))
 
 
-async def test_a_closed_connection_of_the_leader_shortens_the_election(form):
+async def test_a_closed_connection_of_the_leader_shortens_the_election(autojump_clock, form):
     """The fast path: a dead process is noticed by its sockets, not by an election time-out."""
     group = form()
     leader = await group.leader()
@@ -266,7 +266,7 @@ async def test_a_closed_connection_of_the_leader_shortens_the_election(form):
     assert trio.current_time() - began_s < limits.ELECTION_TICKS_MIN * limits.TICK_S / 2
 
 
-async def test_a_leader_that_reconnects_within_its_grace_is_not_presumed_dead(form):
+async def test_a_leader_that_reconnects_within_its_grace_is_not_presumed_dead(autojump_clock, form):
     """One lost connection must not cost an election."""
     group = form()
     leader = await group.leader()
@@ -280,7 +280,7 @@ async def test_a_leader_that_reconnects_within_its_grace_is_not_presumed_dead(fo
     assert leader.service.status.term == term
 
 
-async def test_all_nodes_restart_with_what_was_committed(form):
+async def test_all_nodes_restart_with_what_was_committed(autojump_clock, form):
     """A power cut of the whole cluster loses nothing that was acknowledged."""
     group = form()
     leader = await group.leader()
@@ -297,7 +297,7 @@ async def test_all_nodes_restart_with_what_was_committed(form):
     await group.until(lambda: all(node.machine.payloads == wanted for node in group.nodes.values()))
 
 
-async def test_snapshots_shorten_the_log_and_a_restart_begins_at_the_newest(form):
+async def test_snapshots_shorten_the_log_and_a_restart_begins_at_the_newest(autojump_clock, form):
     """Nothing grows without bound, and a long life does not mean a long start."""
     group = form((A,), between_snapshots=50, entries_kept=10)
     leader = await group.leader()
@@ -318,7 +318,7 @@ async def test_snapshots_shorten_the_log_and_a_restart_begins_at_the_newest(form
     assert leader.machine.restored_at == [persisted.snapshot.meta.index]
 
 
-async def test_a_follower_that_missed_the_log_catches_up_by_snapshot(form):
+async def test_a_follower_that_missed_the_log_catches_up_by_snapshot(autojump_clock, form):
     """Entries that the leader no longer holds arrive as state."""
     group = form(between_snapshots=40, entries_kept=5)
     leader = await group.leader()
@@ -339,7 +339,7 @@ async def test_a_follower_that_missed_the_log_catches_up_by_snapshot(form):
     await group.until(lambda: lagging.machine.payloads == [*wanted, b"and on"])
 
 
-async def test_a_failed_store_ends_the_service_with_its_error(form):
+async def test_a_failed_store_ends_the_service_with_its_error(autojump_clock, form):
     """After a failed sync nobody knows what is on the disk: going on could lose acknowledged commands."""
     group = form()
     leader = await group.leader()
@@ -352,7 +352,7 @@ async def test_a_failed_store_ends_the_service_with_its_error(form):
         leader.service.propose(b"y")
 
 
-async def test_a_leader_whose_disk_stalls_loses_leadership(form):
+async def test_a_leader_whose_disk_stalls_loses_leadership(autojump_clock, form):
     """A leader that cannot write must not hold the office: heartbeats alone would keep it for ever."""
     group = form()
     leader = await group.leader()
@@ -369,7 +369,7 @@ async def test_a_leader_whose_disk_stalls_loses_leadership(form):
     await group.until(lambda: all(b"goes on" in node.machine.payloads for node in others))
 
 
-async def test_a_full_disk_refuses_proposals_until_space_returns(form):
+async def test_a_full_disk_refuses_proposals_until_space_returns(autojump_clock, form):
     """Nothing was written, so nothing is lost: the same writes go on when there is room."""
     group = form((A,))
     leader = await group.leader()
@@ -393,7 +393,7 @@ async def test_a_full_disk_refuses_proposals_until_space_returns(form):
     await group.until(lambda: leader.machine.payloads == [b"waits", b"again"])
 
 
-async def test_a_late_loop_ticks_once_not_for_every_missed_tick(form):
+async def test_a_late_loop_ticks_once_not_for_every_missed_tick(autojump_clock, form):
     """User code that blocks the loop delays messages as well: counting lost ticks would start an election."""
     group = form()
     leader = await group.leader()
@@ -408,7 +408,7 @@ async def test_a_late_loop_ticks_once_not_for_every_missed_tick(form):
     assert leader.service.status.term == term
 
 
-async def test_status_changed_waits_for_another_role(form):
+async def test_status_changed_waits_for_another_role(autojump_clock, form):
     """Watchers sleep while only indexes move, and see the new state when they wake."""
     group = form((A,))
     node = group.nodes[A]
@@ -425,7 +425,7 @@ async def test_status_changed_waits_for_another_role(form):
     assert node.service.status.applied_index > settled.applied_index
 
 
-async def test_every_change_of_role_is_one_line_in_the_log(form, caplog):
+async def test_every_change_of_role_is_one_line_in_the_log(autojump_clock, form, caplog):
     """The first thing to look at when a cluster misbehaves."""
     caplog.set_level(logging.INFO, logger="aether.consensus")
     group = form()
