@@ -7,8 +7,8 @@ Holds: a tree is bounded: at most CHILDREN_MAX children per hop and DEPTH_MAX le
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final, cast
 
 import attrs
 
@@ -67,12 +67,12 @@ def encode_hop(hop: Hop, depth: int = DEPTH_MAX) -> list[object]:
 
 def decode_hop(plain: object, depth: int = DEPTH_MAX) -> Hop:
     """Inverse of encode_hop. Raises BadInput when the shape, a type or a bound does not fit."""
-    match plain:
+    match _parts(plain):
         case [str(name), float(spent_s), bool(running), [*children]] if depth > 0 and len(children) <= CHILDREN_MAX:
-            return Hop(name, spent_s, running, tuple(decode_hop(child, depth - 1) for child in _sequence(children)))
+            return Hop(name, spent_s, running, tuple(decode_hop(child, depth - 1) for child in children))
         case _:
             raise BadInput(f"{plain!r:.80} is no hop of a call")
 
 
-def _sequence(values: list[object]) -> Sequence[object]:
-    return values
+def _parts(plain: object) -> list[Any]:
+    return cast("list[Any]", plain) if isinstance(plain, list) else []

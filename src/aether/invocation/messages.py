@@ -70,7 +70,7 @@ def encode_request(m: CallRequest) -> Sequence[object]:
 
 
 def decode_request(fields: Sequence[object]) -> CallRequest:
-    match fields:
+    match list[Any](fields):
         case [
             int(call),
             str(target),
@@ -91,7 +91,7 @@ def encode_call_reply(m: CallReply) -> Sequence[object]:
 
 
 def decode_call_reply(fields: Sequence[object]) -> CallReply:
-    match fields:
+    match list[Any](fields):
         case [int(call), *reply]:
             return CallReply(call, decode_reply(reply))
         case _:
@@ -103,7 +103,7 @@ def encode_cancel(m: CallCancel) -> Sequence[object]:
 
 
 def decode_cancel(fields: Sequence[object]) -> CallCancel:
-    match fields:
+    match list[Any](fields):
         case [int(call), str(reason)]:
             return CallCancel(call, reason)
         case _:

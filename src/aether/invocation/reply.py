@@ -9,8 +9,7 @@ Holds: NotStarted means that no line of the method ran, so any method may be sen
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import attrs
 
@@ -110,10 +109,10 @@ def encode_reply(reply: Outcome) -> list[object]:
 
 def decode_reply(plain: object) -> Outcome:
     """Inverse of encode_reply. Raises BadInput for anything else."""
-    match plain:
+    match cast("list[Any]", plain) if isinstance(plain, list) else []:
         case ["done", payload]:
             return Done(payload)
-        case ["fault", str(name), int(status), str(title), str(detail), dict() as fields]:
+        case ["fault", str(name), int(status), str(title), str(detail), fields]:
             return Faulted(FaultPlain(name=name, status=status, title=title, detail=detail, fields=_named(fields)))
         case ["failed", *facts] if len(facts) == len(_FAILED_FIELDS):
             return _failed(facts)
@@ -130,7 +129,7 @@ def decode_reply(plain: object) -> Outcome:
 _FAILED_FIELDS = ("kind", "message", "traceback", "slice", "method", "instance", "node", "attempt")
 
 
-def _failed(facts: list[object]) -> Failed:
+def _failed(facts: list[Any]) -> Failed:
     *texts, attempt = facts
     if not all(isinstance(text, str) for text in texts) or not isinstance(attempt, int):
         raise BadInput(f"{facts!r:.80} are no facts of a failed call")
@@ -147,7 +146,8 @@ def _failed(facts: list[object]) -> Failed:
     )
 
 
-def _named(fields: Mapping[object, object]) -> dict[str, object]:
+def _named(plain: object) -> dict[str, object]:
+    fields = cast("dict[object, object]", plain) if isinstance(plain, dict) else {None: None}
     if not all(isinstance(name, str) for name in fields):
         raise BadInput(f"{fields!r:.80} are no fields of a fault")
     return {str(name): value for name, value in fields.items()}
