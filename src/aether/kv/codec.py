@@ -30,6 +30,10 @@ class Codec(Generic[T]):
     decode: Callable[[bytes], T]
 
 
+def _is(wanted: type[Any]) -> Callable[[Any], bool]:
+    return lambda kind: kind is wanted
+
+
 def _exactly(wanted: type[Any]) -> Callable[[Any, Any], Any]:
     def check(value: Any, _: Any) -> Any:
         if type(value) is not wanted:
@@ -72,8 +76,8 @@ def _converter() -> cattrs.Converter:
         return tuple(converter.structure(part, item) for part in cast("list[object]", value))
 
     for primitive in (int, str, bool, bytes):
-        converter.register_structure_hook_func(lambda kind, wanted=primitive: kind is wanted, _exactly(primitive))
-    converter.register_structure_hook_func(lambda kind: kind is float, _number)
+        converter.register_structure_hook_func(_is(primitive), _exactly(primitive))
+    converter.register_structure_hook_func(_is(float), _number)
     converter.register_structure_hook_func(_is_tuple, structure_tuple)
     converter.register_structure_hook_func(_is_text_map, _text_map)
     for spelt in (Artifact, ArtifactBase):
@@ -95,7 +99,8 @@ def row_codec(cls: type[T]) -> Codec[T]:
     """Codec of an attrs class (or of a plain type): msgpack of its unstructured form."""
 
     def encode(value: T) -> bytes:
-        return msgpack.packb(_CONVERTER.unstructure(value, unstructure_as=cls))
+        raw: bytes = msgpack.packb(_CONVERTER.unstructure(value, unstructure_as=cls))
+        return raw
 
     def decode(raw: bytes) -> T:
         try:

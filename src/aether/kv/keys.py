@@ -250,7 +250,7 @@ def parse(text: str) -> Key[Any]:
     if kind is None or len(text) > KEY_BYTES_MAX:
         raise BadInput(f"{text[:80]!r} is no key", ("see the table of keys: head, then one part for each /",))
     try:
-        return cast("Key[Any]", kind.read(text, parts))
+        return kind.read(text, parts)
     except UnicodeDecodeError as error:
         raise BadInput(f"{text!r} is no key", (str(error),)) from error
 

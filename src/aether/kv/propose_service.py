@@ -109,12 +109,7 @@ class Proposer:
 
     # --- one proposal -----------------------------------------------------------------------------------------------
 
-    def _new_proposal(
-        self,
-        plain: tuple[list[tuple[str, int]], list[tuple[str, bytes | None]]],
-        fence: Revision | None,
-        deadline: float,
-    ) -> Proposal:
+    def _new_proposal(self, plain: BatchPlain, fence: Revision | None, deadline: float) -> Proposal:
         if self._closed:
             raise Draining(self._node)
         sequence = self._proposals.next_sequence(self._session)

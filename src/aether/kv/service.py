@@ -124,7 +124,7 @@ class KvService:
         try:
             await wait[2].wait()
         finally:
-            if wait in self._revision_waits:
+            if not wait[2].is_set():
                 self._revision_waits.remove(wait)
                 heapq.heapify(self._revision_waits)
         if self._store.revision < revision:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple, cast
 
 import attrs
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedList
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.errors import BadInput
@@ -56,7 +56,8 @@ class Store:
     """Deterministic state machine over the log (see aether.consensus.values.StateMachine)."""
 
     def __init__(self, maps_bytes_max: int = MAPS_BYTES_MAX) -> None:
-        self._rows: SortedDict[str, Row] = SortedDict()
+        self._rows: dict[str, Row] = {}
+        self._keys: SortedList[str] = SortedList()  # of _rows; a changed row costs it nothing
         self._sessions = SessionTable()
         self._quotas = MapQuotas(maps_bytes_max)
         self._revision = Revision(0)
@@ -96,10 +97,8 @@ class Store:
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
         """The rows under `prefix` in order of their keys, as they are at this call."""
-        if prefix:
-            found = self._rows.irange(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), inclusive=(True, False))
-        else:
-            found = iter(self._rows)
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+        found = self._keys.irange(prefix, end, inclusive=(True, False))
         return iter([(key, self._rows[key]) for key in found])
 
     def has_session(self, session: int) -> bool:
@@ -135,7 +134,7 @@ class Store:
 
     def snapshot(self) -> bytes:
         """The whole state after the last applied entry."""
-        rows = ((key, *row) for key, row in self._rows.items())
+        rows = ((key, row.value, row.version) for key, row in self.scan(""))
         return encode_state(State(self._revision, self._log_time_ms, self._hash, rows, self._sessions))
 
     def restore(self, data: bytes, index: LogIndex) -> None:
@@ -143,7 +142,8 @@ class Store:
         state = decode_state(data)
         if state.revision != index:
             raise BadInput("malformed store snapshot", (f"it is of revision {state.revision}, not of {index}",))
-        self._rows = SortedDict({key: Row(value, Revision(version)) for key, value, version in state.rows})
+        self._rows = {key: Row(value, Revision(version)) for key, value, version in state.rows}
+        self._keys = SortedList(self._rows)
         self._sessions = SessionTable()
         for session in state.sessions:
             self._sessions.add(session)
@@ -203,9 +203,15 @@ class Store:
 
     def _change(self, revision: Revision, changes: Sequence[ChangePlain], applied: AppliedEntries) -> None:
         for key, value in changes:
+            known = key in self._rows
             if value is not None:
+                if not known:
+                    self._keys.add(key)
                 self._rows[key] = Row(value, revision)
-            elif self._rows.pop(key, None) is None:
+            elif known:
+                self._keys.remove(key)
+                del self._rows[key]
+            else:
                 continue
             applied.changed.append(key)
 
