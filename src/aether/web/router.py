@@ -72,6 +72,14 @@ class _Node(Generic[T]):
         self.variable: _Node[T] | None = None
         self.entries: dict[str, _Entry[T]] = {}
 
+    def child(self, text: str, is_variable: bool) -> _Node[T]:
+        """The node below for one segment of a template, made when there is none."""
+        if not is_variable:
+            return self.literals.setdefault(text, _Node[T]())
+        if self.variable is None:
+            self.variable = _Node[T]()
+        return self.variable
+
 
 def parse_template(template: str) -> tuple[tuple[str, bool], ...]:
     """Segments of `template` as (text, whether it is a variable). Raises BadInput that shows the rule."""
@@ -128,16 +136,13 @@ class HttpRouter(Generic[T]):
         return WrongVerb(_allow(allowed)) if allowed else Missing()
 
     def _add(self, verb: str, template: str, target: T) -> Iterator[RouteConflict]:
-        node = self._root
+        node: _Node[T] = self._root
         names: list[str] = []
         for text, is_variable in parse_template(template):
             if is_variable:
                 names.append(text)
-                node.variable = node.variable or _Node()
-                node = node.variable
-            else:
-                node = node.literals.setdefault(text, _Node())
-        present = node.entries.setdefault(verb, _Entry(target, template, tuple(names)))
+            node = node.child(text, is_variable)
+        present = node.entries.setdefault(verb, _Entry[T](target, template, tuple(names)))
         if present.target is not target or present.template != template:
             yield RouteConflict(verb, present.template, template)
 
@@ -165,5 +170,5 @@ def _decode(segment: str) -> str:
 
 
 def _allow(verbs: set[str]) -> tuple[str, ...]:
-    answered = verbs | {"OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
-    return tuple(sorted(answered))
+    implied = ("OPTIONS", "HEAD") if "GET" in verbs else ("OPTIONS",)
+    return tuple(sorted(verbs.union(implied)))

@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import attrs
 import trio
@@ -309,9 +309,18 @@ class _Connection:
             await self._send(response, "GET", request_id, keep_alive=False)
 
 
+def _lone_leaf(error: Exception) -> Exception:
+    """What a nursery wrapped: the one exception inside groups of one; any other error as it is."""
+    while isinstance(error, ExceptionGroup):
+        inside = cast("ExceptionGroup[Exception]", error).exceptions
+        if len(inside) != 1:
+            return cast("Exception", error)
+        error = inside[0]
+    return error
+
+
 def _problem_for(error: Exception, request: Request) -> Response:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    error = _lone_leaf(error)
     if isinstance(error, AetherError):
         return problem_of(error, request.request_id)
     if isinstance(error, trio.TooSlowError):

@@ -15,9 +15,10 @@ from aether.errors import BadInput
 from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
+from aether.slice_api.http import HttpInput
 from aether.web.problem import fault_problem
 from aether.web.request import Request, Response
-from aether.web.router import HttpRouter
+from aether.web.router import HttpRouter, Match
 
 
 @attrs.frozen
@@ -65,16 +66,19 @@ class RouteTable:
         )
 
 
-def http_input(request: Request, variables: Mapping[str, str]) -> dict[str, object]:
-    """The request as plain data: {path, query, headers, cookies, body, content_type}. Raises BadInput (query)."""
-    return {
-        "path": dict(variables),
-        "query": request.query(),
-        "headers": request.combined_headers(),
-        "cookies": request.cookies(),
-        "body": request.body,
-        "content_type": request.header("content-type") or "",
-    }
+def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
+    """The request as the plain form of slice_api's HttpInput. Raises BadInput (query string)."""
+    route = found.target.route
+    return HttpInput(
+        verb=route.verb,
+        template=route.template,
+        path=found.variables,
+        query=request.query(),
+        headers=request.combined_headers(),
+        cookies=request.cookies(),
+        body=request.body,
+        content_type=request.header("content-type") or "",
+    ).to_plain()
 
 
 def answered(payload: object) -> Answered:

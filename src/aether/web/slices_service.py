@@ -23,7 +23,7 @@ from aether.web.slices import RouteTable, SliceAnswer, SliceTarget, http_input, 
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
 Call = Callable[[ArtifactBase, str, object, str], Awaitable[SliceAnswer]]
-"""(artifact, method, http_input, request id) → answer. Raises AetherError or trio.TooSlowError for everything else."""
+"""(artifact, method, HttpInput as plain data, request id) → answer. Else raises AetherError or trio.TooSlowError."""
 
 
 class SliceHandler:
@@ -52,7 +52,7 @@ class SliceHandler:
         self._call = call
         self._ready = ready
         self._state = state
-        self._confirm = confirm
+        self._confirm = _Shared(confirm) if confirm is not None else None
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
@@ -61,7 +61,7 @@ class SliceHandler:
             return wrong_verb(request.verb, found.allow, request.request_id)
         target = found.target
         await self._ensure_serving(target.artifact)
-        plain = http_input(request, found.variables)
+        plain = http_input(request, found)
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
         return response_of(answer, request.request_id)
 
@@ -92,6 +92,36 @@ class SliceHandler:
         with trio.move_on_after(CONFIRM_S) as scope:
             await self._confirm()
         if scope.cancelled_caught:
-            raise TryAgain(
-                f"this node could not confirm its view within {CONFIRM_S:g} s; ask again or ask another node"
-            )
+            raise TryAgain(f"this node could not confirm its view within {CONFIRM_S:g} s; ask again or elsewhere")
+
+
+class _Shared:
+    """One confirmation at a time for all who wait: strangers asking for unknown paths must not load the cluster."""
+
+    def __init__(self, confirm: Callable[[], Awaitable[object]]) -> None:
+        self._confirm = confirm
+        self._begun = 0
+        self._done = 0
+        self._running = False
+        self._ended = trio.Event()
+
+    async def __call__(self) -> None:
+        """Return when a confirmation that began after this call has succeeded. Raises what the confirmation raises."""
+        wanted = self._begun + 1
+        while self._done < wanted:
+            if self._running:
+                await self._ended.wait()
+            else:
+                await self._run()
+
+    async def _run(self) -> None:
+        self._begun += 1
+        number = self._begun
+        self._running = True
+        try:
+            await self._confirm()
+            self._done = number
+        finally:  # failed or cancelled: the next who waits tries for itself
+            self._running = False
+            self._ended.set()
+            self._ended = trio.Event()

@@ -1,0 +1,90 @@
+"""The mutations: a checked body becomes a call of the operator, its result an answer.
+
+Knows: the answers of the original, and what was added; what a mutation is waited for.
+Never: HTTP, how long to wait.
+Holds: every answer of a mutation names the revision at which this node has applied it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import attrs
+
+from aether.management.queries import Answer, SliceFacts, slice_facts
+from aether.management.view import ClusterView, Operator
+from aether.model.artifact import ArtifactBase
+from aether.model.ids import Revision
+from aether.model.lifecycle import SliceState
+
+
+@attrs.frozen
+class Changed:
+    """What a mutation came to. `touched` are the slices that `?wait` waits for."""
+
+    answer: Answer
+    revision: Revision
+    touched: frozenset[ArtifactBase]
+
+
+async def deploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+    artifact = cast("str", body["artifact"])
+    wish = await operator.deploy(artifact, cast("int | None", body.get("instances")))
+    shown: Answer = {"status": "deployed", "artifact": artifact, "instances": body.get("instances", 1)}
+    if wish.row is not None:
+        shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances, "blueprint": wish.row.blueprint}
+    return _changed(shown, wish.revision, wish.artifact)
+
+
+async def scale(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+    artifact, instances = cast("str", body["artifact"]), cast("int", body["instances"])
+    wish = await operator.scale(artifact, instances)
+    shown: Answer = {"status": "scaled", "artifact": artifact, "instances": instances}
+    if wish.row is not None:
+        shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances}
+    return _changed(shown, wish.revision, wish.artifact)
+
+
+async def undeploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+    artifact = cast("str", body["artifact"])
+    wish = await operator.undeploy(artifact)
+    return _changed({"status": "undeployed", "artifact": artifact}, wish.revision, wish.artifact)
+
+
+async def apply(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+    applied = await operator.apply(cast("str", body["toml"]), cast("str", body.get("appliedBy", by)))
+    answer: Answer = {
+        "status": "applied",
+        "blueprint": f"{applied.id}:{applied.number}",
+        "id": applied.id,
+        "number": applied.number,
+        "slices": len(applied.slices),
+        "artifacts": [str(artifact) for artifact in applied.slices],
+        "revision": applied.revision,
+    }
+    return Changed(answer, applied.revision, frozenset(artifact.base for artifact in applied.slices))
+
+
+def _changed(shown: Answer, revision: Revision, artifact: ArtifactBase) -> Changed:
+    return Changed(shown | {"revision": revision}, revision, frozenset({artifact}))
+
+
+def unmet(view: ClusterView, touched: frozenset[ArtifactBase]) -> list[str]:
+    """What still differs from the wish for `touched`, a line each; [] when every instance stands as desired."""
+    return [line for s in slice_facts(view) if s.artifact.base in touched for line in _unmet(s)]
+
+
+def _unmet(s: SliceFacts) -> Iterator[str]:
+    if s.active < s.wanted:
+        yield f"{s.artifact}: {s.active} of {s.wanted} instances ACTIVE"
+        if s.unsatisfied is not None:
+            yield f"{s.artifact}: {s.unsatisfied.missing} cannot be placed: {s.unsatisfied.reason}"
+        for row in s.instances:
+            if row.state is not SliceState.ACTIVE:
+                because = f": {row.reason}" if row.reason else ""
+                yield f"{s.artifact}: instance {row.instance} on {row.node} is {row.state}{because}"
+        return
+    leaving = [row for row in s.instances if row.state is not SliceState.FAILED]
+    if len(leaving) > s.wanted:
+        yield f"{s.artifact}: {len(leaving) - s.wanted} instances are still to go"

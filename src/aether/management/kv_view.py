@@ -1,0 +1,70 @@
+"""The rows that the admin API shows, read from the replicated store.
+
+Knows: which prefix holds which rows.
+Never: writes; how rows are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from aether.kv import keys
+from aether.kv.service import KvService
+from aether.kv.watch_service import Watch
+from aether.model.ids import Revision
+from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, RouteRow, UnsatisfiedRow
+
+
+class KvClusterView:
+    """A ClusterView over a KvService: each call reads the rows as applied here at that moment."""
+
+    def __init__(self, kv: KvService) -> None:
+        self._kv = kv
+
+    @property
+    def revision(self) -> Revision:
+        return self._kv.revision
+
+    def members(self) -> Iterable[MemberRow]:
+        return self._kv.rows(keys.MEMBERS)
+
+    def desired(self) -> Iterable[DesiredRow]:
+        return self._kv.rows(keys.DESIRED)
+
+    def instances(self) -> Iterable[InstanceRow]:
+        return self._kv.rows(keys.INSTANCES)
+
+    def routes(self) -> Iterable[RouteRow]:
+        return self._kv.rows(keys.ROUTES)
+
+    def unsatisfied(self) -> Iterable[UnsatisfiedRow]:
+        return self._kv.rows(keys.UNSATISFIED)
+
+    def blueprints(self) -> Iterator[BlueprintRow]:
+        for text, _, _ in self._kv.scan(keys.BLUEPRINTS_CURRENT):
+            row = self.blueprint(str(keys.parse(text).parts[0]), None)
+            if row is not None:
+                yield row
+
+    def blueprint(self, blueprint: str, number: int | None) -> BlueprintRow | None:
+        chosen = number or self._kv.get(keys.blueprint_current(blueprint))
+        return self._kv.get(keys.blueprint(blueprint, chosen)) if chosen else None
+
+    def map_rows(self, name: str) -> Iterable[tuple[bytes, bytes, Revision]] | None:
+        prefix = keys.map_entries(name)
+        rows = [(_user_key(text), prefix.codec.decode(raw), version) for text, raw, version in self._kv.scan(prefix)]
+        return rows if rows or self._kv.get(keys.map_definition(name)) is not None else None
+
+    def watch_instances(self) -> Watch:
+        return self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.UNSATISFIED, keys.MEMBERS)
+
+    async def barrier(self) -> Revision:
+        return await self._kv.barrier()
+
+    async def wait_applied(self, revision: Revision) -> None:
+        await self._kv.wait_applied(revision)
+
+
+def _user_key(text: str) -> bytes:
+    return cast("bytes", keys.parse(text).parts[1])

@@ -1,0 +1,75 @@
+"""The endpoint table as an OpenAPI document.
+
+Knows: OpenAPI 3.1's words for paths, parameters and bodies.
+Never: handlers.
+Holds: made from the table alone, so it names every path and no other.
+"""
+
+from __future__ import annotations
+
+import math
+
+from aether.management.schema import Field, Kind, Schema
+from aether.management.table import ENDPOINTS, Endpoint
+from aether.web.problem import PROBLEM_TYPE
+from aether.web.request import JSON_TYPE
+from aether.web.router import parse_template
+
+_TYPES = {Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.SECONDS: "number", Kind.FLAG: "boolean"}
+
+
+def openapi_document() -> dict[str, object]:
+    """The whole API; every path also answers below `/api`."""
+    probes = {
+        "/health/live": "Whether the process runs.",
+        "/health/ready": "Whether this node may be sent requests: 200 or 503.",
+        "/openapi.json": "This document.",
+    }
+    paths: dict[str, object] = {endpoint.path: _path(endpoint) for endpoint in ENDPOINTS}
+    paths |= {path: {"get": {"summary": about, "responses": _responses()}} for path, about in probes.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "aether management API", "version": "1"},
+        "servers": [{"url": "/"}, {"url": "/api"}],
+        "paths": paths,
+    }
+
+
+def _path(endpoint: Endpoint) -> dict[str, object]:
+    operation: dict[str, object] = {"summary": endpoint.about, "responses": _responses()}
+    names = [text for text, is_variable in parse_template(endpoint.path) if is_variable]
+    operation["parameters"] = [
+        *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
+        *({"name": f.name, "in": "query", "description": f.about, "schema": _field(f)} for f in endpoint.query.fields),
+    ]
+    if endpoint.change is not None:
+        content: dict[str, object] = {JSON_TYPE: {"schema": _object(endpoint.body)}}
+        if endpoint.toml:
+            content["application/toml"] = {"schema": {"type": "string"}}
+        operation["requestBody"] = {"required": True, "content": content}
+        operation["security"] = [{"bearer": []}]
+    return {verb.lower(): operation for verb in endpoint.verbs}
+
+
+def _object(schema: Schema) -> dict[str, object]:
+    return {
+        "type": "object",
+        "properties": {field.name: _field(field) | {"description": field.about} for field in schema.fields},
+        "required": [field.name for field in schema.fields if field.required],
+    }
+
+
+def _field(field: Field) -> dict[str, object]:
+    shown: dict[str, object] = {"type": _TYPES[field.kind]}
+    if field.kind in (Kind.WHOLE, Kind.SECONDS):
+        shown["minimum"] = field.low
+        if math.isfinite(field.high):
+            shown["maximum"] = field.high
+    return shown
+
+
+def _responses() -> dict[str, object]:
+    return {
+        "200": {"description": "as asked", "content": {JSON_TYPE: {}}},
+        "default": {"description": "a problem (RFC 9457)", "content": {PROBLEM_TYPE: {}}},
+    }

@@ -1,0 +1,153 @@
+"""Every path of the admin API, in one table.
+
+Knows: path, verbs, query and body schema, handler, whether it changes anything.
+Never: access rules, waiting.
+Holds: each path is mounted at `/` and at `/api`; the reference page, the OpenAPI document and the tests are made from
+       this table, so they cannot disagree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import attrs
+
+from aether.management import commands, queries
+from aether.management.commands import Changed
+from aether.management.queries import Answer, Facts
+from aether.management.schema import Field, Kind, Schema
+from aether.management.view import Operator
+from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, INSTANCES_MAX
+from aether.web.router import HttpRouter
+
+Query = Mapping[str, object]
+Body = Mapping[str, object]
+Read = Callable[[Facts, Query, Mapping[str, str]], Answer]
+Change = Callable[[Operator, Body, str], Awaitable[Changed]]
+
+NO_BODY: Final = Schema()
+WAIT_S_MAX: Final = 600.0
+PREFIXES: Final = ("", "/api")
+
+
+@attrs.frozen(kw_only=True)
+class Endpoint:
+    """One path.
+
+    read     answers a GET, from the facts; None for a mutation
+    change   carries out a POST (and PUT, as the original), by the operator; None for a GET
+    toml     the body may be TOML, or plain text, instead of JSON; it then stands for the field `toml`
+    """
+
+    path: str
+    about: str
+    query: Schema
+    body: Schema = NO_BODY
+    read: Read | None = None
+    change: Change | None = None
+    toml: bool = False
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        return ("GET",) if self.change is None else ("POST", "PUT")
+
+
+_FRESH: Final = (
+    Field("consistent", Kind.FLAG, about="read after everything acknowledged before, by asking the majority"),
+    Field("min_revision", Kind.WHOLE, also=("minRevision",), about="read once this node has applied that revision"),
+)
+_WAIT: Final = Schema(
+    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when instances are ACTIVE as desired, or 504"),)
+)
+_ARTIFACT: Final = Field(
+    "artifact",
+    Kind.TEXT,
+    required=True,
+    also=("artifactBase", "artifact_base"),
+    low=1,
+    high=512,
+    about="group:artifact:version; for scale and undeploy the version may be left out",
+)
+_INSTANCES: Final = Field("instances", Kind.WHOLE, high=INSTANCES_MAX, about="how many instances are wanted")
+_BY: Final = Field("appliedBy", Kind.TEXT, also=("applied_by",), high=200, about="who applied it, for the record")
+
+
+def _get(path: str, about: str, read: Callable[[Facts, Query], Answer]) -> Endpoint:
+    return Endpoint(path=path, about=about, query=Schema(_FRESH), read=lambda facts, query, _: read(facts, query))
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    _get("/health", "Whether the cluster can decide, and what is missing.", queries.health),
+    _get("/status", "This node: role, leader, term, revision, addresses.", queries.status),
+    _get("/nodes", "The reachable members.", queries.nodes),
+    _get("/members", "All members, reachable or not.", queries.members),
+    _get("/slices", "Every slice of the cluster with its state.", queries.slices),
+    _get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),
+    _get("/routes", "Every HTTP route of the slices.", queries.routes),
+    _get("/blueprints", "The blueprints in force.", queries.blueprints),
+    Endpoint(
+        path="/blueprints/{id}",
+        about="One blueprint with its text.",
+        query=Schema((*_FRESH, Field("number", Kind.WHOLE, low=1, about="an earlier one of the same id"))),
+        read=lambda facts, query, variables: queries.blueprint(facts, query, variables["id"]),
+    ),
+    Endpoint(
+        path="/maps/{name}",
+        about="Entries of a replicated map as this node holds them, in key order.",
+        query=Schema(
+            (
+                *_FRESH,
+                Field("after", Kind.TEXT, high=4096, about="cursor: `next` of the page before"),
+                Field("limit", Kind.WHOLE, low=1, high=1000, about="entries on one page, 100 by default"),
+            )
+        ),
+        read=lambda facts, query, variables: queries.map_page(facts, query, variables["name"]),
+    ),
+    Endpoint(
+        path="/deploy",
+        about="Want a slice, as part of the blueprint `adhoc`.",
+        query=_WAIT,
+        body=Schema((_ARTIFACT, _INSTANCES)),
+        change=commands.deploy,
+    ),
+    Endpoint(
+        path="/scale",
+        about="Want another number of instances.",
+        query=_WAIT,
+        body=Schema((_ARTIFACT, attrs.evolve(_INSTANCES, required=True)), ignored=("placement",)),
+        change=commands.scale,
+    ),
+    Endpoint(
+        path="/undeploy",
+        about="Want a slice no more; one that is not wanted is no failure.",
+        query=_WAIT,
+        body=Schema((_ARTIFACT,)),
+        change=commands.undeploy,
+    ),
+    Endpoint(
+        path="/blueprint",
+        about="Put a blueprint in force.",
+        query=_WAIT,
+        body=Schema(
+            (
+                Field("toml", Kind.TEXT, required=True, also=("blueprint",), high=HTTP_MANAGEMENT_BODY_BYTES_MAX),
+                _BY,
+            )
+        ),
+        change=commands.apply,
+        toml=True,
+    ),
+)
+
+
+def router() -> HttpRouter[Endpoint]:
+    """The table as a router, at `/` and at `/api`."""
+    table = HttpRouter(
+        (verb, prefix + endpoint.path, endpoint)
+        for prefix in PREFIXES
+        for endpoint in ENDPOINTS
+        for verb in endpoint.verbs
+    )
+    assert not table.conflicts, table.conflicts
+    return table
