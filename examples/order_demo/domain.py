@@ -82,7 +82,7 @@ class Stock:
 
 @attrs.frozen
 class Reservation:
-    """Row `reservation/{order}/{product}`. A released one stays as a tombstone: a late repeat must not take stock again."""
+    """Row `reservation/{order}/{product}`. A released one stays as a tombstone: a late repeat must take nothing."""
 
     quantity: int
     released: bool = False

@@ -206,7 +206,9 @@ class AddressInUse(Rejected):
     option: str
 
     def __str__(self) -> str:
-        return f"{self.address} is taken by another process; choose another with {self.option}, or {self.option}=0 for any"
+        return (
+            f"{self.address} is taken by another process; choose another with {self.option}, or {self.option}=0 for any"
+        )
 
 
 @attrs.define(eq=False)
@@ -232,14 +234,14 @@ class IdentityMismatch(Rejected):
 
 @attrs.define(eq=False)
 class StorageCorrupt(Rejected):
-    """A complete record on disk does not match its checksum, or the files contradict each other. Nothing was changed."""
+    """A complete record does not match its checksum, or files contradict each other. Nothing was changed."""
 
     path: str
     offset: int
     what: str
 
     def __str__(self) -> str:
-        return f"{self.path} at byte {self.offset}: {self.what}. Restore this node from a backup or remove it from the cluster"
+        return f"{self.path} at byte {self.offset}: {self.what}. Restore this node from a backup, or remove it"
 
 
 # --- OutcomeUnknown ---------------------------------------------------------------------------------------------------

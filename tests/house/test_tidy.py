@@ -76,7 +76,9 @@ def test_nothing_unfinished_or_dangerous_is_left_behind(path):
 def test_tests_do_not_sleep_on_the_wall_clock():
     """A sleeping test is slow on a fast machine and flaky on a slow one."""
     guilty = [
-        name(p) for p in (ROOT / "tests").rglob("*.py") if p != Path(__file__) and re.search(r"\btime\.sleep\(", p.read_text())
+        name(p)
+        for p in (ROOT / "tests").rglob("*.py")
+        if p != Path(__file__) and re.search(r"\btime\.sleep\(", p.read_text())
     ]
 
     assert not guilty

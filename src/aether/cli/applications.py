@@ -48,7 +48,9 @@ def _slices_of(app: str, path: str) -> list[type]:
     if attribute:
         chosen = getattr(module, attribute, None)
         if not is_slice(chosen):
-            raise BadInput(f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",))
+            raise BadInput(
+                f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",)
+            )
         return [chosen]
     names = getattr(module, "__all__", None)
     listed = [getattr(module, each, None) for each in names] if names is not None else list(vars(module).values())
@@ -65,7 +67,7 @@ def _import(app: str, name: str, path: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BadInput(f"--app {app}", (f"no module {name!r} in {path}; --app-dir names another folder",)) from error
+            raise BadInput(
+                f"--app {app}", (f"no module {name!r} in {path}; --app-dir names another folder",)
+            ) from error
         raise
-
-

@@ -50,7 +50,9 @@ def list_(context: click.Context, **_: Any) -> None:
 
 @blueprint.command()
 @click.option("--app", "apps", multiple=True, required=True, metavar="MODULE[:ATTR]", help="Where the slices are.")
-@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found.")
+@click.option(
+    "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."
+)
 def init(apps: tuple[str, ...], app_dir: Path) -> None:
     """Write a blueprint for the slices of an application to the standard output."""
     from aether.cli.applications import describe

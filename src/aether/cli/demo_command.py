@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 import trio
@@ -27,7 +27,9 @@ LOG_LINES_SHOWN = 40
 @click.option("--nodes", type=int, default=3, show_default=True, help="How many processes.")
 @click.option("--rate", type=float, default=100.0, show_default=True, help="Orders per second.")
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="How long orders are sent.")
-@click.option("--kill", type=click.Choice(get_args(Victim)), default="follower", show_default=True, help="Whom SIGKILL hits.")
+@click.option(
+    "--kill", type=click.Choice(get_args(Victim)), default="follower", show_default=True, help="Whom SIGKILL hits."
+)
 @click.option("--keep", is_flag=True, help="Leave the cluster up and print its URLs; Ctrl-C ends it.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the nodes log.")
 def demo(nodes: int, rate: float, seconds: float, kill: Victim, keep: bool, verbose: bool) -> None:
@@ -57,7 +59,12 @@ async def _run(plan: DemoPlan, keep: bool, display: ProgressLines) -> DemoResult
 async def _keep(running: Demo) -> None:
     click.echo("\nThe cluster stays up until Ctrl-C:")
     rows = [
-        {"node": p.node, "http": p.http_url, "management": p.management_url, "data": str(running.processes.directory(p.node))}
+        {
+            "node": p.node,
+            "http": p.http_url,
+            "management": p.management_url,
+            "data": str(running.processes.directory(p.node)),
+        }
         for p in running.processes.ports.values()
     ]
     click.echo(table(rows, ["node", "http", "management", "data"]))
@@ -99,9 +106,7 @@ def _orders(result: DemoResult) -> str:
 
 
 def _latencies(result: DemoResult) -> str:
-    rows = [
-        [name, str(len(part)), _ms(part, 0.5), _ms(part, 0.99)] for name, part in _phases(result) if part
-    ]
+    rows = [[name, str(len(part)), _ms(part, 0.5), _ms(part, 0.99)] for name, part in _phases(result) if part]
     return plain_table(["PHASE", "ORDERS", "P50 MS", "P99 MS"], rows)
 
 
@@ -132,5 +137,3 @@ def _placements(result: DemoResult) -> str:
 
 def _where(placement: Placement, artifact: str) -> str:
     return " ".join(node for each, node, state in placement if each == artifact and state == "ACTIVE") or "-"
-
-

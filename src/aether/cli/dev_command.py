@@ -29,15 +29,22 @@ WATCH_S = 0.2
 @click.command()
 @click.argument("apps", nargs=-1, required=True, metavar="MODULE[:ATTR]...")
 @click.option("--nodes", type=int, default=1, show_default=True, help="How many processes.")
-@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.].")
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep state here [a temporary folder].")
+@click.option(
+    "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.]."
+)
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep state here [a temporary folder]."
+)
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
 def dev(apps: tuple[str, ...], nodes: int, app_dir: Path, data_dir: Path | None, values: tuple[str, ...]) -> None:
     """Run your own module as a cluster of processes on this machine, on free ports, until Ctrl-C."""
     slices = load_slices(apps, app_dir)
     blueprint = "\n".join(
         ['id = "app:1.0.0"']
-        + [f'[[slices]]\nartifact = "{c.artifact}"\ninstances = {c.options.instances}' for c in map(contract_of, slices)]
+        + [
+            f'[[slices]]\nartifact = "{c.artifact}"\ninstances = {c.options.instances}'
+            for c in map(contract_of, slices)
+        ]
     )
     settings = dict(_pair(value) for value in values)
     with ExitStack() as stack:
@@ -93,5 +100,3 @@ def _say_where(processes: LocalProcesses) -> None:
     click.echo(table(rows, ["node", "http", "management"]))
     click.echo(f"\n  curl {first.http_url}/...    any node serves any route")
     click.echo(f"  aether -c 127.0.0.1:{first.management} slices\n\nCtrl-C ends all of them.\n")
-
-

@@ -50,7 +50,9 @@ def nodes(context: click.Context, **_: Any) -> None:
 
 @click.command()
 @click.option("--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Print the slices of a module instead.")
-@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found.")
+@click.option(
+    "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."
+)
 @shared
 @click.pass_context
 def slices(context: click.Context, apps: tuple[str, ...], app_dir: Path, **_: Any) -> None:

@@ -27,14 +27,24 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 @click.option("--http-port", type=int, help="Port of the slices' HTTP routes [8081].")
 @click.option("--bind", metavar="HOST", help="Address to listen on [127.0.0.1].")
 @click.option("--advertise", metavar="HOST", help="Address that others reach this node by [the bind address].")
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where state survives [aether-data/NODE-ID].")
-@click.option("--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Slices this node can run; may be repeated.")
-@click.option("--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.].")
-@click.option("--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with these settings.")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where state survives [aether-data/NODE-ID]."
+)
+@click.option(
+    "--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Slices this node can run; may be repeated."
+)
+@click.option(
+    "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.]."
+)
+@click.option(
+    "--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with these settings."
+)
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
 @click.option("--insecure", is_flag=True, help="Accept changes without a token, and addresses that are not loopback.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
-def node(apps: tuple[str, ...], app_dir: Path, file: Path | None, values: tuple[str, ...], log_level: str, **given: Any) -> None:
+def node(
+    apps: tuple[str, ...], app_dir: Path, file: Path | None, values: tuple[str, ...], log_level: str, **given: Any
+) -> None:
     """Run one node of a cluster in this process.
 
     It deploys nothing by itself: apply a blueprint. SIGTERM or Ctrl-C drains and ends it; a second one ends it at once.
@@ -55,5 +65,3 @@ def _read(file: Path) -> str:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(Exit.USAGE, f"cannot read --config {file}: {error}") from error
-
-

@@ -31,7 +31,9 @@ class Settings:
 def shared(command: F) -> F:
     """Give `command` the options that may stand on either side of its name."""
     for option in (
-        click.option("-c", "--connect", metavar="HOST:PORT", default=None, help=f"Management port [{DEFAULT_CONNECT}]."),
+        click.option(
+            "-c", "--connect", metavar="HOST:PORT", default=None, help=f"Management port [{DEFAULT_CONNECT}]."
+        ),
         click.option("-o", "--output", type=click.Choice(FORMATS), default=None, help="How to print [table]."),
         click.option("--token", metavar="TOKEN", default=None, help="Admin token; found by itself on this machine."),
         click.option("--no-color", is_flag=True, default=None, help="Print without colours."),

@@ -42,7 +42,10 @@ def table(rows: Sequence[Row], columns: Sequence[str], *, rich: bool = False) ->
 
 def plain_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in [heads, *cells]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [heads, *cells]
+    ]
     return "\n".join(lines)
 
 

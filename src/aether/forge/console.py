@@ -35,7 +35,7 @@ class Console:
         return answer.json()
 
     async def post(self, node: str, path: str, *, text: str = "", body: object = None) -> Any:
-        """The JSON answer of POST `path` with a TOML text or a JSON body. Raises httpx.HTTPStatusError with the body's detail."""
+        """The JSON answer of POST `path` with a TOML text or a JSON body. Raises httpx.HTTPStatusError."""
         headers = {"Authorization": f"Bearer {self._token(node)}"}
         if text:
             headers["Content-Type"] = "application/toml"
@@ -77,7 +77,7 @@ class Console:
         ]
 
     async def wait_active(self, node: str, wanted: Mapping[str, int], deadline_s: float) -> None:
-        """Return once `node` sees `wanted` ACTIVE instances of each artifact. Raises OutcomeUnknown with what is missing."""
+        """Return once `node` sees `wanted` ACTIVE instances of each artifact. Raises OutcomeUnknown."""
         missing: dict[str, int] = dict(wanted)
         with trio.move_on_after(deadline_s):
             while missing:

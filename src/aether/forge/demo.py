@@ -61,7 +61,9 @@ class DemoPlan:
         if not 2 <= self.seconds <= 3_600:
             problems.append(f"--seconds {self.seconds}: 2 to 3600")
         if self.kill != "none" and self.nodes < 3:
-            problems.append(f"--kill {self.kill} with --nodes {self.nodes}: a majority must survive; use 3 nodes or more")
+            problems.append(
+                f"--kill {self.kill} with --nodes {self.nodes}: a majority must survive; use 3 nodes or more"
+            )
         if problems:
             raise BadInput("the demo cannot run", problems)
 
@@ -111,8 +113,8 @@ class DemoResult:
 def audit_text(result: Audit) -> str:
     return (
         f"{result.acknowledged} acknowledged, {len(result.missing)} missing, {len(result.duplicated)} duplicated, "
-        f"{len(result.undecided)} undecided, stock taken {sum(result.taken.values())}, sold {sum(result.sold.values())}, "
-        f"reserved {sum(result.reserved.values())}"
+        f"{len(result.undecided)} undecided, stock taken {sum(result.taken.values())}, "
+        f"sold {sum(result.sold.values())}, reserved {sum(result.reserved.values())}"
     )
 
 
@@ -221,7 +223,9 @@ class Demo:
         in_flight = await stream.burst(nursery, BURST, IN_FLIGHT_AT_KILL)
         killed_s = stream.now_s
         await self.processes.kill(node)
-        self._display.step(f"killed {node} ({'the leader' if node == leader else 'a follower'}), {in_flight} orders in flight")
+        self._display.step(
+            f"killed {node} ({'the leader' if node == leader else 'a follower'}), {in_flight} orders in flight"
+        )
         survivor = self._first
         healed_s = await self._healed(survivor, node, stream)
         during = await self.placement(survivor)

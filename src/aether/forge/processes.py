@@ -99,7 +99,14 @@ class LocalProcesses:
         ports = self._port(node)
         peers = ",".join(f"{p.node}:127.0.0.1:{p.cluster}" for p in self.ports.values())
         line = [sys.executable, "-m", "aether", "node", "--node-id", node, "--peers", peers]
-        line += ["--port", str(ports.cluster), "--http-port", str(ports.http), "--management-port", str(ports.management)]
+        line += [
+            "--port",
+            str(ports.cluster),
+            "--http-port",
+            str(ports.http),
+            "--management-port",
+            str(ports.management),
+        ]
         line += ["--data-dir", str(self.directory(node)), "--app-dir", str(self.plan.app_dir)]
         for app in self.plan.apps:
             line += ["--app", app]
@@ -153,7 +160,11 @@ class LocalProcesses:
     async def _run(self, node: str, *, task_status: trio.TaskStatus[trio.Process]) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         process = await trio.lowlevel.open_process(
-            self.command(node), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+            self.command(node),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
         )
         try:
             task_status.started(process)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
+from aether.model.ids import Incarnation, InstanceId, NodeId, Revision, StoreId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S
 from aether.model.route import Route
@@ -24,6 +24,7 @@ class MemberRow:
     incarnation      random per process start; rows of instances with another one are lost
     cluster_address  host:port of the peers' listener ("" for an in-memory transport); http_address, management_address
                      likewise, "" when that listener is closed
+    store            random id of its store: a node that comes back with another one has lost its disk and is refused
     available        artifacts whose code this process can load
     draining         the node takes no new instances
     """
@@ -33,6 +34,7 @@ class MemberRow:
     cluster_address: str = ""
     http_address: str = ""
     management_address: str = ""
+    store: StoreId = StoreId("")
     available: tuple[Artifact, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     draining: bool = False

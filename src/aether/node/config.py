@@ -81,7 +81,9 @@ def _name_problems(config: NodeConfig) -> list[str]:
 
 def _port_problems(config: NodeConfig) -> list[str]:
     ports = {"--port": config.port, "--http-port": config.http_port, "--management-port": config.management_port}
-    problems = [f"{name}={port}: a port is 0 to 65535" for name, port in ports.items() if port and not 0 <= port <= 65535]
+    problems = [
+        f"{name}={port}: a port is 0 to 65535" for name, port in ports.items() if port and not 0 <= port <= 65535
+    ]
     taken: dict[int, str] = {}
     for name, port in ports.items():
         if port and port in taken:
@@ -109,7 +111,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_peers(text: str) -> dict[NodeId, str]:
-    """Read `id:host:port,...`; a bare `host:port` gets the id `node-<host>-<port>`. Raises BadInput with every problem."""
+    """Read `id:host:port,...`; a bare `host:port` gets the id `node-<host>-<port>`. Raises BadInput."""
     peers: dict[NodeId, str] = {}
     problems: list[str] = []
     for item in filter(None, (part.strip() for part in text.split(","))):
@@ -193,7 +195,11 @@ def load(sources: Sources) -> NodeConfig:
 def set_values(config: NodeConfig, values: Sequence[str]) -> NodeConfig:
     """`config` with `NAME=VALUE` texts added to what slices read. Raises BadInput."""
     pairs = [value.partition("=") for value in values]
-    problems = [f"--set {value}: write NAME=VALUE" for value, (name, equals, _) in zip(values, pairs, strict=True) if not (name and equals)]
+    problems = [
+        f"--set {value}: write NAME=VALUE"
+        for value, (name, equals, _) in zip(values, pairs, strict=True)
+        if not (name and equals)
+    ]
     if problems:
         raise BadInput("bad --set", problems)
     return attrs.evolve(config, settings={**config.settings, **{name: text for name, _, text in pairs}})

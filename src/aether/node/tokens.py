@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-TOKEN_FILE = "admin-token"
+TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file
 TOKEN_CHARS_MAX = 256
 
 
@@ -24,7 +24,7 @@ def state_directory() -> Path:
 
 
 def ensure_token(directory: Path | None) -> str:
-    """The token of a data directory, made at the first call; without a directory a new one that lives with the process."""
+    """The token of a data directory, made at the first call; without a directory a new one that nothing keeps."""
     if directory is None:
         return secrets.token_urlsafe(32)
     path = directory / TOKEN_FILE

@@ -1,0 +1,214 @@
+"""One node of a cluster, inside the application's own process.
+
+Knows: opening, waiting for slices, typed access, leaving.
+Never: hidden tasks; everything runs in the nursery of the `async with` block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
+
+import trio
+from typing_extensions import TypeForm
+
+from aether.cluster.opening import deploy_own, new_node_name, open_node, resolve
+from aether.deployment.operator import BlueprintApplied
+from aether.errors import BadInput
+from aether.hosting.replicated_map import replicated_map
+from aether.invocation.proxy import bind_proxy
+from aether.kv.service import KvService
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import NodeId, Revision
+from aether.node.config import NodeConfig, parse_peers
+from aether.node.facts import NodeFacts
+from aether.node.node import Node
+from aether.node.seams import Seams
+from aether.slice_api.bindings import Binding
+from aether.slice_api.maps import Map
+
+if TYPE_CHECKING:
+    from aether.cluster.local import LocalCluster
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Cluster:
+    """A node that is open. Made by `Cluster.open`; every method may be used while its block runs."""
+
+    def __init__(self, node: Node, bind: Sequence[Binding] = ()) -> None:
+        self._node = node
+        self._bind = tuple(bind)
+        self._closed = trio.Event()
+
+    @staticmethod
+    def open(
+        *slices: type,
+        name: str | None = None,
+        cluster: str = "aether",
+        peers: str | Mapping[str, str] = "",
+        data: str | Path | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        http: int | None = None,
+        management: int | None = None,
+        config: Mapping[str, object] | None = None,
+        bind: Sequence[Binding] = (),
+        calls: str = "direct",
+        insecure: bool = False,
+        seams: Seams | None = None,
+    ) -> AbstractAsyncContextManager[Cluster]:
+        """Open one node of a cluster that runs `slices`; it returns when they are ACTIVE.
+
+        name        of the node; needed with peers, else made up
+        peers       the founding nodes as `id:host:port,...` or a mapping; empty = alone
+        data        directory that survives; without it nothing does, and the node must be alone
+        host        address of every listener; port, http, management  None = no listener, 0 = any free port
+        config      what slices read through `aether.config`, dotted names
+        bind        which slice implements a Protocol, where several could
+        calls       "wire" sends co-located calls through the codec, as tests do
+        seams       replaceable parts: placement, managers, slice store, clocks
+
+        Leaving the block drains the node. An error of the body leaves it unwrapped; failures of the node are a group.
+        Raises BadInput, ContractError, AddressInUse, DataDirectoryInUse, IdentityMismatch, StorageCorrupt, NoInstance.
+        """
+        if calls not in ("direct", "wire"):
+            raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
+        known = parse_peers(peers) if isinstance(peers, str) else {NodeId(n): a for n, a in peers.items()}
+        node = NodeId(name or new_node_name())
+        known.pop(node, None)
+        if known and (data is None or name is None or port is None):
+            raise BadInput("a node with peers needs name=, port= and data=", ("it votes, and must remember its votes",))
+        settings = NodeConfig(
+            node=node,
+            cluster=cluster,
+            peers=known,
+            bind=host,
+            port=port,
+            http_port=http,
+            management_port=management,
+            data=Path(data) if data is not None else None,
+            settings={key: str(value) for key, value in (config or {}).items()},
+            insecure=insecure,
+            wire_calls=calls == "wire",
+        )
+        return _open(settings, slices, bind, seams or Seams())
+
+    @staticmethod
+    def local(
+        *slices: type,
+        nodes: int = 3,
+        config: Mapping[str, object] | None = None,
+        bind: Sequence[Binding] = (),
+        http: bool = False,
+        calls: str = "wire",
+    ) -> AbstractAsyncContextManager[LocalCluster]:
+        """Open `nodes` nodes in this process, over real loopback TCP, for experiments and tests; see LocalCluster.
+
+        http   give each node an HTTP and a management port, any free ones
+        calls  "wire" by default, so that a missing codec shows at once
+        """
+        from aether.cluster.local import open_local
+
+        return open_local(slices, nodes=nodes, config=config or {}, bind=bind, http=http, calls=calls)
+
+    @property
+    def node(self) -> NodeId:
+        """The name of this node."""
+        return self._node.config.node
+
+    @property
+    def addresses(self) -> NodeFacts:
+        """Addresses of the listeners: `cluster_address`, `http_address`, `management_address`; "" when closed."""
+        return self._node.facts
+
+    @property
+    def http_url(self) -> str:
+        """`http://host:port` of the slices' routes. Raises BadInput when the node was opened without `http=`."""
+        if not self._node.facts.http_address:
+            raise BadInput("this node has no HTTP port", ("open it with http=0 for any free one",))
+        return f"http://{self._node.facts.http_address}"
+
+    @property
+    def kv(self) -> KvService:
+        """The replicated store."""
+        return self._node.kv
+
+    @overload
+    def get(self, target: type[T], /) -> T: ...
+    @overload
+    def get(self, target: TypeForm[T], /) -> T: ...
+    def get(self, target: object, /) -> object:
+        """A typed proxy for a slice class or a Protocol: its methods call an ACTIVE instance, wherever it is.
+
+        Raises ContractError when nothing, or more than one slice, implements a Protocol.
+        """
+        contract, base = resolve(self._node, target, self._bind)
+        return bind_proxy(contract, base, self._node.invoker)
+
+    def map(self, name: str, key: type[K], value: type[V] | TypeForm[V]) -> Map[K, V]:
+        """The replicated map `name`, typed. All nodes and slices that name it share it."""
+        return replicated_map(self._node.kv, name, key, value)
+
+    async def deploy(self, artifact: str | type, instances: int = 1) -> Revision:
+        """Want `instances` of an artifact (`group:artifact:version`, or a slice class). Returns once applied here."""
+        return (await self._node.operator.deploy(_artifact(self._node, artifact), instances)).revision
+
+    async def scale(self, artifact: str | type, instances: int) -> Revision:
+        """Change how many instances are wanted. Raises NotFound when nobody wants the artifact."""
+        return (await self._node.operator.scale(_base(self._node, artifact), instances)).revision
+
+    async def undeploy(self, artifact: str | type) -> Revision:
+        """Want no instance any more. Calls in flight finish. Does nothing when the artifact is not deployed."""
+        return (await self._node.operator.undeploy(_base(self._node, artifact))).revision
+
+    async def apply(self, blueprint: str) -> BlueprintApplied:
+        """Apply the text of a blueprint (TOML): all of it, or nothing. Raises BadInput with every problem, Conflict."""
+        return await self._node.operator.apply(blueprint, applied_by=f"node {self.node}")
+
+    async def drain(self) -> None:
+        """Take no new work and finish what runs, within the configured time. Leaving the block does it too."""
+        await self._node.drain()
+
+    async def wait_ready(self) -> None:
+        """Return once this node has caught up with the cluster."""
+        await self._node.ready.wait()
+
+    async def wait_closed(self) -> None:
+        """Return when the node has been asked to leave; a main program sleeps here."""
+        await self._closed.wait()
+
+    def close(self) -> None:
+        """Wake `wait_closed`. The node leaves when its block ends."""
+        self._closed.set()
+
+
+@asynccontextmanager
+async def _open(
+    config: NodeConfig, slices: Sequence[type], bind: Sequence[Binding], seams: Seams
+) -> AsyncGenerator[Cluster]:
+    async with open_node(config, slices, bind, seams) as node:
+        await node.ready.wait()
+        await deploy_own([node], slices)
+        yield Cluster(node, bind)
+
+
+def _artifact(node: Node, target: str | type) -> Artifact:
+    return Artifact.parse(target) if isinstance(target, str) else _own(node, target)
+
+
+def _base(node: Node, target: str | type) -> ArtifactBase:
+    if not isinstance(target, str):
+        return _own(node, target).base
+    return Artifact.parse(target).base if target.count(":") == 2 else ArtifactBase.parse(target)
+
+
+def _own(node: Node, target: type) -> Artifact:
+    contract, _ = resolve(node, target, ())
+    if contract.artifact is None:
+        raise BadInput(f"{target.__name__} is no slice", ("name a class decorated with @aether.slice",))
+    return contract.artifact

@@ -1,0 +1,191 @@
+"""Several nodes in this process, for experiments and tests: kill one, start it again, see what happens.
+
+Knows: nodes whose storage outlives them, the network between them.
+Never: virtual time (room testing brings the network and the clock).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar, overload
+
+import attrs
+import trio
+from typing_extensions import TypeForm
+
+from aether.cluster.embedded import Cluster
+from aether.cluster.opening import deploy_own, dotted, open_node, unwrapped_body
+from aether.errors import BadInput, NotFound, TryAgain
+from aether.model.ids import NodeId, StoreId
+from aether.node.config import NodeConfig
+from aether.node.node import Node
+from aether.node.seams import OpenedStorage, Seams
+from aether.slice_api.bindings import Binding
+from aether.storage.memory import MemoryStorage
+
+T = TypeVar("T")
+NODES_MAX = 9
+
+
+@attrs.define
+class _Member:
+    """A node of the local cluster: its settings and disk outlive its runs."""
+
+    config: NodeConfig
+    storage: OpenedStorage
+    cluster: Cluster | None = None
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ended: trio.Event = attrs.field(factory=trio.Event)
+
+
+class LocalCluster:
+    """Nodes `node-1` to `node-N` of one cluster in this process. Made by `Cluster.local`."""
+
+    def __init__(
+        self,
+        members: Mapping[NodeId, _Member],
+        slices: Sequence[type],
+        bind: Sequence[Binding],
+        seams: Callable[[NodeId], Seams],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._members = members
+        self._slices = slices
+        self._bind = bind
+        self._seams = seams
+        self._nursery = nursery
+
+    @property
+    def nodes(self) -> tuple[Cluster, ...]:
+        """The running nodes, by name."""
+        return tuple(m.cluster for _, m in sorted(self._members.items()) if m.cluster is not None)
+
+    def node(self, name: str) -> Cluster:
+        """The running node `name`. Raises NotFound."""
+        member = self._member(name)
+        if member.cluster is None:
+            raise NotFound("running node", name, "restart it first")
+        return member.cluster
+
+    @overload
+    def get(self, target: type[T], /) -> T: ...
+    @overload
+    def get(self, target: TypeForm[T], /) -> T: ...
+    def get(self, target: object, /) -> object:
+        """A typed proxy through any running node; see `Cluster.get`."""
+        if not self.nodes:
+            raise TryAgain("every node of this cluster was killed; restart one")
+        return self.nodes[0].get(target)  # type: ignore[arg-type]  # the overloads above have checked it
+
+    @property
+    def leader(self) -> Cluster | None:
+        """The running node that leads now; None in an election."""
+        return next((cluster for cluster in self.nodes if cluster.kv.leadership is not None), None)
+
+    async def wait_leader(self) -> Cluster:
+        """The leader, as soon as there is one."""
+        while True:
+            leader = self.leader
+            if leader is not None:
+                return leader
+            await trio.sleep(0.01)
+
+    async def kill(self, name: str) -> None:
+        """End a node at once, as SIGKILL would. Its storage survives for `restart`."""
+        member = self._member(name)
+        if member.cluster is None:
+            raise BadInput(f"{name} does not run")
+        member.scope.cancel()
+        await member.ended.wait()
+
+    async def restart(self, name: str) -> Cluster:
+        """Start a killed node again with the storage it left; returns when it has caught up."""
+        member = self._member(name)
+        if member.cluster is not None:
+            raise BadInput(f"{name} runs already")
+        await self.start(NodeId(name))
+        cluster = self.node(name)
+        await cluster.wait_ready()
+        return cluster
+
+    async def start(self, name: NodeId) -> Node:
+        """Start a node that does not run; it may not have caught up yet."""
+        node: Node = await self._nursery.start(self._run, name)
+        return node
+
+    async def _run(self, name: NodeId, *, task_status: trio.TaskStatus[Node]) -> None:
+        member = self._members[name]
+        member.scope, member.ended = trio.CancelScope(), trio.Event()
+        try:
+            with member.scope:
+                async with open_node(
+                    member.config, self._slices, self._bind, self._seams(name), member.storage
+                ) as node:
+                    member.cluster = Cluster(node, self._bind)
+                    task_status.started(node)
+                    await trio.sleep_forever()
+        finally:
+            member.cluster = None
+            member.ended.set()
+
+    def _member(self, name: str) -> _Member:
+        if name not in self._members:
+            raise NotFound("node", name, f"there are {', '.join(sorted(self._members))}")
+        return self._members[NodeId(name)]
+
+
+@asynccontextmanager
+async def open_local(
+    slices: Sequence[type],
+    *,
+    nodes: int,
+    config: Mapping[str, object],
+    bind: Sequence[Binding] = (),
+    http: bool = False,
+    calls: str = "wire",
+    seams: Callable[[NodeId], Seams] = lambda _: Seams(),
+    tcp: bool = True,
+) -> AsyncGenerator[LocalCluster]:
+    """A LocalCluster whose slices are ACTIVE. With `tcp=False` the seams bring the network."""
+    if not 1 <= nodes <= NODES_MAX:
+        raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
+    names = [NodeId(f"node-{n + 1}") for n in range(nodes)]
+    ports = dict(zip(names, _free_ports(nodes) if tcp else [0] * nodes, strict=True))
+    peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    members = {
+        name: _Member(
+            NodeConfig(
+                node=name,
+                cluster="local",
+                peers={other: address for other, address in peers.items() if other != name},
+                port=ports[name],
+                http_port=0 if http else None,
+                management_port=0 if http else None,
+                settings=dotted(config),
+                wire_calls=calls == "wire",
+            ),
+            OpenedStorage(MemoryStorage(), StoreId(f"memory-{name}")),
+        )
+        for name in names
+    }
+    async with unwrapped_body() as nursery:
+        local = LocalCluster(members, slices, bind, seams, nursery)
+        started = [await local.start(name) for name in names]
+        for node in started:
+            await node.ready.wait()
+        await deploy_own(started, slices)
+        yield local
+        nursery.cancel_scope.cancel()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,54 @@
+"""From what came of a call to what the HTTP port answers, and back to errors.
+
+Knows: the replies of invocation, the slice answers of web.
+Never: HTTP bytes, endpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import trio
+
+from aether.errors import CallFailed, NoInstance
+from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
+from aether.invocation.service import Invoker
+from aether.model.artifact import ArtifactBase
+from aether.web.slices import FaultAnswer, SliceAnswer, answered
+
+
+class SliceCalls:
+    """Calls made over HTTP, carried by the Invoker."""
+
+    def __init__(self, invoker: Invoker) -> None:
+        self._invoker = invoker
+
+    async def __call__(
+        self, target: ArtifactBase, method: str, plain: Mapping[str, object], request_id: str
+    ) -> SliceAnswer:
+        """The answer, or the error that web turns into a problem. Raises CallFailed, NoInstance, trio.TooSlowError."""
+        reply = await self._invoker.call(target, method, plain, form=Form.HTTP, request_id=request_id)
+        return slice_answer(target, reply)
+
+
+def slice_answer(target: ArtifactBase, reply: Reply) -> SliceAnswer:
+    match reply:
+        case Done(payload):
+            return answered(payload)
+        case Faulted(fault):
+            return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
+        case Failed():
+            raise CallFailed(
+                kind=reply.kind,
+                message=reply.message,
+                slice=reply.slice,
+                method=reply.method,
+                instance=reply.instance,
+                node=reply.node,
+                attempt=reply.attempt,
+                remote_traceback=reply.traceback,
+            ) from reply.original
+        case TimedOut(hops):
+            raise trio.TooSlowError(f"the deadline passed: {hops}")
+        case NotStarted(reason):
+            raise NoInstance(str(target), "no instance took the call", reason)

@@ -1,0 +1,60 @@
+"""What one process knows of itself: addresses, readiness, age, how late its loop runs.
+
+Knows: trio's clock.
+Never: other nodes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Final, NoReturn
+
+import trio
+
+from aether.model.ids import NodeId
+
+_log = logging.getLogger("aether.node")
+
+SAMPLE_S: Final = 0.1
+SAMPLES_KEPT: Final = 100
+LAG_WARNED_S: Final = 0.25
+
+
+class NodeFacts:
+    """Read by the management API. `run` keeps the loop-lag gauge.
+
+    User code shares the loop: a slice that computes for long delays heartbeats and calls of everybody, so the gauge
+    is the first thing to look at when a node seems slow.
+    """
+
+    def __init__(self, node: NodeId) -> None:
+        self.node = node
+        self.cluster_address = ""
+        self.http_address = ""
+        self.management_address = ""
+        self.ready = False
+        self.draining = False
+        self._began = trio.current_time()
+        self._lags: deque[float] = deque(maxlen=SAMPLES_KEPT)
+
+    @property
+    def uptime_s(self) -> float:
+        return trio.current_time() - self._began
+
+    @property
+    def loop_lag_s(self) -> float:
+        """The worst delay of the loop in the last 10 s."""
+        return max(self._lags, default=0.0)
+
+    async def run(self) -> NoReturn:
+        """Measure until cancelled. One warning per episode of lag."""
+        warned = False
+        while True:
+            due = trio.current_time() + SAMPLE_S
+            await trio.sleep_until(due)
+            lag = max(0.0, trio.current_time() - due)
+            self._lags.append(lag)
+            if lag > LAG_WARNED_S and not warned:
+                _log.warning("%s: the loop was %.2f s late; some slice computes without awaiting", self.node, lag)
+            warned = lag > LAG_WARNED_S

@@ -1,0 +1,26 @@
+"""Every message that crosses the wire, with its tag and lane. Tags are never reused.
+
+Knows: the message tables of consensus, kv and invocation.
+Never: what a message means.
+"""
+
+from __future__ import annotations
+
+from aether.consensus.messages import MESSAGES as CONSENSUS
+from aether.consensus.messages import SnapshotChunk
+from aether.invocation.messages import MESSAGES as INVOCATION
+from aether.kv.messages import MESSAGES as KV
+from aether.wire.lane import Lane
+from aether.wire.table import MessageTable
+
+
+def messages_table() -> MessageTable:
+    """A table that knows all messages of this version."""
+    table = MessageTable()
+    for tag, (cls, encode, decode) in CONSENSUS.items():
+        table.register(tag, cls, Lane.BULK if cls is SnapshotChunk else Lane.CONSENSUS, encode, decode)
+    for tag, (cls, encode, decode) in KV.items():
+        table.register(tag, cls, Lane.CALLS, encode, decode)
+    for spec in INVOCATION:
+        table.register(spec.tag, spec.cls, Lane[spec.lane], spec.encode, spec.decode)
+    return table

@@ -1,0 +1,308 @@
+"""One node: every room built and started in the order of its dependencies.
+
+Knows: constructors, addresses, who tells whom what.
+Never: decisions of any room.
+Holds: every task lives in the nursery of `run`; a service that fails takes the node down: half a node is worse than
+       none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, NoReturn
+
+import trio
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.messages import MESSAGES as CONSENSUS_MESSAGES
+from aether.consensus.service import ConsensusService
+from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.node_manager import NodeDeploymentManager
+from aether.deployment.operator import Operator
+from aether.deployment.slice_store import ClassStore
+from aether.errors import AetherError
+from aether.hosting.host import Hosting
+from aether.invocation.endpoints import EndpointRegistry
+from aether.invocation.endpoints_service import EndpointWatcher
+from aether.invocation.messages import MESSAGES as CALL_MESSAGES
+from aether.invocation.service import Invoker
+from aether.kv import keys
+from aether.kv.messages import MESSAGES as KV_MESSAGES
+from aether.kv.service import KvService
+from aether.kv.store import Store
+from aether.management.access import AccessRules
+from aether.management.kv_view import KvClusterView
+from aether.management.service import ManagementApi
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.lifecycle import SliceState
+from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
+from aether.model.rows import MemberRow, RouteRow
+from aether.node.answers import SliceCalls
+from aether.node.config import NodeConfig
+from aether.node.enrolment import admission, enrol, set_draining
+from aether.node.facts import NodeFacts
+from aether.node.messages_table import messages_table
+from aether.node.route_cache import RouteCache
+from aether.node.seams import OpenedStorage, Seams
+from aether.node.tokens import ensure_token, published
+from aether.slice_api.bindings import Binding
+from aether.slice_api.contract import contract_of
+from aether.transport.values import Handlers
+from aether.web.service import WebConfig, WebServer
+from aether.web.slices_service import SliceHandler
+from aether.wire.session import Identity, Refused, RefusedCode
+
+_log = logging.getLogger("aether.node")
+
+FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
+DRAIN_ANNOUNCE_S = 1.0
+
+
+class Node:
+    """One member of a cluster. `await nursery.start(node.run)` starts it; cancelling the nursery stops it.
+
+    Attributes of use to whoever embeds it: `kv`, `invoker`, `operator`, `facts`, `consensus`, `contracts` (registered).
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        slices: Sequence[type],
+        opened: OpenedStorage,
+        seams: Seams,
+        bind: Sequence[Binding] = (),
+    ) -> None:
+        config.check()
+        self.config = config
+        self.facts = NodeFacts(config.node)
+        self.incarnation: Incarnation = seams.incarnation()
+        self.ready = trio.Event()
+        self._seams = seams
+        self._opened = opened
+        self._bind = tuple(bind)
+        self._failure: AetherError | None = None
+        self._failed = trio.Event()
+        self._build_store(opened)
+        self._build_calls(slices)
+        self._build_managers()
+        self._servers: list[WebServer] = []
+
+    # --- construction, in the order of dependencies ---
+
+    def _build_store(self, opened: OpenedStorage) -> None:
+        config, seams = self.config, self._seams
+        raft = RaftConfig(node=config.node, voters=config.voters, random=seams.rng)
+        identity = Identity(
+            cluster=config.cluster,
+            node=config.node,
+            store=opened.store,
+            incarnation=self.incarnation,
+            address=f"{config.advertise}:{config.port}" if config.advertise and config.port else "",
+            initial=config.voters,
+        )
+        admit = admission(lambda: self.kv)
+        self.transport = seams.make_transport(config, identity, messages_table(), admit)
+        store = Store()
+        self.consensus = ConsensusService(raft, opened.storage, store, self.transport.send, seams.work)
+        self.kv = KvService(config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall)
+
+    def _build_calls(self, slices: Sequence[type]) -> None:
+        config, seams = self.config, self._seams
+        self.store = seams.slice_store or ClassStore(slices)
+        self.contracts = {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
+        self.hosting = Hosting(
+            config.node, self.store, self.kv, seams.work, config=config.settings, drain_s=config.drain_s
+        )
+        self.registry = EndpointRegistry(config.node)
+        self.invoker = Invoker(
+            config.node, self.registry, self.transport.send, self.hosting, rng=seams.rng, wire=config.wire_calls
+        )
+        self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
+
+    def _build_managers(self) -> None:
+        seams = self._seams
+        self.operator = Operator(self.kv, seams.wall, self._default_instances)
+        make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
+        self.cluster_manager = make_cluster_manager(
+            self.kv,
+            self._live,
+            wall=seams.wall,
+            new_id=lambda: InstanceId(seams.new_id()),
+            placement=seams.placement,
+        )
+        make_node_manager = seams.node_manager or NodeDeploymentManager
+        self.node_manager = make_node_manager(
+            self.config.node, self.incarnation, self.kv, self.hosting, self._route_row, wall=seams.wall
+        )
+
+    # --- life ---
+
+    async def run(self, *, task_status: trio.TaskStatus[NodeFacts] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Run until cancelled. `started(facts)` once every port accepts; `ready` is set once the node has caught up.
+
+        Raises what the first failing service raised: StorageFailed, AddressInUse, IdentityMismatch.
+        """
+        async with trio.open_nursery() as nursery:
+            with ExitStack() as stack:
+                nursery.start_soon(self._raise_failure)
+                nursery.start_soon(self.facts.run)
+                await nursery.start(self.consensus.run)
+                await nursery.start(self.kv.run)
+                await nursery.start(self.invoker.run)
+                await nursery.start(self.hosting.run, self.invoker, self.node_manager)
+                await nursery.start(self._endpoints.run)
+                self.facts.cluster_address = await nursery.start(self.transport.run, self._handlers())
+                await self._open_ports(nursery, stack)
+                task_status.started(self.facts)
+                await enrol(self.kv, self.config.cluster, self._member)
+                await nursery.start(self.cluster_manager.run)
+                await nursery.start(self.node_manager.run)
+                self.facts.ready = True
+                self.ready.set()
+                _log.info("%s is ready, incarnation %s", self.config.node, self.incarnation)
+                await trio.sleep_forever()
+        raise AssertionError("a node ends only by cancellation or failure")
+
+    async def drain(self) -> None:
+        """Take no new work, finish what runs, within `config.drain_s`; cancel `run` afterwards."""
+        if self.facts.draining:
+            return
+        self.facts.draining = True
+        _log.info("%s drains for at most %.0f s", self.config.node, self.config.drain_s)
+        with trio.move_on_after(self.config.drain_s):
+            if self.ready.is_set() and len(self.config.voters) > 1:
+                await self._announce_drain()
+            async with trio.open_nursery() as nursery:
+                for server in self._servers:
+                    nursery.start_soon(server.drain, self.config.drain_s)
+            await self.hosting.drain()
+
+    async def _announce_drain(self) -> None:
+        """Best effort: without a quorum the node leaves all the same, and its peers notice by the closed connection."""
+        with trio.move_on_after(DRAIN_ANNOUNCE_S):
+            try:
+                await set_draining(self.kv, self._member)
+            except AetherError as error:
+                _log.warning("%s could not announce that it drains: %s", self.config.node, error)
+
+    async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
+        config = self.config
+        if config.http_port is not None:
+            handler = SliceHandler(
+                RouteCache(self.kv),
+                SliceCalls(self.invoker),
+                lambda: self.facts.ready,
+                state=self._state,
+                confirm=self.kv.barrier,
+            )
+            web = WebConfig(bind=config.bind, port=config.http_port, option="--http-port")
+            self.facts.http_address = await self._serve(nursery, WebServer(handler, web))
+        if config.management_port is not None:
+            token = ensure_token(config.data)
+            web = WebConfig(
+                bind=config.bind,
+                port=config.management_port,
+                option="--management-port",
+                body_bytes_max=HTTP_MANAGEMENT_BODY_BYTES_MAX,
+            )
+            self.facts.management_address = await self._serve(nursery, WebServer(self._management(token), web))
+            stack.enter_context(published(self.facts.management_address, token))
+
+    async def _serve(self, nursery: trio.Nursery, server: WebServer) -> str:
+        self._servers.append(server)
+        address: str = await nursery.start(server.run)
+        return address
+
+    def _management(self, token: str) -> ManagementApi:
+        hosts = frozenset(filter(None, (self.config.advertise, self.config.bind)))
+        return ManagementApi(
+            view=KvClusterView(self.kv),
+            consensus=lambda: self.consensus.status,
+            peers=self.transport.connected,
+            local=self.facts,
+            operator=self.operator,
+            access=AccessRules(token=token, insecure=self.config.insecure, hosts=hosts),
+        )
+
+    # --- what rooms are told of each other ---
+
+    def _handlers(self) -> Handlers:
+        def to_consensus(peer: NodeId, message: Any, _: str) -> None:
+            self.consensus.deliver(peer, message)
+
+        def to_kv(peer: NodeId, message: Any, _: str) -> None:
+            self.kv.deliver(peer, message)
+
+        return Handlers(
+            message={
+                **{cls: to_consensus for cls, _, _ in CONSENSUS_MESSAGES.values()},
+                **{cls: to_kv for cls, _, _ in KV_MESSAGES.values()},
+                **{spec.cls: self.invoker.deliver for spec in CALL_MESSAGES},
+            },
+            connected=self._peer_connected,
+            disconnected=self._peer_lost,
+            refused=self._peer_refused,
+        )
+
+    def _peer_connected(self, peer: NodeId) -> None:
+        self.consensus.peer_opened(peer)
+        self._endpoints.refresh()
+        self.cluster_manager.members_changed()
+
+    def _peer_lost(self, peer: NodeId) -> None:
+        self.consensus.peer_closed(peer)
+        self.invoker.peer_lost(peer)
+        self._endpoints.refresh()
+        self.cluster_manager.members_changed()
+
+    def _peer_refused(self, peer: NodeId, refused: Refused) -> None:
+        if refused.code in FATAL_REFUSALS and self._failure is None:
+            self._failure = refused
+            self._failed.set()
+
+    async def _raise_failure(self) -> NoReturn:
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    # --- facts that rooms ask for ---
+
+    def _connected(self) -> frozenset[NodeId]:
+        return self.transport.connected()
+
+    def _live(self) -> dict[NodeId, Incarnation]:
+        """Members that this node reaches, itself included, with their incarnations."""
+        reached = self._connected() | {self.config.node}
+        return {row.node: row.incarnation for row in self.kv.rows(keys.MEMBERS) if row.node in reached}
+
+    def _member(self) -> MemberRow:
+        facts = self.facts
+        return MemberRow(
+            node=self.config.node,
+            incarnation=self.incarnation,
+            cluster_address=facts.cluster_address,
+            http_address=facts.http_address,
+            management_address=facts.management_address,
+            store=self._opened.store,
+            available=self.store.available(),
+            draining=facts.draining,
+        )
+
+    def _default_instances(self, artifact: Artifact) -> int:
+        contract = self.contracts.get(artifact)
+        return 1 if contract is None else contract.options.instances
+
+    def _route_row(self, artifact: Artifact) -> RouteRow:
+        contract = self.contracts[artifact]
+        idempotent = tuple(sorted(name for name, method in contract.methods.items() if method.idempotent))
+        deadline_s = contract.options.deadline_s or self.config.deadline_s
+        return RouteRow(artifact=artifact.base, routes=contract.routes, idempotent=idempotent, deadline_s=deadline_s)
+
+    def _state(self, base: ArtifactBase) -> tuple[str, str]:
+        """State of an artifact in this node's view; anything but ACTIVE is looked at again before it is said."""
+        if self.registry.state(base)[0] != SliceState.ACTIVE:
+            self._endpoints.refresh()
+        return self.registry.state(base)

@@ -1,0 +1,83 @@
+"""What may be replaced when a node is assembled: storage, transport, work, clocks, randomness, managers.
+
+Knows: the production choice for each.
+Never: when they are used.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from aether.deployment.managers import ClusterManager, NodeManager
+from aether.deployment.placement import Placement, spread
+from aether.deployment.slice_store import SliceStore
+from aether.model.ids import Incarnation, StoreId
+from aether.node.config import NodeConfig
+from aether.storage.disk import DiskStorage
+from aether.storage.memory import MemoryStorage
+from aether.transport.memory import MemoryNetwork, MemoryTransport
+from aether.transport.tcp import TcpTransport
+from aether.transport.values import Transport
+from aether.wire.session import Admission, Identity
+from aether.wire.table import MessageTable
+from aether.work import ThreadWork, Work
+
+
+@attrs.frozen
+class OpenedStorage:
+    """A store and its random id: a node that comes back with another id has lost its disk."""
+
+    storage: DiskStorage | MemoryStorage
+    store: StoreId
+
+
+class MakeTransport(Protocol):
+    """Builds the transport of one node."""
+
+    def __call__(self, config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission) -> Transport: ...
+
+
+def open_storage(config: NodeConfig) -> OpenedStorage:
+    """A data directory when one is configured, else memory that lives as long as this node. Blocks."""
+    if config.data is None:
+        return OpenedStorage(MemoryStorage(), StoreId(secrets.token_hex(8)))
+    disk = DiskStorage(config.data, config.cluster, config.node)
+    return OpenedStorage(disk, disk.store_id)
+
+
+def make_transport(config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission) -> Transport:
+    """TCP when the node has a cluster port, else a transport that reaches nobody."""
+    if config.port is None:
+        return MemoryTransport(identity, MemoryNetwork(), (), table)
+    return TcpTransport(identity, f"{config.bind}:{config.port}", config.peers, table, admit=admit)
+
+
+@attrs.frozen(kw_only=True)
+class Seams:
+    """The replaceable parts of a node; every default is the production one.
+
+    wall    seconds since the epoch
+    rng     jitter, choice, election time-outs
+    new_id  fresh random text: incarnations, instance ids
+    cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
+    """
+
+    open_storage: Callable[[NodeConfig], OpenedStorage] = open_storage
+    make_transport: MakeTransport = make_transport
+    work: Work = attrs.field(factory=ThreadWork)
+    wall: Callable[[], float] = time.time
+    rng: random.Random = attrs.field(factory=random.SystemRandom)
+    new_id: Callable[[], str] = lambda: secrets.token_hex(6)
+    placement: Placement = spread
+    cluster_manager: Callable[..., ClusterManager] | None = None
+    node_manager: Callable[..., NodeManager] | None = None
+    slice_store: SliceStore | None = None
+
+    def incarnation(self) -> Incarnation:
+        return Incarnation(self.new_id())

@@ -1,0 +1,89 @@
+"""Settings of a node: where they come from, which win, what is refused."""
+
+import pytest
+
+from aether.errors import BadInput
+from aether.node.config import NodeConfig, Sources, load, parse_peers, set_values
+
+
+def test_arguments_win_over_the_environment_and_the_file():
+    """An operator who types an option means it."""
+    toml = '[node]\nid = "from-file"\n[ports]\nhttp = 1\nmanagement = 2\ncluster = 3\n'
+    environment = {"NODE_ID": "from-environment", "MANAGEMENT_PORT": "20"}
+
+    config = load(Sources(arguments={"node_id": "typed"}, environment=environment, toml=toml))
+
+    assert (config.node, config.http_port, config.management_port, config.port) == ("typed", 1, 20, 3)
+
+
+def test_defaults_are_loopback_and_the_originals_ports():
+    config = load(Sources())
+
+    assert (config.node, config.bind) == ("node-1", "127.0.0.1")
+    assert (config.management_port, config.http_port, config.port) == (8080, 8081, 8090)
+
+
+def test_peers_may_name_this_node_itself():
+    """The same list can be given to every node."""
+    config = load(Sources(arguments={"node_id": "b", "peers": "a:h:1,b:h:2,c:h:3"}))
+
+    assert dict(config.peers) == {"a": "h:1", "c": "h:3"}
+    assert config.voters == ("a", "b", "c")
+
+
+def test_a_bare_peer_gets_the_originals_made_up_name():
+    assert parse_peers("10.0.0.5:8090") == {"node-10-0-0-5-8090": "10.0.0.5:8090"}
+
+
+def test_every_bad_peer_is_named_at_once():
+    with pytest.raises(BadInput) as caught:
+        parse_peers("a:h:x, b:h:0, a:h:1, a:h:2")
+
+    assert [p.split(":")[0] for p in caught.value.problems] == ["'a", "'b", "'a"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[prots]\nhttp = 1", "did you mean ports"),
+        ("[node]\nidd = 'x'", "did you mean id"),
+        ("node = 3", "must be a table"),
+        ("[node", "no TOML"),
+        ("[ports]\nhttp = 'many'", "0 to 65535"),
+        ("[ports]\nhttp = true", "0 to 65535"),
+        ("[node]\ndrain_s = -1", "above 0"),
+    ],
+)
+def test_a_wrong_file_says_what_and_where(toml, message):
+    with pytest.raises(BadInput) as caught:
+        load(Sources(file="aether.toml", toml=toml))
+
+    assert message in str(caught.value)
+
+
+def test_a_public_address_without_tls_and_tokens_refuses_to_start():
+    """Security by default: nobody exposes a cluster by accident."""
+    with pytest.raises(BadInput, match="--insecure"):
+        load(Sources(arguments={"bind": "0.0.0.0"}))
+
+    assert load(Sources(arguments={"bind": "0.0.0.0", "insecure": True})).bind == "0.0.0.0"
+
+
+def test_two_ports_cannot_be_the_same():
+    with pytest.raises(BadInput, match="give each its own"):
+        load(Sources(arguments={"port": 9000, "http_port": 9000}))
+
+
+def test_settings_for_slices_are_flattened_and_can_be_set():
+    config = load(Sources(toml='[config]\nshop.currency = "EUR"\nshop.fast = true\n'))
+
+    assert set_values(config, ["shop.currency=USD", "x=a=b"]).settings == {
+        "shop.currency": "USD",
+        "shop.fast": "true",
+        "x": "a=b",
+    }
+
+
+def test_a_setting_without_a_value_is_refused():
+    with pytest.raises(BadInput, match="write NAME=VALUE"):
+        set_values(NodeConfig(node="n"), ["x"])
