@@ -48,7 +48,7 @@ class Replay:
             raise LogGap(f"the entries from {first} are not consecutive")
         if self.entries and first <= last:
             del self.entries[max(0, first - self.entries[0].index) :]
-        elif (self.entries or self.snapshot != NO_SNAPSHOT) and first > last + 1:
+        elif self.entries and first > last + 1:  # without entries, `tail` compares with the snapshot that comes later
             raise LogGap(f"entry {first} follows entry {last}")
         self.entries.extend(entries)
 

@@ -1,0 +1,58 @@
+"""The bytes on disk, as they were when they were defined: a change of them needs a new format version."""
+
+from __future__ import annotations
+
+from aether.model.ids import NodeId
+from aether.storage.disk import DiskStorage
+from aether.storage.record import RecordKind, encode_record, record_bytes
+
+
+def test_golden_log(tmp_path, make):
+    """Stores written by this release must be readable by the next."""
+    store = DiskStorage(tmp_path / "a", "test", NodeId("a"), segment_bytes=4096)
+    store.load()
+    store.write([make.write(1, make.entry(1, 2, b"hello"), state=make.hard(2, "a", 0))])
+    store.save_snapshot(make.snapshot(1, 2, b"state"), 1)
+    end = store._wal._offset
+    store.close()
+    raw = (tmp_path / "a" / "wal" / "0000000000000001.wal").read_bytes()
+    assert len(raw) == 4096
+    assert not any(raw[end:])
+    assert raw[:end].hex(" ", -16).split(" ") == GOLDEN_LOG
+
+
+def test_golden_snapshot(tmp_path, make):
+    """The same for snapshots."""
+    store = DiskStorage(tmp_path / "a", "test", NodeId("a"), segment_bytes=4096)
+    store.load()
+    store.write([make.write(1, snap=make.snapshot(1, 2, b"state"))])
+    store.close()
+    (path,) = (tmp_path / "a" / "snapshots").iterdir()
+    assert path.name == "00000000000000000001-00000000000000000002.snapshot"
+    assert path.read_bytes().hex(" ", -16).split(" ") == GOLDEN_SNAPSHOT
+
+
+def test_the_size_of_a_record_is_known_before_it_is_encoded():
+    """Space is found before a byte is written."""
+    for length in range(70):
+        raw, _ = encode_record(RecordKind.WRITE, bytes(length), 7)
+        assert len(raw) == record_bytes(length)
+        assert len(raw) % 16 == 0
+
+
+GOLDEN_LOG = [
+    "4145544857414c000100000001000000",
+    "00000000000000000000000065c95b80",
+    "07000000b77de2a1d26ca7d3010000a5",
+    "939300c000c09000000000000000005a",
+    "150000005dce7b0b53b337c7010000a5",
+    "939302a16100c091c40b94010200c405",
+    "68656c6c6f000000000000000000005a",
+    "03000000e43e807b419b4db9020000a5",
+    "9201020000000000000000000000005a",
+]
+GOLDEN_SNAPSHOT = [
+    "41455448534e41500100000008000000",
+    "050000000000000095240b8593010292",
+    "a161a1627374617465",
+]
