@@ -35,7 +35,7 @@ FRAME_BYTES_MAX: Final = 16 * 2**20
 FRAME_CHUNK_BYTES: Final = 64 * 1024  # longer frames are split and interleaved
 LONG_FRAMES_MAX: Final = 4  # unfinished chunked frames on one connection
 REQUEST_ID_CHARS_MAX: Final = 128
-HELLO_BYTES_MAX: Final = 16 * 1024  # what a stranger may make us buffer
+HELLO_BYTES_MAX: Final = 32 * 1024  # what a stranger may make us buffer
 HANDSHAKE_S: Final = 5.0
 HANDSHAKES_MAX: Final = 128  # accepted connections that have not said who they are
 PEERS_MAX: Final = 256
@@ -102,6 +102,8 @@ assert PROPOSALS_QUEUED_BYTES_MAX + PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX
 assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
 # The largest single value, with its key, fits one proposal.
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
+# A hello that names every possible peer, of the longest name, fits.
+assert 80 * PEERS_MAX < HELLO_BYTES_MAX <= FRAME_CHUNK_BYTES
 # What is queued for a lane holds at least one frame of the largest size.
 assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.

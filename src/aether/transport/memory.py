@@ -161,7 +161,7 @@ class MemoryNetwork:
     async def wait_cut(self, cable: _Cable) -> None:
         """Until `cable` is no more; cuts it when a partition outlasts PEER_SILENT_S."""
         while cable.is_open:
-            since = [self._blocked[e] for e in (cable.ends, cable.ends[::-1]) if e in self._blocked]
+            since = [since for way, since in self._blocked.items() if set(way) == set(cable.ends)]
             deadline = min(since, default=float("inf")) + PEER_SILENT_S
             if trio.current_time() >= deadline:
                 self.cut(cable, "it is silent")

@@ -2,7 +2,8 @@
 
 Knows: msgpack, which ships without types: this module gives it some.
 Never: what the values mean.
-Holds: unpacking hostile bytes raises ValueError or TypeError and nothing else, and allocates in proportion to them.
+Holds: unpacking hostile bytes raises ValueError or TypeError and nothing else, and allocates in
+       proportion to them, plus at most 40 MB that 512 nested announcements can reserve.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ PROTOCOL_VERSION_MIN: Final = 1
 PROTOCOL_VERSION_MAX: Final = 1
 NO_UUID: Final = ClusterUuid("")
 _TEXT_CHARS_MAX: Final = 256
+_REASON_CHARS_MAX: Final = 2_048
 
 
 class RefusedCode(enum.StrEnum):
@@ -124,7 +125,7 @@ class DiallingSession:
         if plain is None:
             return None
         if "refused" in plain:
-            raise Refused(_code(plain["refused"]), _text(plain, "reason", limit=2 * 1024))
+            raise Refused(_code(plain["refused"]), _text(plain, "reason", limit=_REASON_CHARS_MAX))
         welcome = Welcome(_identity(plain), _integer(plain, "version"))
         self._check(welcome)
         return welcome
@@ -168,7 +169,8 @@ class AcceptingSession:
                 raise Refused(
                     refused.code, f"{refused.reason}; it sent {self._first!r}{_guess(self._first)}"
                 ) from refused
-            self.reply = _frame({"magic": MAGIC, "refused": refused.code.value, "reason": refused.reason})
+            reason = "".join(c if c.isprintable() else " " for c in refused.reason[:_REASON_CHARS_MAX])
+            self.reply = _frame({"magic": MAGIC, "refused": refused.code.value, "reason": reason})
             raise
         if hello is not None:
             version = min(hello.identity.version_max, self._identity.version_max)
