@@ -113,9 +113,8 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
     path = tmp_path_factory.mktemp("history")
     disk, memory = open_disk(path), MemoryStorage()
     disk.load()
-    first, last, term, number, saved = 1, 0, 1, 0, 0
-    for act, size, payload_bytes in history:
-        number += 1
+    last, term, saved = 0, 1, 0
+    for number, (act, size, payload_bytes) in enumerate(history, 1):
         if act in {"append", "override"}:
             term += act == "override"
             start = last + 1 if act == "append" else max(saved + 1, last - size)
@@ -139,7 +138,6 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
             assert disk.load() == memory.load()
         for store in (disk, memory):
             store.write(both)
-    del first
     assert open_disk(path).load() == memory.load()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 from pathlib import Path
 
@@ -206,37 +207,36 @@ def test_a_crash_at_any_file_operation_leaves_the_state_before_or_after(tmp_path
     for step in steps:
         obey(memory, step)
         states.append(memory.load())
-    primitives = ("write_all", "sync_data", "sync_directory", "fill_with_zeros")
-    crashes = 0
     for fatal in range(1, 400):
         path = tmp_path / str(fatal)
-        store = DiskStorage(path, "test", NodeId("a"), segment_bytes=SEGMENT_BYTES)
-        store.load()
-        done, calls = 0, 0
-        with monkeypatch.context() as patched:
-
-            def counting(real):
-                def call(*arguments):
-                    nonlocal calls
-                    calls += 1
-                    if calls == fatal:
-                        raise Crash
-                    return real(*arguments)
-
-                return call
-
-            for name in primitives:
-                patched.setattr(files, name, counting(getattr(files, name)))
-            try:
-                for step in steps:
-                    obey(store, step)
-                    done += 1
-            except Crash:
-                crashes += 1
-        store._wal._prepared = None
-        store.close()
+        done = run_until_crash(path, steps, fatal, monkeypatch)
         assert load(path) in states[done : done + 2], f"crash at operation {fatal}, in step {done}"
         shutil.rmtree(path)
         if done == len(steps):
             break
-    assert crashes > 30
+    assert fatal > 30
+
+
+def run_until_crash(path: Path, steps, fatal: int, monkeypatch) -> int:
+    """How many steps were acknowledged before the file operation numbered `fatal` killed the process."""
+    store = DiskStorage(path, "test", NodeId("a"), segment_bytes=SEGMENT_BYTES)
+    store.load()
+    operations = itertools.count(1)
+
+    def mortal(real):
+        def call(*arguments):
+            if next(operations) == fatal:
+                raise Crash
+            return real(*arguments)
+
+        return call
+
+    done = 0
+    with monkeypatch.context() as patched, contextlib.suppress(Crash):
+        for name in ("write_all", "sync_data", "sync_directory", "fill_with_zeros"):
+            patched.setattr(files, name, mortal(getattr(files, name)))
+        for step in steps:
+            obey(store, step)
+            done += 1
+    store.close()
+    return done
