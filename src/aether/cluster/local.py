@@ -147,8 +147,9 @@ async def open_local(
     calls: str = "wire",
     seams: Callable[[NodeId], Seams] = lambda _: Seams(),
     tcp: bool = True,
+    make: type[LocalCluster] = LocalCluster,
 ) -> AsyncGenerator[LocalCluster]:
-    """A LocalCluster whose slices are ACTIVE. With `tcp=False` the seams bring the network."""
+    """A LocalCluster whose slices are ACTIVE. With `tcp=False` the seams bring the network; `make` may be a subclass."""
     if not 1 <= nodes <= NODES_MAX:
         raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
     names = [NodeId(f"node-{n + 1}") for n in range(nodes)]
@@ -171,7 +172,7 @@ async def open_local(
         for name in names
     }
     async with unwrapped_body() as nursery:
-        local = LocalCluster(members, slices, bind, seams, nursery)
+        local = make(members, slices, bind, seams, nursery)
         started = [await local.start(name) for name in names]
         for node in started:
             await node.ready.wait()
