@@ -1,0 +1,92 @@
+"""What goes wrong in one run, and how often: all drawn from the seed.
+
+Knows: rates, delays in virtual microseconds, the limits of the cores (small, so that rare paths are walked).
+Never: time, nodes, whether a fault has happened.
+"""
+
+from __future__ import annotations
+
+import random
+
+import attrs
+
+MILLISECOND = 1_000
+SECOND = 1_000_000
+
+
+def stream(seed: int, purpose: str) -> random.Random:
+    """A generator for one purpose: drawing more for one purpose shifts no other. Independent of PYTHONHASHSEED."""
+    return random.Random(f"{seed}/{purpose}")  # noqa: S311  # a simulation wants repeatable, not secret
+
+
+@attrs.frozen(kw_only=True)
+class Faults:
+    """Rates are probabilities per message, per write, or per second of virtual time; 0 switches a fault off."""
+
+    nodes: int
+    clients: int
+    loss: float
+    duplication: float
+    slow: float
+    delay_us: int
+    slow_delay_us: int
+    disk_us: int
+    disk_stall: float
+    disk_stall_us: int
+    crash: float
+    down_us: int
+    all_crash: float
+    partition: float
+    partition_us: int
+    one_way: float
+    pause: float
+    pause_us: int
+    closed: float
+    transfer: float
+    drift: float
+    snapshot_every: int
+    entries_kept: int
+    append_bytes_max: int
+    inflight_appends_max: int
+    snapshot_chunk_bytes: int
+    apply_bytes_max: int
+    request_us: int
+
+    @classmethod
+    def draw(cls, seed: int) -> Faults:
+        """Swarm testing: each fault is absent from many runs, so that the others can show what it would mask."""
+        rng = stream(seed, "faults")
+
+        def sometimes(probability: float, most: float) -> float:
+            return rng.uniform(0, most) if rng.random() < probability else 0.0
+
+        return cls(
+            nodes=rng.choice((1, 2, 3, 3, 3, 3, 4, 5, 5, 5)),
+            clients=rng.randint(1, 4),
+            loss=sometimes(0.6, 0.25),
+            duplication=sometimes(0.5, 0.25),
+            slow=sometimes(0.5, 0.2),
+            delay_us=rng.randint(1, 20) * MILLISECOND,
+            slow_delay_us=rng.choice((100 * MILLISECOND, SECOND, 4 * SECOND)),
+            disk_us=rng.choice((100, 2 * MILLISECOND, 50 * MILLISECOND)),
+            disk_stall=sometimes(0.3, 0.05),
+            disk_stall_us=rng.randint(1, 40) * 100 * MILLISECOND,
+            crash=sometimes(0.7, 0.4),
+            down_us=rng.choice((50 * MILLISECOND, SECOND, 5 * SECOND)),
+            all_crash=sometimes(0.2, 0.1),
+            partition=sometimes(0.6, 0.4),
+            partition_us=rng.choice((SECOND, 3 * SECOND, 10 * SECOND)),
+            one_way=sometimes(0.4, 1.0),
+            pause=sometimes(0.3, 0.2),
+            pause_us=rng.choice((300 * MILLISECOND, 3 * SECOND)),
+            closed=sometimes(0.5, 0.3),
+            transfer=sometimes(0.4, 0.3),
+            drift=sometimes(0.5, 0.1),
+            snapshot_every=rng.choice((3, 10, 40, 1_000_000)),
+            entries_kept=rng.choice((0, 2, 20)),
+            append_bytes_max=rng.choice((1, 100, 10_000)),
+            inflight_appends_max=rng.choice((1, 2, 16)),
+            snapshot_chunk_bytes=rng.choice((16, 100, 10_000)),
+            apply_bytes_max=rng.choice((1, 1_000, 100_000)),
+            request_us=rng.choice((20, 100, 400)) * MILLISECOND,
+        )

@@ -1,0 +1,394 @@
+"""One simulated cluster: one loop, one heap of events, all randomness from one seed.
+
+Knows: virtual microseconds; nodes, clients, the network between them, the faults of this run.
+Never: a real clock, a thread, an order that depends on hashes.
+Holds: the same seed gives the same events; after each the oracle has looked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.core import RaftCore
+from aether.consensus.messages import MESSAGES, AppendEntries, Message, SnapshotChunk
+from aether.consensus.values import Ready, Role, StorageWrite
+from aether.errors import NotLeader, Overloaded
+from aether.model.ids import NodeId
+from aether.testing.simulation.clients import Client, audit_order
+from aether.testing.simulation.disk import LocalSnapshot
+from aether.testing.simulation.faults import MILLISECOND, SECOND, Faults, stream
+from aether.testing.simulation.node import MakeCore, MakeMachine, Node, log_of
+from aether.testing.simulation.oracle import Oracle
+
+_TICK_US = 100 * MILLISECOND
+_HEAL_US = 60 * SECOND  # many election time-outs: after healing everything must be well by then
+
+_CODECS = {cls: (encode, decode) for cls, encode, decode in MESSAGES.values()}
+
+
+class World:
+    """The cluster of one seed. `run_events` lets faults rage, `heal` ends them and asserts that the cluster recovers."""
+
+    def __init__(self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine) -> None:
+        self.faults = faults
+        self.now_us = 0
+        self.counts: Counter[str] = Counter()
+        self.trace: list[str] = []
+        self._seed = seed
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._sequence = itertools.count()
+        self._healed = False
+        self._blocked: set[tuple[NodeId, NodeId]] = set()
+        self._rng = {purpose: stream(seed, purpose) for purpose in ("network", "disk", "chaos", "clients", "ticks")}
+        names = [NodeId(f"n{i}") for i in range(1, faults.nodes + 1)]
+        self._nodes = {name: Node(self._config_maker(name, names), make_core, make_machine) for name in names}
+        self._oracle = Oracle({name: node.disk for name, node in self._nodes.items()})
+        self._clients = [Client(i + 1, names, stream(seed, f"client {i}")) for i in range(faults.clients)]
+        self._tick_us = {
+            name: round(_TICK_US * (1 + self._rng["ticks"].uniform(-1, 1) * faults.drift)) for name in names
+        }
+        for node in self._nodes.values():
+            self._start(node)
+        for client in self._clients:
+            self._later(self._rng["clients"].randrange(SECOND), lambda c=client: self._client_turn(c))
+        self._later(SECOND, self._chaos)
+
+    def _config_maker(self, name: NodeId, names: Sequence[NodeId]) -> Callable[[], RaftConfig]:
+        faults = self.faults
+        rng = stream(self._seed, f"elections {name}")
+        return lambda: RaftConfig(
+            node=name,
+            voters=tuple(names),
+            random=rng,
+            append_bytes_max=faults.append_bytes_max,
+            inflight_appends_max=faults.inflight_appends_max,
+            snapshot_chunk_bytes=faults.snapshot_chunk_bytes,
+            snapshot_window=2,
+            entries_kept=faults.entries_kept,
+            apply_bytes_max=faults.apply_bytes_max,
+            held_bytes_max=2_000,
+        )
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _later(self, delay_us: int, action: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.now_us + delay_us, next(self._sequence), action))
+
+    def run_events(self, count: int) -> None:
+        """Carry out `count` events under faults."""
+        for _ in range(count):
+            self._next()
+
+    def _next(self) -> None:
+        self.now_us, _, action = heapq.heappop(self._heap)
+        action()
+
+    def _note(self, line: str) -> None:
+        self.trace.append(f"{self.now_us} {line}")
+
+    def trace_hash(self) -> str:
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+    # --- nodes --------------------------------------------------------------------------------------------------------
+
+    def _start(self, node: Node) -> None:
+        core = node.start()
+        self._oracle.restarted(node.name)
+        self.counts["starts"] += 1
+        self._note(f"start {node.name} term={core.term} last={core.last_index} commit={core.commit_index}")
+        self._later(self._rng["ticks"].randrange(_TICK_US), lambda: self._tick(node, node.incarnation))
+        self._drive(node)
+
+    def _tick(self, node: Node, incarnation: int) -> None:
+        if node.core is None or node.incarnation != incarnation:
+            return
+        if self.now_us < node.paused_until_us:
+            self._later(node.paused_until_us - self.now_us, lambda: self._tick(node, incarnation))
+            return
+        self._later(self._tick_us[node.name], lambda: self._tick(node, incarnation))
+        node.core.tick()
+        self._drive(node)
+
+    def _drive(self, node: Node) -> None:
+        """Carry out what the core wants, as its service would, and let the oracle look."""
+        core = node.core
+        assert core is not None
+        log = log_of(core)
+        was = core.role
+        while (ready := core.ready()) is not None:
+            self._carry_out(node, core, ready)
+        self._oracle.observe(core, log)
+        if core.role is not was or core.role is Role.CANDIDATE:
+            self._note(f"role {node.name} {core.role} term={core.term}")
+
+    def _carry_out(self, node: Node, core: RaftCore, ready: Ready) -> None:
+        if ready.write is not None:
+            self._oracle.writes(core, log_of(core), ready.write.entries)
+            self._enqueue(node, ready.write)
+        for to, message in ready.messages:
+            self._oracle.sends(node.name, to, message)
+            self._send(node.name, to, message)
+        if ready.restore is not None or ready.committed:
+            answers = node.apply(ready)
+            self.counts["applied"] += len(ready.committed)
+            self.counts["restores"] += ready.restore is not None
+            self._oracle.applied(node.name, node.machine)
+            for session, request, answer in answers:
+                self._answer(session, request, answer)
+            self._oracle.executed_once(node.name, node.machine)
+            if node.take_snapshot(self.faults.snapshot_every):
+                self.counts["snapshots"] += 1
+                self._sync(node)
+
+    # --- disk ---------------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, node: Node, write: StorageWrite) -> None:
+        node.disk.queue.append(write)
+        self._sync(node)
+
+    def _sync(self, node: Node) -> None:
+        """Start a sync of all that is queued, unless one is under way: its end starts the next (group commit)."""
+        if node.syncing or not node.disk.queue:
+            return
+        node.syncing = len(node.disk.queue)
+        rng, faults = self._rng["disk"], self.faults
+        delay_us = rng.randrange(faults.disk_us)
+        if not self._healed and rng.random() < faults.disk_stall:
+            delay_us += rng.randrange(faults.disk_stall_us)
+        incarnation = node.incarnation
+        self._later(delay_us, lambda: self._synced(node, incarnation))
+
+    def _synced(self, node: Node, incarnation: int) -> None:
+        core = node.core
+        if core is None or node.incarnation != incarnation:
+            return
+        if self.now_us < node.paused_until_us:
+            self._later(node.paused_until_us - self.now_us, lambda: self._synced(node, incarnation))
+            return
+        jobs = node.disk.persist(node.syncing)
+        node.syncing = 0
+        self._oracle.persists(node.name)
+        for job in jobs:
+            if isinstance(job, LocalSnapshot):
+                core.compacted(job.snapshot)
+            else:
+                core.persisted(job.number)
+        self._note(f"durable {node.name} last={node.disk.last_index} term={node.disk.hard.term}")
+        self._sync(node)
+        self._drive(node)
+
+    # --- network ------------------------------------------------------------------------------------------------------
+
+    def _send(self, sender: NodeId, to: NodeId, message: Message) -> None:
+        rng, faults = self._rng["network"], self.faults
+        self.counts["messages"] += 1
+        if (sender, to) in self._blocked or (not self._healed and rng.random() < faults.loss):
+            self.counts["lost"] += 1
+            return
+        copies = 2 if not self._healed and rng.random() < faults.duplication else 1
+        for _ in range(copies):
+            delay_us = rng.randrange(1, faults.delay_us)
+            if not self._healed and rng.random() < faults.slow:
+                delay_us += rng.randrange(faults.slow_delay_us)
+            self._later(delay_us, lambda: self._deliver(sender, to, message))
+
+    def _deliver(self, sender: NodeId, to: NodeId, message: Message) -> None:
+        node = self._nodes[to]
+        if node.core is None:
+            return
+        if self.now_us < node.paused_until_us:
+            self._later(node.paused_until_us - self.now_us, lambda: self._deliver(sender, to, message))
+            return
+        encode, decode = _CODECS[type(message)]
+        self._note(f"{sender}>{to} {_describe(message)}")
+        node.core.step(sender, decode(encode(message)))
+        self._drive(node)
+
+    # --- clients ------------------------------------------------------------------------------------------------------
+
+    def _client_turn(self, client: Client) -> None:
+        """Ask anew, or repeat what was not answered in time. Also the clients' time-out."""
+        rng = self._rng["clients"]
+        if client.answered:
+            if self._healed:
+                return
+            client.next_request(self.now_us)
+        else:
+            client.give_up_target()
+            self.counts["repeats"] += 1
+        self._ask(client)
+        self._later(self.faults.request_us + rng.randrange(self.faults.request_us), lambda: self._client_turn(client))
+
+    def _ask(self, client: Client) -> None:
+        target, command = client.ask()
+        node = self._nodes[target]
+        core = node.core
+        if core is None or self.now_us < node.paused_until_us:
+            return
+        try:
+            core.propose([command])
+        except NotLeader as refusal:
+            client.redirect(NodeId(refusal.leader) if refusal.leader else None)
+        except Overloaded:
+            self.counts["overloaded"] += 1
+        else:
+            self.counts["proposals"] += 1
+            self._note(f"propose {target} {command.decode()}")
+            self._drive(node)
+
+    def _answer(self, session: int, request: int, answer: int) -> None:
+        """A node that applied a command tells the client, who hears it late or not at all."""
+        rng = self._rng["clients"]
+        if not self._healed and rng.random() < self.faults.loss:
+            return
+        client = self._clients[session - 1]
+        self._later(rng.randrange(1, self.faults.delay_us), lambda: self._answered(client, request, answer))
+
+    def _answered(self, client: Client, request: int, answer: int) -> None:
+        if client.answer(request, answer, self.now_us) and not self._healed:
+            client.next_request(self.now_us)
+            self._ask(client)
+
+    # --- faults -------------------------------------------------------------------------------------------------------
+
+    def _chaos(self) -> None:
+        """Ten times a second of virtual time, roll the dice for each fault."""
+        if self._healed:
+            return
+        rng, faults = self._rng["chaos"], self.faults
+        names = list(self._nodes)
+        for rate, fault in (
+            (faults.crash, lambda: self._crash(self._nodes[rng.choice(names)])),
+            (faults.all_crash, self._crash_all),
+            (faults.partition, self._partition),
+            (faults.pause, lambda: self._pause(self._nodes[rng.choice(names)])),
+            (faults.closed, lambda: self._close(rng.choice(names), rng.choice(names))),
+            (faults.transfer, lambda: self._transfer(rng.choice(names), rng.choice(names))),
+        ):
+            if rng.random() < rate / 10:
+                fault()
+        self._later(SECOND // 10, self._chaos)
+
+    def _crash(self, node: Node) -> None:
+        if node.core is None:
+            return
+        rng = self._rng["chaos"]
+        lost = node.crash(rng)
+        self.counts["crashes"] += 1
+        self._note(f"crash {node.name} lost={lost}")
+        self._later(rng.randrange(self.faults.down_us), lambda: self._restart(node))
+        if self.faults.closed:  # the operating system closes the dead process's connections
+            for peer in self._nodes:
+                self._later(
+                    50 * MILLISECOND + rng.randrange(10 * MILLISECOND), lambda p=peer: self._close(p, node.name)
+                )
+
+    def _restart(self, node: Node) -> None:
+        if node.core is None:
+            self._start(node)
+
+    def _crash_all(self) -> None:
+        for node in self._nodes.values():
+            self._crash(node)
+
+    def _partition(self) -> None:
+        """Split the nodes in two; one-way partitions block one direction only."""
+        rng = self._rng["chaos"]
+        left = [name for name in self._nodes if rng.random() < 0.5]
+        right = [name for name in self._nodes if name not in left]
+        one_way = rng.random() < self.faults.one_way
+        cut = {(a, b) for a in left for b in right} | (set() if one_way else {(b, a) for a in left for b in right})
+        self._blocked |= cut
+        self.counts["partitions"] += 1
+        self._note(f"partition {','.join(left)} {'>' if one_way else '|'} {','.join(right)}")
+        self._later(rng.randrange(1, self.faults.partition_us), lambda: self._reconnect(cut))
+
+    def _reconnect(self, cut: set[tuple[NodeId, NodeId]]) -> None:
+        self._blocked -= cut
+        self._note("reconnect")
+
+    def _pause(self, node: Node) -> None:
+        node.paused_until_us = self.now_us + self._rng["chaos"].randrange(self.faults.pause_us)
+        self.counts["pauses"] += 1
+        self._note(f"pause {node.name}")
+
+    def _close(self, at: NodeId, peer: NodeId) -> None:
+        node = self._nodes[at]
+        if node.core is None or at == peer or self.now_us < node.paused_until_us:
+            return
+        self._note(f"closed {peer} at {at}")
+        node.core.peer_closed(peer)
+        self._drive(node)
+
+    def _transfer(self, at: NodeId, to: NodeId) -> None:
+        node = self._nodes[at]
+        if node.core is None or node.core.role is not Role.LEADER or at == to or self.now_us < node.paused_until_us:
+            return
+        self._note(f"transfer {at} to {to}")
+        self.counts["transfers"] += 1
+        node.core.transfer(to)
+        self._drive(node)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """End all faults; assert that the cluster elects, answers every client and agrees, in bounded time."""
+        self._healed = True
+        self._blocked.clear()
+        self._note("heal")
+        for node in self._nodes.values():
+            node.paused_until_us = min(node.paused_until_us, self.now_us)
+            self._restart(node)
+        deadline_us = self.now_us + _HEAL_US
+        while not self._is_well():
+            assert self.now_us < deadline_us, (
+                f"Liveness: not well {_HEAL_US // SECOND} s after healing: {self._state()}"
+            )
+            self._next()
+        self.counts["healed_ms"] = (self.now_us - deadline_us + _HEAL_US) // MILLISECOND
+        self._audit()
+
+    def _is_well(self) -> bool:
+        if not all(client.answered for client in self._clients):
+            return False
+        cores = [node.core for node in self._nodes.values() if node.core is not None]
+        return (
+            len(cores) == len(self._nodes)
+            and sum(core.role is Role.LEADER for core in cores) == 1
+            and len({core.applied_index for core in cores}) == 1
+            and all(core.applied_index == core.last_index for core in cores)
+        )
+
+    def _state(self) -> str:
+        cores = [node.core for node in self._nodes.values() if node.core is not None]
+        nodes = [f"{c.node} {c.role} term={c.term} applied={c.applied_index} last={c.last_index}" for c in cores]
+        return "; ".join(nodes) + f"; clients waiting {sum(not client.answered for client in self._clients)}"
+
+    def _audit(self) -> None:
+        for node in self._nodes.values():
+            for client in self._clients:
+                client.audit(node.machine)
+        audit_order(self._clients)
+        self.counts["acknowledged"] = sum(len(client.acknowledged) for client in self._clients)
+        self.counts["terms"] = max(self._oracle.leaders, default=0)
+        self.counts["leaders"] = len(self._oracle.leaders)
+
+
+def _describe(message: Message) -> str:
+    """One word and the numbers of a message."""
+    match message:
+        case AppendEntries():
+            return (
+                f"AppendEntries term={message.term} prev={message.prev_index}/{message.prev_term} "
+                f"commit={message.commit_index} entries={len(message.entries)}"
+            )
+        case SnapshotChunk():
+            return f"SnapshotChunk term={message.term} index={message.index} offset={message.offset}"
+        case _:
+            encode, _ = _CODECS[type(message)]
+            return f"{type(message).__name__} {' '.join(map(str, encode(message)))}"
