@@ -9,7 +9,7 @@ Holds: each decision is made on a state at least as new as the request, and writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -33,7 +33,9 @@ from aether.model.ids import Revision
 from aether.model.limits import BLUEPRINTS_KEPT
 from aether.model.rows import Applied, BlueprintRow, DesiredRow
 from aether.model.version import Version
-from aether.slice_api.contract import Contract
+
+if TYPE_CHECKING:
+    from aether.slice_api.contract import Contract
 
 _TRIES_MAX: Final = 8
 
