@@ -149,7 +149,7 @@ async def open_local(
     tcp: bool = True,
     make: type[LocalCluster] = LocalCluster,
 ) -> AsyncGenerator[LocalCluster]:
-    """A LocalCluster whose slices are ACTIVE. With `tcp=False` the seams bring the network; `make` may be a subclass."""
+    """A LocalCluster whose slices are ACTIVE. Without `tcp` the seams bring the network; `make` may be a subclass."""
     if not 1 <= nodes <= NODES_MAX:
         raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
     names = [NodeId(f"node-{n + 1}") for n in range(nodes)]

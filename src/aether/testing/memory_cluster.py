@@ -2,8 +2,8 @@
 
 Knows: nodes under the in-memory network, trio's virtual clock.
 Never: real time; under `trio.testing.MockClock` thirty seconds of elections take none.
-Holds: faults, delays, ids and jitter come from the seed. The order in which trio runs tasks that are ready together does
-       not, so a schedule is not replayed exactly; assert outcomes, not orders.
+Holds: faults, delays, ids and jitter come from the seed. The order in which trio runs tasks that are ready together
+       does not, so a schedule is not replayed exactly; assert outcomes, not orders.
 """
 
 from __future__ import annotations
