@@ -14,6 +14,10 @@ from aether.web.service import WebConfig, WebServer, serve
 GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+async def nothing(request: Request) -> Response:
+    return Response(204)
+
+
 async def test_a_connection_serves_many_requests_in_turn(connect):
     """Keep-alive is most of a server's speed; a second request must not meet state of the first."""
     async with connect() as peer:
@@ -362,7 +366,7 @@ async def test_an_error_of_the_tree_becomes_its_problem(connect, error, status, 
 
 async def test_a_connection_beyond_the_limit_is_turned_away_with_503(autojump_clock):
     """A refused client can go elsewhere; one that hangs cannot."""
-    server = WebServer(lambda request: trio.lowlevel.checkpoint(), WebConfig(connections_max=1))  # type: ignore[arg-type]
+    server = WebServer(lambda request: trio.lowlevel.checkpoint(), WebConfig(connections_max=1))
     async with trio.open_nursery() as nursery:
         first, theirs = trio.testing.memory_stream_pair()
         nursery.start_soon(server.serve_stream, theirs)
@@ -434,11 +438,11 @@ async def test_a_taken_port_is_named_with_the_option_that_sets_it():
         address = await nursery.start(serve, lambda request: trio.lowlevel.checkpoint(), WebConfig())
         port = int(address.rpartition(":")[2])
         with pytest.raises(AddressInUse, match=rf"127.0.0.1:{port} is taken.*--http-port=0"):
-            await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(port=port))  # type: ignore[arg-type]
+            await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(port=port))
         nursery.cancel_scope.cancel()
 
 
 async def test_an_address_of_another_machine_is_refused_with_its_reason():
     """192.0.2.0/24 is nobody's (RFC 5737)."""
-    with pytest.raises(BadInput, match="cannot listen on 192.0.2.1:0"):
-        await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(bind="192.0.2.1"))  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"cannot listen on 192\.0\.2\.1:0"):
+        await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(bind="192.0.2.1"))
