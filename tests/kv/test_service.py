@@ -35,7 +35,7 @@ def times(cluster, text):
 
 
 @pytest.mark.parametrize("node", ["a", "b"])
-async def test_a_proposal_returns_once_it_is_applied_on_the_node_that_asked(cluster, node):
+async def test_a_proposal_returns_once_it_is_applied_on_the_node_that_asked(cluster, autojump_clock, node):
     """The caller may read its own write at once, wherever it runs."""
     result = await cluster.kv[node].propose(put(b"v"))
 
@@ -45,7 +45,7 @@ async def test_a_proposal_returns_once_it_is_applied_on_the_node_that_asked(clus
     assert cluster.kv[node].revision >= result.revision
 
 
-async def test_a_proposal_waits_for_its_own_node_not_for_the_leader(cluster):
+async def test_a_proposal_waits_for_its_own_node_not_for_the_leader(cluster, autojump_clock):
     """A follower that lags answers late rather than with a state it cannot show."""
     await cluster.kv["b"].propose(put(b"1"))
     cluster.stalled.add("b")
@@ -57,7 +57,7 @@ async def test_a_proposal_waits_for_its_own_node_not_for_the_leader(cluster):
     assert cluster.kv["b"].get(KEY) == b"1"
 
 
-async def test_compares_decide_between_two_writers(cluster):
+async def test_compares_decide_between_two_writers(cluster, autojump_clock):
     """Compare-and-set from two nodes at once: exactly one wins, and the loser learns which key."""
     results = []
 
@@ -72,7 +72,7 @@ async def test_compares_decide_between_two_writers(cluster):
     assert [result.conflict for result in results if not result.applied] == [KEY.text]
 
 
-async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_once(cluster):
+async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_once(cluster, autojump_clock):
     """The old leader took it and lost it: it is sent again under the same number."""
     await cluster.kv["c"].barrier()
     cluster.committing = False
@@ -87,7 +87,7 @@ async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_o
     assert times(cluster, b"once") == 1
 
 
-async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluster):
+async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluster, autojump_clock):
     """It committed after all, and was repeated: the session recognises the repeat."""
     await cluster.kv["c"].barrier()
     cluster.committing = False
@@ -112,7 +112,7 @@ async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluste
     assert results[0].revision == first.index
 
 
-async def test_a_local_proposal_lost_with_the_leadership_is_sent_to_the_new_leader(cluster):
+async def test_a_local_proposal_lost_with_the_leadership_is_sent_to_the_new_leader(cluster, autojump_clock):
     """The caller sat in the old leader's process; it still gets its answer."""
     await cluster.kv["a"].barrier()
     cluster.committing = False
@@ -127,7 +127,7 @@ async def test_a_local_proposal_lost_with_the_leadership_is_sent_to_the_new_lead
     assert cluster.kv["a"].get(KEY) == b"moved"
 
 
-async def test_lost_forwards_are_repeated_until_they_arrive(cluster):
+async def test_lost_forwards_are_repeated_until_they_arrive(cluster, autojump_clock):
     """A message may vanish without an error: only its effect proves that it arrived."""
     await cluster.kv["b"].barrier()
     cluster.loss = 1.0
@@ -182,7 +182,7 @@ async def test_counters_are_exact_under_loss_duplication_reordering_and_election
     assert len({store.snapshot() for store in cluster.stores.values()}) == 1
 
 
-async def test_without_a_leader_the_caller_learns_that_nothing_happened(cluster):
+async def test_without_a_leader_the_caller_learns_that_nothing_happened(cluster, autojump_clock):
     """Exactly the deadline, and an error that says: try again."""
     await cluster.kv["b"].barrier()
     cluster.depose()
@@ -203,7 +203,7 @@ async def test_without_a_leader_a_first_proposal_cannot_open_its_session(fake_cl
         await cluster.kv["b"].propose(put(b"v"))
 
 
-async def test_sent_but_never_decided_is_an_unknown_outcome(cluster):
+async def test_sent_but_never_decided_is_an_unknown_outcome(cluster, autojump_clock):
     """It sits in some log: to call it failed would be a lie."""
     await cluster.kv["b"].barrier()
     cluster.committing = False
@@ -212,7 +212,7 @@ async def test_sent_but_never_decided_is_an_unknown_outcome(cluster):
         await cluster.kv["b"].propose(put(b"v"))
 
 
-async def test_a_full_queue_at_home_is_told_at_once(cluster):
+async def test_a_full_queue_at_home_is_told_at_once(cluster, autojump_clock):
     """Back-pressure, not a hidden queue."""
     await cluster.kv["a"].barrier()
     cluster.consensus["a"].full = True
@@ -224,7 +224,7 @@ async def test_a_full_queue_at_home_is_told_at_once(cluster):
     assert (await cluster.kv["a"].propose(put(b"w"))).applied
 
 
-async def test_a_full_queue_at_the_leader_is_waited_out(cluster):
+async def test_a_full_queue_at_the_leader_is_waited_out(cluster, autojump_clock):
     """A forwarded proposal repeats itself within its deadline."""
     await cluster.kv["b"].barrier()
     cluster.consensus["a"].full = True
@@ -236,7 +236,7 @@ async def test_a_full_queue_at_the_leader_is_waited_out(cluster):
     assert cluster.kv["b"].get(KEY) == b"v"
 
 
-async def test_the_oldest_undecided_proposal_bounds_the_younger(cluster):
+async def test_the_oldest_undecided_proposal_bounds_the_younger(cluster, autojump_clock):
     """At most SESSION_ANSWERS_MAX sequences are open, so that the store never has to forget an answer too early."""
     await cluster.kv["a"].barrier()
     cluster.committing = False
@@ -251,7 +251,7 @@ async def test_the_oldest_undecided_proposal_bounds_the_younger(cluster):
     assert (await cluster.kv["a"].propose(put(b"v"))).applied
 
 
-async def test_a_cancelled_proposal_leaves_nothing_waiting(cluster):
+async def test_a_cancelled_proposal_leaves_nothing_waiting(cluster, autojump_clock):
     """Its number is free for the acknowledgement to pass, whether or not it happened."""
     await cluster.kv["a"].barrier()
     cluster.committing = False
@@ -262,7 +262,7 @@ async def test_a_cancelled_proposal_leaves_nothing_waiting(cluster):
     assert cluster.kv["a"]._proposer.waiting == 0
 
 
-async def test_an_idle_session_ends_and_the_next_proposal_opens_another(cluster):
+async def test_an_idle_session_ends_and_the_next_proposal_opens_another(cluster, autojump_clock):
     """An hour of log time without a request: the node notices by itself, and the caller never."""
     await cluster.kv["b"].propose(put(b"1"))
     cluster.wall_s += SESSION_IDLE_S + 1
@@ -275,7 +275,7 @@ async def test_an_idle_session_ends_and_the_next_proposal_opens_another(cluster)
     assert len(cluster.stores["b"].sessions()) == 2
 
 
-async def test_a_proposal_that_arrives_after_its_session_ended_is_asked_again_in_a_new_one(cluster):
+async def test_a_proposal_that_arrives_after_its_session_ended_is_asked_again_in_a_new_one(cluster, autojump_clock):
     """This node has seen in its own log that the first was refused, so to repeat it is safe."""
     await cluster.kv["b"].propose(put(b"1"))
     cluster.cut.add("b")
@@ -293,7 +293,7 @@ async def test_a_proposal_that_arrives_after_its_session_ended_is_asked_again_in
     assert cluster.kv["b"].version(KEY) == cluster.kv["a"].version(KEY)
 
 
-async def test_a_session_that_ended_behind_a_snapshot_leaves_the_outcome_unknown(cluster):
+async def test_a_session_that_ended_behind_a_snapshot_leaves_the_outcome_unknown(cluster, autojump_clock):
     """The log that told whether the request was applied is gone; guessing would risk a second time."""
     await cluster.kv["b"].propose(put(b"1"))
     cluster.stalled.add("b")
@@ -314,7 +314,7 @@ async def test_a_session_that_ended_behind_a_snapshot_leaves_the_outcome_unknown
     assert len(errors) == 1
 
 
-async def test_a_snapshot_answers_what_it_decided(cluster):
+async def test_a_snapshot_answers_what_it_decided(cluster, autojump_clock):
     """A node that skips a part of the log finds the answers of its own session in the snapshot."""
     await cluster.kv["b"].propose(put(b"1"))
     cluster.stalled.add("b")
@@ -332,7 +332,7 @@ async def test_a_snapshot_answers_what_it_decided(cluster):
     assert results[0].revision == cluster.kv["a"].version(KEY)
 
 
-async def test_the_fence_of_a_leader_appears_with_its_row_and_goes_with_its_leadership(cluster):
+async def test_the_fence_of_a_leader_appears_with_its_row_and_goes_with_its_leadership(cluster, autojump_clock):
     """Only the node that leads, and only once its row is applied, may act as the leader."""
     assert cluster.kv["a"].leadership == LeadershipRow(term=1, node="a")
     assert cluster.kv["b"].leadership is None
@@ -348,14 +348,14 @@ async def test_the_fence_of_a_leader_appears_with_its_row_and_goes_with_its_lead
     assert cluster.kv["b"].leadership == LeadershipRow(term=2, node="b")
 
 
-async def test_a_fenced_batch_is_decided_while_its_row_stands(cluster):
+async def test_a_fenced_batch_is_decided_while_its_row_stands(cluster, autojump_clock):
     """The ordinary case of a leader's writer."""
     kv = cluster.kv["a"]
 
     assert (await kv.propose(put(b"v"), fence=kv.leadership)).applied
 
 
-async def test_a_fence_of_another_node_is_refused_before_anything_is_sent(cluster):
+async def test_a_fence_of_another_node_is_refused_before_anything_is_sent(cluster, autojump_clock):
     """Fenced batches are never forwarded: who does not lead has nothing to order."""
     with pytest.raises(NotLeader):
         await cluster.kv["b"].propose(put(b"v"), fence=cluster.kv["a"].leadership)
@@ -363,7 +363,7 @@ async def test_a_fence_of_another_node_is_refused_before_anything_is_sent(cluste
     assert times(cluster, b"KEY") == 0
 
 
-async def test_a_leader_that_was_replaced_unawares_changes_nothing(cluster):
+async def test_a_leader_that_was_replaced_unawares_changes_nothing(cluster, autojump_clock):
     """It still believes that it leads; the row in the log knows better, and it is told that nothing happened."""
     kv = cluster.kv["a"]
     await kv.barrier()
@@ -387,7 +387,7 @@ async def test_a_leader_that_was_replaced_unawares_changes_nothing(cluster):
     assert kv.get(KEY) is None
 
 
-async def test_a_fenced_batch_that_survived_behind_the_new_row_conflicts(cluster):
+async def test_a_fenced_batch_that_survived_behind_the_new_row_conflicts(cluster, autojump_clock):
     """Whatever the order in the log, a batch fenced by an old row is never applied after a new one."""
     kv = cluster.kv["a"]
     await kv.barrier()
@@ -417,7 +417,7 @@ async def test_a_full_queue_delays_the_leadership_row_but_does_not_lose_it(fake_
     assert cluster.kv["a"].leadership is not None
 
 
-async def test_a_barrier_shows_what_was_acknowledged_elsewhere(cluster):
+async def test_a_barrier_shows_what_was_acknowledged_elsewhere(cluster, autojump_clock):
     """A read after it is linearizable."""
     await cluster.kv["a"].propose(put(b"v"))
     cluster.stalled.add("b")
@@ -430,7 +430,7 @@ async def test_a_barrier_shows_what_was_acknowledged_elsewhere(cluster):
     assert cluster.kv["b"].revision >= revision
 
 
-async def test_wait_applied_returns_exactly_when_the_revision_is_there(cluster):
+async def test_wait_applied_returns_exactly_when_the_revision_is_there(cluster, autojump_clock):
     """Mutations answer with a revision; another node waits for it."""
     revision = (await cluster.kv["a"].propose(put(b"v"))).revision
     with trio.fail_after(1):
@@ -443,7 +443,7 @@ async def test_wait_applied_returns_exactly_when_the_revision_is_there(cluster):
     assert cluster.kv["c"]._revision_waits == []
 
 
-async def test_a_full_map_is_told_with_its_limit(cluster):
+async def test_a_full_map_is_told_with_its_limit(cluster, autojump_clock):
     """The store's refusal arrives as the public error, also through a follower."""
     limits = Put(keys.map_definition("m"), MapRow(entries_max=1))
     await cluster.kv["b"].propose(Batch(changes=(limits, Put(KEY, b"v"))))
@@ -452,13 +452,13 @@ async def test_a_full_map_is_told_with_its_limit(cluster):
         await cluster.kv["b"].propose(put(b"w", keys.map_entry("m", b"other")))
 
 
-async def test_an_oversized_value_never_leaves_the_caller(cluster):
+async def test_an_oversized_value_never_leaves_the_caller(cluster, autojump_clock):
     """Limits are checked where the mistake was made."""
     with pytest.raises(BadInput, match="maps/m/k"):
         await cluster.kv["b"].propose(put(bytes(2**20)))
 
 
-async def test_a_malformed_forwarded_proposal_is_refused_by_the_leader(cluster):
+async def test_a_malformed_forwarded_proposal_is_refused_by_the_leader(cluster, autojump_clock):
     """A command that no node can decode would stop every node: it must not reach the log."""
     before = len(cluster.log)
     cluster.kv["a"].deliver("b", ProposeRequest(99, b"\xc1"))
@@ -469,7 +469,7 @@ async def test_a_malformed_forwarded_proposal_is_refused_by_the_leader(cluster):
     assert len(cluster.log) == before
 
 
-async def test_a_refused_proposal_tells_its_caller_why(cluster):
+async def test_a_refused_proposal_tells_its_caller_why(cluster, autojump_clock):
     """The leader found it malformed: repeating it would not help."""
     await cluster.kv["b"].barrier()
     cluster.loss = 1.0
@@ -489,7 +489,7 @@ async def test_a_refused_proposal_tells_its_caller_why(cluster):
     assert len(errors) == 1
 
 
-async def test_an_unknown_message_is_a_programming_error(cluster):
+async def test_an_unknown_message_is_a_programming_error(cluster, autojump_clock):
     """The table of messages and the service must agree."""
     with pytest.raises(TypeError):
         cluster.kv["a"].deliver("b", object())
@@ -527,7 +527,7 @@ async def test_a_stopping_node_leaves_no_caller_behind(fake_cluster, nursery, au
     assert sorted(kind.__name__ for kind in raised) == ["Draining", "Draining", "Draining", "OutcomeUnknown"]
 
 
-async def test_rows_and_scans_are_typed_sorted_and_fixed_at_the_call(cluster):
+async def test_rows_and_scans_are_typed_sorted_and_fixed_at_the_call(cluster, autojump_clock):
     """A reader that awaits between rows must not trip over a write."""
     kv = cluster.kv["a"]
     batch = Batch(changes=tuple(Put(keys.blueprint_current(name), n) for n, name in enumerate(["c", "a", "b"])))

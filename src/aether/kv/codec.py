@@ -7,13 +7,13 @@ Holds: a value of the wrong type, a missing or an unknown field is BadInput with
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 import cattrs
 import cattrs.gen
-import cattrs.strategies
 import msgpack
 
 from aether.errors import BadInput
@@ -30,10 +30,6 @@ class Codec(Generic[T]):
     decode: Callable[[bytes], T]
 
 
-def _is(wanted: type[Any]) -> Callable[[Any], bool]:
-    return lambda kind: kind is wanted
-
-
 def _exactly(wanted: type[Any]) -> Callable[[Any, Any], Any]:
     def check(value: Any, _: Any) -> Any:
         if type(value) is not wanted:
@@ -41,6 +37,23 @@ def _exactly(wanted: type[Any]) -> Callable[[Any, Any], Any]:
         return value
 
     return check
+
+
+def _member(value: Any, kind: type[enum.StrEnum]) -> enum.StrEnum:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} is no text")
+    return kind(value)
+
+
+def _from_map(cls: type[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    fields = cattrs.gen.make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+    def structure(value: Any, kind: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(f"{value!r} is no map")
+        return fields(value, kind)
+
+    return structure
 
 
 def _number(value: Any, _: Any) -> float:
@@ -76,8 +89,10 @@ def _converter() -> cattrs.Converter:
         return tuple(converter.structure(part, item) for part in cast("list[object]", value))
 
     for primitive in (int, str, bool, bytes):
-        converter.register_structure_hook_func(_is(primitive), _exactly(primitive))
-    converter.register_structure_hook_func(_is(float), _number)
+        converter.register_structure_hook(primitive, _exactly(primitive))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(enum.StrEnum, _member)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _from_map(cls, converter))
     converter.register_structure_hook_func(_is_tuple, structure_tuple)
     converter.register_structure_hook_func(_is_text_map, _text_map)
     for spelt in (Artifact, ArtifactBase):

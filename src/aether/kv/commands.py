@@ -11,7 +11,7 @@ stands apart so that a leader stamps a forwarded command without encoding it aga
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import attrs
@@ -137,7 +137,7 @@ def encode_command(command: Command) -> bytes:
     return raw
 
 
-_TAGS: Final[dict[type[Any], int]] = {
+_TAGS: Final[Mapping[type[Any], int]] = {
     Apply: int(Tag.APPLY),
     OpenSession: int(Tag.OPEN_SESSION),
     EndSession: int(Tag.END_SESSION),
@@ -162,15 +162,9 @@ def decode_command(raw: bytes) -> Command:
         raise BadInput("malformed command", (f"{len(raw)} bytes, at most {PROPOSAL_BYTES_MAX - STAMP_BYTES}",))
     try:
         tag, *fields = msgpack.unpackb(raw, use_list=False)
-        match tag:
-            case Tag.APPLY:
-                return _apply(*fields)
-            case Tag.OPEN_SESSION:
-                return _open_session(*fields)
-            case Tag.END_SESSION:
-                return EndSession(*map(_count, fields))
-            case _:
-                raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
+        if type(tag) is not int or tag not in _READERS:
+            raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
+        return _READERS[tag](*fields)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadInput("malformed command", (str(error),)) from error
 
@@ -213,3 +207,14 @@ def _open_session(node: object, incarnation: object, number: object) -> OpenSess
     if type(node) is not str or type(incarnation) is not str or len(node) > 63 or len(incarnation) > 63:
         raise ValueError(f"{node!r} / {incarnation!r} is no node and incarnation")
     return OpenSession(NodeId(node), Incarnation(incarnation), _count(number))
+
+
+def _end_session(session: object) -> EndSession:
+    return EndSession(_count(session))
+
+
+_READERS: Final[Mapping[int, Callable[..., Command]]] = {
+    Tag.APPLY: _apply,
+    Tag.OPEN_SESSION: _open_session,
+    Tag.END_SESSION: _end_session,
+}

@@ -29,6 +29,7 @@ from aether.kv import keys
 from aether.kv.commands import (
     Apply,
     Batch,
+    BatchPlain,
     BatchResult,
     OpenSession,
     decode_command,
