@@ -2,42 +2,39 @@
 
 Knows: loaded contracts, running instances, what a starting one waits for.
 Never: which instances should run here, or for how long a start may last (deployment cancels it).
-Holds: an instance is found from its activation to the end of its drain, and never before its lifespan started.
+Holds: an instance is found from its activation to the end of its drain, and never before its lifespan started. Each
+       instance lives in one task of Hosting's nursery; its crash ends that instance alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import trio
 
+from aether.errors import Conflict, NotFound
+from aether.hosting.failures import Place
+from aether.hosting.injection import Classes, Reports, Sources, constructor_arguments
+from aether.hosting.instance import RunningInstance
 from aether.invocation.local import LocalInstance
 from aether.invocation.service import Invoker
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
-from aether.model.rows import DesiredRow, InstanceRow
+from aether.model.rows import DesiredRow, InstanceRow, RouteRow
+from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.faults import leaving
 from aether.work import Work
 
 
-class Classes(Protocol):
-    """Where classes come from: the part of a slice store that hosting needs."""
-
-    def available(self) -> tuple[Artifact, ...]: ...
-    async def load(self, artifact: Artifact) -> type: ...
-
-
-class Reports(Protocol):
-    """Who hears of instances between orders: the node's deployment manager."""
-
-    def instance_crashed(self, instance: InstanceId, error: BaseException) -> None: ...
-    def instance_waits(self, instance: InstanceId, reason: str) -> None: ...
-
-
 class Hosting:
-    """Starts, finds and stops instances. Implements LocalHost for the Invoker and InstanceHost for deployment."""
+    """Starts, finds and stops instances. Implements LocalHost for the Invoker and InstanceHost for deployment.
+
+    config, secrets  of this process: dotted key -> text
+    drain_s          how long running calls may last after an instance was told to stop
+    """
 
     def __init__(
         self,
@@ -47,31 +44,179 @@ class Hosting:
         work: Work,
         *,
         config: Mapping[str, str],
+        secrets: Mapping[str, str] | None = None,
         drain_s: float = DRAIN_S,
     ) -> None:
-        raise NotImplementedError
+        self._node = node
+        self._classes = classes
+        self._kv = kv
+        self._work = work
+        self._config = config
+        self._secrets = secrets or {}
+        self._drain_s = drain_s
+        self._loaded: dict[Artifact, Contract] = {}
+        self._instances: dict[InstanceId, _Hosted] = {}
+        self._sources: Sources | None = None
+        self._nursery: trio.Nursery | None = None
 
     async def run(
         self, invoker: Invoker, reports: Reports, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> NoReturn:
         """Own every instance until cancelled. `invoker` carries the calls of injected proxies."""
-        raise NotImplementedError
+        async with trio.open_nursery() as self._nursery:
+            self._sources = Sources(
+                classes=self._classes,
+                kv=self._kv,
+                invoker=invoker,
+                reports=reports,
+                config=self._config,
+                secrets=self._secrets,
+            )
+            task_status.started()
+            await trio.sleep_forever()
+        raise AssertionError("sleep_forever returned")
 
     def find(self, instance: InstanceId) -> LocalInstance | None:
-        raise NotImplementedError
+        """The running instance of that id, draining ones included."""
+        hosted = self._instances.get(instance)
+        return None if hosted is None else hosted.running
 
     async def load(self, artifact: Artifact) -> None:
         """Make the class of `artifact` ready. Raises whatever loading it raised."""
-        raise NotImplementedError
+        if artifact not in self._loaded:
+            self._loaded[artifact] = contract_of(await self._classes.load(artifact))
+
+    def route_row(self, artifact: Artifact) -> RouteRow:
+        """What callers may know of a loaded contract. Raises NotFound."""
+        contract = self._contract(artifact)
+        return RouteRow(
+            artifact=artifact.base,
+            routes=contract.routes,
+            idempotent=tuple(sorted(name for name, method in contract.methods.items() if method.idempotent)),
+            deadline_s=contract.options.deadline_s,
+        )
 
     async def activate(self, row: InstanceRow, desired: DesiredRow) -> None:
-        """Construct and start one instance; returns once it serves. Raises what its start raised."""
-        raise NotImplementedError
+        """Construct and start one instance; returns once it serves.
+
+        Waits, reporting why, while a dependency is not deployed. Raises what its start raised; when cancelled, the
+        half-started instance is cancelled too.
+        """
+        if row.instance in self._instances:
+            raise Conflict(f"instance {row.instance}", "it runs already")
+        assert self._nursery is not None, "Hosting.run comes first"
+        assert self._sources is not None
+        await self.load(row.artifact)
+        contract = self._contract(row.artifact)
+        arguments = await constructor_arguments(self._sources, row, contract, desired)
+        place = Place(slice=contract.name, instance=row.instance, node=self._node)
+        running = RunningInstance(contract.cls(**arguments), contract, place, self._work, self._drain_s)
+        hosted = _Hosted(row.artifact, running)
+        error = await self._nursery.start(self._live, row.instance, hosted)
+        if error is not None:
+            raise error
 
     async def deactivate(self, instance: InstanceId) -> None:
-        """Refuse new calls, let running ones finish for drain_s, cancel the rest, leave the lifespan."""
-        raise NotImplementedError
+        """Refuse new calls, let running ones finish for drain_s, cancel the rest, leave the lifespan.
+
+        Raises what leaving the lifespan raised. When cancelled, the instance is cancelled too and its exit awaited.
+        """
+        hosted = self._hosted(instance)
+        hosted.running.stop()
+        try:
+            await hosted.gone.wait()
+        except trio.Cancelled:
+            hosted.scope.cancel()
+            raise
+        if hosted.error is not None:
+            raise hosted.error
 
     async def unload(self, instance: InstanceId) -> None:
-        """Forget the instance, and its class when it was the last one."""
-        raise NotImplementedError
+        """Make sure that nothing of the instance is left; an unknown one is fine: it failed before it ran."""
+        hosted = self._instances.get(instance)
+        if hosted is not None:
+            hosted.running.stop()
+            hosted.scope.cancel()
+            await hosted.gone.wait()
+        used = {other.artifact for other in self._instances.values()}
+        for artifact in [artifact for artifact in self._loaded if artifact not in used]:
+            del self._loaded[artifact]
+
+    async def _live(
+        self,
+        instance: InstanceId,
+        hosted: _Hosted,
+        *,
+        task_status: trio.TaskStatus[Exception | None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """One instance from start to end; an error before it serves goes to `activate`, a later one is reported."""
+        started = _Started(self._instances, instance, hosted, task_status)
+        try:
+            with hosted.scope:
+                await hosted.running.live(task_status=started)
+        except Exception as error:  # noqa: BLE001 - user code; every error is handed on below
+            hosted.error = _leaf(error)
+        except BaseExceptionGroup as group:
+            cancelled, rest = group.split(trio.Cancelled)
+            if cancelled is None or not (rest is None or isinstance(rest, ExceptionGroup)):
+                raise
+            hosted.error = None if rest is None else _leaf(rest)
+            raise cancelled from None
+        finally:
+            self._instances.pop(instance, None)
+            hosted.gone.set()
+        if not started.reached:
+            task_status.started(hosted.error or RuntimeError("the lifespan ended without serving"))
+        elif hosted.error is not None and not hosted.running.stopping:
+            assert self._sources is not None
+            self._sources.reports.instance_crashed(instance, hosted.error)
+
+    def _contract(self, artifact: Artifact) -> Contract:
+        contract = self._loaded.get(artifact)
+        if contract is None:
+            raise NotFound("loaded slice", str(artifact), "load it before activating it")
+        return contract
+
+    def _hosted(self, instance: InstanceId) -> _Hosted:
+        hosted = self._instances.get(instance)
+        if hosted is None:
+            raise NotFound("running instance", instance)
+        return hosted
+
+
+class _Hosted:
+    """One instance and the task that runs it."""
+
+    def __init__(self, artifact: Artifact, running: RunningInstance) -> None:
+        self.artifact = artifact
+        self.running = running
+        self.scope = trio.CancelScope()
+        self.gone = trio.Event()
+        self.error: Exception | None = None
+
+
+class _Started:
+    """The task status given to `live`: once it serves, it can be found."""
+
+    def __init__(
+        self,
+        instances: dict[InstanceId, _Hosted],
+        instance: InstanceId,
+        hosted: _Hosted,
+        outer: trio.TaskStatus[Exception | None],
+    ) -> None:
+        self._instances = instances
+        self._instance = instance
+        self._hosted = hosted
+        self._outer = outer
+        self.reached = False
+
+    def started(self, value: None = None) -> None:
+        self.reached = True
+        self._instances[self._instance] = self._hosted
+        self._outer.started(None)
+
+
+def _leaf(error: Exception) -> Exception:
+    leaf = leaving(error)
+    return leaf if isinstance(leaf, Exception) else error

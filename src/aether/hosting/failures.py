@@ -1,0 +1,75 @@
+"""What a method raised, as an outcome that can travel.
+
+Knows: Faults, groups, which frames of a traceback belong to the runtime.
+Never: cancellation and time-outs: those are no failures.
+Holds: a group with one leaf leaves as that leaf; a group of Faults of one status keeps that status and lists them all.
+"""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+from typing import Final
+
+import attrs
+
+from aether.errors import BadInput
+from aether.invocation.reply import Failed, Faulted
+from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
+
+TRACEBACK_CHARS_MAX: Final = 16 * 1024
+MESSAGE_CHARS_MAX: Final = 4 * 1024
+BAD_INPUT: Final = "BadInput"
+MANY_FAULTS: Final = "ExceptionGroup"
+_RUNTIME: Final = ("aether.hosting", "aether.invocation", "aether.slice_api", "aether.work", "trio.", "outcome")
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """Where a call ran."""
+
+    slice: str
+    instance: str
+    node: str
+
+
+def failure_of(error: BaseException, place: Place, method: str) -> Faulted | Failed:
+    """The outcome for what left a method."""
+    error = leaving(error)
+    faults = faults_in(error)
+    if len(faults) == 1:
+        return Faulted(encode_fault(faults[0]))
+    if faults:
+        plain = [encode_fault(fault) for fault in faults]
+        fields = {"faults": [each.to_plain() for each in plain]}
+        return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, str(error), fields))
+    return Failed(
+        kind=type(error).__name__,
+        message=str(error)[:MESSAGE_CHARS_MAX],
+        traceback=trimmed(error)[-TRACEBACK_CHARS_MAX:],
+        slice=place.slice,
+        method=method,
+        instance=place.instance,
+        node=place.node,
+        original=error,
+    )
+
+
+def refusal_of(error: BadInput) -> Faulted:
+    """The outcome for arguments that do not fit: the caller's mistake, so 422 and every problem with its path."""
+    fields = {"what": error.what, "problems": list(error.problems)}
+    return Faulted(FaultPlain(BAD_INPUT, 422, "Unprocessable Content", str(error), fields))
+
+
+def trimmed(error: BaseException) -> str:
+    """The traceback text without the runtime's frames above and between the author's."""
+    kept = traceback.TracebackException.from_exception(error.with_traceback(_own_frames(error.__traceback__)))
+    return "".join(kept.format())
+
+
+def _own_frames(frames: TracebackType | None) -> TracebackType | None:
+    """Drop the runtime's frames from the top; when nothing else is left, keep all."""
+    own = frames
+    while own is not None and str(own.tb_frame.f_globals.get("__name__", "")).startswith(_RUNTIME):
+        own = own.tb_next
+    return own or frames

@@ -1,0 +1,181 @@
+"""One running slice instance in this process.
+
+Knows: its object, lifespan, background tasks, slots; what a call needs from decoding to encoding.
+Never: why it should run; it does not restart itself.
+Holds: the lifespan is entered before the first call and left after the last, by the same task; the nursery given to
+       it is the instance's own. Order at stop: refuse, drain, background tasks, lifespan, nursery.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import trio
+
+from aether.errors import BadInput
+from aether.hosting.failures import Place, failure_of, refusal_of
+from aether.hosting.slots import Slots
+from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
+from aether.slice_api.contract import Contract, MethodSpec
+from aether.slice_api.decorators import attach_runner
+from aether.slice_api.faults import leaving
+from aether.slice_api.http import HttpInput
+from aether.slice_api.marks import marks_of
+from aether.work import Work
+
+NOT_READY: Final = "not started"
+STOPPED: Final = "stopped"
+
+
+class RunningInstance:
+    """Implements LocalInstance. `live` is its life; everything else is called from other tasks of the loop."""
+
+    def __init__(self, instance: object, contract: Contract, place: Place, work: Work, drain_s: float) -> None:
+        self._instance: Any = instance
+        self._contract = contract
+        self._place = place
+        self._drain_s = drain_s
+        self._slots = Slots(contract.options.concurrency, contract.options.queue)
+        self._calls: set[trio.CancelScope] = set()
+        self._refusal = NOT_READY
+        self._stop = trio.Event()
+        self._empty: trio.Event | None = None
+        attach_runner(instance, work.run)
+
+    @property
+    def name(self) -> str:
+        return self._contract.name
+
+    @property
+    def contract(self) -> Contract:
+        return self._contract
+
+    @property
+    def running(self) -> int:
+        """Calls that run now."""
+        return len(self._calls)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start, serve until `stop`, drain, stop. `started()` once it serves. Raises what user code raised."""
+        async with trio.open_nursery() as nursery:
+            async with self._lifespan(nursery), trio.open_nursery() as background:
+                for function in _marked(self._instance, "background"):
+                    background.start_soon(function)
+                try:
+                    if not self._stop.is_set():
+                        self._refusal = ""
+                    task_status.started()
+                    await self._stop.wait()
+                    await self._drain()
+                finally:  # also when a background task or the lifespan's nursery crashed
+                    self._refuse(STOPPED)
+                    self._cut_off()
+                background.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Refuse new calls and begin to drain. Never blocks; `live` returns when all is over."""
+        self._refuse(DRAINING)
+        self._stop.set()
+
+    def _lifespan(self, nursery: trio.Nursery) -> contextlib.AbstractAsyncContextManager[None]:
+        functions = list(_marked(self._instance, "lifespan"))
+        if not functions:
+            return contextlib.nullcontext()
+        arguments = (nursery,) if inspect.signature(functions[0]).parameters else ()
+        return contextlib.asynccontextmanager(functions[0])(*arguments)
+
+    async def _drain(self) -> None:
+        if self._calls:
+            self._empty = trio.Event()
+            with trio.move_on_after(self._drain_s):
+                await self._empty.wait()
+        self._cut_off()
+
+    def _refuse(self, reason: str) -> None:
+        self._refusal = self._refusal or reason
+        self._slots.refuse_waiting(self._refusal)
+
+    def _cut_off(self) -> None:
+        for scope in self._calls:
+            scope.cancel()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    async def serve(
+        self, method: str, payload: object, form: Form, scope: trio.CancelScope
+    ) -> Done | Faulted | Failed | NotStarted | None:
+        """One call, as LocalInstance promises."""
+        if self._refusal:
+            return NotStarted(self._refusal)
+        spec = self._contract.methods.get(method)
+        if spec is None:
+            return self._unknown(method)
+        try:
+            with scope:
+                if not self._slots.try_take():
+                    refusal = await self._slots.take()
+                    if refusal:
+                        return NotStarted(refusal)
+                self._calls.add(scope)
+                try:
+                    return await self._run(spec, payload, form)
+                finally:
+                    self._ended(scope)
+        except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
+            if isinstance(leaving(error), trio.TooSlowError):
+                raise leaving(error) from None
+            return failure_of(error, self._place, method)
+        except BaseExceptionGroup as group:
+            raise _cancelled_alone(group) from None
+        return None
+
+    def _ended(self, scope: trio.CancelScope) -> None:
+        self._calls.discard(scope)
+        self._slots.give_back()
+        if self._empty is not None and not self._calls:
+            self._empty.set()
+
+    async def _run(self, spec: MethodSpec, payload: object, form: Form) -> Done | Faulted:
+        try:
+            if form is Form.WIRE:
+                arguments = spec.decode_arguments(payload)
+            else:
+                arguments = spec.decode_http(HttpInput.from_plain(payload))
+        except BadInput as error:
+            return refusal_of(error)
+        result = await getattr(self._instance, spec.name)(**arguments)
+        return Done(spec.encode_result(result) if form is Form.WIRE else spec.encode_http(result))
+
+    def _unknown(self, method: str) -> Failed:
+        return Failed(
+            kind="NotInContract",
+            message=f"{self._contract.name} {self._contract.artifact} has no method {method!r}",
+            slice=self._place.slice,
+            method=method,
+            instance=self._place.instance,
+            node=self._place.node,
+        )
+
+
+def _marked(instance: object, mark: str) -> Iterator[Callable[..., Any]]:
+    """Bound methods that carry `mark`, base classes included, in the order of their names."""
+    for name in sorted(dir(type(instance))):
+        if getattr(marks_of(inspect.getattr_static(type(instance), name)), mark):
+            yield getattr(instance, name)
+
+
+def _cancelled_alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of cancellation mixed with errors, the cancellation: the caller that waited for an outcome is gone."""
+    cancelled, _ = group.split(trio.Cancelled)
+    return group if cancelled is None else cancelled

@@ -1,0 +1,155 @@
+"""One node without a network: a real store over a log that commits at once, a real Invoker, real hosting."""
+
+import contextlib
+from random import Random
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from aether.consensus.entry import Entry, EntryKind
+from aether.consensus.values import Role
+from aether.hosting.host import Hosting
+from aether.invocation.endpoints import EndpointRegistry
+from aether.invocation.endpoints_service import EndpointWatcher
+from aether.invocation.proxy import bind_proxy
+from aether.invocation.service import Invoker
+from aether.kv import keys
+from aether.kv.commands import Batch, Delete, Put
+from aether.kv.service import KvService
+from aether.kv.store import Store
+from aether.model.artifact import Artifact
+from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.lifecycle import SliceState
+from aether.model.rows import DesiredRow, InstanceRow, MemberRow
+from aether.slice_api.contract import contract_of
+from aether.work import InlineWork
+
+
+@attrs.frozen
+class LeadingStatus:
+    role: Role = Role.LEADER
+    term: int = 1
+    leader: str = "n1"
+    voters: tuple[str, ...] = ("n1",)
+
+
+class InstantConsensus:
+    """A log of one node that commits each proposal before `propose` returns."""
+
+    def __init__(self, store):
+        self.store = store
+        self.index = 0
+        self.status = LeadingStatus()
+
+    def propose(self, payload):
+        self.index += 1
+        self.store.apply([Entry(self.index, 1, EntryKind.COMMAND, payload)])
+
+    async def status_changed(self, since):
+        await trio.sleep_forever()
+
+
+class Classes:
+    """The classes of this process, as a slice store offers them."""
+
+    def __init__(self):
+        self.classes = {}
+
+    def add(self, *classes):
+        for cls in classes:
+            self.classes[contract_of(cls).artifact] = cls
+
+    def available(self):
+        return tuple(sorted(self.classes))
+
+    async def load(self, artifact):
+        return self.classes[artifact]
+
+
+class Home:
+    """One node. `crashes` and `waits` hold what hosting reported."""
+
+    def __init__(self, *, work=None, config=None, secrets=None, drain_s=10.0, wire=False):
+        self.node = NodeId("n1")
+        store = Store()
+        self.kv = KvService(
+            self.node, Incarnation("x"), InstantConsensus(store), store, lambda to, message: False, lambda: 1_000.0
+        )
+        self.classes = Classes()
+        self.hosting = Hosting(
+            self.node, self.classes, self.kv, work or InlineWork(), config=config or {}, secrets=secrets, drain_s=drain_s
+        )
+        self.registry = EndpointRegistry(self.node)
+        self.invoker = Invoker(
+            self.node, self.registry, lambda to, message, request_id: False, self.hosting, rng=Random(1), wire=wire
+        )
+        self.watcher = EndpointWatcher(self.registry, self.kv, frozenset, self.invoker.endpoints_changed)
+        self.crashes = []
+        self.waits = []
+        self._count = 0
+
+    def instance_crashed(self, instance, error):
+        self.crashes.append((instance, error))
+
+    def instance_waits(self, instance, reason):
+        self.waits.append(reason)
+
+    async def put(self, key, value):
+        await self.kv.propose(Batch((), (Put(key, value),)))
+
+    async def desire(self, cls_or_artifact, *, config=None, bind=None):
+        artifact = cls_or_artifact if isinstance(cls_or_artifact, Artifact) else contract_of(cls_or_artifact).artifact
+        row = DesiredRow(artifact=artifact, instances=1, blueprint="app", config=config or {}, bind=bind or {})
+        await self.put(keys.desired(artifact.base), row)
+        return row
+
+    async def deploy(self, cls, **desired):
+        """What the deployment manager would do: wish, load, activate, report ACTIVE."""
+        self.classes.add(cls)
+        row = await self.desire(cls, **desired)
+        return await self.start(row)
+
+    async def start(self, desired):
+        self._count += 1
+        name = InstanceId(f"{desired.artifact.base.name}-{self._count}")
+        row = InstanceRow(
+            instance=name,
+            artifact=desired.artifact,
+            node=self.node,
+            incarnation=Incarnation("x"),
+            state=SliceState.ACTIVE,
+        )
+        await self.hosting.load(desired.artifact)
+        await self.hosting.activate(row, desired)
+        await self.put(keys.routes(desired.artifact.base), self.hosting.route_row(desired.artifact))
+        await self.put(keys.instance(desired.artifact.base, name), row)
+        await trio.testing.wait_all_tasks_blocked()
+        return name
+
+    async def stop(self, cls, instance):
+        await self.kv.propose(Batch((), (Delete(keys.instance(contract_of(cls).artifact.base, instance)),)))
+        await self.hosting.deactivate(instance)
+        await self.hosting.unload(instance)
+
+    def get(self, cls, target=None):
+        base = contract_of(target or cls).artifact.base
+        return bind_proxy(contract_of(cls), base, self.invoker)
+
+
+@pytest.fixture
+def home_of():
+    @contextlib.asynccontextmanager
+    async def opened(**options):
+        home = Home(**options)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(home.kv.run)
+            await home.put(keys.member(home.node), MemberRow(node=home.node, incarnation=Incarnation("x")))
+            await nursery.start(home.watcher.run)
+            await nursery.start(home.invoker.run)
+            await nursery.start(home.hosting.run, home.invoker, home)
+            yield home
+            nursery.cancel_scope.cancel()
+
+    return opened
