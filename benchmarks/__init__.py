@@ -1,0 +1,1 @@
+"""The numbers, each beside its bare limit measured in the same run."""
