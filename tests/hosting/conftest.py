@@ -79,7 +79,13 @@ class Home:
         )
         self.classes = Classes()
         self.hosting = Hosting(
-            self.node, self.classes, self.kv, work or InlineWork(), config=config or {}, secrets=secrets, drain_s=drain_s
+            self.node,
+            self.classes,
+            self.kv,
+            work or InlineWork(),
+            config=config or {},
+            secrets=secrets,
+            drain_s=drain_s,
         )
         self.registry = EndpointRegistry(self.node)
         self.invoker = Invoker(

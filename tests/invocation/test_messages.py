@@ -31,7 +31,7 @@ OUTCOMES = st.one_of(
         st.builds(FaultPlain, TEXT, st.integers(400, 599), TEXT, TEXT, st.dictionaries(TEXT, PLAIN, max_size=2)),
     ),
     st.builds(Failed, kind=TEXT, message=TEXT, traceback=TEXT, slice=TEXT, instance=TEXT, attempt=st.integers(1, 9)),
-    st.builds(NotStarted, TEXT),
+    st.builds(NotStarted, TEXT, st.integers(0, 9)),
     st.builds(TimedOut, HOPS),
     st.builds(Abandoned, TEXT),
 )

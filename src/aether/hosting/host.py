@@ -142,6 +142,14 @@ class Hosting:
         for artifact in [artifact for artifact in self._loaded if artifact not in used]:
             del self._loaded[artifact]
 
+    async def drain(self) -> None:
+        """Stop every instance, all at once; returns when the last one is gone."""
+        all_of_them = list(self._instances.values())
+        for hosted in all_of_them:
+            hosted.running.stop()
+        for hosted in all_of_them:
+            await hosted.gone.wait()
+
     async def _live(
         self,
         instance: InstanceId,

@@ -126,7 +126,7 @@ class RunningInstance:
                 if not self._slots.try_take():
                     refusal = await self._slots.take()
                     if refusal:
-                        return NotStarted(refusal)
+                        return NotStarted(refusal, self._slots.limit)
                 self._calls.add(scope)
                 try:
                     return await self._run(spec, payload, form)

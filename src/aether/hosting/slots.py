@@ -27,6 +27,11 @@ class Slots:
         self.running = 0
 
     @property
+    def limit(self) -> int:
+        """Calls that may run and wait together."""
+        return self._concurrency + self._queue
+
+    @property
     def waiting(self) -> int:
         return len(self._waiting)
 

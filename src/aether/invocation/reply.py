@@ -61,9 +61,13 @@ class Failed:
 
 @attrs.frozen
 class NotStarted:
-    """Nothing of the method ran. `reason`: draining, full, unknown instance, refused, late."""
+    """Nothing of the method ran. `reason`: draining, full, unknown instance, refused, late.
+
+    limit  of calls running and waiting, when the reason is full
+    """
 
     reason: str
+    limit: int = 0
 
 
 @attrs.frozen
@@ -99,8 +103,8 @@ def encode_reply(reply: Outcome) -> list[object]:
             return ["fault", fault.name, fault.status, fault.title, fault.detail, dict(fault.fields)]
         case Failed():
             return ["failed", *(getattr(reply, name) for name in _FAILED_FIELDS)]
-        case NotStarted(reason):
-            return ["not started", reason]
+        case NotStarted(reason, limit):
+            return ["not started", reason, limit]
         case TimedOut(hops):
             return ["timed out", encode_hop(hops)]
         case Abandoned(reason):
@@ -116,8 +120,8 @@ def decode_reply(plain: object) -> Outcome:
             return Faulted(FaultPlain(name=name, status=status, title=title, detail=detail, fields=_named(fields)))
         case ["failed", *facts] if len(facts) == len(_FAILED_FIELDS):
             return _failed(facts)
-        case ["not started", str(reason)]:
-            return NotStarted(reason)
+        case ["not started", str(reason), int(limit)]:
+            return NotStarted(reason, limit)
         case ["timed out", hops]:
             return TimedOut(decode_hop(hops))
         case ["abandoned", str(reason)]:

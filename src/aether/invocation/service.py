@@ -213,7 +213,7 @@ class Invoker:
 
     async def _after_nothing(self, call: _Call, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""
-        call.full = call.full and failure == NotStarted(FULL)
+        call.full = call.full and failure.reason == FULL
         endpoints = self._registry.endpoints(call.target)
         out = call.excluded | {endpoint.instance}
         decision = decide_retry(
@@ -231,7 +231,7 @@ class Invoker:
             )
         )
         if isinstance(decision, GiveUp):
-            raise self._error(call, endpoint, decision.verdict, failure.reason)
+            raise self._error(call, endpoint, decision.verdict, failure)
         call.excluded = decision.exclude
         if isinstance(failure, Abandoned):
             self._budget.spend()
@@ -240,16 +240,16 @@ class Invoker:
             with trio.move_on_after(decision.after_s):
                 await self._changed.park()  # somebody new may be there before the pause is over
             if trio.current_time() >= call.give_up_at:
-                raise self._error(call, endpoint, Verdict.NO_INSTANCE, failure.reason)
+                raise self._error(call, endpoint, Verdict.NO_INSTANCE, failure)
 
-    def _error(self, call: _Call, endpoint: Endpoint, verdict: Verdict, reason: str) -> Exception:
-        if verdict is Verdict.OVERLOADED:
-            return Overloaded(f"every instance of {call.target}", len(self._registry.endpoints(call.target)))
+    def _error(self, call: _Call, endpoint: Endpoint, verdict: Verdict, failure: NotStarted | Abandoned) -> Exception:
+        if verdict is Verdict.OVERLOADED and isinstance(failure, NotStarted):
+            return Overloaded(f"each instance of {call.target}", failure.limit)
         if verdict is Verdict.NO_INSTANCE:
             state, _ = self._registry.state(call.target)
-            return NoInstance(str(call.target), state, f"the last one asked ({endpoint.instance}) was {reason}")
+            return NoInstance(str(call.target), state, f"the last one asked ({endpoint.instance}) was {failure.reason}")
         return OutcomeUnknown(
-            f"{call.span.name} may have run on {endpoint.node}: {reason}; repeat it only if that does no harm"
+            f"{call.span.name} may have run on {endpoint.node}: {failure.reason}; repeat it only if that does no harm"
         )
 
     async def _try(self, call: _Call, endpoint: Endpoint) -> Outcome:

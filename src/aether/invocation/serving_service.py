@@ -60,7 +60,7 @@ class CallServer:
         if key in self._served:
             return
         if self.full:
-            self._send(sender, CallReply(request.call_id, NotStarted(FULL)), request_id)
+            self._send(sender, CallReply(request.call_id, NotStarted(FULL, self._in_flight_max)), request_id)
         elif request.remaining_s <= 0:
             self._send(sender, CallReply(request.call_id, NotStarted(LATE)), request_id)
         else:
@@ -84,7 +84,7 @@ class CallServer:
     ) -> Outcome:
         """A co-located call: the same path, in the caller's own task and under its own deadline."""
         if self.full:
-            return NotStarted(FULL)
+            return NotStarted(FULL, self._in_flight_max)
         self._here += 1
         try:
             return await _run(instance, method, payload, form, trio.CancelScope(), Running(span, request_id))

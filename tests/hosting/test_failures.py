@@ -1,0 +1,46 @@
+"""What a method raised, as it travels."""
+
+import pytest
+
+from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of
+from aether.invocation.reply import Failed, Faulted
+from aether.slice_api.faults import Fault
+
+HERE = Place(slice="Pricing", instance="i1", node="n1")
+
+
+class NoStock(Fault):
+    """None left."""
+
+    status = 409
+    sku: str
+
+
+class NoPrice(Fault):
+    status = 404
+
+
+def test_a_group_of_faults_of_one_status_keeps_the_status_and_lists_them_all():
+    outcome = failure_of(ExceptionGroup("two", [NoStock(sku="a"), NoStock(sku="b")]), HERE, "place")
+
+    assert isinstance(outcome, Faulted)
+    assert outcome.fault.status == 409
+    assert len(outcome.fault.fields["faults"]) == 2
+
+
+@pytest.mark.parametrize("other", [ValueError("x"), NoPrice()])
+def test_any_other_group_is_a_failure(other):
+    """Two different answers are none: the caller gets a 500 with both in the traceback."""
+    outcome = failure_of(ExceptionGroup("mixed", [NoStock(sku="a"), other]), HERE, "place")
+
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "ExceptionGroup"
+    assert type(other).__name__ in outcome.traceback
+
+
+def test_what_travels_is_bounded():
+    """An exception that carries a whole document must not fill a frame."""
+    outcome = failure_of(ValueError("x" * 10_000_000), HERE, "place")
+
+    assert len(outcome.message) <= MESSAGE_CHARS_MAX
+    assert len(outcome.traceback) <= TRACEBACK_CHARS_MAX
