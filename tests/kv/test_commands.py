@@ -1,5 +1,7 @@
 """Commands: one encoding, with limits on both sides."""
 
+import contextlib
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -134,10 +136,8 @@ def test_an_unknown_tag_names_the_remedy():
 @given(st.binary(max_size=64))
 def test_any_bytes_are_a_command_or_refused(raw):
     """No other exception leaves the decoder."""
-    try:
+    with contextlib.suppress(BadInput):
         decode_payload(raw)
-    except BadInput:
-        pass
 
 
 def test_a_proposal_beyond_the_limit_is_refused_before_it_is_decoded():

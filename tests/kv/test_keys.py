@@ -129,7 +129,7 @@ def test_a_row_with_an_unknown_state_or_a_text_for_a_list_is_refused():
         instance.decode(msgpack.packb(plain | {"state": "SLEEPING"}))
     member = keys.member("n1")
     plain = msgpack.unpackb(member.encode(ROWS[2][1]))
-    with pytest.raises(BadInput, match="no list @ \\$.available"):
+    with pytest.raises(BadInput, match=r"no list @ \$.available"):
         member.decode(msgpack.packb(plain | {"available": "abc"}))
 
 
