@@ -436,10 +436,11 @@ async def test_time_outs_are_parameters(autojump_clock, world):
 
 async def test_rows_of_an_earlier_incarnation_are_not_touched_by_their_node(autojump_clock, world):
     """They describe a process that is gone; only the leader may forget them."""
-    await world.start("n1", PRICING)
+    old = await world.start("n1", PRICING)
     world.elect("n1")
+    old.host.fail["load", "pricing"] = ["hang"]
     await world.operator.deploy(PRICING, 1)
-    await world.until(active(world, 1))
+    await world.until(lambda: world.states() == ["n1:LOADING"])
     world.kill("n1")
     world.elect("nobody")
 
@@ -447,4 +448,19 @@ async def test_rows_of_an_earlier_incarnation_are_not_touched_by_their_node(auto
     await trio.sleep(10)
 
     assert node.host.calls == []
-    assert world.states() == ["n1:ACTIVE"]
+    assert world.states() == ["n1:LOADING"]
+
+
+async def test_a_process_that_answers_before_its_member_row_is_written_counts_as_a_new_one(autojump_clock, world):
+    """The leader believes the incarnation that answers, not the row of the one before."""
+    await three_nodes(world)
+    await world.operator.deploy(PRICING, 3)
+    await world.until(active(world, 3))
+
+    world.nodes.pop("n3").scope.cancel()
+    world.reachable["n3"] = "another"
+    world.members_changed()
+
+    assert await world.until(lambda: "n3" not in {row.node for row in world.instances()}) < 0.5
+    await world.until(active(world, 3))
+    assert "n3" not in world.where(BASE)

@@ -143,6 +143,15 @@ def test_scaling_down_gives_up_what_has_come_least_far():
     assert spelt(found) == ["Move n1 a1 UNLOAD"]
 
 
+def test_scaling_down_leaves_the_rest_on_different_nodes():
+    """One crash must not take all that is left."""
+    rows = [row(1, "n1"), row(2, "n1"), row(3, "n2")]
+
+    found = orders(view([wish(2)], rows, [member("n1"), member("n2")]))
+
+    assert spelt(found) == ["Move n1 a2 DEACTIVATE"]
+
+
 def test_rows_of_lost_nodes_and_of_earlier_incarnations_are_forgotten():
     rows = [row(1, "gone"), row(2, "n1", incarnation=Incarnation("before"))]
 
@@ -290,19 +299,20 @@ def worlds(draw):
     return view(wishes, rows, members, now=100.0)
 
 
+NODE_STEPS = {
+    S.LOAD: S.LOADING,
+    S.LOADING: S.LOADED,
+    S.ACTIVATE: S.ACTIVATING,
+    S.ACTIVATING: S.ACTIVE,
+    S.DEACTIVATE: S.DEACTIVATING,
+    S.DEACTIVATING: S.LOADED,
+    S.UNLOAD: S.UNLOADING,
+    S.UNLOADING: None,
+}
+
+
 class Cluster:
     """Obeys orders as managers do, and lets nodes do their steps in any order that the seed draws."""
-
-    NODE = {
-        S.LOAD: S.LOADING,
-        S.LOADING: S.LOADED,
-        S.ACTIVATE: S.ACTIVATING,
-        S.ACTIVATING: S.ACTIVE,
-        S.DEACTIVATE: S.DEACTIVATING,
-        S.DEACTIVATING: S.LOADED,
-        S.UNLOAD: S.UNLOADING,
-        S.UNLOADING: None,
-    }
 
     def __init__(self, seen, rng):
         self.view = seen
@@ -334,9 +344,9 @@ class Cluster:
     def work(self, failures=0.0):
         for key, one in list(self.rows.items()):
             alive = one.node in self.view.members and self.view.members[one.node].incarnation == one.incarnation
-            if one.state not in self.NODE or not alive or self.rng.random() < 0.3:
+            if one.state not in NODE_STEPS or not alive or self.rng.random() < 0.3:
                 continue
-            to = self.NODE[one.state]
+            to = NODE_STEPS[one.state]
             if one.state is S.ACTIVATING and self.rng.random() < failures:
                 to = S.FAILED
             if to is None:
@@ -348,7 +358,7 @@ class Cluster:
         for _ in range(400):
             found = self.look()
             self.obey(found)
-            if not found and all(r.state not in self.NODE and r.state is not S.FAILED for r in self.rows.values()):
+            if not found and all(r.state not in NODE_STEPS and r.state is not S.FAILED for r in self.rows.values()):
                 return
             self.work()
         raise AssertionError([str(o) for o in self.look()], list(self.rows.values()))

@@ -110,7 +110,7 @@ def not_offered(base: ArtifactBase, versions: VersionRange, offered: Iterable[Ar
     same = [str(a.version) for a in known if a.base == base]
     if same:
         return f"{base}:{versions}: members offer only version {', '.join(same)}"
-    near = difflib.get_close_matches(str(base), sorted({str(a.base) for a in known}), n=_NEAREST_MAX, cutoff=0.5)
+    near = difflib.get_close_matches(str(base), sorted({str(a.base) for a in known}), n=_NEAREST_MAX, cutoff=0.7)
     if near:
         return f"{base}:{versions}: no member offers it; did you mean {' or '.join(near)}?"
     return f"{base}:{versions}: no member offers it; start a node with --app and the module that defines it"
