@@ -1,1 +1,123 @@
 """aether: slices over nodes. The public names are exported here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aether.errors import (
+    AddressInUse,
+    AetherError,
+    BadInput,
+    CallFailed,
+    Conflict,
+    ContractError,
+    DataDirectoryInUse,
+    Draining,
+    IdentityMismatch,
+    NoInstance,
+    NoQuorum,
+    NotFound,
+    NotInContract,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    QuotaExceeded,
+    Rejected,
+    SessionExpired,
+    StorageCorrupt,
+    StorageFailed,
+    TryAgain,
+)
+from aether.slice_api.binding import bind
+from aether.slice_api.decorators import (
+    background,
+    blocking,
+    delete,
+    get,
+    head,
+    lifespan,
+    method,
+    patch,
+    post,
+    put,
+    service,
+    slice,  # noqa: A004 - the public name; kept out of __all__
+)
+from aether.slice_api.faults import Fault
+from aether.slice_api.fields import (
+    config,
+    map,  # noqa: A004 - the public name; kept out of __all__
+    secret,
+    state,
+)
+from aether.slice_api.http import Body, Cookie, Header, Query
+from aether.slice_api.maps import Map, MapEntry, MemoryMap
+
+if TYPE_CHECKING:
+    from aether.cluster import Cluster, LocalCluster, run
+
+__all__ = [
+    "AddressInUse",
+    "AetherError",
+    "BadInput",
+    "Body",
+    "CallFailed",
+    "Cluster",
+    "Conflict",
+    "ContractError",
+    "Cookie",
+    "DataDirectoryInUse",
+    "Draining",
+    "Fault",
+    "Header",
+    "IdentityMismatch",
+    "LocalCluster",
+    "Map",
+    "MapEntry",
+    "MemoryMap",
+    "NoInstance",
+    "NoQuorum",
+    "NotFound",
+    "NotInContract",
+    "NotLeader",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Query",
+    "QuotaExceeded",
+    "Rejected",
+    "SessionExpired",
+    "StorageCorrupt",
+    "StorageFailed",
+    "TryAgain",
+    "background",
+    "bind",
+    "blocking",
+    "config",
+    "delete",
+    "get",
+    "head",
+    "lifespan",
+    "method",
+    "patch",
+    "post",
+    "put",
+    "run",
+    "secret",
+    "service",
+    "state",
+]
+
+_CLUSTER_NAMES = ("Cluster", "LocalCluster", "run")
+
+
+def __getattr__(name: str) -> Any:
+    """The names of the runtime, imported when first used: a slice and its unit tests never need them."""
+    if name in _CLUSTER_NAMES:
+        from aether import cluster
+
+        return getattr(cluster, name)
+    raise AttributeError(f"module 'aether' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

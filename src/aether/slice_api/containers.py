@@ -1,0 +1,220 @@
+"""Lists, tuples, sets, mappings, TypedDict, NamedTuple and plain data: values with parts that have no class of attrs.
+
+Knows: how each is spelt; that JSON objects have text as keys, and other keys make a list of pairs.
+Never: which form is spoken; hooks of the parts are given.
+Holds: the fast path is one comprehension; only when it fails are all problems collected, each with its path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aether.slice_api.annotations import NoCodec, TypeOf, parts_of, type_name
+from aether.slice_api.misfit import Misfit, each, expected
+from aether.slice_api.scalars import encode_int
+from aether.slice_api.textual import SEQUENCES, text_of
+
+Hook = Callable[[Any], Any]
+Hooks = tuple[Hook, Hook]
+At = Callable[[TypeOf, str], Hooks]
+
+
+def listing(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> Hooks:
+    """list, tuple of one type, set, frozenset and their abstract classes: a list."""
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
+        return _rows(tp, tuple, [at(argument, f"[{i}]") for i, argument in enumerate(arguments)], len(arguments))
+    made = SEQUENCES[origin]
+    accepted: tuple[type, ...] = (made,) if origin in (list, tuple, set, frozenset) else _ABSTRACT[made]
+    encode_item, decode_item = at(arguments[0], "[]")
+    name = type_name(tp)
+
+    def encode(value: Any) -> Any:
+        if value.__class__ not in accepted:
+            raise expected(name, value)
+        try:
+            return [encode_item(v) for v in value]
+        except Misfit:
+            raise each(_indexed(value), encode_item) from None
+
+    def decode(plain: Any, _: Any = None) -> Any:
+        if plain.__class__ is not list and plain.__class__ is not tuple:
+            raise expected(f"list ({name})", plain)
+        try:
+            items = [decode_item(p) for p in plain]
+            return items if made is list else made(items)
+        except Misfit:
+            raise each(_indexed(plain), decode_item) from None
+        except TypeError as error:  # unhashable items of a set
+            raise Misfit(("", str(error))) from None
+
+    return encode, decode
+
+
+_ABSTRACT: dict[type, tuple[type, ...]] = {list: (list, tuple), frozenset: (frozenset, set), set: (set,), tuple: (tuple,)}
+
+
+def named_tuple(cls: Any, at: At) -> Hooks:
+    """A list in the order of the fields; defaults fill what is missing at the end."""
+    parts = parts_of(cls)
+    return _rows(cls, cls, [at(p.type, f".{p.name}") for p in parts], sum(p.required for p in parts))
+
+
+def mapping(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> Hooks:
+    """An object when keys have one spelling as text, else a list of [key, value] pairs."""
+    if not issubclass(dict, origin):
+        raise NoCodec(f"{type_name(tp)}: of mappings only dict, Mapping and MutableMapping travel")
+    name = type_name(tp)
+    encode_value, decode_value = at(arguments[1], "[]")
+    try:
+        text = text_of(arguments[0])
+    except NoCodec:
+        text = None
+    if text is None or not text.exact:
+        return _pairs(name, at(arguments[0], ".keys()"), (encode_value, decode_value))
+    write, read = text.write, text.read
+
+    def encode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise expected(name, value)
+        try:
+            return {write(k): encode_value(v) for k, v in value.items()}
+        except Misfit:
+            raise _in_mapping(value, write, encode_value) from None
+
+    def decode(plain: Any, _: Any = None) -> Any:
+        if plain.__class__ is not dict:
+            raise expected(f"object ({name})", plain)
+        try:
+            return {read(k): decode_value(v) for k, v in plain.items()}
+        except Misfit:
+            raise _in_mapping(plain, read, decode_value) from None
+
+    return encode, decode
+
+
+def typed_dict(tp: Any, at: At, rename: Callable[[str], str]) -> Hooks:
+    """An object with fixed names. Unknown names are refused in a value, and ignored in plain data as for classes."""
+    name = type_name(tp)
+    parts = {p.name: (rename(p.name), p.required, *at(p.type, f".{p.name}")) for p in parts_of(tp)}
+    if len({outside for outside, *_ in parts.values()}) != len(parts):
+        raise NoCodec(f"two fields of {name} have the same name in camelCase")
+
+    def convert(value: Any, outward: bool) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        problems: list[tuple[str, str]] = []
+        for inside, (outside, required, encode_part, decode_part) in parts.items():
+            source, target = (inside, outside) if outward else (outside, inside)
+            if source in value:
+                try:
+                    result[target] = (encode_part if outward else decode_part)(value[source])
+                except Misfit as error:
+                    problems += ((f".{source}{below}", what) for below, what in error.problems)
+            elif required:
+                problems.append((f".{source}", "missing"))
+        if outward:
+            problems += ((f".{key}", f"unknown field of {name}") for key in value.keys() - parts.keys())
+        if problems:
+            raise Misfit(*problems)
+        return result
+
+    def encode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise expected(name, value)
+        return convert(value, outward=True)
+
+    def decode(plain: Any, _: Any = None) -> Any:
+        if plain.__class__ is not dict:
+            raise expected(f"object ({name})", plain)
+        return convert(plain, outward=False)
+
+    return encode, decode
+
+
+def any_hooks(json: bool) -> Hooks:
+    """`Any`: plain data as it is, copied, so that caller and callee share nothing."""
+
+    def copy(value: Any, _: Any = None) -> Any:
+        cls = value.__class__
+        if value is None or cls is str or cls is bool or (cls is bytes and not json):
+            return value
+        if cls is int:
+            return encode_int(value)
+        if cls is float and (math.isfinite(value) or not json):
+            return value
+        if cls is list or cls is tuple:
+            return [copy(v) for v in value]
+        if cls is dict:
+            for key in value:
+                if key.__class__ is not str:
+                    raise expected("str as key of plain data", key)
+            return {k: copy(v) for k, v in value.items()}
+        raise expected("plain data (None, bool, int, float, str, list, dict)", value)
+
+    return copy, copy
+
+
+def _rows(tp: TypeOf, cls: Any, hooks: list[Hooks], shortest: int) -> Hooks:
+    name, longest = type_name(tp), len(hooks)
+    encoders, decoders = [h[0] for h in hooks], [h[1] for h in hooks]
+    size = str(longest) if shortest == longest else f"{shortest} to {longest}"
+
+    def encode(value: Any) -> Any:
+        if value.__class__ is not cls or len(value) != longest:
+            raise expected(name, value)
+        return _row(encoders, value)
+
+    def decode(plain: Any, _: Any = None) -> Any:
+        if plain.__class__ is not list and plain.__class__ is not tuple:
+            raise expected(f"list ({name})", plain)
+        if not shortest <= len(plain) <= longest:
+            raise Misfit(("", f"expected {size} items ({name}), got {len(plain)}"))
+        items = _row(decoders[: len(plain)], plain)
+        return tuple(items) if cls is tuple else cls(*items)
+
+    return encode, decode
+
+
+def _row(hooks: list[Hook], values: Any) -> list[Any]:
+    try:
+        return [hook(value) for hook, value in zip(hooks, values, strict=True)]
+    except Misfit:
+        paired = ((f"[{i}]", pair) for i, pair in enumerate(zip(hooks, values, strict=True)))
+        raise each(paired, lambda pair: pair[0](pair[1])) from None
+
+
+def _pairs(name: str, keys: Hooks, values: Hooks) -> Hooks:
+    pairs_of = _rows(tuple[Any, Any], tuple, [keys, values], 2)
+
+    def encode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise expected(name, value)
+        try:
+            return [pairs_of[0](pair) for pair in value.items()]
+        except Misfit:
+            raise each(((f"[{k!r}]", (k, v)) for k, v in value.items()), pairs_of[0]) from None
+
+    def decode(plain: Any, _: Any = None) -> Any:
+        if plain.__class__ is not list and plain.__class__ is not tuple:
+            raise expected(f"list of [key, value] pairs ({name})", plain)
+        try:
+            return dict(pairs_of[1](pair) for pair in plain)
+        except Misfit:
+            raise each(_indexed(plain), pairs_of[1]) from None
+        except TypeError as error:  # unhashable keys
+            raise Misfit(("", str(error))) from None
+
+    return encode, decode
+
+
+def _in_mapping(items: Any, key_hook: Hook, value_hook: Hook) -> Misfit:
+    def check(pair: tuple[Any, Any]) -> None:
+        key_hook(pair[0])
+        value_hook(pair[1])
+
+    return each(((f"[{k!r}]", (k, v)) for k, v in items.items()), check)
+
+
+def _indexed(values: Any) -> Iterator[tuple[str, Any]]:
+    return ((f"[{i}]", value) for i, value in enumerate(values))

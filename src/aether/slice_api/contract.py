@@ -1,0 +1,373 @@
+"""A class becomes a contract: its fields, methods, routes and faults, with every type known.
+
+Knows: slices and Protocols; when each rule is checked: at decoration what the class shows, at registration what needs types.
+Never: instances that run, injection, endpoints.
+Holds: the decorated class is the same object; a contract is known by its artifact, its faults by their names.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeVar
+
+import attrs
+
+from aether.errors import ContractError
+from aether.model.artifact import Artifact
+from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
+from aether.model.route import Route
+from aether.slice_api import names, rules
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, type_name, without_none
+from aether.slice_api.codec import Form, codec_of
+from aether.slice_api.coordinates import coordinates
+from aether.slice_api.faults import Fault, FaultPlain, decode_fault_as, fault_class, fault_classes
+from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec, StateSpec
+from aether.slice_api.maps import Map, MemoryMap
+from aether.slice_api.marks import SLICE, is_protocol, is_slice, marks_of
+from aether.slice_api.methods import MethodSpec, method_spec
+from aether.slice_api.settings import reader_of
+
+T = TypeVar("T")
+FieldKind = Literal["dependency", "config", "secret", "map", "state", "default"]
+_NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
+
+
+@attrs.frozen
+class SliceOptions:
+    """The arguments of `@aether.slice`, as written."""
+
+    artifact: str | None = None
+    instances: int = 1
+    concurrency: int = SLICE_CONCURRENCY_DEFAULT
+    queue: int = SLICE_QUEUE_DEFAULT
+    json_case: Literal["snake", "camel"] = "snake"
+    deadline_s: float = CALL_DEADLINE_S
+
+
+@attrs.frozen(eq=False, slots=False)
+class FieldSpec:
+    """One field of a slice.
+
+    type         without `None` for a dependency; key_type, value_type  of a map
+    optional     a dependency annotated `X | None`: None when nothing is bound
+    has_default  the constructor may omit it; a dependency with a default is injected only when bound by name
+    spec         what the specifier said, None for dependencies and defaults
+    """
+
+    name: str
+    kind: FieldKind
+    type: TypeOf
+    optional: bool = False
+    has_default: bool = False
+    spec: Spec | None = None
+
+    @property
+    def key_type(self) -> TypeOf:
+        return typing.get_args(self.type)[0]
+
+    @property
+    def value_type(self) -> TypeOf:
+        return typing.get_args(self.type)[1]
+
+    def read(self, text: str) -> Any:
+        """The value of a config or secret field from its text. Raises BadInput that names the key, not a secret's value."""
+        return self._reader(text)
+
+    def compile(self) -> None:
+        """Make the reader now. Raises NoCodec."""
+        _ = self._reader
+
+    @functools.cached_property
+    def _reader(self) -> Callable[[str], Any]:
+        assert isinstance(self.spec, ConfigSpec | SecretSpec), f"{self.name} is {self.kind}, not configured"
+        return reader_of(self.type, self.spec.key, secret=isinstance(self.spec, SecretSpec))
+
+
+@attrs.frozen
+class LifespanSpec:
+    """The lifespan method: its name, and whether it takes `nursery`."""
+
+    name: str
+    wants_nursery: bool
+
+
+@attrs.frozen(eq=False, slots=False, kw_only=True)
+class Contract:
+    """What a slice class or Protocol offers and needs.
+
+    artifact     None for a Protocol; name  of the class; options  as decorated
+    fields       in the order of declaration; methods  by name; routes  of all methods
+    lifespan     None when there is none; backgrounds  names of background methods
+    """
+
+    cls: type
+    artifact: Artifact | None
+    name: str
+    options: SliceOptions
+    fields: tuple[FieldSpec, ...]
+    methods: Mapping[str, MethodSpec]
+    routes: tuple[Route, ...]
+    lifespan: LifespanSpec | None
+    backgrounds: tuple[str, ...]
+    doc: str
+
+    @property
+    def lifespan_name(self) -> str | None:
+        return None if self.lifespan is None else self.lifespan.name
+
+    @property
+    def faults(self) -> Mapping[str, type[Fault]]:
+        """Fault classes by name, as this contract sees them: its own module's first, then its package's, then any."""
+        return {cls.__name__: found for cls in fault_classes() if (found := fault_class(cls.__name__, self.cls))}
+
+    def decode_fault(self, plain: FaultPlain) -> Fault | None:
+        """The Fault that `plain` stands for; None when this process has no class of that name and those fields."""
+        found = fault_class(plain.name, self.cls)
+        return None if found is None else decode_fault_as(found, plain)
+
+    def compile(self) -> None:
+        """Make every codec now. Raises ContractError with the path to each type that has none."""
+        for method in self.methods.values():
+            method.compile()
+        for field in self.fields:
+            _compile_field(self.name, field)
+        for cls in self.faults.values():
+            if cls.__module__ == self.cls.__module__ and "<locals>" not in cls.__qualname__:
+                _codec(cls.__name__, "", cls, Form.JSON)
+
+
+class Definition:
+    """What decoration leaves on a slice class; the contract follows when all its types are known."""
+
+    def __init__(self, cls: type, options: SliceOptions, local: Mapping[str, Any]) -> None:
+        self.cls = cls
+        self.options = options
+        self.local = local
+        self._contract: Contract | None = None
+        self._compiled = False
+
+    def contract(self, known: Mapping[str, type] = _NOTHING_KNOWN) -> Contract:
+        """The contract with all types known and all codecs made. Raises ContractError."""
+        made = self.resolve(known)
+        if not self._compiled:
+            made.compile()
+            self._compiled = True
+        return made
+
+    def resolve(self, known: Mapping[str, type] = _NOTHING_KNOWN) -> Contract:
+        """The contract with all types known. Raises ContractError; _Unresolved when a name is not known yet."""
+        if self._contract is None:
+            self._contract = _contract(self.cls, self.options, _Scope(self.cls, self.local, known))
+        return self._contract
+
+
+class _Unresolved(ContractError):
+    """A name in an annotation is not known (yet)."""
+
+
+@attrs.frozen
+class _Scope:
+    cls: type
+    local: Mapping[str, Any]
+    known: Mapping[str, type]
+
+    def evaluate(self, where: str, annotation: Any, module: str) -> TypeOf:
+        nested = {name: value for name, value in vars(self.cls).items() if isinstance(value, type)}
+        try:
+            return names.evaluate(annotation, module, {**nested, **self.local}, self.known)
+        except names.UnknownName as error:
+            raise _Unresolved(str(names.unresolved(where, error.name, module))) from None
+        except (TypeError, SyntaxError) as error:
+            raise ContractError(f"{where}: {annotation!r} is no type: {error}") from error
+
+
+def define_slice(cls: type[T], options: SliceOptions, frame: types.FrameType | None) -> type[T]:
+    """Check `cls`, give it its constructor, and leave its Definition on it. `frame` is the decorator's caller."""
+    if not isinstance(cls, type):  # pyright: ignore[reportUnnecessaryIsInstance] - decorators meet anything
+        raise ContractError(f"aether.slice decorates a class, got {cls!r}")
+    if is_protocol(cls):
+        raise ContractError(f"{cls.__name__} is a Protocol; decorate the class that implements it")
+    rules.check_class(cls)
+    used = _annotation_names(cls)
+    local = names.captured(used, cls.__qualname__, cls.__module__, frame)
+    attrs.define(cls, slots=False, eq=False, kw_only=True, auto_attribs=True, field_transformer=_same_alias)
+    rules.check_protocols(cls)
+    for name, function in rules.methods(cls):
+        rules.check_signature(f"{cls.__name__}.{name}", function)
+    definition = Definition(cls, options, local)
+    setattr(cls, SLICE, definition)
+    try:
+        definition.resolve()
+    except _Unresolved:
+        pass  # a name that is defined later in the module, or a slice registered later: contract_of looks again
+    return cls
+
+
+def contract_of(cls: type, known: Mapping[str, type] = _NOTHING_KNOWN) -> Contract:
+    """The contract of a decorated slice class or a Protocol, with all its codecs made.
+
+    known  names of registered slices, for annotations that name one the module does not import
+
+    Raises ContractError when `cls` is neither, a name is unknown, or a type has no codec.
+    """
+    if is_slice(cls):
+        definition: Definition = cls.__dict__[SLICE]
+        return definition.contract(known)
+    if is_protocol(cls):
+        return _protocol_contract(cls)
+    name = getattr(cls, "__name__", repr(cls))
+    raise ContractError(f"{name} is no slice; write @aether.slice above `class {name}`, or make it a Protocol")
+
+
+def memory_map_for(owner: object, spec: MapSpec) -> Map[Any, Any]:
+    """The map in memory that a plainly constructed slice gets for the field with `spec`."""
+    cls = type(owner)
+    definition: Definition = getattr(cls, SLICE)
+    attribute = next(a for a in attrs.fields(cls) if a.metadata.get(SPEC) is spec)
+    field = _field(cls, attribute, _Scope(definition.cls, definition.local, _NOTHING_KNOWN))
+    return MemoryMap(
+        field.key_type, field.value_type, name=spec.name, entries_max=spec.entries_max, bytes_max=spec.bytes_max
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _protocol_contract(cls: type) -> Contract:
+    made = _contract(cls, SliceOptions(), _Scope(cls, {}, _NOTHING_KNOWN))
+    made.compile()
+    return made
+
+
+def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
+    form = Form.CAMEL if options.json_case == "camel" else Form.JSON
+    protocol = is_protocol(cls)
+    if protocol:
+        rules.check_protocol(cls)
+    methods = {name: _method(cls, name, function, scope, form) for name, function in rules.methods(cls)}
+    return Contract(
+        cls=cls,
+        artifact=None if protocol else coordinates(cls, options.artifact),
+        name=cls.__name__,
+        options=options,
+        fields=() if protocol else tuple(_field(cls, a, scope) for a in attrs.fields(cls)),
+        methods=types.MappingProxyType(methods),
+        routes=_routes(cls, methods),
+        lifespan=_lifespan(cls),
+        backgrounds=_backgrounds(cls),
+        doc=inspect.cleandoc(cls.__doc__) if cls.__dict__.get("__doc__") else "",
+    )
+
+
+def _method(cls: type, name: str, function: Callable[..., Any], scope: _Scope, form: Form) -> MethodSpec:
+    where = f"{cls.__name__}.{name}"
+    signature = rules.check_signature(where, function)
+    module = inspect.unwrap(function).__module__
+    parameters = [
+        p.replace(annotation=scope.evaluate(f"{where}: parameter {p.name!r}", p.annotation, module))
+        for p in signature.parameters.values()
+    ]
+    returns = scope.evaluate(f"{where}: return", signature.return_annotation, module)
+    resolved = signature.replace(parameters=parameters, return_annotation=returns)
+    return method_spec(cls.__name__, name, function, marks_of(function), resolved, form)
+
+
+def _field(cls: type, attribute: attrs.Attribute[Any], scope: _Scope) -> FieldSpec:
+    name, where = attribute.name, f"{cls.__name__}.{attribute.name}"
+    owner = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
+    tp = scope.evaluate(where, attribute.type, owner.__module__)
+    spec: Spec | None = attribute.metadata.get(SPEC)
+    has_default = attribute.default is not attrs.NOTHING or not attribute.init
+    if spec is not None:
+        return FieldSpec(name, _specified(where, spec, tp), tp, has_default=has_default, spec=spec)
+    inner, optional = without_none(tp)
+    injected = typing.get_origin(bare(inner)) or bare(inner)
+    if is_slice(injected) or is_protocol(injected):
+        return FieldSpec(name, "dependency", bare(inner), optional=optional, has_default=has_default)
+    if has_default:
+        return FieldSpec(name, "default", tp, has_default=True)
+    raise ContractError(
+        f"{where}: {type_name(tp)} is neither a slice nor a Protocol, so nothing can be injected; decorate it with "
+        f"@aether.slice, or give the field a default, aether.config(...), aether.secret(...) or aether.state(factory=...)"
+    )
+
+
+def _specified(where: str, spec: Spec, tp: TypeOf) -> FieldKind:
+    match spec:
+        case ConfigSpec():
+            return "config"
+        case SecretSpec():
+            return "secret"
+        case StateSpec():
+            return "state"
+        case MapSpec():
+            if typing.get_origin(bare(tp)) is not Map or len(typing.get_args(bare(tp))) != 2:
+                raise ContractError(f"{where} is annotated {type_name(tp)}; a map is annotated `aether.Map[K, V]`")
+            return "map"
+
+
+def _compile_field(owner: str, field: FieldSpec) -> None:
+    where = f"{owner}.{field.name}"
+    try:
+        if field.kind in ("config", "secret"):
+            field.compile()
+        elif field.kind == "map":
+            Map.check_types(field.key_type, field.value_type)
+    except NoCodec as error:
+        raise ContractError(f"{where}{error.path}: {error.reason}") from None
+
+
+def _codec(where: str, path: str, tp: TypeOf, form: Form) -> None:
+    try:
+        codec_of(tp, form)
+    except NoCodec as error:
+        raise ContractError(f"{where}{path}{error.path}: {error.reason}") from None
+
+
+def _routes(cls: type, methods: Mapping[str, MethodSpec]) -> tuple[Route, ...]:
+    found: dict[tuple[str, str], Route] = {}
+    for method in methods.values():
+        for verb, template in method.routes:
+            shape = (verb, re.sub(r"\{[^}]*\}", "{}", template))
+            if shape in found:
+                raise ContractError(
+                    f"{cls.__name__}: {found[shape].method} and {method.name} both serve {verb} {template}; change one"
+                )
+            found[shape] = Route(verb, template, method.name, method.idempotent)
+    return tuple(found.values())
+
+
+def _lifespan(cls: type) -> LifespanSpec | None:
+    found = list(rules.marked_functions(cls, "lifespan"))
+    if not found:
+        return None
+    name, function = found[-1]
+    where = f"{cls.__name__}.{name}"
+    if len(found) > 1:
+        raise ContractError(f"{cls.__name__} has two lifespans, {found[0][0]} and {name}; keep one")
+    if not inspect.isasyncgenfunction(function):
+        raise ContractError(f"{where}: a lifespan is `async def {name}(self) -> AsyncIterator[None]` that yields once")
+    parameters = list(inspect.signature(function).parameters)[1:]
+    if parameters not in ([], ["nursery"]):
+        raise ContractError(f"{where} takes {', '.join(parameters)}; a lifespan takes nothing, or `nursery: trio.Nursery`")
+    return LifespanSpec(name, bool(parameters))
+
+
+def _backgrounds(cls: type) -> tuple[str, ...]:
+    found = tuple(rules.marked_functions(cls, "background"))
+    for name, function in found:
+        if not inspect.iscoroutinefunction(function) or len(inspect.signature(function).parameters) != 1:
+            raise ContractError(f"{cls.__name__}.{name}: a background method is `async def {name}(self) -> None`")
+    return tuple(name for name, _ in found)
+
+
+def _annotation_names(cls: type) -> frozenset[str]:
+    sources: list[Any] = [cls, *(f for _, f in rules.methods(cls))]
+    return frozenset().union(*(names.annotation_names(inspect.get_annotations(source)) for source in sources))
+
+
+def _same_alias(cls: type, declared: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    return [a.evolve(alias=a.name) for a in declared]

@@ -1,0 +1,200 @@
+"""The decorators of a slice class and its methods.
+
+Knows: which options exist and how each is checked; it only marks functions and hands classes to `definition`.
+Never: types, codecs, calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import CoroutineType
+from typing import Any, Literal, ParamSpec, TypeVar, overload
+
+import attrs
+from typing_extensions import dataclass_transform
+
+from aether.errors import ContractError
+from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
+from aether.slice_api.contract import SliceOptions, define_slice
+from aether.slice_api.fields import config, secret
+from aether.slice_api.marks import marked
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Background = TypeVar("Background", bound=Callable[..., Awaitable[None]])
+Lifespan = TypeVar("Lifespan", bound=Callable[..., AsyncIterator[None]])
+
+
+@overload
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(config, secret, attrs.field))
+def slice(cls: type[T], /) -> type[T]: ...  # noqa: A001 - the public name; kept out of __all__
+@overload
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(config, secret, attrs.field))
+def slice(  # noqa: A001
+    *,
+    artifact: str | None = None,
+    instances: int = 1,
+    concurrency: int = SLICE_CONCURRENCY_DEFAULT,
+    queue: int = SLICE_QUEUE_DEFAULT,
+    json_case: Literal["snake", "camel"] = "snake",
+    deadline_s: float = CALL_DEADLINE_S,
+) -> Callable[[type[T]], type[T]]: ...
+def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
+    """Make a class a slice; the class stays the same object, and a unit test constructs it like any other.
+
+    artifact     `group:artifact:version` or `group:artifact`; by default top-level package (`app` for a script),
+                 kebab-case class name, version of the installed distribution (else 0.0.0)
+    instances    how many should be ACTIVE; concurrency, queue  calls running and waiting per instance
+    json_case    "camel" renames fields, parameters and path variables at HTTP only
+    deadline_s   default deadline of its calls, in seconds
+
+    Raises ContractError, with the fix in its message, when the class breaks a rule of contracts.
+    """
+    if len(classes) == 1 and isinstance(classes[0], type) and not options:
+        return define_slice(classes[0], SliceOptions(), sys._getframe(1))  # noqa: SLF001 - names of enclosing functions
+    if classes:
+        raise ContractError(
+            f"aether.slice decorates a class, got {classes[0]!r}: did `from aether import slice` shadow the builtin? "
+            "Use `import aether` and `@aether.slice`, or `from aether import service`"
+        )
+    checked = _options(options)
+    return lambda cls: define_slice(cls, checked, sys._getframe(1))  # noqa: SLF001 - names of enclosing functions
+
+
+service = slice
+"""`slice` under a name that shadows no builtin."""
+
+
+def method(*, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+    """State facts about a method of the contract.
+
+    idempotent  it may be repeated after it was started, on another instance too
+    deadline_s  its default deadline in seconds, instead of the slice's
+    """
+
+    def mark(function: F) -> F:
+        marks = marked(function)
+        marks.idempotent = marks.idempotent if idempotent is None else idempotent
+        marks.deadline_s = _deadline(deadline_s) or marks.deadline_s
+        return function
+
+    return mark
+
+
+def blocking(function: Callable[P, R]) -> Callable[P, CoroutineType[Any, Any, R]]:
+    """A method that blocks: a plain `def` that a running slice carries out in a thread. Callers `await` it.
+
+    On a plainly constructed object it runs in place. Raises ContractError when given an `async def`. A cancelled call
+    waits for the thread to end.
+    """
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ContractError(f"{_name(function)} is async already; @aether.blocking is for a plain `def` that blocks")
+
+    @functools.wraps(function)
+    async def threaded(*args: P.args, **kwargs: P.kwargs) -> R:
+        runner = getattr(args[0], RUNNER, None) if args else None
+        if runner is None:
+            return function(*args, **kwargs)
+        result: R = await runner(functools.partial(function, *args, **kwargs))
+        return result
+
+    marked(threaded).blocking = function
+    return threaded  # type: ignore[return-value]  # an async def returns a CoroutineType at run time
+
+
+RUNNER = "__aether_runner__"
+
+
+def attach_runner(instance: object, runner: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+    """Let the blocking methods of `instance` run through `runner`, which carries out a function in a thread."""
+    setattr(instance, RUNNER, runner)
+
+
+def get(template: str, *, idempotent: bool = True, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve GET `template`; parameters outside the template come from the query. Idempotent unless said otherwise."""
+    return _route("GET", template, idempotent, deadline_s)
+
+
+def head(template: str, *, idempotent: bool = True, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve HEAD `template`; parameters outside the template come from the query. Idempotent unless said otherwise."""
+    return _route("HEAD", template, idempotent, deadline_s)
+
+
+def post(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve POST `template`; parameters outside the template are fields of the JSON body."""
+    return _route("POST", template, idempotent, deadline_s)
+
+
+def put(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve PUT `template`; parameters outside the template are fields of the JSON body."""
+    return _route("PUT", template, idempotent, deadline_s)
+
+
+def patch(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve PATCH `template`; parameters outside the template are fields of the JSON body."""
+    return _route("PATCH", template, idempotent, deadline_s)
+
+
+def delete(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+    """Serve DELETE `template`; parameters outside the template come from the query."""
+    return _route("DELETE", template, idempotent, deadline_s)
+
+
+def lifespan(function: Lifespan) -> Lifespan:
+    """Start, background work and stop of an instance in one place: an async generator that yields once.
+
+    It may take `nursery: trio.Nursery`, owned by the instance and cancelled when it stops. What comes before `yield`
+    happens before the first call, what follows after the last.
+    """
+    marked(function).lifespan = True
+    return function
+
+
+def background(function: Background) -> Background:
+    """An `async def` that runs as long as the instance. A crash restarts the instance with back-off."""
+    marked(function).background = True
+    return function
+
+
+def _route(verb: str, template: str, idempotent: bool | None, deadline_s: float | None) -> Callable[[F], F]:
+    def mark(function: F) -> F:
+        marks = marked(function)
+        marks.routes = ((verb, template), *marks.routes)
+        if marks.idempotent is None:
+            marks.idempotent = idempotent
+        marks.deadline_s = marks.deadline_s or _deadline(deadline_s)
+        return function
+
+    return mark
+
+
+def _options(options: dict[str, Any]) -> SliceOptions:
+    known = {a.name for a in attrs.fields(SliceOptions)}
+    for name in options:
+        if name not in known:
+            raise ContractError(f"aether.slice has no option {name!r}; it has {', '.join(sorted(known))}")
+    made = SliceOptions(**options)
+    for name, lowest, highest in (("instances", 1, INSTANCES_MAX), ("concurrency", 1, None), ("queue", 0, None)):
+        value: object = getattr(made, name)
+        if type(value) is not int or value < lowest or (highest is not None and value > highest):
+            bound = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
+            raise ContractError(f"aether.slice({name}={value!r}): give a whole number, {bound}")
+    if made.json_case not in ("snake", "camel"):
+        raise ContractError(f'aether.slice(json_case={made.json_case!r}): give "snake" or "camel"')
+    _deadline(made.deadline_s)
+    return made
+
+
+def _deadline(deadline_s: float | None) -> float | None:
+    if deadline_s is not None and not (isinstance(deadline_s, int | float) and 0 < deadline_s < float("inf")):
+        raise ContractError(f"deadline_s={deadline_s!r}: give seconds above 0; nothing waits without a bound")
+    return deadline_s
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))

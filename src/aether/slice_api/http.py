@@ -1,0 +1,85 @@
+"""Where the parameters of an HTTP method come from.
+
+Knows: path templates, the markers Query, Body, Header and Cookie, the plain form of a request.
+Never: sockets, status codes, routing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from aether.errors import BadInput
+
+
+@attrs.frozen
+class Query:
+    """`Annotated[T, aether.Query()]`: from the query string, under `name` or the parameter's name."""
+
+    name: str | None = None
+
+
+@attrs.frozen
+class Body:
+    """`Annotated[T, aether.Body()]`: from the JSON body; the only body parameter is the body itself."""
+
+
+@attrs.frozen
+class Header:
+    """`Annotated[T, aether.Header()]`: from a header, under `name` or the parameter's name with `-` for `_`."""
+
+    name: str | None = None
+
+
+@attrs.frozen
+class Cookie:
+    """`Annotated[T, aether.Cookie()]`: from a cookie, under `name` or the parameter's name."""
+
+    name: str | None = None
+
+
+Marker = Query | Body | Header | Cookie
+
+
+@attrs.frozen(kw_only=True)
+class HttpInput:
+    """One request as plain data: what the router found, nothing structured yet.
+
+    verb, template  of the matched route, as in model.Route
+    path            template variable -> percent-decoded text
+    query           name -> every value, in order, decoded
+    headers         lower-case name -> value; cookies  name -> value
+    body            raw; content_type  as sent ("" when absent)
+    """
+
+    verb: str
+    template: str
+    path: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    query: Mapping[str, Sequence[str]] = attrs.field(factory=dict[str, Sequence[str]])
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    cookies: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    body: bytes = b""
+    content_type: str = ""
+
+    def to_plain(self) -> list[Any]:
+        """The array form that travels: [verb, template, path, query, headers, cookies, body, content_type]."""
+        query = {name: list(values) for name, values in self.query.items()}
+        return [
+            self.verb, self.template, dict(self.path), query, dict(self.headers), dict(self.cookies), self.body,
+            self.content_type,
+        ]  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, plain: object) -> HttpInput:
+        """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
+        kinds = (str, str, dict, dict, dict, dict, bytes, str)
+        parts: Sequence[Any] = plain if isinstance(plain, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType] - checked below
+        if len(parts) != len(kinds) or not all(isinstance(p, k) for p, k in zip(parts, kinds, strict=True)):
+            raise BadInput("malformed HTTP request in a call", (f"expected {len(kinds)} parts, got {plain!r:.80}",))
+        verb, template, path, query, headers, cookies, body, content_type = parts
+        return cls(
+            verb=verb, template=template, path=path, query=query, headers=headers, cookies=cookies, body=body,
+            content_type=content_type,
+        )  # fmt: skip

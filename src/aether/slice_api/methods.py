@@ -1,0 +1,241 @@
+"""One method of a contract: its parameters, its codecs, its generated binding.
+
+Knows: kinds of methods, resolved types, hooks made once per method.
+Never: instances, calls, deadlines in progress.
+Holds: arguments travel by name; what the caller omits stays absent.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+
+import attrs
+
+from aether.errors import BadInput, ContractError
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, type_name
+from aether.slice_api.codec import Codec, Form, codec_of
+from aether.slice_api.generate import binder
+from aether.slice_api.http import Body, Cookie, Header, HttpInput, Marker, Query
+from aether.slice_api.http_plan import HttpPlan, ParameterSpec, http_plan
+from aether.slice_api.marks import Marks
+from aether.slice_api.misfit import Misfit, misfit
+
+_STREAMS: Final = (
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncGenerator,
+    collections.abc.AsyncIterable,
+)
+_MARKERS: Final = (Query, Body, Header, Cookie)
+
+
+@attrs.frozen(eq=False, kw_only=True, slots=False)
+class MethodSpec:
+    """One method.
+
+    owner       name of the contract's class; name  of the method
+    parameters  by name, in order; returns  the result's type, or the items' type of a stream
+    idempotent  it may be repeated after it was started; blocking  `function` is a plain `def` to run in a thread
+    deadline_s  its own default deadline, None = the slice's; routes  (verb, template)
+    function    what to call with an instance first; doc, signature  as written, without self
+    """
+
+    owner: str
+    name: str
+    parameters: Mapping[str, ParameterSpec]
+    returns: TypeOf
+    idempotent: bool
+    blocking: bool
+    stream: bool
+    deadline_s: float | None
+    routes: tuple[tuple[str, str], ...]
+    function: Callable[..., Any]
+    doc: str
+    signature: inspect.Signature
+    form: Form = Form.JSON
+
+    @property
+    def where(self) -> str:
+        """`Owner.name`, for messages."""
+        return f"{self.owner}.{self.name}"
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments by name, as Python would bind them; omitted ones are absent. Raises TypeError."""
+        return self._binder(*args, **kwargs)
+
+    def encode_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments as plain data for msgpack. Raises BadInput with the path of each value that does not fit."""
+        encoders = self._encoders
+        try:
+            return {name: encoders[name](value) for name, value in arguments.items()}
+        except Exception as error:
+            raise self._bad(error, arguments, encoders) from None
+
+    def decode_arguments(self, plain: object) -> dict[str, Any]:
+        """Arguments from plain data, strictly. Raises BadInput: a wrong type, a missing or an unknown argument."""
+        decoders = self._decoders
+        try:
+            arguments = {name: decoders[name](value) for name, value in plain.items()}  # type: ignore[attr-defined]  # AttributeError is handled below
+        except Exception as error:
+            raise self._bad(error, plain, decoders) from None
+        if not self._required <= arguments.keys():
+            raise self._bad(None, plain, decoders)
+        return arguments
+
+    def encode_result(self, value: Any) -> Any:
+        """The result (or one item of a stream) as plain data. Raises TypeError when it is not what the contract says."""
+        try:
+            return self._result.encode(value)
+        except Exception as error:
+            raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
+
+    def decode_result(self, plain: Any) -> Any:
+        """The result from plain data. Raises BadInput when it does not fit the caller's view of the contract."""
+        try:
+            return self._result.decode(plain)
+        except Exception as error:
+            raise BadInput(f"the result of {self.where} does not fit", _lines("result", error)) from None
+
+    def decode_http(self, request: HttpInput) -> dict[str, Any]:
+        """Arguments from a request to one of the method's routes. Raises BadInput with every problem at once."""
+        plan = self._plans.get((request.verb, request.template))
+        if plan is None:
+            raise BadInput(f"{self.where} has no route {request.verb} {request.template}")
+        return plan.decode(request)
+
+    def encode_http(self, value: Any) -> bytes:
+        """The result as JSON text, b"" for a method that returns None. Raises TypeError when it does not fit."""
+        if bare(self.returns) is type(None) and value is None:
+            return b""
+        try:
+            plain = self._json_result.encode(value)
+        except Exception as error:
+            raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+    def compile(self) -> None:
+        """Make every codec now. Raises ContractError with the path to each type that has none."""
+        for name in ("_encoders", "_result", "_plans"):
+            getattr(self, name)
+        if self.routes and not self.stream:
+            _ = self._json_result
+
+    @functools.cached_property
+    def _binder(self) -> Callable[..., dict[str, Any]]:
+        return binder(self.where, self.signature)
+
+    @functools.cached_property
+    def _codecs(self) -> dict[str, Codec]:
+        return {name: self._codec(p.type, name, Form.WIRE) for name, p in self.parameters.items()}
+
+    @functools.cached_property
+    def _encoders(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: codec.encode for name, codec in self._codecs.items()}
+
+    @functools.cached_property
+    def _decoders(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: codec.decode for name, codec in self._codecs.items()}
+
+    @functools.cached_property
+    def _required(self) -> frozenset[str]:
+        return frozenset(name for name, p in self.parameters.items() if not p.has_default)
+
+    @functools.cached_property
+    def _result(self) -> Codec:
+        return self._codec(self.returns, "return", Form.WIRE)
+
+    @functools.cached_property
+    def _json_result(self) -> Codec:
+        return self._codec(self.returns, "return", self.form)
+
+    @functools.cached_property
+    def _plans(self) -> dict[tuple[str, str], HttpPlan]:
+        return {
+            route: http_plan(f"{self.where} ({' '.join(route)})", *route, self.parameters, self.form)
+            for route in self.routes
+        }
+
+    def _codec(self, tp: TypeOf, path: str, form: Form) -> Codec:
+        try:
+            return codec_of(tp, form)
+        except NoCodec as error:
+            raise ContractError(f"{self.where}: {path}{error.path}: {error.reason}") from None
+
+    def _bad(self, error: Exception | None, given: Any, hooks: Mapping[str, Callable[[Any], Any]]) -> BadInput:
+        problems: list[str] = []
+        if not isinstance(given, Mapping):
+            problems.append(f"expected arguments by name, got {type(given).__name__}")
+            given = {}
+        for name, value in given.items():
+            if name not in hooks:
+                problems.append(f"{name}: unknown; {self.where} takes {', '.join(hooks) or 'no arguments'}")
+                continue
+            try:
+                hooks[name](value)
+            except Exception as inner:  # noqa: BLE001 - every problem is wanted, whatever a user's class raises
+                problems += _lines(name, inner)
+        if hooks is self._decoders:
+            problems += (f"{name}: missing" for name in sorted(self._required - given.keys()))
+        if not problems and error is not None:
+            problems = list(_lines("arguments", error))
+        return BadInput(f"the arguments of {self.where} do not fit", tuple(problems))
+
+
+def method_spec(
+    owner: str, name: str, function: Callable[..., Any], marks: Marks, signature: inspect.Signature, form: Form
+) -> MethodSpec:
+    """A MethodSpec from a signature whose annotations are resolved types. Raises ContractError."""
+    where = f"{owner}.{name}"
+    returns, stream = _returned(where, function, signature.return_annotation)
+    parameters = {p.name: _parameter(where, p) for p in signature.parameters.values()}
+    if stream and marks.routes:
+        raise ContractError(f"{where} is a stream; streams are not served over HTTP yet, remove its route")
+    return MethodSpec(
+        owner=owner, name=name, parameters=parameters, returns=returns, idempotent=bool(marks.idempotent),
+        blocking=marks.blocking is not None, stream=stream, deadline_s=marks.deadline_s, routes=marks.routes,
+        function=marks.blocking or function, doc=inspect.getdoc(function) or "", signature=signature, form=form,
+    )  # fmt: skip
+
+
+def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> tuple[TypeOf, bool]:
+    items = typing.get_origin(bare(annotation)) in _STREAMS
+    arguments = typing.get_args(bare(annotation))
+    if inspect.isasyncgenfunction(function):
+        if not items:
+            raise ContractError(f"{where} is an async generator; annotate it `-> AsyncIterator[<type of its items>]`")
+        return arguments[0], True
+    if items and inspect.iscoroutinefunction(function):
+        raise ContractError(
+            f"{where} is an `async def` without `yield` that returns an iterator; a slice writes a stream with `yield`, "
+            f"a Protocol as `def {where.rpartition('.')[2]}(...)` without `async`"
+        )
+    return (arguments[0], True) if items else (annotation, False)
+
+
+def _parameter(where: str, p: inspect.Parameter) -> ParameterSpec:
+    tp, marker = p.annotation, None
+    if typing.get_origin(tp) is Annotated:
+        found = [_marker(m) for m in tp.__metadata__ if _marker(m) is not None]
+        if len(found) > 1:
+            raise ContractError(f"{where}: parameter {p.name!r} has two places, {found[0]!r} and {found[1]!r}; keep one")
+        marker = found[0] if found else None
+    has_default = p.default is not p.empty
+    return ParameterSpec(
+        p.name, typing.get_args(tp)[0] if marker else tp, has_default, p.default if has_default else None, p.kind is p.KEYWORD_ONLY, marker
+    )
+
+
+def _marker(metadata: object) -> Marker | None:
+    if isinstance(metadata, _MARKERS):
+        return metadata
+    return metadata() if isinstance(metadata, type) and issubclass(metadata, _MARKERS) else None
+
+
+def _lines(path: str, error: BaseException) -> tuple[str, ...]:
+    found: Misfit = misfit(error)
+    return tuple(f"{path}{below}: {what}" for below, what in found.problems)

@@ -1,0 +1,95 @@
+"""Proxies: objects with the methods of a contract, that hand each call on.
+
+Knows: generated methods with name, signature and docstring; hints for names outside the contract.
+Never: where a call goes.
+Holds: wrong arguments raise TypeError before the call is handed on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aether.errors import NotInContract
+from aether.slice_api.contract import Contract
+from aether.slice_api.generate import caller
+from aether.slice_api.methods import MethodSpec
+
+Call = Callable[[MethodSpec, dict[str, Any]], Awaitable[Any]]
+
+
+class Proxy:
+    """Base of all generated proxies. Anything outside the contract raises NotInContract with a hint."""
+
+    __slots__ = ("__aether_call__",)
+    __aether_contract__: Contract
+    __aether_call__: Call
+
+    def __init__(self, call: Call) -> None:
+        self.__aether_call__ = call
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotInContract(self.__aether_contract__.name, name, hint(self.__aether_contract__, name))
+
+    def __repr__(self) -> str:
+        contract = self.__aether_contract__
+        return f"<proxy of {contract.artifact or contract.name}>"
+
+
+def make_proxy(contract: Contract, call: Call) -> object:
+    """An object with the methods of `contract`; each awaits `call(spec, arguments)` and returns its result.
+
+    A stream raises NotInContract: streams over a cluster come with a later release.
+    """
+    return proxy_class(contract)(call)
+
+
+def proxy_class(contract: Contract) -> type[Proxy]:
+    """The generated class of proxies of `contract`, made once."""
+    made: type[Proxy] | None = contract.__dict__.get("_proxy_class")
+    if made is None:
+        body: dict[str, Any] = {"__slots__": (), "__doc__": contract.doc, "__aether_contract__": contract}
+        body |= {name: _method(spec) for name, spec in contract.methods.items()}
+        made = contract.__dict__["_proxy_class"] = type(contract.name, (Proxy,), body)
+    return made
+
+
+def hint(contract: Contract, name: str) -> str:
+    """What to write instead of `name`."""
+    if any(field.name == name for field in contract.fields):
+        return "it is a field of the instance; only methods can be called"
+    if name == contract.lifespan_name or name in contract.backgrounds:
+        return "the cluster runs it; it cannot be called"
+    if callable(getattr(contract.cls, name, None)) and not name.startswith("__"):
+        return "it is not part of the contract; only public `async def` methods are"
+    close = difflib.get_close_matches(name, contract.methods, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"it offers {', '.join(contract.methods) or 'no methods'}"
+
+
+def _method(spec: MethodSpec) -> Any:
+    if spec.stream:
+        return _stream(spec)
+    method = caller(spec.where, spec.signature, {"__aether_spec": spec})
+    return _dressed(method, spec)
+
+
+def _stream(spec: MethodSpec) -> Any:
+    def refuse(self: Proxy, *args: Any, **kwargs: Any) -> Any:
+        raise NotInContract(
+            spec.owner, spec.name, "it is a stream, and streams over a cluster come with a later release (aether.stream); "
+            "on the plain object it works as an ordinary async generator"
+        )  # fmt: skip
+
+    return _dressed(functools.wraps(spec.function, assigned=())(refuse), spec)
+
+
+def _dressed(method: Callable[..., Any], spec: MethodSpec) -> Callable[..., Any]:
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__name__ = spec.name
+    method.__qualname__ = spec.where
+    method.__doc__ = spec.doc
+    method.__signature__ = spec.signature.replace(parameters=[own, *spec.signature.parameters.values()])  # type: ignore[attr-defined]  # inspect reads it
+    return method
