@@ -205,7 +205,7 @@ def write():
     return Writer(Store())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def writer():
     """Class Writer."""
     return Writer
