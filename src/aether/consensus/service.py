@@ -21,6 +21,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
 from aether.consensus.messages import Message
+from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import (
     HardState,
@@ -34,7 +35,7 @@ from aether.consensus.values import (
 from aether.consensus.write_queue import WriteQueue
 from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
 from aether.model import limits
-from aether.model.ids import LogIndex, NodeId, Term
+from aether.model.ids import LogIndex, NodeId
 from aether.work import Work
 
 _log = logging.getLogger("aether.consensus")
@@ -86,7 +87,7 @@ class ConsensusService:
     storage   opened by the caller, loaded and written here, closed by the caller after `run` has ended
     machine   gets committed entries, in order, on this task
     send      puts a message into a peer's mailbox at once; False when it could not, which Raft makes good
-    entries_between_snapshots   applied entries after which the state is saved and the log shortened
+    entries_between_snapshots   applied entries after which the state is saved and the log shortened (SnapshotPlan)
     """
 
     def __init__(
@@ -104,7 +105,6 @@ class ConsensusService:
         self._machine = machine
         self._send = send
         self._work = work
-        self._entries_between_snapshots = entries_between_snapshots
         self._core: RaftCore | None = None
 
         # mailboxes of the loop, filled by anybody
@@ -128,8 +128,7 @@ class ConsensusService:
         self._failure: StorageFailed | None = None
 
         # what the loop remembers between turns
-        self._applied_term = Term(0)
-        self._snapshot_index = LogIndex(0)  # of the newest one taken, received, or given up
+        self._plan = SnapshotPlan(entries_between_snapshots)
         self._snapshot: Snapshot | None = None  # taken, not yet durable
         self._snapshot_after = 0  # the write that must be durable before it
         self._snapshot_done: Snapshot | None = None
@@ -360,24 +359,21 @@ class ConsensusService:
         began_s = trio.current_time()
         self._machine.apply(entries)
         core.applied(entries[-1].index)
-        self._applied_term = entries[-1].term
-        if entries[-1].index - self._snapshot_index >= self._entries_between_snapshots:
+        self._plan.applied(entries)
+        if self._snapshot is None and self._plan.is_due():
             self._take_snapshot(core)
         if trio.current_time() - began_s > _SLICE_S:
             await trio.lowlevel.checkpoint()
 
     def _restore(self, snapshot: Snapshot) -> None:
         self._machine.restore(snapshot.data, snapshot.meta.index)
-        self._applied_term = snapshot.meta.term
-        self._snapshot_index = max(self._snapshot_index, snapshot.meta.index)
+        self._plan.restored(snapshot)
 
     def _take_snapshot(self, core: RaftCore) -> None:
         """The state now, to be saved once the writes until now are durable. One at a time."""
-        if self._snapshot is not None:
-            return
-        meta = SnapshotMeta(core.applied_index, self._applied_term, core.voters)
+        meta = SnapshotMeta(self._plan.applied_index, self._plan.applied_term, core.voters)
         self._snapshot = Snapshot(meta, self._machine.snapshot())
-        self._snapshot_index = meta.index
+        self._plan.taken(self._snapshot)
         self._snapshot_after = self._disk.last_put
         self._snapshot_bell.ring()
 

@@ -26,6 +26,7 @@ SNAPSHOT_CHUNK_BYTES: Final = 256 * 1024
 SNAPSHOT_CHUNKS_IN_FLIGHT: Final = 8
 SNAPSHOT_BYTES_MAX: Final = 2**30  # a follower refuses to collect more
 LOG_ENTRIES_BETWEEN_SNAPSHOTS: Final = 10_000
+LOG_BYTES_BETWEEN_SNAPSHOTS_MAX: Final = 64 * 2**20  # a large state is saved again after as many bytes of log, or these
 LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT: Final = 5_000
 SNAPSHOTS_KEPT: Final = 2
 WAL_SEGMENT_BYTES: Final = 64 * 2**20

@@ -1,0 +1,49 @@
+"""When a node saves its state and shortens its log.
+
+Knows: how much was applied since the last snapshot, how large that was.
+Never: taking or saving one.
+Holds: saving costs at most about as many bytes as the log that it replaces, however large the state grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from aether.consensus.entry import Entry
+from aether.consensus.values import Snapshot
+from aether.model.ids import LogIndex, Term
+from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
+
+_NONE: Final = LogIndex(0)
+
+
+class SnapshotPlan:
+    """Counts what is applied. entries_between: the least distance of two snapshots."""
+
+    def __init__(self, entries_between: int) -> None:
+        self._entries_between = entries_between
+        self._index = _NONE
+        self._bytes = 0
+        self._applied_bytes = 0
+        self.applied_index = _NONE
+        self.applied_term = Term(0)
+
+    def applied(self, entries: Sequence[Entry]) -> None:
+        """The state machine has applied `entries`."""
+        self.applied_index, self.applied_term = entries[-1].index, entries[-1].term
+        self._applied_bytes += sum([len(entry.payload) for entry in entries])
+
+    def is_due(self) -> bool:
+        """Whether to take one now: enough entries, and for a large state enough bytes."""
+        worth_bytes = min(self._bytes, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX)
+        return self.applied_index - self._index >= self._entries_between and self._applied_bytes >= worth_bytes
+
+    def taken(self, snapshot: Snapshot) -> None:
+        """`snapshot` is being saved; when that fails for want of space, the next one is due as after a success."""
+        self._index, self._bytes, self._applied_bytes = snapshot.meta.index, len(snapshot.data), 0
+
+    def restored(self, snapshot: Snapshot) -> None:
+        """The state machine was restored from `snapshot`."""
+        self.applied_index, self.applied_term = snapshot.meta.index, snapshot.meta.term
+        self.taken(snapshot)
