@@ -366,7 +366,7 @@ async def test_an_error_of_the_tree_becomes_its_problem(connect, error, status, 
 
 async def test_a_connection_beyond_the_limit_is_turned_away_with_503(autojump_clock):
     """A refused client can go elsewhere; one that hangs cannot."""
-    server = WebServer(lambda request: trio.lowlevel.checkpoint(), WebConfig(connections_max=1))
+    server = WebServer(nothing, WebConfig(connections_max=1))
     async with trio.open_nursery() as nursery:
         first, theirs = trio.testing.memory_stream_pair()
         nursery.start_soon(server.serve_stream, theirs)
@@ -435,14 +435,14 @@ async def test_a_real_socket_serves_a_real_client():
 async def test_a_taken_port_is_named_with_the_option_that_sets_it():
     """The first thing that goes wrong for a new user."""
     async with trio.open_nursery() as nursery:
-        address = await nursery.start(serve, lambda request: trio.lowlevel.checkpoint(), WebConfig())
+        address = await nursery.start(serve, nothing, WebConfig())
         port = int(address.rpartition(":")[2])
         with pytest.raises(AddressInUse, match=rf"127.0.0.1:{port} is taken.*--http-port=0"):
-            await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(port=port))
+            await serve(nothing, WebConfig(port=port))
         nursery.cancel_scope.cancel()
 
 
 async def test_an_address_of_another_machine_is_refused_with_its_reason():
     """192.0.2.0/24 is nobody's (RFC 5737)."""
     with pytest.raises(BadInput, match=r"cannot listen on 192\.0\.2\.1:0"):
-        await serve(lambda request: trio.lowlevel.checkpoint(), WebConfig(bind="192.0.2.1"))
+        await serve(nothing, WebConfig(bind="192.0.2.1"))

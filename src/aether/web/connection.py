@@ -110,7 +110,7 @@ class HttpConnection:
         if self._parser is None:
             while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an old client may end a body with one too many
                 del self._buffer[:2]
-            if self._buffer in (b"", b"\r"):
+            if len(self._buffer) == self._buffer.startswith(b"\r"):  # nothing, or half a line break
                 return Wait.IDLE
             self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._header_bytes_max)
         return self._pump(self._parser)
