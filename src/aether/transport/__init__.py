@@ -4,7 +4,8 @@ Knows: errors, model, wire, the Work seam.
 Never: what a message means, consensus, kv, invocation.
 """
 
-from aether.transport.memory import MemoryNetwork, MemoryTransport
+from aether.transport.memory import MemoryTransport
+from aether.transport.network import MemoryNetwork
 from aether.transport.tcp import TcpTransport
 from aether.transport.values import Handlers, Transport, TransportStatistics
 

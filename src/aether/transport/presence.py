@@ -2,21 +2,23 @@
 
 Knows: node ids, lanes, directions, the identity behind each connection.
 Never: how a connection is made or read.
-Holds: a peer is connected while the consensus and calls lanes are up in both directions; the end of any connection of
-       a connected peer is told, even when the rest still adds up, because what was under way on it is lost.
+Holds: a peer is connected while all its lanes are up in both directions, behind each the same process; so the end of
+       any one is told, once, however many follow. Then we give up our own lanes to it too, so that nothing is sent
+       into a connection whose end would not be told.
 """
 
 from __future__ import annotations
 
 import enum
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from aether.model.ids import NodeId
 from aether.transport.counters import Counters
-from aether.transport.values import Handlers
+from aether.transport.values import NOBODY
 from aether.wire.lane import Lane
 from aether.wire.session import Identity
 
@@ -29,7 +31,7 @@ class Direction(enum.Enum):
 
 
 Key = tuple[Direction, Lane]
-_NEEDED: Final = frozenset((direction, lane) for direction in Direction for lane in (Lane.CONSENSUS, Lane.CALLS))
+_NEEDED: Final = frozenset((direction, lane) for direction in Direction for lane in Lane)
 
 
 @attrs.define
@@ -43,8 +45,10 @@ class _Peer:
 class Presence:
     """Told of every connection that opens or closes; tells the handlers what that means."""
 
-    def __init__(self, node: NodeId, handlers: Handlers, counters: Counters) -> None:
-        self._node, self._handlers, self._counters = node, handlers, counters
+    def __init__(self, node: NodeId, counters: Counters, reset: Callable[[NodeId], None]) -> None:
+        """`reset(peer)` gives up our connections to it; `send` to it is False when that returns."""
+        self._node, self._counters, self._reset = node, counters, reset
+        self.handlers = NOBODY
         self._peers: dict[NodeId, _Peer] = {}
         self.connected: frozenset[NodeId] = frozenset()
 
@@ -68,14 +72,14 @@ class Presence:
         peer.usable.add(key)
         self._settle(identity.node, peer)
 
-    def closed(self, key: Key, node: NodeId, reason: str) -> None:
-        """A connection ended. Tells `disconnected` when the peer was connected."""
+    def closed(self, key: Key, node: NodeId, reason: str, *, carried: bool = False) -> None:
+        """A connection ended. Told as `disconnected` when the peer was connected, or when it `carried` messages."""
         peer = self._peers.get(node)
         if peer is None or key not in peer.identities:
             return
         del peer.identities[key]
         peer.usable.discard(key)
-        if peer.is_connected:
+        if peer.is_connected or carried:
             self._lost(node, peer, f"the {key[1].name.lower()} lane {key[0].value} it: {reason}")
         self._settle(node, peer)
 
@@ -96,10 +100,11 @@ class Presence:
         peer.was_connected = True
         identity = peer.identities[Direction.OUT, Lane.CONSENSUS]
         _log.info("%s: connected with %s, incarnation %s", self._node, identity.label, identity.incarnation)
-        self._handlers.connected(node)
+        self.handlers.connected(node)
 
     def _lost(self, node: NodeId, peer: _Peer, reason: str) -> None:
         peer.is_connected = False
         self.connected -= {node}
         _log.info("%s: lost %s (%s)", self._node, node, reason)
-        self._handlers.disconnected(node)
+        self._reset(node)
+        self.handlers.disconnected(node)

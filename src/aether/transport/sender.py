@@ -28,6 +28,7 @@ class Sender:
         self._rest = b""  # of a frame that was only partly written at once
         self._is_idle = False  # `run` waits for work: `put` may write
         self._wake = trio.lowlevel.ParkingLot()
+        self.has_carried = False
 
     def put(self, payload: bytes) -> bool:
         """Send or queue `payload`; False when it is lost already. Never waits."""
@@ -55,6 +56,7 @@ class Sender:
         return True
 
     def _count(self, payload: bytes) -> None:
+        self.has_carried = True
         self._counters.sent_frames[self._lane] += 1
         self._counters.sent_bytes[self._lane] += len(payload)
 

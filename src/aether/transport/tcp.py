@@ -25,7 +25,9 @@ from aether.model.limits import HANDSHAKE_S, HANDSHAKES_MAX, PEERS_MAX, RECONNEC
 from aether.transport.address import is_wildcard, join_address, split_address
 from aether.transport.counters import Counters
 from aether.transport.dispatch import Dispatch
-from aether.transport.link import Link, connect, listen, secure, tune
+from aether.transport.handshake import BROKEN, answer, dial, words
+from aether.transport.link import Link, listen, tune
+from aether.transport.peer import Peer
 from aether.transport.presence import Direction, Presence
 from aether.transport.sender import Sender
 from aether.transport.values import Handlers, TransportStatistics
@@ -34,7 +36,6 @@ from aether.wire.lane import Lane
 from aether.wire.session import (
     AcceptingSession,
     Admission,
-    DiallingSession,
     Hello,
     Identity,
     Refused,
@@ -46,40 +47,8 @@ from aether.wire.table import MessageTable
 
 _log: Final = logging.getLogger("aether.transport")
 _OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-_BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-COMPLAINTS_MAX: Final = 16
 _OPENED: Final = encode_frame(b"")
 """First frame of the dialling side: it has read its welcome, so the lane carries messages in its direction."""
-
-
-@attrs.define(eq=False)
-class _Peer:
-    """One peer, and how it is dialled.
-
-    addresses  tried in turn: what it last advertised, then what we were configured with
-    listed     we were told of it; otherwise it dialled in, and is forgotten when it goes
-    """
-
-    node: NodeId
-    configured: str = ""
-    advertised: str = ""
-    listed: bool = False
-    senders: list[Sender | None] = attrs.field(factory=lambda: [None] * len(Lane))
-    nudge: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    complaints: set[str] = attrs.field(factory=set[str])  # reasons for not being connected, each told once
-
-    def is_news(self, complaint: str) -> bool:
-        if complaint in self.complaints:
-            return False
-        if len(self.complaints) >= COMPLAINTS_MAX:
-            self.complaints.clear()
-        self.complaints.add(complaint)
-        return True
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(a for a in (self.advertised, self.configured) if a))
 
 
 class TcpTransport:
@@ -107,13 +76,11 @@ class TcpTransport:
         self._jitter, self._admit = jitter, admit
         self._server_tls, self._client_tls = server_tls, client_tls
         self._counters = Counters()
-        self._peers: dict[NodeId, _Peer] = {}
+        self._peers: dict[NodeId, Peer] = {}
         self._readers: dict[tuple[NodeId, Lane], trio.CancelScope] = {}
         self._shaking_hands = 0
         self._nursery: trio.Nursery | None = None
-        self._presence = Presence(
-            identity.node, Handlers(message={}, connected=_nobody, disconnected=_nobody), self._counters
-        )
+        self._presence = Presence(identity.node, self._counters, self._give_up)
         for node, address in peers.items():
             self.set_peer(node, address)
 
@@ -165,8 +132,7 @@ class TcpTransport:
         try:
             if not self._identity.address and not is_wildcard(split_address(address)[0]):
                 self._identity = attrs.evolve(self._identity, address=address)
-            self._handlers = handlers
-            self._presence = Presence(self._identity.node, handlers, self._counters)
+            self._presence.handlers = handlers
             self._dispatch = Dispatch(self._identity.node, self._table, handlers, self._counters)
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -181,23 +147,23 @@ class TcpTransport:
 
     # --- dialling ---------------------------------------------------------------------------------------------------
 
-    def _add(self, node: NodeId) -> _Peer:
-        peer = self._peers[node] = _Peer(node)
+    def _add(self, node: NodeId) -> Peer:
+        peer = self._peers[node] = Peer(node)
         self._start(peer)
         return peer
 
-    def _start(self, peer: _Peer) -> None:
+    def _start(self, peer: Peer) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(self._keep_dialled, peer)
 
-    async def _keep_dialled(self, peer: _Peer) -> None:
+    async def _keep_dialled(self, peer: Peer) -> None:
         """Keep the lanes to `peer` up until it is forgotten."""
         with peer.scope:
             async with trio.open_nursery() as nursery:
                 for lane in Lane:
                     nursery.start_soon(self._keep_lane, peer, lane)
 
-    async def _keep_lane(self, peer: _Peer, lane: Lane) -> NoReturn:
+    async def _keep_lane(self, peer: Peer, lane: Lane) -> NoReturn:
         failures = 0
         while True:
             began = trio.current_time()
@@ -210,7 +176,7 @@ class TcpTransport:
                 await peer.nudge.park()
                 failures = 0  # it is up, or has another address
 
-    async def _dial_once(self, peer: _Peer, lane: Lane, attempt: int) -> None:
+    async def _dial_once(self, peer: Peer, lane: Lane, attempt: int) -> None:
         addresses = peer.addresses
         if not addresses:
             return
@@ -218,38 +184,19 @@ class TcpTransport:
         link: Link | None = None
         try:
             with trio.fail_after(HANDSHAKE_S):
-                link, welcome = await self._shake_hands(peer.node, lane, address)
+                link, welcome = await dial(address, Hello(self._identity, peer.node, lane), self._client_tls)
             await self._hold(peer, lane, link, welcome)
         except Refused as refused:
             self._refused(peer, address, refused)
         except trio.TooSlowError:
             self._complain(peer, f"no answer from {address} within {HANDSHAKE_S} s")
-        except (*_BROKEN, BadInput) as error:
-            self._complain(peer, f"{address}: {_words(error)}")
+        except (*BROKEN, BadInput) as error:
+            self._complain(peer, f"{address}: {words(error)}")
         finally:
             if link is not None:
                 link.close()
 
-    async def _shake_hands(self, node: NodeId, lane: Lane, address: str) -> tuple[Link, Welcome]:
-        sock = await connect(address)
-        link: Link | None = None
-        try:
-            hostname = split_address(address)[0] if self._client_tls else None
-            link = await secure(sock, self._client_tls, hostname)
-            session = DiallingSession(Hello(self._identity, node, lane))
-            await link.send(session.opening())
-            while True:
-                data = await link.receive()
-                if not data:
-                    raise ConnectionResetError(errno.ECONNRESET, "closed during the handshake")
-                welcome = session.feed(data)
-                if welcome is not None:
-                    return link, welcome
-        except BaseException:
-            (link.close if link is not None else sock.close)()
-            raise
-
-    async def _hold(self, peer: _Peer, lane: Lane, link: Link, welcome: Welcome) -> None:
+    async def _hold(self, peer: Peer, lane: Lane, link: Link, welcome: Welcome) -> None:
         """Send on `link` until it ends, from whichever side."""
         live = self._presence.live(peer.node)
         if live is not None and live.incarnation != welcome.identity.incarnation:
@@ -262,17 +209,29 @@ class TcpTransport:
         self._presence.introduced(key, welcome.identity)
         try:
             await link.send(_OPENED)
-        except _BROKEN as error:
-            self._presence.closed(key, peer.node, _words(error))
+        except BROKEN as error:
+            self._presence.closed(key, peer.node, words(error))
             raise
         peer.senders[lane] = sender = Sender(lane, link, self._counters)
         peer.complaints.clear()
+        peer.holds[lane] = scope = trio.CancelScope()
+        reason = "the other lanes ended"
         try:
-            self._presence.opened(key, welcome.identity)
-            reason = await self._send_until_end(sender, link)
+            with scope:
+                self._presence.opened(key, welcome.identity)
+                reason = await self._send_until_end(sender, link)
         finally:
             peer.senders[lane] = None
-        self._presence.closed(key, peer.node, reason)
+            del peer.holds[lane]
+        carried = sender.has_carried and not scope.cancelled_caught
+        self._presence.closed(key, peer.node, reason, carried=carried)
+
+    def _give_up(self, node: NodeId) -> None:
+        peer = self._peers.get(node)
+        if peer is not None:
+            for lane, scope in peer.holds.items():
+                peer.senders[lane] = None
+                scope.cancel()
 
     async def _send_until_end(self, sender: Sender, link: Link) -> str:
         reason = "it ended the connection"
@@ -282,8 +241,8 @@ class TcpTransport:
                 nonlocal reason
                 try:
                     await sender.run()
-                except _BROKEN as error:
-                    reason = _words(error)
+                except BROKEN as error:
+                    reason = words(error)
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(write)
@@ -291,18 +250,18 @@ class TcpTransport:
                 if await link.receive():
                     reason = "it sent on a lane that it should only read"
                     self._counters.closed["unexpected-data"] += 1
-            except _BROKEN as error:
-                reason = _words(error)
+            except BROKEN as error:
+                reason = words(error)
             nursery.cancel_scope.cancel()
         return reason
 
-    def _refused(self, peer: _Peer, address: str, refused: Refused) -> None:
+    def _refused(self, peer: Peer, address: str, refused: Refused) -> None:
         self._counters.refused[refused.code.value] += 1
         if peer.is_news(refused.reason):
             _log.error("%s: %s at %s refuses us: %s", self._identity.node, peer.node, address, refused.reason)
-            self._handlers.refused(peer.node, refused)
+            self._presence.handlers.refused(peer.node, refused)
 
-    def _complain(self, peer: _Peer, what: str) -> None:
+    def _complain(self, peer: Peer, what: str) -> None:
         if peer.is_news(what):
             _log.info("%s: cannot reach %s: %s", self._identity.node, peer.node, what)
 
@@ -318,7 +277,7 @@ class TcpTransport:
             except OSError as error:
                 if error.errno not in _OUT_OF_FILES:
                     raise
-                _log.error("%s: cannot accept a connection: %s", self._identity.node, _words(error))
+                _log.error("%s: cannot accept a connection: %s", self._identity.node, words(error))
                 await trio.sleep(RECONNECT_MIN_S)
                 continue
             if self._shaking_hands >= HANDSHAKES_MAX:
@@ -334,38 +293,22 @@ class TcpTransport:
             try:
                 tune(sock)
                 with trio.fail_after(HANDSHAKE_S):
-                    link, session, hello = await self._introduction(sock)
+                    session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
+                    link, hello = await answer(sock, session, self._server_tls)
             finally:
                 self._shaking_hands -= 1
-            if hello is not None:
-                await self._read(link, hello, session.reply)
+            await self._read(link, hello, session.reply)
         except trio.TooSlowError:
             self._turn_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
         except Refused as refused:
             self._turn_away(origin, refused)
-        except _BROKEN as error:
+        except BROKEN as error:
             self._counters.closed["broken-handshake"] += 1
-            _log.info("%s: %s broke off: %s", self._identity.node, origin, _words(error))
+            _log.info("%s: %s broke off: %s", self._identity.node, origin, words(error))
         finally:
             if sock.fileno() >= 0:
                 trio.lowlevel.notify_closing(sock)
                 sock.close()
-
-    async def _introduction(self, sock: socket.socket) -> tuple[Link, AcceptingSession, Hello | None]:
-        link = await secure(sock, self._server_tls)
-        session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
-        hello: Hello | None = None
-        try:
-            while hello is None:
-                data = await link.receive()
-                if not data:
-                    self._counters.closed["no-handshake"] += 1
-                    break
-                hello = session.feed(data)
-        except Refused:
-            await link.send(session.reply)
-            raise
-        return link, session, hello
 
     def _may_enter(self, hello: Hello) -> str:
         if hello.identity.node not in self._peers and len(self._peers) >= PEERS_MAX:
@@ -409,8 +352,8 @@ class TcpTransport:
                     self._counters.closed["malformed"] += 1
                     _log.warning("%s: ended a lane from %s: %s", self._identity.node, hello.identity.label, error)
                     return str(error)
-        except _BROKEN as error:
-            return _words(error)
+        except BROKEN as error:
+            return words(error)
         return "it ended the connection" if decoder.is_empty else "it ended the connection inside a frame"
 
     def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
@@ -436,13 +379,3 @@ class TcpTransport:
     def _turn_away(self, origin: str, refused: Refused) -> None:
         self._counters.refused[refused.code.value] += 1
         _log.warning("%s: refused %s: %s", self._identity.node, origin, refused.reason)
-
-
-def _nobody(node: NodeId) -> None:
-    """Before `run` there is nobody to tell."""
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, trio.BrokenResourceError) and error.__cause__ is not None:
-        error = error.__cause__
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import attrs
 from trio import TaskStatus
@@ -36,6 +36,13 @@ class Handlers:
     connected: Callable[[NodeId], None]
     disconnected: Callable[[NodeId], None]
     refused: Callable[[NodeId, Refused], None] = ignore_refusal
+
+
+def _tell_nobody(peer: NodeId) -> None:
+    """Before `run` there is nobody to tell."""
+
+
+NOBODY: Final = Handlers(message=MappingProxyType({}), connected=_tell_nobody, disconnected=_tell_nobody)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +80,7 @@ class Transport(Protocol):
         ...
 
     def connected(self) -> frozenset[NodeId]:
-        """Peers that we reach and that reach us, on the consensus and calls lanes."""
+        """Peers that we reach and that reach us, on every lane."""
         ...
 
     def statistics(self) -> TransportStatistics: ...

@@ -1,0 +1,49 @@
+"""One peer over TCP, and how it is dialled.
+
+Knows: its addresses, what sends to it now, what was complained about.
+Never: how a connection is made.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import trio
+
+from aether.model.ids import NodeId
+from aether.transport.sender import Sender
+from aether.wire.lane import Lane
+
+COMPLAINTS_MAX: Final = 16
+
+
+@attrs.define(eq=False)
+class Peer:
+    """One peer, and how it is dialled.
+
+    addresses  tried in turn: what it last advertised, then what we were configured with
+    listed     we were told of it; otherwise it dialled in, and is forgotten when it goes
+    """
+
+    node: NodeId
+    configured: str = ""
+    advertised: str = ""
+    listed: bool = False
+    senders: list[Sender | None] = attrs.field(factory=lambda: [None] * len(Lane))
+    holds: dict[Lane, trio.CancelScope] = attrs.field(factory=dict[Lane, trio.CancelScope])
+    nudge: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    complaints: set[str] = attrs.field(factory=set[str])  # reasons for not being connected, each told once
+
+    def is_news(self, complaint: str) -> bool:
+        if complaint in self.complaints:
+            return False
+        if len(self.complaints) >= COMPLAINTS_MAX:
+            self.complaints.clear()
+        self.complaints.add(complaint)
+        return True
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(a for a in (self.advertised, self.configured) if a))
