@@ -344,7 +344,7 @@ class ConsensusService:
 
     async def _carry_out(self, core: RaftCore) -> None:
         while (ready := core.ready()) is not None:
-            if not self._muted:
+            if not (self._muted and core.role is Role.LEADER):
                 for to, message in ready.messages:
                     self._send(to, message)
             if ready.write is not None and self._disk.put(ready.write):
