@@ -185,6 +185,7 @@ class KvService:
             claimed = status.role is not Role.LEADER or self._claim(status.term)
             with trio.move_on_after(math.inf if claimed else RETRY_TICK_S):
                 await self._consensus.status_changed(status)
+            await trio.lowlevel.checkpoint()  # it may return at once, time and again, until consensus gets its turn
 
     def _claim(self, term: int) -> bool:
         """Propose the leadership row of our own term, once; False = the queue was full."""

@@ -1,0 +1,224 @@
+"""Three real consensus services under the store: virtual time, memory disks, a network that delays, loses and cuts."""
+
+import random
+
+import pytest
+import trio
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.service import ConsensusService
+from aether.errors import AetherError
+from aether.kv import keys
+from aether.kv.commands import Batch, Compare, Put
+from aether.kv.messages import ProposeReply, ProposeRequest
+from aether.kv.service import KvService
+from aether.kv.store import Store
+from aether.storage.memory import MemoryStorage
+from aether.work import InlineWork
+
+NAMES = ("a", "b", "c")
+
+
+class Member:
+    """One node: its disk outlives it, the rest is new at each start."""
+
+    def __init__(self, group, name):
+        self.group, self.name = group, name
+        self.storage = MemoryStorage()
+        self.starts = 0
+        self.scope = None
+
+    async def run(self, *, task_status=trio.TASK_STATUS_IGNORED):
+        draw = self.group.random
+        self.starts += 1
+        self.store = Store()
+        config = RaftConfig(node=self.name, voters=NAMES, random=random.Random(draw.random()))
+        work = InlineWork(lambda: draw.uniform(0.0, 0.002))
+        self.consensus = ConsensusService(config, self.storage, self.store, self._send, work)
+        self.kv = KvService(
+            self.name, f"{self.name}-{self.starts}", self.consensus, self.store, self._send, trio.current_time
+        )
+        with trio.CancelScope() as self.scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.consensus.run)
+                await nursery.start(self.kv.run)
+                task_status.started()
+        self.scope = None
+
+    def _send(self, to, message):
+        return self.group.send(self.name, to, message)
+
+    def deliver(self, sender, message):
+        if self.scope is None:
+            return
+        if isinstance(message, (ProposeRequest, ProposeReply)):
+            self.kv.deliver(sender, message)
+        else:
+            self.consensus.deliver(sender, message)
+
+
+class Group:
+    """All three, and their network."""
+
+    def __init__(self, nursery, seed):
+        self.nursery = nursery
+        self.random = random.Random(seed)
+        self.loss = self.duplicate = 0.0
+        self.cut = set()
+        self.members = {name: Member(self, name) for name in NAMES}
+
+    def send(self, sender, to, message):
+        if sender in self.cut or to in self.cut:
+            return False
+        for _ in range(1 + (self.random.random() < self.duplicate)):
+            if self.random.random() >= self.loss:
+                self.nursery.start_soon(self._carry, sender, to, message, self.random.uniform(0.0002, 0.003))
+        return True
+
+    async def _carry(self, sender, to, message, delay_s):
+        await trio.sleep(delay_s)
+        self.members[to].deliver(sender, message)
+
+    async def start(self, name):
+        await self.nursery.start(self.members[name].run)
+
+    async def leader(self):
+        with trio.fail_after(20):
+            while True:
+                for member in self.members.values():
+                    if member.scope is not None and member.name not in self.cut and member.kv.leadership is not None:
+                        return member
+                await trio.sleep(0.05)  # noqa: ASYNC110 - any of three may become it
+
+    async def settle(self):
+        """All members applied the same."""
+        leader = await self.leader()
+        revision = await leader.kv.barrier()
+        for member in self.members.values():
+            with trio.fail_after(10):
+                await member.kv.wait_applied(revision)
+        return revision
+
+
+@pytest.fixture
+async def group(nursery):
+    made = Group(nursery, seed=7)
+    for name in NAMES:
+        await made.start(name)
+    return made
+
+
+def entry(name):
+    return keys.map_entry("m", name.encode())
+
+
+async def test_a_write_on_any_node_is_read_on_all(group, autojump_clock):
+    """The whole path: forward, log, disk, commit, apply, wake."""
+    await group.leader()
+    for name in NAMES:
+        result = await group.members[name].kv.propose(Batch(changes=(Put(entry(name), b"v"),)))
+        assert result.applied
+        assert group.members[name].kv.get(entry(name)) == b"v"
+    await group.settle()
+
+    assert len({member.store.state_hash for member in group.members.values()}) == 1
+    for member in group.members.values():
+        assert len(list(member.kv.scan(keys.map_entries("m")))) == 3
+
+
+async def test_a_restarted_node_has_its_rows_again_and_a_session_of_its_own(group, autojump_clock):
+    """Its log is replayed; its old incarnation's session ends when the new one opens."""
+    leader = await group.leader()
+    name = next(name for name in NAMES if name != leader.name)
+    member = group.members[name]
+    await member.kv.propose(Batch(changes=(Put(entry("k"), b"v"),)))
+    member.scope.cancel()
+    await trio.sleep(1)
+    await group.start(name)
+    await member.kv.barrier()
+
+    assert member.kv.get(entry("k")) == b"v"
+    owners = [request for request, _ in member.store.sessions() if request.node == name]
+    assert [request.incarnation for request in owners] == [f"{name}-2"]
+
+
+async def test_a_cut_off_leader_loses_its_fence_before_it_can_write(group, autojump_clock):
+    """Its batch was never decided; the majority goes on; back in the group it follows."""
+    old = await group.leader()
+    fence = old.kv.leadership
+    await old.kv.barrier()
+    group.cut.add(old.name)
+    raised = []
+
+    async def write():
+        with pytest.raises(AetherError) as caught:
+            await old.kv.propose(Batch(changes=(Put(entry("stale"), b"v"),)), fence=fence)
+        raised.append(caught.type.__name__)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        new = await group.leader()
+        assert new.name != old.name
+        await new.kv.propose(Batch(changes=(Put(entry("k"), b"v"),)), fence=new.kv.leadership)
+        group.cut.clear()
+    await group.settle()
+
+    assert raised == ["NotLeader"]
+    assert old.kv.get(entry("stale")) is None
+    assert old.kv.get(entry("k")) == b"v"
+    assert old.kv.leadership is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_counters_are_exact_while_leaders_are_killed(nursery, autojump_clock, seed):
+    """Every caller that got an answer got the truth: its increment is there exactly once, on all nodes."""
+    group = Group(nursery, seed)
+    group.loss, group.duplicate = 0.02, 0.05
+    for name in NAMES:
+        await group.start(name)
+    await group.leader()
+    told = dict.fromkeys(range(9), 0)
+    interrupted = []
+
+    async def count(number):
+        key = entry(f"counter-{number}")
+        member = group.members[NAMES[number % 3]]
+        while told[number] < 25:
+            starts, done = member.starts, told[number]
+            try:
+                with trio.move_on_after(30):
+                    compare = Compare(key, member.kv.version(key))
+                    result = await member.kv.propose(Batch((compare,), (Put(key, b"%d" % (done + 1)),)))
+                    assert result.applied
+                    told[number] = done + 1
+                    await trio.sleep(group.random.uniform(0, 0.6))
+                    continue
+            except AetherError as error:
+                interrupted.append(type(error).__name__)
+            # Its node died: read what became of it, on the node's next life.
+            while member.starts == starts or member.scope is None:
+                await trio.sleep(0.1)
+            await member.kv.barrier()
+            told[number] = int(member.kv.get(key) or b"0")
+            assert told[number] in (done, done + 1)
+
+    async def kill():
+        for _ in range(4):
+            await trio.sleep(group.random.uniform(0.05, 0.5))
+            victim = await group.leader()
+            victim.scope.cancel()
+            await trio.sleep(group.random.uniform(0.1, 4))
+            await group.start(victim.name)
+
+    with trio.fail_after(300):
+        async with trio.open_nursery() as workers:
+            workers.start_soon(kill)
+            for number in told:
+                workers.start_soon(count, number)
+    group.loss = group.duplicate = 0.0
+    await group.settle()
+
+    for member in group.members.values():
+        assert [member.kv.get(entry(f"counter-{n}")) for n in told] == [b"25"] * 9
+    assert len({member.store.snapshot() for member in group.members.values()}) == 1
+    assert interrupted, "nobody was in the middle of a proposal: this run proved nothing"
