@@ -41,14 +41,18 @@ from aether.slice_api.decorators import (
     post,
     put,
     service,
-    slice,  # noqa: A004 - the public name; kept out of __all__
+)
+from aether.slice_api.decorators import (
+    slice as slice,  # kept out of __all__: it shadows a builtin
 )
 from aether.slice_api.faults import Fault
 from aether.slice_api.fields import (
     config,
-    map,  # noqa: A004 - the public name; kept out of __all__
     secret,
     state,
+)
+from aether.slice_api.fields import (
+    map as map,  # kept out of __all__: it shadows a builtin
 )
 from aether.slice_api.http import Body, Cookie, Header, Query
 from aether.slice_api.maps import Map, MapEntry, MemoryMap

@@ -47,22 +47,27 @@ class Part:
     init: bool = True
 
 
+def origin_of(tp: TypeOf) -> Any:
+    """`typing.get_origin`, typed for what it is: a class, a special form, or None."""
+    return typing.get_origin(tp)
+
+
 def bare(tp: TypeOf) -> TypeOf:
     """`tp` without NewType, Annotated, aliases and qualifiers around it."""
     while True:
-        origin = typing.get_origin(tp)
+        origin = origin_of(tp)
         if isinstance(tp, NewType):
             tp = tp.__supertype__
         elif origin is Annotated or origin in _WRAPPERS:
             tp = typing.get_args(tp)[0]
-        elif isinstance(tp, typing_extensions.TypeAliasType) or hasattr(tp, "__value__") and origin is None:
+        elif isinstance(tp, typing_extensions.TypeAliasType):
             tp = tp.__value__
         else:
             return tp
 
 
 def is_union(tp: TypeOf) -> bool:
-    return typing.get_origin(tp) is Union or isinstance(tp, types.UnionType)
+    return origin_of(tp) is Union or isinstance(tp, types.UnionType)
 
 
 def union_members(tp: TypeOf) -> tuple[TypeOf, ...]:
@@ -87,7 +92,7 @@ def without_none(tp: TypeOf) -> tuple[TypeOf, bool]:
 
 
 def is_literal(tp: TypeOf) -> bool:
-    return typing.get_origin(tp) in (Literal, typing_extensions.Literal)
+    return origin_of(tp) in (Literal, typing_extensions.Literal)
 
 
 def is_enum(tp: TypeOf) -> bool:
@@ -95,17 +100,17 @@ def is_enum(tp: TypeOf) -> bool:
 
 
 def is_typed_dict(tp: TypeOf) -> bool:
-    return typing_extensions.is_typeddict(typing.get_origin(tp) or tp)
+    return typing_extensions.is_typeddict(origin_of(tp) or tp)
 
 
 def is_named_tuple(tp: TypeOf) -> bool:
-    origin = typing.get_origin(tp) or tp
+    origin = origin_of(tp) or tp
     return isinstance(origin, type) and issubclass(origin, tuple) and hasattr(origin, "_fields")
 
 
 def is_record(tp: TypeOf) -> bool:
     """An attrs class or a dataclass, generic or not."""
-    origin = typing.get_origin(tp) or tp
+    origin = origin_of(tp) or tp
     return isinstance(origin, type) and (attrs.has(origin) or dataclasses.is_dataclass(origin))
 
 
@@ -122,8 +127,8 @@ def type_name(tp: TypeOf) -> str:
 
 
 def parts_of(tp: TypeOf) -> tuple[Part, ...]:
-    """The fields of a record, TypedDict or NamedTuple, with type variables replaced. Raises NoCodec for unknown names."""
-    origin: Any = typing.get_origin(tp) or tp
+    """The fields of a record, TypedDict or NamedTuple, type variables replaced. Raises NoCodec for unknown names."""
+    origin: Any = origin_of(tp) or tp
     hints = _hints(origin)
     if attrs.has(origin):
         attrs.resolve_types(origin, include_extras=True)
@@ -155,7 +160,7 @@ def substitution(tp: TypeOf) -> Callable[[TypeOf], TypeOf]:
         if isinstance(hint, TypeVar):
             return values.get(hint, hint)
         parameters = getattr(hint, "__parameters__", ())
-        if not parameters or isinstance(hint, type) and not typing.get_args(hint):
+        if not parameters or (isinstance(hint, type) and not typing.get_args(hint)):
             return hint
         return hint[tuple(values.get(p, p) for p in parameters)]
 
@@ -163,10 +168,10 @@ def substitution(tp: TypeOf) -> Callable[[TypeOf], TypeOf]:
 
 
 def _type_arguments(tp: TypeOf) -> Mapping[Any, TypeOf]:
-    origin: Any = typing.get_origin(tp) or tp
+    origin: Any = origin_of(tp) or tp
     values: dict[Any, TypeOf] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(tp), strict=False))
     for base in getattr(origin, "__orig_bases__", ()):
-        if typing.get_origin(base) not in (None, typing.Generic, typing.Protocol):
+        if origin_of(base) not in (None, typing.Generic, typing.Protocol):
             for variable, value in _type_arguments(base).items():
                 values.setdefault(variable, values.get(value, value) if isinstance(value, TypeVar) else value)
     return values
@@ -177,6 +182,6 @@ def _hints(origin: Any) -> dict[str, TypeOf]:
         return typing_extensions.get_type_hints(origin, include_extras=True)
     except NameError as error:
         raise NoCodec(
-            f"the name {error.name!r} in an annotation of {type_name(origin)} is not known at run time; import it at module "
-            f"level of {origin.__module__}, outside `if TYPE_CHECKING`"
+            f"the name {error.name!r} in an annotation of {type_name(origin)} is not known at run time; import it at "
+            f"module level of {origin.__module__}, outside `if TYPE_CHECKING`"
         ) from error

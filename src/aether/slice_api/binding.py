@@ -15,8 +15,8 @@ import attrs
 from aether.errors import ContractError
 from aether.slice_api.annotations import type_name
 from aether.slice_api.contract import Contract, contract_of
-from aether.slice_api.methods import MethodSpec
 from aether.slice_api.marks import is_protocol, is_slice
+from aether.slice_api.methods import MethodSpec
 
 T = TypeVar("T")
 
@@ -106,13 +106,13 @@ def missing(protocol: type, candidates: Iterable[Contract]) -> str:
     reasons = [f"{c.name}: {mismatch(view, c)}" for c in candidates if c.cls is not protocol]
     looked = f" ({'; '.join(reasons)})" if reasons else ""
     return (
-        f"nothing implements {protocol.__name__}{looked}; open a slice `class My{protocol.__name__}({protocol.__name__})`, "
-        f"or bind one: aether.bind({protocol.__name__}).to(...)"
+        f"nothing implements {protocol.__name__}{looked}; open a slice `class My{protocol.__name__}({protocol.__name__})`"
+        f", or bind one: aether.bind({protocol.__name__}).to(...)"
     )
 
 
 def mismatch(protocol: Contract, candidate: Contract, *, types: bool = True) -> str | None:
-    """Why `candidate` does not offer what `protocol` asks; None when it does. types=False compares names and kinds only."""
+    """Why `candidate` does not offer what `protocol` asks; None when it does. types=False compares names and kinds."""
     for name, wanted in protocol.methods.items():
         offered = candidate.methods.get(name)
         reason = f"no method {name!r}" if offered is None else _method_mismatch(wanted, offered, types)

@@ -30,12 +30,13 @@ from aether.slice_api.annotations import (
     is_record,
     is_typed_dict,
     is_union,
+    origin_of,
     parts_of,
     type_name,
 )
 from aether.slice_api.containers import any_hooks, listing, mapping, named_tuple, typed_dict
-from aether.slice_api.misfit import Misfit, expected, misfit, problems_of
 from aether.slice_api.marks import is_protocol, is_slice
+from aether.slice_api.misfit import Misfit, expected, misfit, problems_of
 from aether.slice_api.scalars import SCALARS
 from aether.slice_api.textual import SEQUENCES, enum_plain, flag_member, plain_literal
 from aether.slice_api.unions import Members, union_hooks
@@ -44,7 +45,7 @@ Hook = Callable[[Any], Any]
 
 
 class Form(enum.Enum):
-    """How plain data is spelt. WIRE has bytes; JSON and CAMEL are JSON's own types, CAMEL with camelCase field names."""
+    """How plain data is spelt. WIRE has bytes; JSON and CAMEL are JSON's own types, CAMEL with camelCase names."""
 
     WIRE = "wire"
     JSON = "json"
@@ -114,11 +115,13 @@ class CodecMaker(cattrs.Converter):
             del self._making[tp]
         return made
 
-    def _make(self, tp: TypeOf) -> tuple[Hook, Hook]:  # noqa: PLR0911 - one line per kind of type
-        origin, arguments = typing.get_origin(tp), typing.get_args(tp)
+    def _make(self, tp: TypeOf) -> tuple[Hook, Hook]:
+        origin, arguments = origin_of(tp), typing.get_args(tp)
         if tp in SCALARS:
             scalar = SCALARS[tp]
-            return (scalar.encode, scalar.decode) if self.form is Form.WIRE else (scalar.json_encode, scalar.json_decode)
+            return (
+                (scalar.encode, scalar.decode) if self.form is Form.WIRE else (scalar.json_encode, scalar.json_decode)
+            )
         if tp is Any:
             return any_hooks(json=self.form is not Form.WIRE)
         if is_literal(tp):
@@ -140,7 +143,7 @@ class CodecMaker(cattrs.Converter):
         raise NoCodec(_why_not(tp))
 
     def _record(self, tp: TypeOf) -> tuple[Hook, Hook]:
-        cls: type = typing.get_origin(tp) or tp
+        cls: type = origin_of(tp) or tp
         if is_slice(cls):
             raise NoCodec(f"{cls.__name__} is a slice, not a value; slices are injected as fields, not passed in calls")
         parts = [part for part in parts_of(tp) if part.init]
@@ -148,7 +151,7 @@ class CodecMaker(cattrs.Converter):
         renamed = {part.name: self.rename(part.name) for part in parts}
         if len(set(renamed.values())) != len(renamed):
             raise NoCodec(f"two fields of {type_name(tp)} have the same name in camelCase")
-        overrides = {name: cattrs.override(rename=outside) for name, outside in renamed.items() if outside != name}
+        overrides: Any = {name: cattrs.override(rename=outside) for name, outside in renamed.items() if outside != name}
         take, build = make_dict_unstructure_fn(tp, self, **overrides), make_dict_structure_fn(tp, self, **overrides)
         name, rename = type_name(tp), self.rename
 
@@ -157,7 +160,7 @@ class CodecMaker(cattrs.Converter):
                 raise expected(name, value)
             try:
                 return take(value)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - all problems are collected, whatever a user's property raises
                 raise _fields(value, encoders, rename) or misfit(error) from None
 
         def decode(plain: Any, _: Any = None) -> Any:
@@ -165,7 +168,7 @@ class CodecMaker(cattrs.Converter):
                 raise expected(f"object ({name})", plain)
             try:
                 return build(plain, cls)
-            except Exception as error:  # validators of the user's class raise what they like
+            except Exception as error:  # noqa: BLE001 - validators of the user's class raise what they like
                 raise misfit(error, rename) from None
 
         return encode, decode

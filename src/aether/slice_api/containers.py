@@ -8,7 +8,7 @@ Holds: the fast path is one comprehension; only when it fails are all problems c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aether.slice_api.annotations import NoCodec, TypeOf, parts_of, type_name
@@ -25,7 +25,7 @@ def listing(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     """list, tuple of one type, set, frozenset and their abstract classes: a list."""
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
         return _rows(tp, tuple, [at(argument, f"[{i}]") for i, argument in enumerate(arguments)], len(arguments))
-    made = SEQUENCES[origin]
+    made: Any = SEQUENCES[origin]
     accepted: tuple[type, ...] = (made,) if origin in (list, tuple, set, frozenset) else _ABSTRACT[made]
     encode_item, decode_item = at(arguments[0], "[]")
     name = type_name(tp)
@@ -52,7 +52,12 @@ def listing(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     return encode, decode
 
 
-_ABSTRACT: dict[type, tuple[type, ...]] = {list: (list, tuple), frozenset: (frozenset, set), set: (set,), tuple: (tuple,)}
+_ABSTRACT: dict[type, tuple[type, ...]] = {
+    list: (list, tuple),
+    frozenset: (frozenset, set),
+    set: (set,),
+    tuple: (tuple,),
+}
 
 
 def named_tuple(cls: Any, at: At) -> Hooks:
@@ -101,35 +106,39 @@ def typed_dict(tp: Any, at: At, rename: Callable[[str], str]) -> Hooks:
     if len({outside for outside, *_ in parts.values()}) != len(parts):
         raise NoCodec(f"two fields of {name} have the same name in camelCase")
 
-    def convert(value: Any, outward: bool) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        problems: list[tuple[str, str]] = []
-        for inside, (outside, required, encode_part, decode_part) in parts.items():
-            source, target = (inside, outside) if outward else (outside, inside)
-            if source in value:
-                try:
-                    result[target] = (encode_part if outward else decode_part)(value[source])
-                except Misfit as error:
-                    problems += ((f".{source}{below}", what) for below, what in error.problems)
-            elif required:
-                problems.append((f".{source}", "missing"))
-        if outward:
-            problems += ((f".{key}", f"unknown field of {name}") for key in value.keys() - parts.keys())
-        if problems:
-            raise Misfit(*problems)
-        return result
+    outward = {inside: (outside, required, encode) for inside, (outside, required, encode, _) in parts.items()}
+    inward = {outside: (inside, required, decode) for inside, (outside, required, _, decode) in parts.items()}
 
     def encode(value: Any) -> Any:
         if not isinstance(value, dict):
             raise expected(name, value)
-        return convert(value, outward=True)
+        unknown = value.keys() - parts.keys()
+        if unknown:
+            raise Misfit(*((f".{key}", f"unknown field of {name}") for key in sorted(unknown, key=str)))
+        return _members(value, outward)
 
     def decode(plain: Any, _: Any = None) -> Any:
         if plain.__class__ is not dict:
             raise expected(f"object ({name})", plain)
-        return convert(plain, outward=False)
+        return _members(plain, inward)
 
     return encode, decode
+
+
+def _members(source: Any, parts: Mapping[str, tuple[str, bool, Hook]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    problems: list[tuple[str, str]] = []
+    for name, (target, required, hook) in parts.items():
+        if name in source:
+            try:
+                result[target] = hook(source[name])
+            except Misfit as error:
+                problems += ((f".{name}{below}", what) for below, what in error.problems)
+        elif required:
+            problems.append((f".{name}", "missing"))
+    if problems:
+        raise Misfit(*problems)
+    return result
 
 
 def any_hooks(json: bool) -> Hooks:

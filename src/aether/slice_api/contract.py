@@ -1,12 +1,14 @@
 """A class becomes a contract: its fields, methods, routes and faults, with every type known.
 
-Knows: slices and Protocols; when each rule is checked: at decoration what the class shows, at registration what needs types.
+Knows: slices and Protocols; when each rule is checked: at decoration what the class shows, at registration
+       what needs types.
 Never: instances that run, injection, endpoints.
 Holds: the decorated class is the same object; a contract is known by its artifact, its faults by their names.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
@@ -22,7 +24,7 @@ from aether.model.artifact import Artifact
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.route import Route
 from aether.slice_api import names, rules
-from aether.slice_api.annotations import NoCodec, TypeOf, bare, type_name, without_none
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name, without_none
 from aether.slice_api.codec import Form, codec_of
 from aether.slice_api.coordinates import coordinates
 from aether.slice_api.faults import Fault, FaultPlain, decode_fault_as, fault_class, fault_classes
@@ -75,7 +77,7 @@ class FieldSpec:
         return typing.get_args(self.type)[1]
 
     def read(self, text: str) -> Any:
-        """The value of a config or secret field from its text. Raises BadInput that names the key, not a secret's value."""
+        """The value of a config or secret field from its text. Raises BadInput; it never shows a secret."""
         return self._reader(text)
 
     def compile(self) -> None:
@@ -201,10 +203,8 @@ def define_slice(cls: type[T], options: SliceOptions, frame: types.FrameType | N
         rules.check_signature(f"{cls.__name__}.{name}", function)
     definition = Definition(cls, options, local)
     setattr(cls, SLICE, definition)
-    try:
+    with contextlib.suppress(_Unresolved):  # defined later in the module, or registered later: contract_of looks again
         definition.resolve()
-    except _Unresolved:
-        pass  # a name that is defined later in the module, or a slice registered later: contract_of looks again
     return cls
 
 
@@ -228,7 +228,7 @@ def memory_map_for(owner: object, spec: MapSpec) -> Map[Any, Any]:
     """The map in memory that a plainly constructed slice gets for the field with `spec`."""
     cls = type(owner)
     definition: Definition = getattr(cls, SLICE)
-    attribute = next(a for a in attrs.fields(cls) if a.metadata.get(SPEC) is spec)
+    attribute = next(a for a in _attributes(cls) if a.metadata.get(SPEC) is spec)
     field = _field(cls, attribute, _Scope(definition.cls, definition.local, _NOTHING_KNOWN))
     return MemoryMap(
         field.key_type, field.value_type, name=spec.name, entries_max=spec.entries_max, bytes_max=spec.bytes_max
@@ -253,12 +253,12 @@ def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
         artifact=None if protocol else coordinates(cls, options.artifact),
         name=cls.__name__,
         options=options,
-        fields=() if protocol else tuple(_field(cls, a, scope) for a in attrs.fields(cls)),
+        fields=() if protocol else tuple(_field(cls, a, scope) for a in _attributes(cls)),
         methods=types.MappingProxyType(methods),
         routes=_routes(cls, methods),
         lifespan=_lifespan(cls),
         backgrounds=_backgrounds(cls),
-        doc=inspect.cleandoc(cls.__doc__) if cls.__dict__.get("__doc__") else "",
+        doc=inspect.cleandoc(cls.__dict__.get("__doc__") or ""),
     )
 
 
@@ -284,14 +284,14 @@ def _field(cls: type, attribute: attrs.Attribute[Any], scope: _Scope) -> FieldSp
     if spec is not None:
         return FieldSpec(name, _specified(where, spec, tp), tp, has_default=has_default, spec=spec)
     inner, optional = without_none(tp)
-    injected = typing.get_origin(bare(inner)) or bare(inner)
+    injected = origin_of(bare(inner)) or bare(inner)
     if is_slice(injected) or is_protocol(injected):
         return FieldSpec(name, "dependency", bare(inner), optional=optional, has_default=has_default)
     if has_default:
         return FieldSpec(name, "default", tp, has_default=True)
     raise ContractError(
         f"{where}: {type_name(tp)} is neither a slice nor a Protocol, so nothing can be injected; decorate it with "
-        f"@aether.slice, or give the field a default, aether.config(...), aether.secret(...) or aether.state(factory=...)"
+        f"@aether.slice, or give the field a default, aether.config(...), aether.secret(...) or aether.state(...)"
     )
 
 
@@ -304,7 +304,7 @@ def _specified(where: str, spec: Spec, tp: TypeOf) -> FieldKind:
         case StateSpec():
             return "state"
         case MapSpec():
-            if typing.get_origin(bare(tp)) is not Map or len(typing.get_args(bare(tp))) != 2:
+            if origin_of(bare(tp)) is not Map or len(typing.get_args(bare(tp))) != 2:
                 raise ContractError(f"{where} is annotated {type_name(tp)}; a map is annotated `aether.Map[K, V]`")
             return "map"
 
@@ -352,7 +352,9 @@ def _lifespan(cls: type) -> LifespanSpec | None:
         raise ContractError(f"{where}: a lifespan is `async def {name}(self) -> AsyncIterator[None]` that yields once")
     parameters = list(inspect.signature(function).parameters)[1:]
     if parameters not in ([], ["nursery"]):
-        raise ContractError(f"{where} takes {', '.join(parameters)}; a lifespan takes nothing, or `nursery: trio.Nursery`")
+        raise ContractError(
+            f"{where} takes {', '.join(parameters)}; a lifespan takes nothing, or `nursery: trio.Nursery`"
+        )
     return LifespanSpec(name, bool(parameters))
 
 
@@ -367,6 +369,10 @@ def _backgrounds(cls: type) -> tuple[str, ...]:
 def _annotation_names(cls: type) -> frozenset[str]:
     sources: list[Any] = [cls, *(f for _, f in rules.methods(cls))]
     return frozenset().union(*(names.annotation_names(inspect.get_annotations(source)) for source in sources))
+
+
+def _attributes(cls: Any) -> tuple[attrs.Attribute[Any], ...]:
+    return tuple(attrs.fields(cls))
 
 
 def _same_alias(cls: type, declared: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:

@@ -191,7 +191,9 @@ def _options(options: dict[str, Any]) -> SliceOptions:
 
 
 def _deadline(deadline_s: float | None) -> float | None:
-    if deadline_s is not None and not (isinstance(deadline_s, int | float) and 0 < deadline_s < float("inf")):
+    given: object = deadline_s
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if deadline_s is not None and not (number and 0 < deadline_s < float("inf")):
         raise ContractError(f"deadline_s={deadline_s!r}: give seconds above 0; nothing waits without a bound")
     return deadline_s
 

@@ -178,8 +178,8 @@ def _check(cls: type[Fault]) -> None:
     for name in own:
         if name in RESERVED or hasattr(Exception, name) or name.startswith("_"):
             raise ContractError(
-                f"{cls.__name__}.{name}: the name is reserved ({', '.join(sorted(RESERVED))}, and names with a "
-                f"leading underscore); choose another, such as `{cls.__name__[:1].lower()}{cls.__name__[1:]}_{name.strip('_')}`"
+                f"{cls.__name__}.{name}: the name is reserved ({', '.join(sorted(RESERVED))}, names of exceptions, and "
+                f"names with a leading underscore); choose another, such as `the_{name.strip('_')}`"
             )
     if "__init__" in cls.__dict__:
         raise ContractError(f"{cls.__name__} has its own __init__; declare its fields by annotation instead")

@@ -94,7 +94,8 @@ def map(  # noqa: A001 - the public name; kept out of __all__
 
     Annotate the field `aether.Map[K, V]`. Raises ContractError for a wrong name or limit.
     """
-    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - reached when the builtin was shadowed
+    given: object = name  # anything at all when the builtin was shadowed
+    if not isinstance(given, str):
         raise ContractError(
             f"aether.map names a replicated map, got {name!r}: did `from aether import map` shadow the builtin? "
             "Use `import aether` and `aether.map(...)`"
@@ -106,7 +107,7 @@ def map(  # noqa: A001 - the public name; kept out of __all__
     spec = MapSpec(name, entries_max, bytes_max)
 
     def in_memory(owner: object) -> Map[Any, Any]:
-        from aether.slice_api.contract import memory_map_for  # noqa: PLC0415 - contract imports this module
+        from aether.slice_api.contract import memory_map_for  # contract imports this module
 
         return memory_map_for(owner, spec)
 
@@ -117,11 +118,13 @@ def state(*, factory: Callable[[], T]) -> T:
     """State of one instance, made by `factory()` at each start. Not shared, not replicated, gone with the instance."""
     if not callable(factory):
         raise ContractError(f"aether.state(factory=...) needs a function such as `dict` or a lambda, got {factory!r}")
-    return cast("T", attrs.field(factory=factory, metadata={SPEC: StateSpec(factory)}))
+    made: Any = attrs.field(factory=factory, metadata={SPEC: StateSpec(factory)})
+    return made  # type: ignore[no-any-return]  # attrs puts factory()'s value there
 
 
 def _key(what: str, key: str) -> str:
-    parts = key.split(".") if isinstance(key, str) else [""]  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    given: object = key  # decorators meet untyped callers
+    parts = given.split(".") if isinstance(given, str) else [""]
     if not all(part.replace("-", "_").isidentifier() for part in parts):
         raise ContractError(f'{key!r} is no key; write aether.{what}("group.name"), dotted names')
     return key

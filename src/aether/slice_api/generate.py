@@ -35,7 +35,7 @@ def binder(qualname: str, signature: inspect.Signature) -> Callable[..., dict[st
 
 
 def caller(qualname: str, signature: inspect.Signature, values: Mapping[str, Any]) -> Callable[..., Any]:
-    """An `async def` method that binds its arguments and awaits `__aether_call(self, spec, arguments)` from `values`."""
+    """An `async def` method that binds its arguments and awaits `self.__aether_call__(spec, arguments)`."""
     name = qualname.rpartition(".")[2]
     tail = "return await __aether_self.__aether_call__(__aether_spec, __aether_arguments)"
     return _compiled(_source("async def", name, signature, "__aether_self, /, ", tail), name, qualname, values)

@@ -136,7 +136,7 @@ class HttpPlan:
 
 
 def http_plan(where: str, verb: str, template: str, parameters: Mapping[str, ParameterSpec], form: Form) -> HttpPlan:
-    """The plan of one route. Raises ContractError for a wrong template or a parameter that cannot come from its place."""
+    """The plan of one route. Raises ContractError for a wrong template, or a parameter that cannot come from its place."""
     rename = camel if form is Form.CAMEL else str
     variables = _variables(where, template, parameters, rename)
     sources: list[_Source] = []
@@ -148,7 +148,9 @@ def http_plan(where: str, verb: str, template: str, parameters: Mapping[str, Par
         else:
             sources.append(_source(where, p, place, name))
     if body and verb in ("GET", "HEAD"):
-        raise ContractError(f"{where}: parameter {body[0].name!r} is in the body, but {verb} has none; use aether.Query()")
+        raise ContractError(
+            f"{where}: parameter {body[0].name!r} is in the body, but {verb} has none; use aether.Query()"
+        )
     whole = len(body) == 1 and (isinstance(body[0].marker, Body) or is_object(without_none(body[0].type)[0]))
     parts = tuple(_BodyPart(p, rename(p.name), _codec(where, p, form), without_none(p.type)[1]) for p in body)
     return HttpPlan(where, tuple(sources), parts, whole)
@@ -160,25 +162,23 @@ def _variables(
     segments = template.split("/")[1:]
     if not template.startswith("/") or (template != "/" and not all(_SEGMENT.fullmatch(s) for s in segments)):
         raise ContractError(
-            f"{where}: {template!r} is no path template; write segments such as /api/orders/{{order_id}}, a variable is a "
-            "whole segment"
+            f"{where}: {template!r} is no path template; write segments such as /api/orders/{{order_id}}, where a variable "
+            "is a whole segment"
         )
     found = _VARIABLE.findall(template)
     by_name = {rename(name): name for name in parameters} | {name: name for name in parameters}
     for name in found:
         if name not in by_name:
             raise ContractError(
-                f"{where}: the template {template} has a variable {{{name}}}, but the method has no such parameter; it has "
-                f"{', '.join(parameters) or 'none'}"
+                f"{where}: the template {template} has a variable {{{name}}}, but the method has no such parameter; "
+                f"it has {', '.join(parameters) or 'none'}"
             )
     if len(set(found)) != len(found):
         raise ContractError(f"{where}: the template {template} names a variable twice")
     return {by_name[name]: name for name in found}
 
 
-def _place(
-    p: ParameterSpec, verb: str, variables: Mapping[str, str], rename: Callable[[str], str]
-) -> tuple[str, str]:
+def _place(p: ParameterSpec, verb: str, variables: Mapping[str, str], rename: Callable[[str], str]) -> tuple[str, str]:
     if p.name in variables:
         return "path", variables[p.name]
     match p.marker:
@@ -203,7 +203,9 @@ def _source(where: str, p: ParameterSpec, place: str, name: str) -> _Source:
             f"for a larger value use POST, or Annotated[..., aether.Body()] where the verb has a body"
         ) from None
     if texts.many and place != "query":
-        raise ContractError(f"{where}: parameter {p.name!r} is a list, which only the query can repeat, not the {place}")
+        raise ContractError(
+            f"{where}: parameter {p.name!r} is a list, which only the query can repeat, not the {place}"
+        )
     return _Source(p, place, name, texts.read, texts.many, without_none(p.type)[1])
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 
-from aether.slice_api.annotations import NoCodec, TypeOf, bare, is_named_tuple, parts_of, type_name
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, is_named_tuple, origin_of, parts_of, type_name
 from aether.slice_api.misfit import Misfit, expected
 from aether.slice_api.scalars import INT_MIN, SCALARS, encode_int
 from aether.slice_api.textual import text_of
@@ -36,7 +36,7 @@ def key_codec(tp: TypeOf) -> KeyCodec:
     """The codec of a key type. Raises NoCodec for types that have no order as bytes."""
     inner = bare(tp)
     arguments = typing.get_args(inner)
-    if typing.get_origin(inner) is tuple and arguments and arguments[-1] is not ...:
+    if origin_of(inner) is tuple and arguments and arguments[-1] is not ...:
         return _tuple(inner, tuple, [_item(a, f"[{i}]") for i, a in enumerate(arguments)])
     if is_named_tuple(inner):
         return _tuple(inner, inner, [_item(p.type, f".{p.name}") for p in parts_of(inner)])
@@ -55,7 +55,9 @@ def _item(tp: TypeOf, path: str) -> tuple[Callable[[Any], bytes], Callable[[byte
     except NoCodec:
         text = None
     if text is None or not text.exact or inner is float:
-        raise NoCodec(f"{type_name(tp)} is no key of a map; use str, int, bytes, a date, an Enum, or a tuple of them", path)
+        raise NoCodec(
+            f"{type_name(tp)} is no key of a map; use str, int, bytes, a date, an Enum, or a tuple of them", path
+        )
     write, read = text.write, text.read
     return lambda value: write(value).encode("utf-8", "surrogatepass"), lambda raw: read(_text(raw))
 
@@ -77,9 +79,7 @@ def _decode_int(raw: bytes) -> int:
     return int.from_bytes(raw) + INT_MIN
 
 
-def _tuple(
-    tp: TypeOf, made: Any, items: Sequence[tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]
-) -> KeyCodec:
+def _tuple(tp: TypeOf, made: Any, items: Sequence[tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]) -> KeyCodec:
     name = type_name(tp)
 
     def joined(values: tuple[Any, ...]) -> Iterator[bytes]:

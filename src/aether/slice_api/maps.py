@@ -150,7 +150,9 @@ class Map(Generic[K, V]):
             after = function(before.value)
             if await self.apply({key: after}, {key: before.version}):
                 return after
-        raise Conflict(f"map {self.name}, key {key!r}", f"others changed it {UPDATE_TRIES_MAX} times in a row; repeat later")
+        raise Conflict(
+            f"map {self.name}, key {key!r}", f"others changed it {UPDATE_TRIES_MAX} times in a row; repeat later"
+        )
 
     async def items(self, *, prefix: Any = None, after: K | None = None, limit: int = ITEMS_MAX) -> list[tuple[K, V]]:
         """Up to `limit` (at most 1,000) entries in the order of their keys.
@@ -189,7 +191,7 @@ class Map(Generic[K, V]):
     def _fit(self, what: str, convert: Callable[[Any], Any], value: Any) -> Any:
         try:
             return convert(value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             lines = tuple(f"{what}{below}: {problem}" for below, problem in misfit(error).problems)
             raise BadInput(f"map {self.name}", lines) from None
 
@@ -206,7 +208,8 @@ class MemoryBackend:
         self._revision = 0
 
     async def get(self, key: bytes) -> RawEntry | None:
-        return self._entries.get(key)
+        found: RawEntry | None = self._entries.get(key)
+        return found
 
     async def apply(self, changes: Mapping[bytes, bytes | None], if_versions: Mapping[bytes, int]) -> bool:
         for key, version in if_versions.items():
@@ -226,7 +229,9 @@ class MemoryBackend:
     async def scan(self, prefix: bytes, after: bytes | None, limit: int) -> Sequence[RawEntry]:
         found: list[RawEntry] = []
         inclusive = after is None or after < prefix
-        for key in self._entries.irange(minimum=prefix if after is None else max(prefix, after), inclusive=(inclusive, True)):
+        for key in self._entries.irange(
+            minimum=prefix if after is None else max(prefix, after), inclusive=(inclusive, True)
+        ):
             if len(found) == limit or not key.startswith(prefix):
                 break
             found.append(self._entries[key])

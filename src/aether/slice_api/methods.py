@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import attrs
 
 from aether.errors import BadInput, ContractError
-from aether.slice_api.annotations import NoCodec, TypeOf, bare, type_name
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name
 from aether.slice_api.codec import Codec, Form, codec_of
 from aether.slice_api.generate import binder
 from aether.slice_api.http import Body, Cookie, Header, HttpInput, Marker, Query
@@ -73,32 +73,33 @@ class MethodSpec:
         encoders = self._encoders
         try:
             return {name: encoders[name](value) for name, value in arguments.items()}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise self._bad(error, arguments, encoders) from None
 
     def decode_arguments(self, plain: object) -> dict[str, Any]:
         """Arguments from plain data, strictly. Raises BadInput: a wrong type, a missing or an unknown argument."""
         decoders = self._decoders
+        given: Any = plain  # what is no mapping fails below, and is reported with everything else
         try:
-            arguments = {name: decoders[name](value) for name, value in plain.items()}  # type: ignore[attr-defined]  # AttributeError is handled below
-        except Exception as error:
+            arguments = {name: decoders[name](value) for name, value in given.items()}
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise self._bad(error, plain, decoders) from None
         if not self._required <= arguments.keys():
             raise self._bad(None, plain, decoders)
         return arguments
 
     def encode_result(self, value: Any) -> Any:
-        """The result (or one item of a stream) as plain data. Raises TypeError when it is not what the contract says."""
+        """The result (or one item of a stream) as plain data. Raises TypeError when it does not fit."""
         try:
             return self._result.encode(value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
 
     def decode_result(self, plain: Any) -> Any:
         """The result from plain data. Raises BadInput when it does not fit the caller's view of the contract."""
         try:
             return self._result.decode(plain)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise BadInput(f"the result of {self.where} does not fit", _lines("result", error)) from None
 
     def decode_http(self, request: HttpInput) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class MethodSpec:
             return b""
         try:
             plain = self._json_result.encode(value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -168,10 +169,10 @@ class MethodSpec:
 
     def _bad(self, error: Exception | None, given: Any, hooks: Mapping[str, Callable[[Any], Any]]) -> BadInput:
         problems: list[str] = []
-        if not isinstance(given, Mapping):
+        if not isinstance(given, dict):
             problems.append(f"expected arguments by name, got {type(given).__name__}")
-            given = {}
-        for name, value in given.items():
+        named: dict[Any, Any] = given if isinstance(given, dict) else {}
+        for name, value in named.items():
             if name not in hooks:
                 problems.append(f"{name}: unknown; {self.where} takes {', '.join(hooks) or 'no arguments'}")
                 continue
@@ -180,7 +181,7 @@ class MethodSpec:
             except Exception as inner:  # noqa: BLE001 - every problem is wanted, whatever a user's class raises
                 problems += _lines(name, inner)
         if hooks is self._decoders:
-            problems += (f"{name}: missing" for name in sorted(self._required - given.keys()))
+            problems += (f"{name}: missing" for name in sorted(self._required - named.keys()))
         if not problems and error is not None:
             problems = list(_lines("arguments", error))
         return BadInput(f"the arguments of {self.where} do not fit", tuple(problems))
@@ -203,7 +204,7 @@ def method_spec(
 
 
 def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> tuple[TypeOf, bool]:
-    items = typing.get_origin(bare(annotation)) in _STREAMS
+    items = origin_of(bare(annotation)) in _STREAMS
     arguments = typing.get_args(bare(annotation))
     if inspect.isasyncgenfunction(function):
         if not items:
@@ -211,22 +212,29 @@ def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> t
         return arguments[0], True
     if items and inspect.iscoroutinefunction(function):
         raise ContractError(
-            f"{where} is an `async def` without `yield` that returns an iterator; a slice writes a stream with `yield`, "
-            f"a Protocol as `def {where.rpartition('.')[2]}(...)` without `async`"
+            f"{where} is an `async def` without `yield` that returns an iterator; a slice writes a stream with "
+            f"`yield`, a Protocol as `def {where.rpartition('.')[2]}(...)` without `async`"
         )
     return (arguments[0], True) if items else (annotation, False)
 
 
 def _parameter(where: str, p: inspect.Parameter) -> ParameterSpec:
     tp, marker = p.annotation, None
-    if typing.get_origin(tp) is Annotated:
+    if origin_of(tp) is Annotated:
         found = [_marker(m) for m in tp.__metadata__ if _marker(m) is not None]
         if len(found) > 1:
-            raise ContractError(f"{where}: parameter {p.name!r} has two places, {found[0]!r} and {found[1]!r}; keep one")
+            raise ContractError(
+                f"{where}: parameter {p.name!r} has two places, {found[0]!r} and {found[1]!r}; keep one"
+            )
         marker = found[0] if found else None
     has_default = p.default is not p.empty
     return ParameterSpec(
-        p.name, typing.get_args(tp)[0] if marker else tp, has_default, p.default if has_default else None, p.kind is p.KEYWORD_ONLY, marker
+        p.name,
+        typing.get_args(tp)[0] if marker else tp,
+        has_default,
+        p.default if has_default else None,
+        p.kind is p.KEYWORD_ONLY,
+        marker,
     )
 
 

@@ -46,7 +46,7 @@ def show(value: object) -> str:
 
 
 def problems_of(error: BaseException, rename: Callable[[str], str] = str) -> Iterator[tuple[str, str]]:
-    """(path, what is wrong) for every problem inside `error`. `rename` turns a field's name into its spelling outside."""
+    """(path, what is wrong) for every problem inside `error`. `rename` gives a field's spelling outside."""
     if isinstance(error, Misfit):
         yield from error.problems
     elif isinstance(error, ClassValidationError):

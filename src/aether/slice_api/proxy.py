@@ -79,9 +79,11 @@ def _method(spec: MethodSpec) -> Any:
 def _stream(spec: MethodSpec) -> Any:
     def refuse(self: Proxy, *args: Any, **kwargs: Any) -> Any:
         raise NotInContract(
-            spec.owner, spec.name, "it is a stream, and streams over a cluster come with a later release (aether.stream); "
-            "on the plain object it works as an ordinary async generator"
-        )  # fmt: skip
+            spec.owner,
+            spec.name,
+            "it is a stream, and streams over a cluster come with a later release (aether.stream); on the plain object it "
+            "works as an ordinary async generator",
+        )
 
     return _dressed(functools.wraps(spec.function, assigned=())(refuse), spec)
 

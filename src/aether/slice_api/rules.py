@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-import typing
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
@@ -19,7 +18,7 @@ from aether.errors import ContractError
 from aether.slice_api.fields import SPEC
 from aether.slice_api.marks import is_protocol, is_slice, marks_of
 
-_SPECIFIER: Final = type(attrs.field())
+_SPECIFIER: Final[Any] = type(attrs.field())
 _NO_CONTRACT: Final = (staticmethod, classmethod, property, functools.cached_property, type)
 
 
@@ -28,8 +27,8 @@ def check_class(cls: type) -> None:
     for base in _ordinary_bases(cls):
         if "__init__" in base.__dict__ and not is_slice(base):
             raise ContractError(
-                f"{_at(cls, base)} has its own __init__; delete it: fields are the constructor, and what must run at the "
-                "start goes into an @aether.lifespan method"
+                f"{_at(cls, base)} has its own __init__; delete it: fields are the constructor, and what must run at "
+                "the start goes into an @aether.lifespan method"
             )
     if "__slots__" in cls.__dict__:
         raise ContractError(f"{cls.__name__} has __slots__; delete the line: slices keep an ordinary __dict__")
@@ -37,7 +36,8 @@ def check_class(cls: type) -> None:
     for name, value in cls.__dict__.items():
         if isinstance(value, _SPECIFIER) and name not in own:
             raise ContractError(
-                f"{cls.__name__}.{name} has no annotation; write `{name}: {_example(value)} = ...` so that its type is known"
+                f"{cls.__name__}.{name} has no annotation; write `{name}: {_example(value)} = ...`, so that its type is "
+                "known"
             )
         if name in own and not _is_class_variable(own[name]) and _is_mutable(value):
             raise ContractError(
@@ -67,8 +67,8 @@ def check_protocol(protocol: type) -> None:
     for base in protocol.__mro__:
         for name in inspect.get_annotations(base) if is_protocol(base) else ():
             raise ContractError(
-                f"the Protocol {protocol.__name__} has the attribute {name!r}, but only methods can be called on another "
-                f"node; write `async def {name}(self) -> ...`"
+                f"the Protocol {protocol.__name__} has the attribute {name!r}, but only methods can be called on "
+                f"another node; write `async def {name}(self) -> ...`"
             )
 
 
@@ -102,15 +102,19 @@ def check_signature(where: str, function: Callable[..., Any]) -> inspect.Signatu
     Raises ContractError for `*args`, `**kwargs`, positional-only and unannotated parameters, and a missing return type.
     """
     signature = inspect.signature(function)
-    own, *parameters = list(signature.parameters.values()) or [None]
-    if own is None or own.kind not in (own.POSITIONAL_ONLY, own.POSITIONAL_OR_KEYWORD):
+    own, parameters = list(signature.parameters.values())[:1], list(signature.parameters.values())[1:]
+    if not own or own[0].kind not in (own[0].POSITIONAL_ONLY, own[0].POSITIONAL_OR_KEYWORD):
         raise ContractError(f"{where} takes no `self` that can be seen; {_HIDDEN}")
     for p in parameters:
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             stars = "*" if p.kind is p.VAR_POSITIONAL else "**"
-            raise ContractError(f"{where} takes {stars}{p.name}, but arguments travel by name; name each parameter, or {_HIDDEN}")
+            raise ContractError(
+                f"{where} takes {stars}{p.name}, but arguments travel by name; name each parameter, or {_HIDDEN}"
+            )
         if p.kind is p.POSITIONAL_ONLY:
-            raise ContractError(f"{where}: parameter {p.name!r} is positional-only, but arguments travel by name; remove the `/`")
+            raise ContractError(
+                f"{where}: parameter {p.name!r} is positional-only, but arguments travel by name; remove the `/`"
+            )
         if p.annotation is p.empty:
             raise ContractError(f"{where}: parameter {p.name!r} has no annotation; write `{p.name}: <type>`")
     if signature.return_annotation is signature.empty:
@@ -137,8 +141,8 @@ def _check_kind(cls: type, name: str, function: Callable[..., Any]) -> None:
     if wrapped is not function and (inspect.iscoroutinefunction(wrapped) or inspect.isasyncgenfunction(wrapped)):
         raise ContractError(f"{where} is async, but its decorator returns a plain `def`; {_HIDDEN}")
     raise ContractError(
-        f"{where} is a public plain `def`; write `async def {name}`, or `@aether.blocking` above it when it blocks, or name "
-        f"it `_{name}` when it is not part of the contract"
+        f"{where} is a public plain `def`; write `async def {name}`, or `@aether.blocking` above it when it blocks, or "
+        f"name it `_{name}` when it is not part of the contract"
     )
 
 
@@ -157,13 +161,19 @@ def _protocol_methods(protocol: type) -> list[str]:
 
 
 def _ordinary_bases(cls: type) -> list[type]:
-    return [base for base in cls.__mro__ if base is not object and not is_protocol(base) and base.__module__ != "typing"]
+    return [
+        base for base in cls.__mro__ if base is not object and not is_protocol(base) and base.__module__ != "typing"
+    ]
 
 
 def _no_fields(cls: type, base: type) -> None:
     for name, annotation in inspect.get_annotations(base).items():
         if not _is_class_variable(annotation):
-            fix = "write it in the slice" if is_protocol(base) else f"decorate {base.__name__} with @aether.slice, or move it"
+            fix = (
+                "write it in the slice"
+                if is_protocol(base)
+                else f"decorate {base.__name__} with @aether.slice, or move it"
+            )
             raise ContractError(
                 f"{cls.__name__}: the base {base.__name__} annotates {name!r}, but fields of undecorated bases are no "
                 f"fields of a slice; {fix}"

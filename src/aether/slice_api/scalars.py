@@ -1,6 +1,7 @@
 """Values without parts: how each is spelt as plain data, as JSON and as text.
 
-Knows: the strict rules: no bool for int, no fraction for int, only text for `str`; 64-bit integers; finite floats in JSON.
+Knows: the strict rules: no bool for int, no fraction for int, only text for `str`; 64-bit integers; finite floats in
+       JSON.
 Never: containers, classes.
 Holds: reading what was written gives an equal value; anything else is an error, never a conversion.
 Paper: ISO 8601 for dates, times and durations; RFC 4648 section 4 for bytes in JSON.
@@ -55,7 +56,7 @@ class Scalar:
 
 def encode_str(value: Any) -> str:
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     if isinstance(value, str):
         return str.__str__(value)
     raise expected("str", value)
@@ -63,7 +64,7 @@ def encode_str(value: Any) -> str:
 
 def decode_str(value: Any, _: Any = None) -> str:
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     raise expected("str", value)
 
 
@@ -73,13 +74,13 @@ def encode_int(value: Any) -> int:
             raise expected("int", value)
         value = int(value)
     if INT_MIN <= value <= INT_MAX:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     raise Misfit(("", f"expected an int of 64 bits, got {value:.6e}; use Decimal or str for more"))
 
 
 def decode_int(value: Any, _: Any = None) -> int:
     if value.__class__ is int and INT_MIN <= value <= INT_MAX:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     if value.__class__ is int:
         raise Misfit(("", "expected an int of 64 bits, got a larger one"))
     raise expected("int", value)
@@ -93,7 +94,7 @@ def _bool(value: Any, _: Any = None) -> bool:
 
 def _float(value: Any, _: Any = None) -> float:
     if value.__class__ is float:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         try:
             return float(value)
@@ -116,7 +117,7 @@ def _null(value: Any, _: Any = None) -> None:
 
 def _bytes(value: Any, _: Any = None) -> bytes:
     if value.__class__ is bytes:
-        return value  # type: ignore[no-any-return]  # its class was just compared
+        return value
     raise expected("bytes", value)
 
 
@@ -188,6 +189,10 @@ def _read_duration(text: str) -> timedelta:
     return -whole if sign else whole
 
 
+def _write_int(value: Any) -> str:
+    return str(encode_int(value))
+
+
 def _read_int(text: str) -> int:
     if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
         raise expected("int", text)
@@ -206,24 +211,27 @@ def _read_bool(text: str) -> bool:
     raise expected("true or false", text)
 
 
-def _as_text(name: str, cls: type, pattern: str, spell: Callable[[Any], str], read: Callable[[str], Any], *but_not: type) -> Scalar:
+def _as_text(
+    name: str, cls: type, pattern: str, spell: Callable[[Any], str], read: Callable[[str], Any], *but_not: type
+) -> Scalar:
     encode, decode = _writer(cls, spell, but_not), _reader(name, pattern, read)
     return Scalar(name, Kind.TEXT, encode, decode, encode, decode, encode, decode)
 
 
 _DAY: Final = r"\d{4}-\d{2}-\d{2}"
 _HOUR: Final = r"\d{2}:\d{2}(:\d{2}([.,]\d{1,6})?)?(Z|[+-]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?"
+_MOMENT: Final = f"{_DAY}[T ]{_HOUR}"
 
 SCALARS: Final[Mapping[object, Scalar]] = {
     str: Scalar("str", Kind.TEXT, encode_str, decode_str, encode_str, decode_str, encode_str, decode_str),
-    int: Scalar("int", Kind.INT, encode_int, decode_int, encode_int, decode_int, lambda v: str(encode_int(v)), _read_int),
+    int: Scalar("int", Kind.INT, encode_int, decode_int, encode_int, decode_int, _write_int, _read_int),
     bool: Scalar("bool", Kind.BOOL, _bool, _bool, _bool, _bool, lambda v: "true" if _bool(v) else "false", _read_bool),
     float: Scalar("float", Kind.FLOAT, _float, _float, _finite, _finite, lambda v: repr(_finite(v)), _read_float),
     bytes: Scalar("bytes", Kind.TEXT, _bytes, _bytes, _write_base64, _read_base64, _write_base64, _read_base64),
-    type(None): Scalar("null", Kind.NULL, _null, _null, _null, _null, lambda v: str(_null(v) or ""), _null),
+    type(None): Scalar("null", Kind.NULL, _null, _null, _null, _null, lambda _: "", _null),
     Decimal: _as_text("Decimal as text", Decimal, r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", _spell_decimal, Decimal),
     UUID: _as_text("UUID as text", UUID, r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", str, UUID),
-    datetime: _as_text("datetime in ISO 8601", datetime, f"{_DAY}[T ]{_HOUR}", datetime.isoformat, datetime.fromisoformat),
+    datetime: _as_text("datetime in ISO 8601", datetime, _MOMENT, datetime.isoformat, datetime.fromisoformat),
     date: _as_text("date in ISO 8601", date, _DAY, date.isoformat, date.fromisoformat, datetime),
     time: _as_text("time in ISO 8601", time, _HOUR, _spell_time, time.fromisoformat),
     timedelta: _as_text("duration in ISO 8601", timedelta, _DURATION, _spell_duration, _read_duration),

@@ -22,6 +22,7 @@ from aether.slice_api.annotations import (
     is_enum,
     is_literal,
     is_union,
+    origin_of,
     type_name,
     union_members,
     without_none,
@@ -68,7 +69,9 @@ def text_of(tp: TypeOf) -> Text:
     if is_literal(tp):
         return _listed(type_name(tp), [(plain_literal(value), value) for value in typing.get_args(tp)])
     if is_enum(tp):
-        return _flag(tp) if issubclass(tp, enum.Flag) else _listed(tp.__name__, list(zip(enum_plain(tp), tp, strict=True)))
+        return (
+            _flag(tp) if issubclass(tp, enum.Flag) else _listed(tp.__name__, list(zip(enum_plain(tp), tp, strict=True)))
+        )
     if is_union(tp):
         return _union(tp)
     raise NoCodec(f"{type_name(tp)} has no spelling as text; use str, int, float, bool, an Enum, a date, ...")
@@ -77,7 +80,7 @@ def text_of(tp: TypeOf) -> Text:
 def texts_of(tp: TypeOf) -> Texts:
     """The textual codec of a parameter, which may be a list of texts. Raises NoCodec."""
     inner = bare(without_none(tp)[0])
-    made = SEQUENCES.get(typing.get_origin(inner))
+    made = SEQUENCES.get(origin_of(inner))
     arguments = typing.get_args(inner)
     if made is None or not arguments or (made is tuple and (len(arguments) != 2 or arguments[1] is not ...)):
         one = text_of(without_none(tp)[0])
@@ -173,6 +176,9 @@ def _union(tp: TypeOf) -> Text:
                 continue
         raise expected(name, value)
 
-    return Text(name, lambda value: attempt(value, "write"), lambda value: attempt(value, "read"), exact=all(
-        bare(m) in _ORDER for m in members
-    ))
+    return Text(
+        name,
+        lambda value: attempt(value, "write"),
+        lambda value: attempt(value, "read"),
+        exact=all(bare(m) in _ORDER for m in members),
+    )

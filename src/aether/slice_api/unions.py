@@ -22,6 +22,7 @@ from aether.slice_api.annotations import (
     is_named_tuple,
     is_object,
     is_record,
+    origin_of,
     parts_of,
     type_name,
     union_members,
@@ -64,8 +65,8 @@ def union_hooks(union: Members, at: At) -> Hooks:
             known = decoders.setdefault(cls, (member, tagged[1] if in_tag and tagged else hooks[member][1]))
             if known[0] != member and not (in_tag and known[0] in objects):
                 raise NoCodec(
-                    f"{type_name(known[0])} and {type_name(member)} look alike as plain data ({cls.__name__}), so that a "
-                    "union of them could only be guessed; wrap one in a class"
+                    f"{type_name(known[0])} and {type_name(member)} look alike as plain data ({cls.__name__}), so that "
+                    "a union of them could only be guessed; wrap one in a class"
                 )
         for cls in _value_classes(member):
             encoders[cls] = tagged[0] if in_tag and tagged else hooks[member][0]
@@ -80,7 +81,9 @@ def _by_class(name: str, encoders: Mapping[type, Hook], decoders: Mapping[type, 
     def encode(value: Any) -> Any:
         found = encoders.get(value.__class__)
         if found is None:
-            found = next((h for cls, h in encoders.items() if isinstance(value, cls) and not isinstance(value, bool)), None)
+            found = next(
+                (h for cls, h in encoders.items() if isinstance(value, cls) and not isinstance(value, bool)), None
+            )
         if found is None:
             raise expected(name, value)
         return found(value)
@@ -101,15 +104,19 @@ def _tagged(objects: list[TypeOf], hooks: Mapping[TypeOf, Hooks], rename: Callab
         decoders = {tag: hooks[member][1] for member, values in tags.items() for tag in values}
         return _literal_writer(key, tags, hooks), _tag_reader(rename(key), decoders)
     names = {m: type_name(m) for m in objects}
-    classes = {typing.get_origin(bare(m)) or bare(m) for m in objects}
-    if len(set(names.values())) < len(objects) or len(classes) < len(objects) or not all(is_record(bare(m)) for m in objects):
+    classes = {origin_of(bare(m)) or bare(m) for m in objects}
+    if (
+        len(set(names.values())) < len(objects)
+        or len(classes) < len(objects)
+        or not all(is_record(bare(m)) for m in objects)
+    ):
         raise NoCodec(
-            f"{', '.join(names.values())} cannot be told apart; give each a field such as `kind: Literal[\"card\"]` with "
+            f'{", ".join(names.values())} cannot be told apart; give each a field such as `kind: Literal["card"]` with '
             "different values"
         )
     if any(part.name == TAG for m in objects for part in parts_of(bare(m))):
         raise NoCodec(f"a class of a union has a field {TAG!r}, which is where its name is written; rename the field")
-    by_class = {typing.get_origin(bare(m)) or bare(m): _with_tag(names[m], hooks[m][0]) for m in objects}
+    by_class = {origin_of(bare(m)) or bare(m): _with_tag(names[m], hooks[m][0]) for m in objects}
     return lambda value: by_class[value.__class__](value), _tag_reader(TAG, {names[m]: hooks[m][1] for m in objects})
 
 
@@ -151,7 +158,10 @@ def _common_literal(objects: list[TypeOf]) -> tuple[str, dict[TypeOf, tuple[str,
     for name in fields[0]:
         if not all(name in own for own in fields):
             continue
-        tags = {m: tuple(plain_literal(v) for v in typing.get_args(own[name])) for m, own in zip(objects, fields, strict=True)}
+        tags = {
+            m: tuple(plain_literal(v) for v in typing.get_args(own[name]))
+            for m, own in zip(objects, fields, strict=True)
+        }
         every = [tag for values in tags.values() for tag in values]
         if all(isinstance(tag, str) for tag in every) and len(set(every)) == len(every):
             return name, tags
@@ -168,7 +178,7 @@ def _plain_classes(member: TypeOf, wire: bool) -> tuple[type, ...]:
         return tuple({type(plain) for plain in enum_plain(tp)})
     if is_object(tp):
         return (dict,)
-    origin = typing.get_origin(tp)
+    origin = origin_of(tp)
     if is_named_tuple(tp) or origin in SEQUENCES:
         return (list, tuple)
     if origin is not None and isinstance(origin, type) and issubclass(origin, typing.Mapping):
@@ -181,7 +191,7 @@ def _plain_classes(member: TypeOf, wire: bool) -> tuple[type, ...]:
 
 def _value_classes(member: TypeOf) -> tuple[type, ...]:
     tp = bare(member)
-    origin = typing.get_origin(tp)
+    origin = origin_of(tp)
     if is_literal(tp):
         return tuple({type(v) for v in typing.get_args(tp)})
     if origin in SEQUENCES:
