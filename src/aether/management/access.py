@@ -76,5 +76,6 @@ class AccessRules:
 def host_name(host: str) -> str:
     """The name in a Host field, lower case, without port."""
     if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
+        name, bracket, _ = host.partition("]")
+        return f"{name}{bracket}".lower()
     return host.partition(":")[0].lower()

@@ -41,7 +41,7 @@ def shown(raw: bytes) -> object:
 
 
 def _unpack(raw: bytes) -> object:
-    return cast("object", msgpack.unpackb(raw, strict_map_key=False))  # pyright: ignore[reportUnknownMemberType] - untyped
+    return cast("object", msgpack.unpackb(raw, use_list=False, strict_map_key=False))  # pyright: ignore[reportUnknownMemberType] - untyped
 
 
 def cursor_of(key: bytes) -> str:

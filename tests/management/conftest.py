@@ -1,0 +1,303 @@
+"""A cluster of plain rows for the admin API, and a way to ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+
+from aether.errors import AetherError
+from aether.management.access import AccessRules
+from aether.management.service import ManagementApi
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
+from aether.model.lifecycle import SliceState
+from aether.model.route import Route
+from aether.model.rows import (
+    BlueprintRow,
+    DesiredRow,
+    InstanceRow,
+    MemberRow,
+    RouteRow,
+    UnsatisfiedRow,
+)
+from aether.web.problem import problem_of
+from aether.web.request import Request, Response
+
+TOKEN = "t0ken"
+FIRST = Revision(42)
+THIS = NodeId("node-1")
+ORDERS = Artifact.parse("shop.orders:place-order:1.2.0")
+PRICING = Artifact.parse("shop:pricing:1.0.0")
+
+
+def member(name: str, **fields: object) -> MemberRow:
+    return MemberRow(
+        node=NodeId(name), incarnation=Incarnation(f"{name}.1"), management_address=f"{name}:8080", **fields
+    )
+
+
+def instance(name: str, artifact: Artifact, node: str, state: str, reason: str = "", born: int = 1) -> InstanceRow:
+    return InstanceRow(
+        instance=InstanceId(name),
+        artifact=artifact,
+        node=NodeId(node),
+        incarnation=Incarnation(f"{node}.{born}"),
+        state=SliceState(state),
+        reason=reason,
+        attempt=1,
+        since=5.0,
+    )
+
+
+@attrs.define
+class Changes:
+    event: trio.Event = attrs.field(factory=trio.Event)
+
+    async def changed(self) -> None:
+        await self.event.wait()
+        self.event = trio.Event()
+
+
+@attrs.define
+class Rows:
+    """A ClusterView of lists."""
+
+    revision: Revision = FIRST
+    member_rows: list[MemberRow] = attrs.field(factory=list)
+    desired_rows: list[DesiredRow] = attrs.field(factory=list)
+    instance_rows: list[InstanceRow] = attrs.field(factory=list)
+    route_rows: list[RouteRow] = attrs.field(factory=list)
+    unsatisfied_rows: list[UnsatisfiedRow] = attrs.field(factory=list)
+    blueprint_rows: list[BlueprintRow] = attrs.field(factory=list)
+    maps: dict[str, list[tuple[bytes, bytes, Revision]]] = attrs.field(factory=dict)
+    watchers: list[Changes] = attrs.field(factory=list)
+    barriers: int = 0
+    barrier_s: float = 0.0
+
+    def members(self):
+        return iter(self.member_rows)
+
+    def desired(self):
+        return iter(self.desired_rows)
+
+    def instances(self):
+        return iter(self.instance_rows)
+
+    def routes(self):
+        return iter(self.route_rows)
+
+    def unsatisfied(self):
+        return iter(self.unsatisfied_rows)
+
+    def blueprints(self):
+        newest = {row.id: row for row in sorted(self.blueprint_rows, key=lambda row: row.number)}
+        return iter(newest.values())
+
+    def blueprint(self, blueprint: str, number: int | None):
+        found = [row for row in self.blueprint_rows if row.id == blueprint and number in (None, row.number)]
+        return max(found, key=lambda row: row.number, default=None)
+
+    def map_rows(self, name: str):
+        return self.maps.get(name)
+
+    @asynccontextmanager
+    async def watch_instances(self) -> AsyncIterator[Changes]:
+        changes = Changes()
+        self.watchers.append(changes)
+        yield changes
+        self.watchers.remove(changes)
+
+    async def barrier(self) -> Revision:
+        await trio.sleep(self.barrier_s)
+        self.barriers += 1
+        return self.revision
+
+    async def wait_applied(self, revision: Revision) -> None:
+        while self.revision < revision:  # noqa: ASYNC110 - a test double
+            await trio.sleep(0.1)
+
+    def changed(self) -> None:
+        for watcher in self.watchers:
+            watcher.event.set()
+
+
+@attrs.define
+class Consensus:
+    role: str = "leader"
+    term: int = 3
+    leader: str | None = "node-1"
+    commit_index: int = 43
+    applied_index: int = 42
+    voters: tuple[str, ...] = ("node-1", "node-2", "node-3")
+    has_quorum: bool = True
+
+
+@attrs.define
+class Local:
+    node: NodeId = THIS
+    management_address: str = "127.0.0.1:8080"
+    http_address: str = "127.0.0.1:8081"
+    cluster_address: str = "127.0.0.1:8090"
+    ready: bool = True
+    draining: bool = False
+    uptime_s: float = 12.5
+    loop_lag_s: float = 0.002
+
+
+@attrs.frozen
+class Wished:
+    revision: Revision
+    artifact: ArtifactBase
+    row: DesiredRow | None
+
+
+@attrs.frozen
+class BlueprintApplied:
+    revision: Revision
+    id: str
+    number: int
+    slices: tuple[Artifact, ...]
+
+
+@attrs.define
+class Operator:
+    """Remembers what it was asked, and puts the wish into the rows."""
+
+    rows: Rows
+    asked: list[tuple[object, ...]] = attrs.field(factory=list)
+    fails: AetherError | None = None
+
+    def _ask(self, *what: object) -> Revision:
+        if self.fails is not None:
+            raise self.fails
+        self.asked.append(what)
+        self.rows.revision = Revision(self.rows.revision + 1)
+        return self.rows.revision
+
+    def _wish(self, artifact: Artifact, instances: int) -> DesiredRow:
+        row = DesiredRow(artifact=artifact, instances=instances, blueprint="adhoc")
+        kept = [r for r in self.rows.desired_rows if r.artifact.base != artifact.base]
+        self.rows.desired_rows = [*kept, row]
+        return row
+
+    async def deploy(self, artifact: str, instances: int | None = None) -> Wished:
+        revision = self._ask("deploy", artifact, instances)
+        row = self._wish(Artifact.parse(artifact), 1 if instances is None else instances)
+        return Wished(revision, row.artifact.base, row)
+
+    async def scale(self, artifact: str, instances: int) -> Wished:
+        revision = self._ask("scale", artifact, instances)
+        base = ArtifactBase.parse(":".join(artifact.split(":")[:2]))
+        (row,) = [r for r in self.rows.desired_rows if r.artifact.base == base]
+        return Wished(revision, base, self._wish(row.artifact, instances))
+
+    async def undeploy(self, artifact: str) -> Wished:
+        revision = self._ask("undeploy", artifact)
+        base = ArtifactBase.parse(":".join(artifact.split(":")[:2]))
+        self.rows.desired_rows = [r for r in self.rows.desired_rows if r.artifact.base != base]
+        return Wished(revision, base, None)
+
+    async def apply(self, text: str, applied_by: str = "") -> BlueprintApplied:
+        revision = self._ask("apply", text, applied_by)
+        return BlueprintApplied(revision, "demo", 7, (ORDERS, PRICING))
+
+
+@attrs.define
+class Asked:
+    """One answer of the API."""
+
+    response: Response
+
+    @property
+    def status(self) -> int:
+        return self.response.status
+
+    @property
+    def json(self):
+        return json.loads(self.response.body)
+
+
+@attrs.define
+class World:
+    rows: Rows
+    consensus: Consensus
+    local: Local
+    peers: set[NodeId]
+    operator: Operator
+    access: AccessRules
+
+    async def ask(
+        self,
+        verb: str,
+        target: str,
+        body: object = None,
+        *,
+        headers: dict[str, str] | None = None,
+        token: str | None = TOKEN,
+        content_type: str | None = "application/json",
+        host: str = "localhost:8080",
+    ) -> Asked:
+        """One request; an AetherError is shown as the server shows it."""
+        path, _, query = target.partition("?")
+        fields = {"host": host, **(headers or {})}
+        if content_type is not None and verb in ("POST", "PUT"):
+            fields["content-type"] = content_type
+        if token is not None:
+            fields["authorization"] = f"Bearer {token}"
+        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        request = Request(
+            verb=verb, path=path, query_text=query, headers=tuple(fields.items()), body=raw, request_id="r-1"
+        )
+        api = ManagementApi(
+            view=self.rows,
+            consensus=lambda: self.consensus,
+            peers=lambda: self.peers,
+            local=self.local,
+            operator=self.operator,
+            access=self.access,
+        )
+        try:
+            return Asked(await api(request))
+        except AetherError as error:
+            return Asked(problem_of(error, request.request_id))
+
+
+WorldMaker = Callable[[], World]
+
+
+@pytest.fixture
+def world() -> World:
+    """Three healthy nodes, one slice with two ACTIVE instances, one that still loads."""
+    rows = Rows(
+        member_rows=[member("node-1", available=(ORDERS, PRICING)), member("node-2"), member("node-3")],
+        desired_rows=[
+            DesiredRow(artifact=ORDERS, instances=2, blueprint="demo"),
+            DesiredRow(artifact=PRICING, instances=1, blueprint="demo"),
+        ],
+        instance_rows=[
+            instance("i1", ORDERS, "node-1", "ACTIVE"),
+            instance("i2", ORDERS, "node-2", "ACTIVE"),
+            instance("i3", PRICING, "node-3", "LOADING"),
+        ],
+        route_rows=[
+            RouteRow(artifact=ORDERS.base, routes=(Route("POST", "/orders", "place", True),), idempotent=("place",))
+        ],
+        blueprint_rows=[
+            BlueprintRow(id="demo", number=1, text="old", applied_by="ann", applied_at=1.0),
+            BlueprintRow(id="demo", number=2, text="new", applied_by="bob", applied_at=2.0),
+        ],
+        maps={"orders": [(f"k{n}".encode(), b"\x81\xa1n" + bytes([n]), Revision(10 + n)) for n in range(5)]},
+    )
+    return World(
+        rows,
+        Consensus(),
+        Local(),
+        {NodeId("node-2"), NodeId("node-3")},
+        Operator(rows),
+        AccessRules(token=TOKEN, hosts=frozenset({"node-1.example"})),
+    )
