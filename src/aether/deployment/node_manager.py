@@ -340,7 +340,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _only_leaf(error: BaseException) -> BaseException:
-    if isinstance(error, BaseExceptionGroup):
-        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return _only_leaf(leaves[0]) if len(leaves) == 1 else error
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return _only_leaf(group.exceptions[0]) if len(group.exceptions) == 1 else group
