@@ -332,6 +332,16 @@ async def test_a_snapshot_answers_what_it_decided(cluster, autojump_clock):
     assert results[0].revision == cluster.kv["a"].version(KEY)
 
 
+@pytest.mark.parametrize("node", ["a", "b"])
+async def test_a_leaving_node_ends_its_session(cluster, autojump_clock, node):
+    """It is forgotten at once rather than after an hour."""
+    await cluster.kv[node].propose(put(b"v"))
+    cluster.kv[node].end_session()
+    await trio.sleep(0.1)
+
+    assert cluster.stores["c"].sessions() == []
+
+
 async def test_the_fence_of_a_leader_appears_with_its_row_and_goes_with_its_leadership(cluster, autojump_clock):
     """Only the node that leads, and only once its row is applied, may act as the leader."""
     assert cluster.kv["a"].leadership == LeadershipRow(term=1, node="a")

@@ -31,6 +31,7 @@ from aether.kv.commands import (
     Batch,
     BatchPlain,
     BatchResult,
+    EndSession,
     OpenSession,
     decode_command,
     encode_command,
@@ -107,6 +108,16 @@ class Proposer:
     def propose_own(self, command: bytes) -> None:
         """Put a leader's own idempotent command into the log, once, unanswered. Raises NotLeader, Overloaded."""
         self._consensus.propose(stamped(command, self._stamp()))
+
+    def end_session(self) -> None:
+        """Ask once, unanswered, that our session be forgotten; idleness would end it anyway."""
+        command = encode_command(EndSession(self._session))
+        try:
+            self.propose_own(command)
+        except NotLeader as error:
+            self._forward(error.leader, ProposeRequest(_SESSION_OPEN, command))
+        except Overloaded:
+            return
 
     # --- one proposal -----------------------------------------------------------------------------------------------
 

@@ -158,6 +158,10 @@ class KvService:
         """Everything acknowledged anywhere before this call is applied here on return. Errors of `propose`."""
         return (await self.propose(Batch())).revision
 
+    def end_session(self) -> None:
+        """Ask once, unanswered, to forget this process's session. For a node that leaves, as its last proposal."""
+        self._proposer.end_session()
+
     # --- leading ----------------------------------------------------------------------------------------------------
 
     @property
