@@ -104,8 +104,8 @@ def is_typed_dict(tp: TypeOf) -> bool:
 
 
 def is_named_tuple(tp: TypeOf) -> bool:
-    origin = origin_of(tp) or tp
-    return isinstance(origin, type) and issubclass(origin, tuple) and hasattr(origin, "_fields")
+    origin: Any = origin_of(tp) or tp
+    return hasattr(origin, "_fields") and isinstance(origin, type) and issubclass(origin, tuple)
 
 
 def is_record(tp: TypeOf) -> bool:
@@ -160,7 +160,7 @@ def substitution(tp: TypeOf) -> Callable[[TypeOf], TypeOf]:
         if isinstance(hint, TypeVar):
             return values.get(hint, hint)
         parameters = getattr(hint, "__parameters__", ())
-        if not parameters or (isinstance(hint, type) and not typing.get_args(hint)):
+        if not parameters or not typing.get_args(hint):
             return hint
         return hint[tuple(values.get(p, p) for p in parameters)]
 

@@ -106,8 +106,8 @@ def missing(protocol: type, candidates: Iterable[Contract]) -> str:
     reasons = [f"{c.name}: {mismatch(view, c)}" for c in candidates if c.cls is not protocol]
     looked = f" ({'; '.join(reasons)})" if reasons else ""
     return (
-        f"nothing implements {protocol.__name__}{looked}; open a slice `class My{protocol.__name__}({protocol.__name__})`"
-        f", or bind one: aether.bind({protocol.__name__}).to(...)"
+        f"nothing implements {protocol.__name__}{looked}; open a slice that names it as its base, such as "
+        f"`class My{protocol.__name__}({protocol.__name__})`, or bind one: aether.bind({protocol.__name__}).to(...)"
     )
 
 

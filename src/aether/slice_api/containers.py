@@ -26,7 +26,7 @@ def listing(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
         return _rows(tp, tuple, [at(argument, f"[{i}]") for i, argument in enumerate(arguments)], len(arguments))
     made: Any = SEQUENCES[origin]
-    accepted: tuple[type, ...] = (made,) if origin in (list, tuple, set, frozenset) else _ABSTRACT[made]
+    accepted: tuple[type[Any], ...] = (made,) if origin in (list, tuple, set, frozenset) else _ABSTRACT[made]
     encode_item, decode_item = at(arguments[0], "[]")
     name = type_name(tp)
 
@@ -81,7 +81,7 @@ def mapping(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     write, read = text.write, text.read
 
     def encode(value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not _is_dict(value):
             raise expected(name, value)
         try:
             return {write(k): encode_value(v) for k, v in value.items()}
@@ -110,9 +110,9 @@ def typed_dict(tp: Any, at: At, rename: Callable[[str], str]) -> Hooks:
     inward = {outside: (inside, required, decode) for inside, (outside, required, _, decode) in parts.items()}
 
     def encode(value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not _is_dict(value):
             raise expected(name, value)
-        unknown = value.keys() - parts.keys()
+        unknown: set[Any] = value.keys() - parts.keys()
         if unknown:
             raise Misfit(*((f".{key}", f"unknown field of {name}") for key in sorted(unknown, key=str)))
         return _members(value, outward)
@@ -197,7 +197,7 @@ def _pairs(name: str, keys: Hooks, values: Hooks) -> Hooks:
     pairs_of = _rows(tuple[Any, Any], tuple, [keys, values], 2)
 
     def encode(value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not _is_dict(value):
             raise expected(name, value)
         try:
             return [pairs_of[0](pair) for pair in value.items()]
@@ -215,6 +215,10 @@ def _pairs(name: str, keys: Hooks, values: Hooks) -> Hooks:
             raise Misfit(("", str(error))) from None
 
     return encode, decode
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _in_mapping(items: Any, key_hook: Hook, value_hook: Hook) -> Misfit:

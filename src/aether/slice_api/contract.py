@@ -368,7 +368,8 @@ def _backgrounds(cls: type) -> tuple[str, ...]:
 
 def _annotation_names(cls: type) -> frozenset[str]:
     sources: list[Any] = [cls, *(f for _, f in rules.methods(cls))]
-    return frozenset().union(*(names.annotation_names(inspect.get_annotations(source)) for source in sources))
+    found: frozenset[str] = frozenset()
+    return found.union(*(names.annotation_names(inspect.get_annotations(source)) for source in sources))
 
 
 def _attributes(cls: Any) -> tuple[attrs.Attribute[Any], ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import CoroutineType
 from typing import Any, Literal, ParamSpec, TypeVar, overload
@@ -55,15 +54,21 @@ def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
 
     Raises ContractError, with the fix in its message, when the class breaks a rule of contracts.
     """
+    frame = inspect.currentframe()  # the names of enclosing functions are looked up from here, once
     if len(classes) == 1 and isinstance(classes[0], type) and not options:
-        return define_slice(classes[0], SliceOptions(), sys._getframe(1))  # noqa: SLF001 - names of enclosing functions
+        cls: type[Any] = classes[0]
+        return define_slice(cls, SliceOptions(), frame)
     if classes:
         raise ContractError(
             f"aether.slice decorates a class, got {classes[0]!r}: did `from aether import slice` shadow the builtin? "
             "Use `import aether` and `@aether.slice`, or `from aether import service`"
         )
     checked = _options(options)
-    return lambda cls: define_slice(cls, checked, sys._getframe(1))  # noqa: SLF001 - names of enclosing functions
+
+    def decorate(cls: type[Any]) -> type[Any]:
+        return define_slice(cls, checked, inspect.currentframe())
+
+    return decorate
 
 
 service = slice

@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, cast
 
 import attrs
 from typing_extensions import dataclass_transform
@@ -19,7 +19,7 @@ from typing_extensions import dataclass_transform
 from aether.errors import AetherError, BadInput, ContractError
 from aether.slice_api.annotations import NoCodec
 from aether.slice_api.codec import Form, codec_of
-from aether.slice_api.misfit import Misfit
+from aether.slice_api.misfit import Misfit, array
 
 RESERVED: Final = frozenset(
     {"args", "detail", "faults", "instance", "request_id", "status", "title", "trace_id", "type"}
@@ -79,10 +79,9 @@ class FaultPlain:
     @classmethod
     def from_plain(cls, plain: object) -> FaultPlain:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
-        kinds = (str, int, str, str, dict)
-        parts: Sequence[Any] = plain if isinstance(plain, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType] - checked below
-        if len(parts) != len(kinds) or not all(isinstance(p, k) for p, k in zip(parts, kinds, strict=True)):
-            raise BadInput("malformed fault in a reply", (f"expected {len(kinds)} parts, got {plain!r:.80}",))
+        parts = array(plain, (str, int, str, str, dict))
+        if parts is None:
+            raise BadInput("malformed fault in a reply", (f"expected 5 parts, got {plain!r:.80}",))
         return cls(*parts)
 
 
@@ -102,8 +101,7 @@ def detail_of(fault: Fault) -> str:
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The exceptions inside `error`, groups opened; `error` itself when it is no group."""
     if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        for inner in group.exceptions:
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from leaves(inner)
     else:
         yield error
@@ -199,5 +197,5 @@ def _words(name: str) -> str:
 def _again(cls: type[Fault], state: dict[str, Any]) -> Fault:
     fault = cls.__new__(cls)
     fault.__dict__.update(state)
-    fault.args = tuple(state[a.name] for a in cls.__attrs_attrs__) if hasattr(cls, "__attrs_attrs__") else ()
+    fault.args = tuple(fields_of(fault).values())
     return fault

@@ -8,7 +8,7 @@ Holds: a plainly constructed slice works: maps are in memory, state is fresh, co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, overload
 
 import attrs
 
@@ -17,8 +17,6 @@ from aether.model.limits import MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
 from aether.slice_api.maps import Map
 
 T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
 
 SPEC: Final = "aether"
 """Key of the spec in an attrs field's metadata."""
@@ -86,7 +84,7 @@ def secret(key: str, *, default: Any = attrs.NOTHING) -> Any:
 
 def map(  # noqa: A001 - the public name; kept out of __all__
     name: str, *, entries_max: int = MAP_ENTRIES_MAX_DEFAULT, bytes_max: int = MAP_BYTES_MAX_DEFAULT
-) -> Map[K, V]:
+) -> Map[Any, Any]:
     """A replicated map, shared by all instances of the slice; in memory when the class is constructed plainly.
 
     name         of the map inside the slice's artifact
@@ -94,8 +92,7 @@ def map(  # noqa: A001 - the public name; kept out of __all__
 
     Annotate the field `aether.Map[K, V]`. Raises ContractError for a wrong name or limit.
     """
-    given: object = name  # anything at all when the builtin was shadowed
-    if not isinstance(given, str):
+    if name.__class__ is not str:
         raise ContractError(
             f"aether.map names a replicated map, got {name!r}: did `from aether import map` shadow the builtin? "
             "Use `import aether` and `aether.map(...)`"
@@ -111,7 +108,8 @@ def map(  # noqa: A001 - the public name; kept out of __all__
 
         return memory_map_for(owner, spec)
 
-    return cast("Map[K, V]", attrs.field(default=attrs.Factory(in_memory, takes_self=True), metadata={SPEC: spec}))
+    made: Map[Any, Any] = attrs.field(default=attrs.Factory(in_memory, takes_self=True), metadata={SPEC: spec})
+    return made
 
 
 def state(*, factory: Callable[[], T]) -> T:
@@ -123,8 +121,7 @@ def state(*, factory: Callable[[], T]) -> T:
 
 
 def _key(what: str, key: str) -> str:
-    given: object = key  # decorators meet untyped callers
-    parts = given.split(".") if isinstance(given, str) else [""]
+    parts = key.split(".") if key.__class__ is str else [""]
     if not all(part.replace("-", "_").isidentifier() for part in parts):
         raise ContractError(f'{key!r} is no key; write aether.{what}("group.name"), dotted names')
     return key

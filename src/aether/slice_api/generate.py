@@ -42,7 +42,8 @@ def caller(qualname: str, signature: inspect.Signature, values: Mapping[str, Any
 
 
 def _source(head: str, name: str, signature: inspect.Signature, first: str, tail: str) -> str:
-    parameters, optional, starred = [], "", False
+    parameters: list[str] = []
+    optional, starred = "", False
     for p in signature.parameters.values():
         if p.kind is p.KEYWORD_ONLY and not starred:
             parameters.append("*")

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from aether.errors import BadInput
+from aether.slice_api.misfit import array
 
 
 @attrs.frozen
@@ -74,10 +75,9 @@ class HttpInput:
     @classmethod
     def from_plain(cls, plain: object) -> HttpInput:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
-        kinds = (str, str, dict, dict, dict, dict, bytes, str)
-        parts: Sequence[Any] = plain if isinstance(plain, list | tuple) else ()  # pyright: ignore[reportUnknownVariableType] - checked below
-        if len(parts) != len(kinds) or not all(isinstance(p, k) for p, k in zip(parts, kinds, strict=True)):
-            raise BadInput("malformed HTTP request in a call", (f"expected {len(kinds)} parts, got {plain!r:.80}",))
+        parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str))
+        if parts is None:
+            raise BadInput("malformed HTTP request in a call", (f"expected 8 parts, got {plain!r:.80}",))
         verb, template, path, query, headers, cookies, body, content_type = parts
         return cls(
             verb=verb, template=template, path=path, query=query, headers=headers, cookies=cookies, body=body,

@@ -136,7 +136,7 @@ class HttpPlan:
 
 
 def http_plan(where: str, verb: str, template: str, parameters: Mapping[str, ParameterSpec], form: Form) -> HttpPlan:
-    """The plan of one route. Raises ContractError for a wrong template, or a parameter that cannot come from its place."""
+    """The plan of one route. Raises ContractError: a wrong template, a parameter that cannot come from its place."""
     rename = camel if form is Form.CAMEL else str
     variables = _variables(where, template, parameters, rename)
     sources: list[_Source] = []
@@ -162,8 +162,8 @@ def _variables(
     segments = template.split("/")[1:]
     if not template.startswith("/") or (template != "/" and not all(_SEGMENT.fullmatch(s) for s in segments)):
         raise ContractError(
-            f"{where}: {template!r} is no path template; write segments such as /api/orders/{{order_id}}, where a variable "
-            "is a whole segment"
+            f"{where}: {template!r} is no path template; write segments such as /api/orders/{{order_id}}, each variable "
+            "a whole segment"
         )
     found = _VARIABLE.findall(template)
     by_name = {rename(name): name for name in parameters} | {name: name for name in parameters}

@@ -87,7 +87,7 @@ def _tuple(tp: TypeOf, made: Any, items: Sequence[tuple[Callable[[Any], bytes], 
             yield _escaped(encode(value)) + _END
 
     def encode(value: Any) -> bytes:
-        if not isinstance(value, tuple) or len(value) != len(items):
+        if not _is_tuple(value) or len(value) != len(items):
             raise expected(name, value)
         return b"".join(joined(value))
 
@@ -99,11 +99,15 @@ def _tuple(tp: TypeOf, made: Any, items: Sequence[tuple[Callable[[Any], bytes], 
         return tuple(values) if made is tuple else made(*values)
 
     def prefix(value: Any) -> bytes:
-        if not isinstance(value, tuple) or len(value) > len(items):
+        if not _is_tuple(value) or len(value) > len(items):
             raise expected(f"the first items of a key {name}, as a tuple", value)
         return b"".join(joined(value))
 
     return KeyCodec(encode, decode, prefix)
+
+
+def _is_tuple(value: Any) -> bool:
+    return isinstance(value, tuple)
 
 
 def _escaped(raw: bytes) -> bytes:

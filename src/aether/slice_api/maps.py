@@ -8,12 +8,12 @@ Holds: the version of an absent key is 0; an operation happens as a whole or not
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
-import msgpack
-from sortedcontainers import SortedDict
+import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
 
 from aether.errors import BadInput, Conflict, QuotaExceeded
 from aether.model.limits import (
@@ -30,6 +30,8 @@ from aether.slice_api.misfit import misfit
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_MSGPACK: Final[Any] = msgpack
 
 UPDATE_TRIES_MAX: Final = 32
 ITEMS_MAX: Final = 1_000
@@ -179,13 +181,13 @@ class Map(Generic[K, V]):
     def _raw_value(self, key: K, value: V) -> bytes:
         if value is None:
             raise BadInput(f"map {self.name}, key {key!r}: None is no value", ("delete the key instead",))
-        raw: bytes = msgpack.packb(self._fit(f"value of {key!r}", self._values.encode, value))
+        raw = _pack(self._fit(f"value of {key!r}", self._values.encode, value))
         if len(raw) > VALUE_BYTES_MAX:
             raise BadInput(f"map {self.name}, key {key!r}: {len(raw)} bytes", (f"at most {VALUE_BYTES_MAX}",))
         return raw
 
     def _value(self, raw: bytes) -> V:
-        value: V = self._fit("stored value", self._values.decode, msgpack.unpackb(raw))
+        value: V = self._fit("stored value", self._values.decode, _unpack(raw))
         return value
 
     def _fit(self, what: str, convert: Callable[[Any], Any], value: Any) -> Any:
@@ -203,13 +205,13 @@ class MemoryBackend:
         self._name = name
         self._entries_max = entries_max
         self._bytes_max = bytes_max
-        self._entries: SortedDict[bytes, RawEntry] = SortedDict()
+        self._entries: dict[bytes, RawEntry] = {}
+        self._order: list[bytes] = []
         self._bytes = 0
         self._revision = 0
 
     async def get(self, key: bytes) -> RawEntry | None:
-        found: RawEntry | None = self._entries.get(key)
-        return found
+        return self._entries.get(key)
 
     async def apply(self, changes: Mapping[bytes, bytes | None], if_versions: Mapping[bytes, int]) -> bool:
         for key, version in if_versions.items():
@@ -219,26 +221,33 @@ class MemoryBackend:
         self._check_quota(changes)
         self._revision += 1
         for key, value in changes.items():
-            old = self._entries.pop(key, None)
-            self._bytes -= _size(old)
-            if value is not None:
-                self._entries[key] = new = RawEntry(key, value, self._revision)
-                self._bytes += _size(new)
+            self._change(key, value)
         return True
 
     async def scan(self, prefix: bytes, after: bytes | None, limit: int) -> Sequence[RawEntry]:
         found: list[RawEntry] = []
-        inclusive = after is None or after < prefix
-        for key in self._entries.irange(
-            minimum=prefix if after is None else max(prefix, after), inclusive=(inclusive, True)
-        ):
-            if len(found) == limit or not key.startswith(prefix):
+        first = bisect.bisect_left(self._order, prefix)
+        if after is not None:
+            first = max(first, bisect.bisect_right(self._order, after))
+        for key in self._order[first : first + limit]:
+            if not key.startswith(prefix):
                 break
             found.append(self._entries[key])
         return found
 
     async def count(self) -> int:
         return len(self._entries)
+
+    def _change(self, key: bytes, value: bytes | None) -> None:
+        old = self._entries.pop(key, None)
+        self._bytes -= _size(old)
+        if value is not None:
+            self._entries[key] = new = RawEntry(key, value, self._revision)
+            self._bytes += _size(new)
+        if old is None and value is not None:
+            bisect.insort(self._order, key)
+        elif old is not None and value is None:
+            del self._order[bisect.bisect_left(self._order, key)]
 
     def _check_quota(self, changes: Mapping[bytes, bytes | None]) -> None:
         entries, size = len(self._entries), self._bytes
@@ -270,6 +279,15 @@ class MemoryMap(Map[K, V]):
         bytes_max: int = MAP_BYTES_MAX_DEFAULT,
     ) -> None:
         super().__init__(key, value, MemoryBackend(name, entries_max, bytes_max), name=name)
+
+
+def _pack(plain: Any) -> bytes:
+    packed: bytes = _MSGPACK.packb(plain)
+    return packed
+
+
+def _unpack(raw: bytes) -> Any:
+    return _MSGPACK.unpackb(raw)
 
 
 def _size(entry: RawEntry | None) -> int:

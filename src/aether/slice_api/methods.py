@@ -169,9 +169,9 @@ class MethodSpec:
 
     def _bad(self, error: Exception | None, given: Any, hooks: Mapping[str, Callable[[Any], Any]]) -> BadInput:
         problems: list[str] = []
-        if not isinstance(given, dict):
+        named: dict[Any, Any] = dict(given) if given.__class__ is dict else {}
+        if given.__class__ is not dict:
             problems.append(f"expected arguments by name, got {type(given).__name__}")
-        named: dict[Any, Any] = given if isinstance(given, dict) else {}
         for name, value in named.items():
             if name not in hooks:
                 problems.append(f"{name}: unknown; {self.where} takes {', '.join(hooks) or 'no arguments'}")

@@ -6,7 +6,7 @@ Never: types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
@@ -69,6 +69,13 @@ def problems_of(error: BaseException, rename: Callable[[str], str] = str) -> Ite
         yield "", "nested too deeply"
     else:
         yield "", f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def array(plain: Any, kinds: Sequence[type]) -> list[Any] | None:
+    """The items of a list of exactly these classes, in order; None when it is anything else."""
+    items: list[Any] = list(plain) if plain.__class__ in (list, tuple) else []
+    fits = len(items) == len(kinds) and all(isinstance(i, kind) for i, kind in zip(items, kinds, strict=True))
+    return items if fits else None
 
 
 def misfit(error: BaseException, rename: Callable[[str], str] = str) -> Misfit:

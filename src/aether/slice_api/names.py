@@ -65,8 +65,8 @@ def unresolved(where: str, name: str, module: str) -> ContractError:
     line = type_checking_import(module, name)
     if line is None:
         return ContractError(
-            f"{where}: the name {name!r} is not known at run time. Import or define it in {module} at module level, or in "
-            "a function that encloses the slice; a slice may also be named once it is registered"
+            f"{where}: the name {name!r} is not known at run time. Import or define it in {module} at module level, or "
+            "in a function that encloses the slice; a slice may also be named once it is registered"
         )
     return ContractError(
         f"{where}: the name {name!r} is not known at run time: line {line} of {module} imports it under TYPE_CHECKING. "

@@ -81,8 +81,8 @@ def _stream(spec: MethodSpec) -> Any:
         raise NotInContract(
             spec.owner,
             spec.name,
-            "it is a stream, and streams over a cluster come with a later release (aether.stream); on the plain object it "
-            "works as an ordinary async generator",
+            "it is a stream, and streams over a cluster come with a later release (aether.stream); on the plain object "
+            "it works as an ordinary async generator",
         )
 
     return _dressed(functools.wraps(spec.function, assigned=())(refuse), spec)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+import typing
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
@@ -18,7 +19,7 @@ from aether.errors import ContractError
 from aether.slice_api.fields import SPEC
 from aether.slice_api.marks import is_protocol, is_slice, marks_of
 
-_SPECIFIER: Final[Any] = type(attrs.field())
+_SPECIFIER: Final[Any] = attrs.field().__class__
 _NO_CONTRACT: Final = (staticmethod, classmethod, property, functools.cached_property, type)
 
 
@@ -36,8 +37,8 @@ def check_class(cls: type) -> None:
     for name, value in cls.__dict__.items():
         if isinstance(value, _SPECIFIER) and name not in own:
             raise ContractError(
-                f"{cls.__name__}.{name} has no annotation; write `{name}: {_example(value)} = ...`, so that its type is "
-                "known"
+                f"{cls.__name__}.{name} has no annotation; write `{name}: {_example(value)} = ...`, so that its "
+                "type is known"
             )
         if name in own and not _is_class_variable(own[name]) and _is_mutable(value):
             raise ContractError(

@@ -69,20 +69,19 @@ def decode_str(value: Any, _: Any = None) -> str:
 
 
 def encode_int(value: Any) -> int:
-    if value.__class__ is not int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise expected("int", value)
-        value = int(value)
-    if INT_MIN <= value <= INT_MAX:
-        return value
-    raise Misfit(("", f"expected an int of 64 bits, got {value:.6e}; use Decimal or str for more"))
+    if value.__class__ is not int and (not isinstance(value, int) or isinstance(value, bool)):
+        raise expected("int", value)
+    number = int(value)
+    if INT_MIN <= number <= INT_MAX:
+        return number
+    raise Misfit(("", "expected an int of 64 bits, got a larger one; use Decimal or str"))
 
 
 def decode_int(value: Any, _: Any = None) -> int:
     if value.__class__ is int and INT_MIN <= value <= INT_MAX:
         return value
     if value.__class__ is int:
-        raise Misfit(("", "expected an int of 64 bits, got a larger one"))
+        raise Misfit(("", "expected an int of 64 bits, got a larger one; use Decimal or str"))
     raise expected("int", value)
 
 

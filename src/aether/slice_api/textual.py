@@ -69,9 +69,8 @@ def text_of(tp: TypeOf) -> Text:
     if is_literal(tp):
         return _listed(type_name(tp), [(plain_literal(value), value) for value in typing.get_args(tp)])
     if is_enum(tp):
-        return (
-            _flag(tp) if issubclass(tp, enum.Flag) else _listed(tp.__name__, list(zip(enum_plain(tp), tp, strict=True)))
-        )
+        cls: Any = tp
+        return _flag(cls) if issubclass(cls, enum.Flag) else _listed(cls.__name__, _enum_members(cls))
     if is_union(tp):
         return _union(tp)
     raise NoCodec(f"{type_name(tp)} has no spelling as text; use str, int, float, bool, an Enum, a date, ...")
@@ -88,8 +87,9 @@ def texts_of(tp: TypeOf) -> Texts:
     item = text_of(arguments[0])
 
     def read(values: Sequence[str]) -> Any:
+        build: Any = made
         try:
-            return made(item.read(value) for value in values)
+            return build(item.read(value) for value in values)
         except Misfit:
             raise each(((f"[{i}]", value) for i, value in enumerate(values)), item.read) from None
 
@@ -122,7 +122,7 @@ def _listed(name: str, members: list[tuple[Any, Any]]) -> Text:
         return SCALARS[type(plain)].write(plain)
 
     by_text = {spell(plain): value for plain, value in members}
-    by_value = {(type(value), value): spell(plain) for plain, value in members}
+    by_value: dict[tuple[type[Any], Any], str] = {(type(value), value): spell(plain) for plain, value in members}
     if len(by_text) != len(members):
         raise NoCodec(f"{name} has two values with one spelling as text")
     allowed = f"one of {', '.join(by_text)}"
@@ -139,6 +139,10 @@ def _listed(name: str, members: list[tuple[Any, Any]]) -> Text:
         return by_text[text]
 
     return Text(name, write, read)
+
+
+def _enum_members(cls: Any) -> list[tuple[Any, Any]]:
+    return list(zip(enum_plain(cls), cls, strict=True))
 
 
 def _flag(cls: type[enum.Flag]) -> Text:

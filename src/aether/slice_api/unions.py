@@ -126,7 +126,7 @@ def _literal_writer(key: str, tags: Mapping[TypeOf, tuple[str, ...]], hooks: Map
 
     def encode(value: Any) -> Any:
         # The class alone does not tell TypedDicts apart; the field does, for every kind of object.
-        tag = plain_literal(value.get(key) if isinstance(value, dict) else getattr(value, key))
+        tag = plain_literal(value[key] if value.__class__ is dict else getattr(value, key))
         found = by_tag.get(tag) if isinstance(tag, str) else None
         if found is None:
             raise Misfit((f".{key}", f"expected {allowed}, got {tag!r}"))
@@ -173,7 +173,7 @@ def _plain_classes(member: TypeOf, wire: bool) -> tuple[type, ...]:
     if tp in SCALARS:
         return (bytes,) if tp is bytes and wire else _CLASSES[SCALARS[tp].kind]
     if is_literal(tp):
-        return tuple({type(plain_literal(v)) for v in typing.get_args(tp)})
+        return tuple({plain_literal(v).__class__ for v in typing.get_args(tp)})
     if is_enum(tp):
         return tuple({type(plain) for plain in enum_plain(tp)})
     if is_object(tp):
@@ -190,10 +190,10 @@ def _plain_classes(member: TypeOf, wire: bool) -> tuple[type, ...]:
 
 
 def _value_classes(member: TypeOf) -> tuple[type, ...]:
-    tp = bare(member)
+    tp: Any = bare(member)
     origin = origin_of(tp)
     if is_literal(tp):
-        return tuple({type(v) for v in typing.get_args(tp)})
+        return tuple({v.__class__ for v in typing.get_args(tp)})
     if origin in SEQUENCES:
         made = SEQUENCES[origin]
         return (list, tuple) if made is list and origin is not list else (made,)
