@@ -71,7 +71,7 @@ class Classes:
 class Home:
     """One node. `crashes` and `waits` hold what hosting reported."""
 
-    def __init__(self, *, work=None, config=None, secrets=None, drain_s=10.0, wire=False):
+    def __init__(self, *, work=None, config=None, secrets=None, bindings=(), drain_s=10.0, wire=False):
         self.node = NodeId("n1")
         store = Store()
         self.kv = KvService(
@@ -85,6 +85,7 @@ class Home:
             work or InlineWork(),
             config=config or {},
             secrets=secrets,
+            bindings=bindings,
             drain_s=drain_s,
         )
         self.registry = EndpointRegistry(self.node)
@@ -144,18 +145,25 @@ class Home:
         return bind_proxy(contract_of(cls), base, self.invoker)
 
 
+@pytest.fixture(scope="session")
+def home_of_sync():
+    """For tests that start their own loop, one per example."""
+    return opened_home
+
+
 @pytest.fixture
 def home_of():
-    @contextlib.asynccontextmanager
-    async def opened(**options):
-        home = Home(**options)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(home.kv.run)
-            await home.put(keys.member(home.node), MemberRow(node=home.node, incarnation=Incarnation("x")))
-            await nursery.start(home.watcher.run)
-            await nursery.start(home.invoker.run)
-            await nursery.start(home.hosting.run, home.invoker, home)
-            yield home
-            nursery.cancel_scope.cancel()
+    return opened_home
 
-    return opened
+
+@contextlib.asynccontextmanager
+async def opened_home(**options):
+    home = Home(**options)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(home.kv.run)
+        await home.put(keys.member(home.node), MemberRow(node=home.node, incarnation=Incarnation("x")))
+        await nursery.start(home.watcher.run)
+        await nursery.start(home.invoker.run)
+        await nursery.start(home.hosting.run, home.invoker, home)
+        yield home
+        nursery.cancel_scope.cancel()

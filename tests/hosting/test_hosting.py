@@ -21,6 +21,7 @@ from aether.hosting.failures import BAD_INPUT
 from aether.invocation.reply import Done, Faulted, Form
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
+from aether.slice_api.binding import bind
 from aether.slice_api.faults import Fault
 from aether.slice_api.fields import config, secret, state
 from aether.slice_api.http import HttpInput
@@ -387,17 +388,50 @@ async def test_two_implementations_are_refused_never_guessed(home_of, autojump_c
     async with home_of() as home:
         await home.deploy(ListPricing)
         await home.deploy(FlatPricing)
-        with pytest.raises(ContractError, match="flat-pricing"):
+        with pytest.raises(ContractError, match="FlatPricing, ListPricing"):
             await home.deploy(PlaceOrder)
         await home.deploy(PlaceOrder, bind={"Quotes": "shop:flat-pricing"})
 
         assert await home.get(PlaceOrder).place("x") == 1
 
 
-async def test_configuration_of_a_wrong_type_names_key_and_slice(home_of, autojump_clock):
+async def test_a_binding_of_the_process_decides_where_the_blueprint_does_not(home_of, autojump_clock):
+    @aether.slice(artifact="shop:free-pricing:1.0.0")
+    class FreePricing(Quotes):
+        async def quote(self, sku: str, qty: int = 1) -> int:
+            return 0
+
+    async with home_of(bindings=[bind(Quotes).to(FreePricing)]) as home:
+        await home.deploy(ListPricing)
+        await home.deploy(FreePricing)
+        await home.deploy(PlaceOrder)
+
+        assert await home.get(PlaceOrder).place("x") == 0
+
+
+async def test_a_field_with_a_default_is_injected_only_when_it_is_bound(home_of, autojump_clock):
+    """A default says "works without": the nearest implementation must not creep in."""
+
+    @aether.slice(artifact="shop:quoting:1.0.0")
+    class Quoting:
+        pricing: Quotes | None = None
+
+        async def has(self) -> bool:
+            return self.pricing is not None
+
+    async with home_of() as home:
+        await home.deploy(ListPricing)
+        await home.deploy(Quoting)
+        assert await home.get(Quoting).has() is False
+        bound = await home.desire(Quoting, bind={"pricing": "shop:list-pricing"})
+        await home.start(bound)
+        assert {await home.get(Quoting).has() for _ in range(50)} == {True, False}
+
+
+async def test_configuration_of_a_wrong_type_names_its_key_and_value(home_of, autojump_clock):
     async with home_of(config={"shop.limit": "many"}) as home:
         await home.deploy(ListPricing)
-        with pytest.raises(BadInput, match=r"shop\.limit of PlaceOrder"):
+        with pytest.raises(BadInput, match=r"shop\.limit.*expected int.*many"):
             await home.deploy(PlaceOrder)
 
 

@@ -8,7 +8,7 @@ Holds: an instance is found from its activation to the end of its drain, and nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import trio
@@ -24,6 +24,7 @@ from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
+from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import leaving
 from aether.work import Work
@@ -33,6 +34,7 @@ class Hosting:
     """Starts, finds and stops instances. Implements LocalHost for the Invoker and InstanceHost for deployment.
 
     config, secrets  of this process: dotted key -> text
+    bindings         which slice stands for which Protocol, where the blueprint does not say
     drain_s          how long running calls may last after an instance was told to stop
     """
 
@@ -45,6 +47,7 @@ class Hosting:
         *,
         config: Mapping[str, str],
         secrets: Mapping[str, str] | None = None,
+        bindings: Sequence[Binding] = (),
         drain_s: float = DRAIN_S,
     ) -> None:
         self._node = node
@@ -53,6 +56,7 @@ class Hosting:
         self._work = work
         self._config = config
         self._secrets = secrets or {}
+        self._bindings = tuple(bindings)
         self._drain_s = drain_s
         self._loaded: dict[Artifact, Contract] = {}
         self._instances: dict[InstanceId, _Hosted] = {}
@@ -71,6 +75,7 @@ class Hosting:
                 reports=reports,
                 config=self._config,
                 secrets=self._secrets,
+                bindings=self._bindings,
             )
             task_status.started()
             await trio.sleep_forever()

@@ -8,13 +8,14 @@ Holds: a dependency that is not deployed is waited for, with its reason reported
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
-from aether.errors import BadInput, NotFound
-from aether.hosting.replicated_map import replicated_map
+from aether.errors import NotFound
+from aether.hosting.replicated_map import define_map, replicated_map
 from aether.invocation.proxy import bind_proxy
 from aether.invocation.service import Invoker
 from aether.kv import keys
@@ -22,7 +23,10 @@ from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId
 from aether.model.rows import DesiredRow, InstanceRow
-from aether.slice_api.contract import Contract, FieldSpec, contract_of, implementations
+from aether.slice_api.binding import Binding, choose
+from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
+from aether.slice_api.maps import Map
 
 
 class Classes(Protocol):
@@ -44,6 +48,7 @@ class Sources:
     """Where injected values come from, for all instances of one node.
 
     config, secrets  of this process: dotted key -> text; the desired row's own config comes first
+    bindings         of this process; what the desired row binds comes first
     """
 
     classes: Classes
@@ -52,6 +57,10 @@ class Sources:
     reports: Reports
     config: Mapping[str, str]
     secrets: Mapping[str, str]
+    bindings: Sequence[Binding] = ()
+
+
+_log = logging.getLogger(__name__)
 
 
 async def constructor_arguments(
@@ -60,38 +69,41 @@ async def constructor_arguments(
     """Keyword arguments for the class, fields with their own default left out.
 
     Waits, without a bound of its own, while a dependency is not deployed. Raises ContractError for an ambiguous
-    dependency, NotFound for a missing configuration value, BadInput for one of a wrong type.
+    dependency, NotFound for a missing configuration value, BadInput for one that does not fit.
     """
     values: dict[str, Any] = {}
     for field in contract.fields:
         match field.kind:
             case "dependency":
-                values[field.name] = await _dependency(sources, row, contract, field)
+                bound = _bound(field, desired)
+                if bound is not None or not field.has_default:
+                    values[field.name] = await _dependency(sources, row, contract, field)
             case "config":
                 _configured(values, field, contract, {**sources.config, **desired.config}, "configuration value")
             case "secret":
                 _configured(values, field, contract, sources.secrets, "secret")
             case "map":
-                assert contract.artifact is not None, "only slices have fields"
-                values[field.name] = await replicated_map(sources.kv, contract.artifact.base, field)
-            case _:
-                bound = _bound(field, desired)
-                if bound is not None:
-                    values[field.name] = bind_proxy(contract_of(field.type), bound, sources.invoker)
+                values[field.name] = await _map(sources, field)
+            case "state" | "default":
+                pass
     return values
 
 
 def _configured(
     values: dict[str, Any], field: FieldSpec, contract: Contract, texts: Mapping[str, str], what: str
 ) -> None:
+    assert isinstance(field.spec, ConfigSpec | SecretSpec), f"{field.name} is {field.kind}"
     text = texts.get(field.spec.key)
     if text is not None:
-        try:
-            values[field.name] = field.read_text(text)
-        except BadInput as error:
-            raise BadInput(f"{what} {field.spec.key} of {contract.name}", error.problems or (error.what,)) from error
-    elif field.required:
+        values[field.name] = field.read(text)
+    elif not field.has_default:
         raise NotFound(what, field.spec.key, f"set it for {contract.name}.{field.name}, or give the field a default")
+
+
+async def _map(sources: Sources, field: FieldSpec) -> Map[Any, Any]:
+    assert isinstance(field.spec, MapSpec), f"{field.name} is {field.kind}"
+    await define_map(sources.kv, field.spec.name, field.spec.entries_max, field.spec.bytes_max)
+    return replicated_map(sources.kv, field.spec.name, field.key_type, field.value_type)
 
 
 async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, field: FieldSpec) -> object:
@@ -132,10 +144,14 @@ def _bound(field: FieldSpec, desired: DesiredRow | None) -> ArtifactBase | None:
 
 async def _implementation(sources: Sources, field: FieldSpec) -> ArtifactBase | None:
     wanted = contract_of(field.type)
-    if wanted.artifact is not None:
+    if wanted.artifact is not None and not any(binding.protocol is field.type for binding in sources.bindings):
         return wanted.artifact.base
     newest: dict[ArtifactBase, Contract] = {}
     for artifact in sources.classes.available():  # sorted: a later version replaces an earlier one
         newest[artifact.base] = contract_of(await sources.classes.load(artifact))
-    found = implementations(field.type, newest.values())
-    return found[0].artifact.base if found and found[0].artifact is not None else None
+    choice = choose(field.type, newest.values(), sources.bindings)
+    if choice is None or choice.contract.artifact is None:
+        return None
+    if choice.structural:
+        _log.info("%s is implemented by %s, which matches its methods", wanted.name, choice.contract.name)
+    return choice.contract.artifact.base

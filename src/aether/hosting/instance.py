@@ -9,8 +9,6 @@ Holds: the lifespan is entered before the first call and left after the last, by
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import trio
@@ -19,11 +17,11 @@ from aether.errors import BadInput
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
-from aether.slice_api.contract import Contract, MethodSpec
+from aether.slice_api.contract import Contract
 from aether.slice_api.decorators import attach_runner
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
-from aether.slice_api.marks import marks_of
+from aether.slice_api.methods import MethodSpec
 from aether.work import Work
 
 NOT_READY: Final = "not started"
@@ -64,8 +62,8 @@ class RunningInstance:
         """Start, serve until `stop`, drain, stop. `started()` once it serves. Raises what user code raised."""
         async with trio.open_nursery() as nursery:
             async with self._lifespan(nursery), trio.open_nursery() as background:
-                for function in _marked(self._instance, "background"):
-                    background.start_soon(function)
+                for name in self._contract.backgrounds:
+                    background.start_soon(getattr(self._instance, name), name=f"{self.name}.{name}")
                 try:
                     if not self._stop.is_set():
                         self._refusal = ""
@@ -84,11 +82,11 @@ class RunningInstance:
         self._stop.set()
 
     def _lifespan(self, nursery: trio.Nursery) -> contextlib.AbstractAsyncContextManager[None]:
-        functions = list(_marked(self._instance, "lifespan"))
-        if not functions:
+        spec = self._contract.lifespan
+        if spec is None:
             return contextlib.nullcontext()
-        arguments = (nursery,) if inspect.signature(functions[0]).parameters else ()
-        return contextlib.asynccontextmanager(functions[0])(*arguments)
+        function = contextlib.asynccontextmanager(getattr(self._instance, spec.name))
+        return function(nursery) if spec.wants_nursery else function()
 
     async def _drain(self) -> None:
         if self._calls:
@@ -166,13 +164,6 @@ class RunningInstance:
             instance=self._place.instance,
             node=self._place.node,
         )
-
-
-def _marked(instance: object, mark: str) -> Iterator[Callable[..., Any]]:
-    """Bound methods that carry `mark`, base classes included, in the order of their names."""
-    for name in sorted(dir(type(instance))):
-        if getattr(marks_of(inspect.getattr_static(type(instance), name)), mark):
-            yield getattr(instance, name)
 
 
 def _cancelled_alone(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,8 +14,9 @@ from aether.errors import BadInput, CallFailed
 from aether.invocation.hops import Hop
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.model.artifact import ArtifactBase
-from aether.slice_api.contract import Contract, MethodSpec, contract_of
+from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
+from aether.slice_api.methods import MethodSpec
 from aether.slice_api.proxy import make_proxy
 
 
