@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import msgpack
 import pytest
@@ -16,9 +17,10 @@ from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.messages import Message
 from aether.consensus.service import ConsensusService
 from aether.consensus.values import Role, StorageWrite
-from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
+from aether.errors import BadInput, NotLeader, Overloaded, StorageCorrupt, StorageFailed, StorageFull
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId
+from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 from aether.work import InlineWork
 
@@ -452,6 +454,45 @@ async def test_a_blocked_loop_ticks_once_not_for_every_missed_tick(autojump_cloc
     autojump_clock.jump(20 * limits.TICK_S)
     await trio.sleep(2 * limits.TICK_S)
     assert ticks == [1.0, 2.0, 22.5, 23.0, 24.0]
+
+
+async def test_a_node_restarts_from_its_directory(autojump_clock, nursery, tmp_path):
+    """The whole way to a real disk and back."""
+    wanted = [b"%d" % number for number in range(30)]
+    for life in range(2):
+        storage = DiskStorage(tmp_path / "a", "test", A, segment_bytes=8192)
+        machine = Journal()
+        config = RaftConfig(node=A, voters=(A,), random=random.Random(1), entries_kept=2)
+        service = ConsensusService(
+            config, storage, machine, lambda to, message: True, InlineWork(), entries_between_snapshots=7
+        )
+        with closing(storage), trio.CancelScope() as scope:
+            async with trio.open_nursery() as inner:
+                await inner.start(service.run)
+                await trio.sleep(1.0)
+                for payload in wanted if life == 0 else ():
+                    service.propose(payload)
+                    await trio.sleep(0.01)
+                await trio.sleep(1.0)
+                scope.cancel()
+        assert machine.payloads == wanted
+    assert machine.restored_at
+
+
+async def test_a_corrupt_store_ends_run_with_the_reason(autojump_clock, tmp_path):
+    """A node must not start from a log that it cannot trust."""
+    storage = DiskStorage(tmp_path / "a", "test", A, segment_bytes=4096)
+    storage.load()
+    storage.close()
+    (segment,) = (tmp_path / "a" / "wal").iterdir()
+    raw = bytearray(segment.read_bytes())
+    raw[50] ^= 1
+    segment.write_bytes(raw)
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    with closing(DiskStorage(tmp_path / "a", "test", A, segment_bytes=4096)) as storage:
+        service = ConsensusService(config, storage, Journal(), lambda to, message: True, InlineWork())
+        with pytest.raises(StorageCorrupt, match="does not match its checksum"):
+            await service.run()
 
 
 async def test_messages_beyond_the_mailbox_are_dropped_and_counted(autojump_clock):

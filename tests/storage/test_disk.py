@@ -174,6 +174,18 @@ def test_a_missing_segment_is_refused(open_disk, make, tmp_path):
         open_disk().load()
 
 
+def test_a_log_without_its_first_segments_is_refused(open_disk, make, tmp_path):
+    """Deleted by hand, they leave entries that connect to nothing."""
+    store = open_disk()
+    store.load()
+    for first in range(1, 101, 5):
+        store.write([make.write(first, *make.entries(first, first + 4, payload=bytes(200)))])
+    for path in sorted((tmp_path / "a" / "wal").iterdir())[:2]:
+        path.unlink()
+    with pytest.raises(StorageCorrupt, match="follows the snapshot at 0"):
+        open_disk().load()
+
+
 def test_the_next_segment_is_prepared_beside_the_writes(open_disk, make, tmp_path, monkeypatch):
     """No append waits for zeros to be written."""
     store = open_disk()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, Protocol
 
@@ -118,8 +117,7 @@ class ConsensusService:
 
         # closed connections in their time of grace
         self._closed_bell = Bell()
-        self._closed: deque[tuple[float, NodeId]] = deque()
-        self._closed_at: dict[NodeId, float] = {}
+        self._closed_at: dict[NodeId, float] = {}  # when the time of grace ends
 
         # the writer's side
         self._disk = WriteQueue(HardState())
@@ -166,9 +164,7 @@ class ConsensusService:
 
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection: unless it is back within CLOSED_LEADER_GRACE_S, it is presumed dead."""
-        deadline_s = trio.current_time() + limits.CLOSED_LEADER_GRACE_S
-        self._closed_at[peer] = deadline_s
-        self._closed.append((deadline_s, peer))
+        self._closed_at[peer] = trio.current_time() + limits.CLOSED_LEADER_GRACE_S
         self._closed_bell.ring()
 
     def peer_opened(self, peer: NodeId) -> None:
@@ -300,11 +296,11 @@ class ConsensusService:
             self._snapshot = None
 
     async def _watch_closed(self) -> NoReturn:
-        """Tell the core of peers that closed their connection and did not come back. Graces end in order."""
+        """Tell the core of peers that closed their connection and did not come back."""
         while True:
-            while not self._closed:
+            while not self._closed_at:
                 await self._closed_bell.wait()
-            deadline_s, peer = self._closed.popleft()
+            deadline_s, peer = min((deadline_s, peer) for peer, deadline_s in self._closed_at.items())
             await trio.sleep_until(deadline_s)
             if self._closed_at.get(peer) == deadline_s:
                 del self._closed_at[peer]
