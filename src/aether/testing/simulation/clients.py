@@ -22,6 +22,8 @@ class Client:
         self.session = session
         self.request = 0
         self.answered = True
+        self.tries = 0
+        self.redirects = 0  # since it chose a node itself
         self.acknowledged: list[tuple[str, str, int, int, int]] = []  # key, value, position, asked at, answered at
         self._nodes = nodes
         self._rng = rng
@@ -41,12 +43,14 @@ class Client:
         """Where to send the request now, and what."""
         return self._target, SessionMachine.command(self.session, self.request, self._key, self._value)
 
-    def redirect(self, leader: NodeId | None) -> None:
-        """The node asked does not lead."""
-        self._target = leader if leader is not None else self._rng.choice(self._nodes)
+    def redirect(self, leader: NodeId) -> None:
+        """The node asked does not lead, and names who does."""
+        self.redirects += 1
+        self._target = leader
 
     def give_up_target(self) -> None:
         """No answer in time: repeat elsewhere."""
+        self.redirects = 0
         self._target = self._rng.choice(self._nodes)
 
     def answer(self, request: int, position: int, now_us: int) -> bool:
@@ -61,7 +65,7 @@ class Client:
         """Assert that everything acknowledged stands where it was acknowledged."""
         for key, value, position, _, _ in self.acknowledged:
             values = machine.lists.get(key, [])
-            assert position <= len(values) and values[position - 1] == value, (
+            assert values[position - 1 : position] == [value], (
                 f"Acknowledged write lost: {value} at {position} of {key}, which is {values}"
             )
 

@@ -21,7 +21,10 @@ def stream(seed: int, purpose: str) -> random.Random:
 
 @attrs.frozen(kw_only=True)
 class Faults:
-    """Rates are probabilities per message, per write, or per second of virtual time; 0 switches a fault off."""
+    """Rates are probabilities per message, per write, or per second of virtual time; 0 switches a fault off.
+
+    hunt  the probability that a new leader is crashed or cut off within hunt_us: only changing leaders make logs part
+    """
 
     nodes: int
     clients: int
@@ -34,6 +37,8 @@ class Faults:
     disk_stall: float
     disk_stall_us: int
     crash: float
+    hunt: float
+    hunt_us: int
     down_us: int
     all_crash: float
     partition: float
@@ -51,6 +56,9 @@ class Faults:
     snapshot_chunk_bytes: int
     apply_bytes_max: int
     request_us: int
+    think_us: int
+    election_ticks_min: int
+    election_ticks_max: int
 
     @classmethod
     def draw(cls, seed: int) -> Faults:
@@ -71,8 +79,10 @@ class Faults:
             disk_us=rng.choice((100, 2 * MILLISECOND, 50 * MILLISECOND)),
             disk_stall=sometimes(0.3, 0.05),
             disk_stall_us=rng.randint(1, 40) * 100 * MILLISECOND,
-            crash=sometimes(0.7, 0.4),
-            down_us=rng.choice((50 * MILLISECOND, SECOND, 5 * SECOND)),
+            crash=sometimes(0.7, rng.choice((0.4, 0.4, 3.0))),
+            hunt=sometimes(0.6, 1.0),
+            hunt_us=rng.choice((5 * MILLISECOND, 50 * MILLISECOND, SECOND)),
+            down_us=rng.choice((5 * MILLISECOND, 50 * MILLISECOND, SECOND, 5 * SECOND)),
             all_crash=sometimes(0.2, 0.1),
             partition=sometimes(0.6, 0.4),
             partition_us=rng.choice((SECOND, 3 * SECOND, 10 * SECOND)),
@@ -89,4 +99,7 @@ class Faults:
             snapshot_chunk_bytes=rng.choice((16, 100, 10_000)),
             apply_bytes_max=rng.choice((1, 1_000, 100_000)),
             request_us=rng.choice((20, 100, 400)) * MILLISECOND,
+            think_us=rng.choice((1, 10 * MILLISECOND, 300 * MILLISECOND)),
+            election_ticks_min=(ticks := rng.choice((3, 4, 10))),
+            election_ticks_max=ticks + rng.choice((2, ticks)),
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.log import RaftLog
-from aether.consensus.values import Persisted, Ready, Snapshot
+from aether.consensus.values import Persisted, Ready, Role, Snapshot
 from aether.model.ids import LogIndex, NodeId
 from aether.testing.simulation.disk import Disk, LocalSnapshot
 from aether.testing.simulation.machine import SessionMachine
@@ -36,6 +36,7 @@ class Node:
         self.machine = make_machine()
         self.incarnation = 0
         self.paused_until_us = 0
+        self.role = Role.FOLLOWER  # as noted last
         self.syncing = 0  # jobs covered by the sync under way
         self._entries_kept = config.entries_kept
         self._snapshot_at = LogIndex(0)
@@ -44,6 +45,7 @@ class Node:
         """Begin a new incarnation from the disk."""
         self.incarnation += 1
         self.syncing = 0
+        self.role = Role.FOLLOWER
         self.machine = self._make_machine()
         persisted = self.disk.load()
         if persisted.snapshot is not None:

@@ -12,6 +12,7 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
@@ -32,7 +33,7 @@ _CODECS = {cls: (encode, decode) for cls, encode, decode in MESSAGES.values()}
 
 
 class World:
-    """The cluster of one seed. `run_events` lets faults rage, `heal` ends them and asserts that the cluster recovers."""
+    """The cluster of one seed. `run_events`: faults rage. `heal`: they end, and the cluster must recover."""
 
     def __init__(self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine) -> None:
         self.faults = faults
@@ -49,13 +50,12 @@ class World:
         self._nodes = {name: Node(self._config_maker(name, names), make_core, make_machine) for name in names}
         self._oracle = Oracle({name: node.disk for name, node in self._nodes.items()})
         self._clients = [Client(i + 1, names, stream(seed, f"client {i}")) for i in range(faults.clients)]
-        self._tick_us = {
-            name: round(_TICK_US * (1 + self._rng["ticks"].uniform(-1, 1) * faults.drift)) for name in names
-        }
+        ticks = self._rng["ticks"]
+        self._tick_us = {name: round(_TICK_US * (1 + ticks.uniform(-1, 1) * faults.drift)) for name in names}
         for node in self._nodes.values():
             self._start(node)
         for client in self._clients:
-            self._later(self._rng["clients"].randrange(SECOND), lambda c=client: self._client_turn(c))
+            self._later(self._rng["clients"].randrange(SECOND), partial(self._client_turn, client))
         self._later(SECOND, self._chaos)
 
     def _config_maker(self, name: NodeId, names: Sequence[NodeId]) -> Callable[[], RaftConfig]:
@@ -69,6 +69,8 @@ class World:
             inflight_appends_max=faults.inflight_appends_max,
             snapshot_chunk_bytes=faults.snapshot_chunk_bytes,
             snapshot_window=2,
+            election_ticks_min=faults.election_ticks_min,
+            election_ticks_max=faults.election_ticks_max,
             entries_kept=faults.entries_kept,
             apply_bytes_max=faults.apply_bytes_max,
             held_bytes_max=2_000,
@@ -119,12 +121,14 @@ class World:
         core = node.core
         assert core is not None
         log = log_of(core)
-        was = core.role
         while (ready := core.ready()) is not None:
             self._carry_out(node, core, ready)
         self._oracle.observe(core, log)
-        if core.role is not was or core.role is Role.CANDIDATE:
+        if core.role is not node.role:
+            node.role = core.role
             self._note(f"role {node.name} {core.role} term={core.term}")
+            if core.role is Role.LEADER:
+                self._hunt(node)
 
     def _carry_out(self, node: Node, core: RaftCore, ready: Ready) -> None:
         if ready.write is not None:
@@ -218,11 +222,14 @@ class World:
             if self._healed:
                 return
             client.next_request(self.now_us)
+            client.tries = 0
         else:
             client.give_up_target()
+            client.tries += 1
             self.counts["repeats"] += 1
         self._ask(client)
-        self._later(self.faults.request_us + rng.randrange(self.faults.request_us), lambda: self._client_turn(client))
+        patience_us = min(self.faults.request_us << min(client.tries, 10), 2 * SECOND)
+        self._later(patience_us + rng.randrange(patience_us), lambda: self._client_turn(client))
 
     def _ask(self, client: Client) -> None:
         target, command = client.ask()
@@ -233,7 +240,9 @@ class World:
         try:
             core.propose([command])
         except NotLeader as refusal:
-            client.redirect(NodeId(refusal.leader) if refusal.leader else None)
+            if refusal.leader:
+                client.redirect(NodeId(refusal.leader))
+                self._later(self._rng["clients"].randrange(1, self.faults.delay_us), partial(self._ask_again, client))
         except Overloaded:
             self.counts["overloaded"] += 1
         else:
@@ -250,7 +259,15 @@ class World:
         self._later(rng.randrange(1, self.faults.delay_us), lambda: self._answered(client, request, answer))
 
     def _answered(self, client: Client, request: int, answer: int) -> None:
-        if client.answer(request, answer, self.now_us) and not self._healed:
+        if client.answer(request, answer, self.now_us):
+            self._later(self._rng["clients"].randrange(self.faults.think_us), partial(self._ask_anew, client))
+
+    def _ask_again(self, client: Client) -> None:
+        if not client.answered and client.redirects <= len(self._nodes):
+            self._ask(client)
+
+    def _ask_anew(self, client: Client) -> None:
+        if client.answered and not self._healed:
             client.next_request(self.now_us)
             self._ask(client)
 
@@ -262,20 +279,21 @@ class World:
             return
         rng, faults = self._rng["chaos"], self.faults
         names = list(self._nodes)
-        for rate, fault in (
+        faults_by_rate: tuple[tuple[float, Callable[[], None]], ...] = (
             (faults.crash, lambda: self._crash(self._nodes[rng.choice(names)])),
             (faults.all_crash, self._crash_all),
             (faults.partition, self._partition),
             (faults.pause, lambda: self._pause(self._nodes[rng.choice(names)])),
             (faults.closed, lambda: self._close(rng.choice(names), rng.choice(names))),
             (faults.transfer, lambda: self._transfer(rng.choice(names), rng.choice(names))),
-        ):
+        )
+        for rate, fault in faults_by_rate:
             if rng.random() < rate / 10:
                 fault()
         self._later(SECOND // 10, self._chaos)
 
     def _crash(self, node: Node) -> None:
-        if node.core is None:
+        if node.core is None or self._healed:
             return
         rng = self._rng["chaos"]
         lost = node.crash(rng)
@@ -284,9 +302,19 @@ class World:
         self._later(rng.randrange(self.faults.down_us), lambda: self._restart(node))
         if self.faults.closed:  # the operating system closes the dead process's connections
             for peer in self._nodes:
-                self._later(
-                    50 * MILLISECOND + rng.randrange(10 * MILLISECOND), lambda p=peer: self._close(p, node.name)
-                )
+                delay_us = 50 * MILLISECOND + rng.randrange(10 * MILLISECOND)
+                self._later(delay_us, partial(self._close, peer, node.name))
+
+    def _hunt(self, node: Node) -> None:
+        """Perhaps crash a new leader soon, or cut it off from the others."""
+        rng, faults = self._rng["chaos"], self.faults
+        if self._healed or rng.random() >= faults.hunt:
+            return
+        delay_us = rng.randrange(faults.hunt_us)
+        if rng.random() < 0.5:
+            self._later(delay_us, lambda: self._crash(node))
+        else:
+            self._later(delay_us, lambda: self._cut([node.name], one_way=rng.random() < faults.one_way))
 
     def _restart(self, node: Node) -> None:
         if node.core is None:
@@ -297,16 +325,23 @@ class World:
             self._crash(node)
 
     def _partition(self) -> None:
-        """Split the nodes in two; one-way partitions block one direction only."""
+        """Split the nodes in two."""
         rng = self._rng["chaos"]
         left = [name for name in self._nodes if rng.random() < 0.5]
+        self._cut(left, one_way=rng.random() < self.faults.one_way)
+
+    def _cut(self, left: Sequence[NodeId], *, one_way: bool) -> None:
+        """Lose what goes from `left` to the other nodes, and unless `one_way` what comes from them."""
+        if self._healed:
+            return
         right = [name for name in self._nodes if name not in left]
-        one_way = rng.random() < self.faults.one_way
-        cut = {(a, b) for a in left for b in right} | (set() if one_way else {(b, a) for a in left for b in right})
+        cut = {(a, b) for a in left for b in right}
+        if not one_way:
+            cut |= {(b, a) for a in left for b in right}
         self._blocked |= cut
         self.counts["partitions"] += 1
         self._note(f"partition {','.join(left)} {'>' if one_way else '|'} {','.join(right)}")
-        self._later(rng.randrange(1, self.faults.partition_us), lambda: self._reconnect(cut))
+        self._later(self._rng["chaos"].randrange(1, self.faults.partition_us), lambda: self._reconnect(cut))
 
     def _reconnect(self, cut: set[tuple[NodeId, NodeId]]) -> None:
         self._blocked -= cut
