@@ -36,6 +36,7 @@ CANDIDATES_MAX = 8
 LINES_MAX = 100
 CANCELLABLE = frozenset({OrderStatus.PENDING, OrderStatus.CONFIRMED, OrderStatus.PROCESSING})
 ORDERS_MAX = 100_000
+DECISIONS_MAX = 50
 
 
 @attrs.frozen
@@ -107,10 +108,10 @@ class PlaceOrder:
             if existing is None:
                 order = order or await self._priced(customer_id, items, discount_code, key)
                 order = attrs.evolve(order, order_id=order_id)
-                existing = await self.orders.put_if_absent(order_id, order)
-                if existing is None:
+                if await self.orders.put_if_absent(order_id, order):
                     return order
-            if key and existing.key == key:
+                existing = await self.orders.get(order_id)
+            if key and existing is not None and existing.key == key:
                 return existing
         raise aether.Overloaded("order ids", CANDIDATES_MAX)
 
@@ -192,7 +193,7 @@ async def decide(
     orders: aether.Map[str, Order], order_id: str, before: frozenset[OrderStatus], status: OrderStatus, reason: str
 ) -> Order:
     """Move the order to `status` when it stands in `before`; else leave it. The row as it stands afterwards."""
-    while True:
+    for _ in range(DECISIONS_MAX):
         entry = await orders.entry(order_id)
         if entry.value is None:
             raise OrderNotFound(order_id=order_id)
@@ -201,3 +202,4 @@ async def decide(
         moved = attrs.evolve(entry.value, status=status, refusal=reason, updated_at=now())
         if await orders.compare_and_set(order_id, moved, entry.version):
             return moved
+    raise aether.Overloaded(order_id, DECISIONS_MAX)

@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from aether.errors import BadInput
-from aether.slice_api.contract import contract_of, is_slice
+from aether.slice_api.contract import contract_of
+from aether.slice_api.marks import is_slice
 
 
 def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
@@ -51,15 +52,17 @@ def _slices_of(app: str, path: str) -> list[type]:
             raise BadInput(
                 f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",)
             )
+        assert isinstance(chosen, type)
         return [chosen]
     names = getattr(module, "__all__", None)
     listed = [getattr(module, each, None) for each in names] if names is not None else list(vars(module).values())
-    chosen = [each for each in listed if is_slice(each) and (names is not None or each.__module__ == module.__name__)]
-    if not chosen:
+    found = [each for each in listed if isinstance(each, type) and is_slice(each)]
+    found = [each for each in found if names is not None or each.__module__ == module.__name__]
+    if not found:
         raise BadInput(
             f"--app {app}", (f"{name} defines no slice; decorate a class with @aether.slice, or list it in __all__",)
         )
-    return chosen
+    return found
 
 
 def _import(app: str, name: str, path: str) -> ModuleType:

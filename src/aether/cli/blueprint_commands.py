@@ -31,7 +31,7 @@ def blueprint(**_: Any) -> None:
 @wait_option
 @shared
 @click.pass_context
-def apply(context: click.Context, file: Path, wait_s: float | None, **_: Any) -> None:
+def apply(context: click.Context, /, file: Path, wait_s: float | None, **_: Any) -> None:
     """Apply FILE (TOML): all of it, or nothing."""
     here = settings(context)
     answer = Connection(here).post("/blueprint", toml=_read(file), wait_s=wait_s)
@@ -41,7 +41,7 @@ def apply(context: click.Context, file: Path, wait_s: float | None, **_: Any) ->
 @blueprint.command(name="list")
 @shared
 @click.pass_context
-def list_(context: click.Context, **_: Any) -> None:
+def list_(context: click.Context, /, **_: Any) -> None:
     """The blueprints that are applied."""
     here = settings(context)
     answer = Connection(here).get("/blueprints")

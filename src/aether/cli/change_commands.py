@@ -32,7 +32,7 @@ def _answer(here: Settings, answer: Any) -> None:
 @wait_option
 @shared
 @click.pass_context
-def deploy(context: click.Context, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+def deploy(context: click.Context, /, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
     """Deploy ARTIFACT (group:artifact:version), owned by the blueprint `adhoc`."""
     here = settings(context)
     _answer(here, Connection(here).post("/deploy", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
@@ -44,7 +44,7 @@ def deploy(context: click.Context, artifact: str, instances: int, wait_s: float 
 @wait_option
 @shared
 @click.pass_context
-def scale(context: click.Context, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+def scale(context: click.Context, /, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
     """Change how many instances of ARTIFACT (group:artifact or group:artifact:version) run."""
     here = settings(context)
     _answer(here, Connection(here).post("/scale", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
@@ -55,7 +55,7 @@ def scale(context: click.Context, artifact: str, instances: int, wait_s: float |
 @wait_option
 @shared
 @click.pass_context
-def undeploy(context: click.Context, artifact: str, wait_s: float | None, **_: Any) -> None:
+def undeploy(context: click.Context, /, artifact: str, wait_s: float | None, **_: Any) -> None:
     """Remove ARTIFACT from the cluster. Calls in flight finish first."""
     here = settings(context)
     _answer(here, Connection(here).post("/undeploy", {"artifact": artifact}, wait_s=wait_s))

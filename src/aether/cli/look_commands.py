@@ -19,7 +19,7 @@ from aether.cli.output import show
 @click.command()
 @shared
 @click.pass_context
-def status(context: click.Context, **_: Any) -> None:
+def status(context: click.Context, /, **_: Any) -> None:
     """Who this node is and who leads."""
     here = settings(context)
     answer = Connection(here).get("/status")
@@ -29,7 +29,7 @@ def status(context: click.Context, **_: Any) -> None:
 @click.command()
 @shared
 @click.pass_context
-def health(context: click.Context, **_: Any) -> None:
+def health(context: click.Context, /, **_: Any) -> None:
     """Quorum, peers and slices, judged honestly. Exit 1 when there is no quorum."""
     here = settings(context)
     answer = Connection(here).get("/health")
@@ -41,7 +41,7 @@ def health(context: click.Context, **_: Any) -> None:
 @click.command()
 @shared
 @click.pass_context
-def nodes(context: click.Context, **_: Any) -> None:
+def nodes(context: click.Context, /, **_: Any) -> None:
     """The members of the cluster."""
     here = settings(context)
     answer = Connection(here).get("/nodes")
@@ -55,7 +55,7 @@ def nodes(context: click.Context, **_: Any) -> None:
 )
 @shared
 @click.pass_context
-def slices(context: click.Context, apps: tuple[str, ...], app_dir: Path, **_: Any) -> None:
+def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, **_: Any) -> None:
     """Every instance with its state, or the slices of an --app."""
     here = settings(context)
     if apps:
@@ -73,7 +73,7 @@ def slices(context: click.Context, apps: tuple[str, ...], app_dir: Path, **_: An
 @click.command()
 @shared
 @click.pass_context
-def routes(context: click.Context, **_: Any) -> None:
+def routes(context: click.Context, /, **_: Any) -> None:
     """The HTTP routes of deployed slices."""
     here = settings(context)
     answer = Connection(here).get("/routes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import trio
 from typing_extensions import TypeForm
@@ -20,13 +20,13 @@ from aether.errors import BadInput
 from aether.hosting.replicated_map import replicated_map
 from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
-from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import NodeId, Revision
 from aether.node.config import NodeConfig, parse_peers
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
 from aether.node.seams import Seams
-from aether.slice_api.bindings import Binding
+from aether.slice_api.binding import Binding
+from aether.slice_api.contract import contract_of
 from aether.slice_api.maps import Map
 
 if TYPE_CHECKING:
@@ -147,6 +147,10 @@ class Cluster:
 
         Raises ContractError when nothing, or more than one slice, implements a Protocol.
         """
+        return self.proxy(target)
+
+    def proxy(self, target: Any, /) -> Any:
+        """`get` without types, for callers that learn the class at run time."""
         contract, base = resolve(self._node, target, self._bind)
         return bind_proxy(contract, base, self._node.invoker)
 
@@ -156,15 +160,15 @@ class Cluster:
 
     async def deploy(self, artifact: str | type, instances: int = 1) -> Revision:
         """Want `instances` of an artifact (`group:artifact:version`, or a slice class). Returns once applied here."""
-        return (await self._node.operator.deploy(_artifact(self._node, artifact), instances)).revision
+        return (await self._node.operator.deploy(_text(artifact), instances)).revision
 
     async def scale(self, artifact: str | type, instances: int) -> Revision:
         """Change how many instances are wanted. Raises NotFound when nobody wants the artifact."""
-        return (await self._node.operator.scale(_base(self._node, artifact), instances)).revision
+        return (await self._node.operator.scale(_text(artifact), instances)).revision
 
     async def undeploy(self, artifact: str | type) -> Revision:
         """Want no instance any more. Calls in flight finish. Does nothing when the artifact is not deployed."""
-        return (await self._node.operator.undeploy(_base(self._node, artifact))).revision
+        return (await self._node.operator.undeploy(_text(artifact))).revision
 
     async def apply(self, blueprint: str) -> BlueprintApplied:
         """Apply the text of a blueprint (TOML): all of it, or nothing. Raises BadInput with every problem, Conflict."""
@@ -197,18 +201,11 @@ async def _open(
         yield Cluster(node, bind)
 
 
-def _artifact(node: Node, target: str | type) -> Artifact:
-    return Artifact.parse(target) if isinstance(target, str) else _own(node, target)
-
-
-def _base(node: Node, target: str | type) -> ArtifactBase:
-    if not isinstance(target, str):
-        return _own(node, target).base
-    return Artifact.parse(target).base if target.count(":") == 2 else ArtifactBase.parse(target)
-
-
-def _own(node: Node, target: type) -> Artifact:
-    contract, _ = resolve(node, target, ())
-    if contract.artifact is None:
+def _text(target: str | type) -> str:
+    """The coordinates that a text or a slice class names. Raises BadInput."""
+    if isinstance(target, str):
+        return target
+    artifact = contract_of(target).artifact
+    if artifact is None:
         raise BadInput(f"{target.__name__} is no slice", ("name a class decorated with @aether.slice",))
-    return contract.artifact
+    return str(artifact)

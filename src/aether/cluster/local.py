@@ -22,7 +22,7 @@ from aether.model.ids import NodeId, StoreId
 from aether.node.config import NodeConfig
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
-from aether.slice_api.bindings import Binding
+from aether.slice_api.binding import Binding
 from aether.storage.memory import MemoryStorage
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class LocalCluster:
         """A typed proxy through any running node; see `Cluster.get`."""
         if not self.nodes:
             raise TryAgain("every node of this cluster was killed; restart one")
-        return self.nodes[0].get(target)  # type: ignore[arg-type]  # the overloads above have checked it
+        return self.nodes[0].proxy(target)
 
     @property
     def leader(self) -> Cluster | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
@@ -22,9 +23,8 @@ from aether.model.rows import InstanceRow
 from aether.node.config import NodeConfig
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
-from aether.slice_api.bindings import Binding
+from aether.slice_api.binding import Binding, choose, missing
 from aether.slice_api.contract import Contract, contract_of
-from aether.slice_api.implementing import implementations
 
 
 def new_node_name() -> NodeId:
@@ -44,7 +44,7 @@ async def open_node(
 
     storage  one that outlives the node; else it is opened and closed here
     """
-    opened = storage or await seams.work.run(seams.open_storage, config)
+    opened = storage if storage is not None else await seams.work.run(seams.open_storage, config)
     try:
         node = Node(config, slices, opened, seams, bind=bind)
         async with unwrapped_body() as nursery:
@@ -114,24 +114,15 @@ def _raise_failed(rows: Sequence[InstanceRow]) -> None:
             raise NoInstance(str(row.artifact), row.state, row.reason)
 
 
-def resolve(node: Node, target: object, bind: Sequence[Binding]) -> tuple[Contract, ArtifactBase]:
+def resolve(node: Node, target: Any, bind: Sequence[Binding]) -> tuple[Contract, ArtifactBase]:
     """The contract that `target` promises and the artifact that keeps it. Raises ContractError."""
     contract = contract_of(target)
     if contract.artifact is not None:
         return contract, contract.artifact.base
-    for binding in bind:
-        if binding.protocol is target:
-            bound = contract_of(binding.implementation).artifact
-            assert bound is not None
-            return contract, bound.base
-    found = implementations(contract, node.contracts.values())
-    if len(found) != 1:
-        names = ", ".join(f"{c.name} ({c.artifact})" for c in found) or "no registered slice"
-        fix = f"bind=[aether.bind({contract.name}).to(...)]"
-        raise ContractError(f"{contract.name} is implemented by {names}; say which with {fix}")
-    artifact = found[0].artifact
-    assert artifact is not None
-    return contract, artifact.base
+    choice = choose(target, node.contracts.values(), bind)
+    if choice is None or choice.contract.artifact is None:
+        raise ContractError(missing(target, node.contracts.values()))
+    return contract, choice.contract.artifact.base
 
 
 def dotted(config: Mapping[str, object]) -> dict[str, str]:

@@ -107,7 +107,8 @@ def _bound(text: str) -> Version:
     match = _PARTIAL.fullmatch(text)
     if match is None:
         return Version.parse(text)
-    return Version(*(int(part or 0) for part in match.groups()))
+    major, minor, patch = (int(part or 0) for part in match.groups())
+    return Version(major, minor, patch)
 
 
 def _interval(text: str, left: str, low: str, high: str, right: str) -> VersionRange:

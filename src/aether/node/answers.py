@@ -6,8 +6,6 @@ Never: HTTP bytes, endpoints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import trio
 
 from aether.errors import CallFailed, NoInstance
@@ -23,9 +21,7 @@ class SliceCalls:
     def __init__(self, invoker: Invoker) -> None:
         self._invoker = invoker
 
-    async def __call__(
-        self, target: ArtifactBase, method: str, plain: Mapping[str, object], request_id: str
-    ) -> SliceAnswer:
+    async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
         """The answer, or the error that web turns into a problem. Raises CallFailed, NoInstance, trio.TooSlowError."""
         reply = await self._invoker.call(target, method, plain, form=Form.HTTP, request_id=request_id)
         return slice_answer(target, reply)
@@ -34,7 +30,7 @@ class SliceCalls:
 def slice_answer(target: ArtifactBase, reply: Reply) -> SliceAnswer:
     match reply:
         case Done(payload):
-            return answered(payload)
+            return answered((200 if payload else 204, "application/json", payload))
         case Faulted(fault):
             return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
         case Failed():

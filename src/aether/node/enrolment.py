@@ -18,7 +18,7 @@ from aether.errors import IdentityMismatch, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
 from aether.kv.service import KvService
-from aether.model.ids import ClusterUuid
+from aether.model.ids import ClusterUuid, Revision
 from aether.model.rows import MemberRow
 from aether.wire.session import Hello
 
@@ -81,14 +81,11 @@ async def set_draining(kv: KvService, row: Callable[[], MemberRow]) -> None:
 async def _write_member(kv: KvService, row: MemberRow) -> None:
     key = keys.member(row.node)
     if kv.get(key) != row:
-        await kv.propose(Batch(changes=(Put(key.text, key.encode(row)),)))
+        await kv.propose(Batch(changes=(Put(key, row),)))
 
 
 async def _name_cluster(kv: KvService, cluster: str) -> None:
     if kv.get(keys.cluster) is None:
         row = keys.ClusterRow(uuid=ClusterUuid(uuid.uuid4().hex), name=cluster)
-        await kv.propose(
-            Batch(
-                compares=(Compare(keys.cluster.text, 0),), changes=(Put(keys.cluster.text, keys.cluster.encode(row)),)
-            )
-        )
+        named = Batch(compares=(Compare(keys.cluster, Revision(0)),), changes=(Put(keys.cluster, row),))
+        await kv.propose(named)

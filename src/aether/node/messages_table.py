@@ -19,8 +19,8 @@ def messages_table() -> MessageTable:
     table = MessageTable()
     for tag, (cls, encode, decode) in CONSENSUS.items():
         table.register(tag, cls, Lane.BULK if cls is SnapshotChunk else Lane.CONSENSUS, encode, decode)
-    for tag, (cls, encode, decode) in KV.items():
-        table.register(tag, cls, Lane.CALLS, encode, decode)
+    for tag, (kv_cls, kv_encode, kv_decode) in KV.items():
+        table.register(tag, kv_cls, Lane.CALLS, kv_encode, kv_decode)
     for spec in INVOCATION:
         table.register(spec.tag, spec.cls, Lane[spec.lane], spec.encode, spec.decode)
     return table

@@ -21,7 +21,7 @@ from aether.consensus.service import ConsensusService
 from aether.deployment.cluster_manager import ClusterDeploymentManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import ClassStore
+from aether.deployment.slice_store import ClassStore, route_row
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
@@ -39,7 +39,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
-from aether.model.rows import MemberRow, RouteRow
+from aether.model.rows import MemberRow
 from aether.node.answers import SliceCalls
 from aether.node.config import NodeConfig
 from aether.node.enrolment import admission, enrol, set_draining
@@ -48,7 +48,7 @@ from aether.node.messages_table import messages_table
 from aether.node.route_cache import RouteCache
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
-from aether.slice_api.bindings import Binding
+from aether.slice_api.binding import Binding
 from aether.slice_api.contract import contract_of
 from aether.transport.values import Handlers
 from aether.web.service import WebConfig, WebServer
@@ -135,7 +135,12 @@ class Node:
         )
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node_manager = make_node_manager(
-            self.config.node, self.incarnation, self.kv, self.hosting, self._route_row, wall=seams.wall
+            self.config.node,
+            self.incarnation,
+            self.kv,
+            self.hosting,
+            lambda artifact: route_row(self.store, artifact),
+            wall=seams.wall,
         )
 
     # --- life ---
@@ -294,12 +299,6 @@ class Node:
     def _default_instances(self, artifact: Artifact) -> int:
         contract = self.contracts.get(artifact)
         return 1 if contract is None else contract.options.instances
-
-    def _route_row(self, artifact: Artifact) -> RouteRow:
-        contract = self.contracts[artifact]
-        idempotent = tuple(sorted(name for name, method in contract.methods.items() if method.idempotent))
-        deadline_s = contract.options.deadline_s or self.config.deadline_s
-        return RouteRow(artifact=artifact.base, routes=contract.routes, idempotent=idempotent, deadline_s=deadline_s)
 
     def _state(self, base: ArtifactBase) -> tuple[str, str]:
         """State of an artifact in this node's view; anything but ACTIVE is looked at again before it is said."""

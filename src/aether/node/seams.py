@@ -21,7 +21,8 @@ from aether.model.ids import Incarnation, StoreId
 from aether.node.config import NodeConfig
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
-from aether.transport.memory import MemoryNetwork, MemoryTransport
+from aether.transport.memory import MemoryTransport
+from aether.transport.network import MemoryNetwork
 from aether.transport.tcp import TcpTransport
 from aether.transport.values import Transport
 from aether.wire.session import Admission, Identity

@@ -18,8 +18,9 @@ from aether.cluster.local import LocalCluster, open_local
 from aether.model.ids import NodeId
 from aether.node.config import NodeConfig
 from aether.node.seams import Seams
-from aether.slice_api.bindings import Binding
-from aether.transport.memory import MemoryNetwork, MemoryTransport
+from aether.slice_api.binding import Binding
+from aether.transport.memory import MemoryTransport
+from aether.transport.network import MemoryNetwork
 from aether.transport.values import Transport
 from aether.wire.session import Admission, Identity
 from aether.wire.table import MessageTable

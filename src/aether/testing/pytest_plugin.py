@@ -82,5 +82,5 @@ def _in_virtual_time(test: Callable[..., Any], foreign: str) -> Callable[..., No
         trio.run(factory.run, test, arguments, clock=trio.testing.MockClock(autojump_threshold=0))
 
     # pytest and its plugins look through __wrapped__; this function is an ordinary one
-    del run.__wrapped__  # type: ignore[attr-defined]  # set by functools.wraps
+    del run.__wrapped__
     return run
