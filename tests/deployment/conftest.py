@@ -62,6 +62,9 @@ class FakeKv:
     def version(self, key):
         return self.log.store.version(key.text)
 
+    def scan(self, prefix):
+        return ((text, row.value, row.version) for text, row in self.log.store.scan(prefix))
+
     def rows(self, prefix):
         return (prefix.codec.decode(row.value) for _, row in self.log.store.scan(prefix))
 
@@ -135,6 +138,10 @@ class FakeHost:
         await trio.sleep(0.01)
         await self._trouble("activate", row.artifact)
         self.running[row.instance] = row
+
+    def crash(self, instance, error):
+        del self.running[instance]
+        self.manager.instance_crashed(instance, error)
 
     async def deactivate(self, instance):
         self.calls.append(("deactivate", instance))

@@ -256,7 +256,7 @@ async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_c
     await world.operator.deploy(PRICING, 1)
     await world.until(active(world, 1))
 
-    node.manager.instance_crashed(InstanceId("x1"), ExceptionGroup("background", [KeyError("sku")]))
+    node.host.crash(InstanceId("x1"), ExceptionGroup("background", [KeyError("sku")]))
     await world.until(lambda: world.states() == ["n1:FAILED"])
     assert world.instances()[0].reason == "crashed: KeyError: 'sku'"
 
@@ -274,7 +274,7 @@ async def test_a_crash_after_a_long_life_starts_the_pauses_anew(autojump_clock, 
     assert world.instances()[0].attempt == 3
 
     await trio.sleep(61.0)
-    node.manager.instance_crashed(world.instances()[0].instance, RuntimeError("late"))
+    node.host.crash(world.instances()[0].instance, RuntimeError("late"))
     await world.until(lambda: world.states() == ["n1:FAILED"])
 
     assert world.instances()[0].attempt == 0

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import attrs
 import trio
 
+from aether.deployment.cached_rows import CachedRows
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
 from aether.deployment.reconcile import reconcile
@@ -31,6 +32,7 @@ _log = logging.getLogger("aether.deployment")
 
 _ORDERS_PER_BATCH: Final = 200  # each costs up to three operations, and about half a kilobyte
 _YIELD_S: Final = 0.005
+_GATHER_S_MAX: Final = 0.1
 
 Change = Put[Any] | Delete[Any]
 T = TypeVar("T")
@@ -66,6 +68,9 @@ class ClusterDeploymentManager:
         self._lost_s = lost_s
         self._silent_since: dict[NodeId, float] = {}
         self._woken = trio.Event()
+        self._desired = CachedRows(kv, keys.DESIRED)
+        self._instances = CachedRows(kv, keys.INSTANCES)
+        self._members = CachedRows(kv, keys.MEMBERS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. Raises only what is a bug: a store without quorum is waited for."""
@@ -75,7 +80,10 @@ class ClusterDeploymentManager:
             task_status.started()
             while True:
                 self._woken = woken = trio.Event()
+                began = trio.current_time()
                 pause_s = await self._turn()
+                # Under a storm of changes look half of the time at most: what piles up is decided at once.
+                await trio.sleep(min(trio.current_time() - began, _GATHER_S_MAX))
                 with trio.move_on_after(pause_s):
                     await woken.wait()
 
@@ -106,7 +114,7 @@ class ClusterDeploymentManager:
         now, live = trio.current_time(), self._live()
         members: dict[NodeId, MemberRow] = {}
         silent: dict[NodeId, float] = {}
-        for row in self._kv.rows(keys.MEMBERS):
+        for row in self._members.look():
             incarnation = live.get(row.node)
             if incarnation is None:
                 since = silent[row.node] = self._silent_since.get(row.node, now)
@@ -126,8 +134,8 @@ class ClusterDeploymentManager:
     async def _act(self, fence: LeadershipRow, members: Mapping[NodeId, MemberRow], suspect: frozenset[NodeId]) -> None:
         seen = self._kv.revision
         view = View(
-            desired={row.artifact.base: row for row in self._kv.rows(keys.DESIRED)},
-            instances=tuple(self._kv.rows(keys.INSTANCES)),
+            desired={row.artifact.base: row for row in self._desired.look()},
+            instances=self._instances.look(),
             members=members,
             suspect=suspect,
             routes=frozenset(row.artifact for row in self._kv.rows(keys.ROUTES)),

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, cast
 import attrs
 import trio
 
+from aether.deployment.cached_rows import CachedRows
 from aether.deployment.managers import InstanceHost
 from aether.deployment.reconcile import backoff_s
 from aether.errors import Conflict, OutcomeUnknown, TryAgain
@@ -49,6 +50,7 @@ class _Local:
     instance: InstanceId
     artifact: Artifact
     woken: trio.Event = attrs.field(factory=trio.Event)
+    seen: InstanceRow | None = None
     finished: SliceState | None = None
     failure: str | None = None
     running: bool = False
@@ -98,6 +100,7 @@ class NodeDeploymentManager:
         self._wall = wall
         self._timeouts_s = timeouts_s
         self._locals: dict[InstanceId, _Local] = {}
+        self._rows = CachedRows(kv, keys.INSTANCES)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled; then instances are left to hosting, which owns them."""
@@ -112,6 +115,7 @@ class NodeDeploymentManager:
         local = self._locals.get(instance)
         if local is not None:
             local.crash = f"crashed: {_first_line(error)}"
+            local.running = False  # hosting has ended it
             local.wake()
 
     def instance_waits(self, instance: InstanceId, reason: str) -> None:
@@ -124,7 +128,7 @@ class NodeDeploymentManager:
     # --- from rows to tasks ---------------------------------------------------------------------------------------
 
     def _look(self, nursery: trio.Nursery) -> None:
-        rows = {row.instance: row for row in self._kv.rows(keys.INSTANCES) if self._is_ours(row)}
+        rows = {row.instance: row for row in self._rows.look() if self._is_ours(row)}
         for instance, row in rows.items():
             if instance not in self._locals:
                 local = self._locals[instance] = _Local(instance, row.artifact)
@@ -135,7 +139,9 @@ class NodeDeploymentManager:
                 local.give_up("its row is gone")
             elif current.state is S.ACTIVATING and not self._is_wanted(local):
                 local.give_up("nobody wants it any more")
-            local.wake()
+            if current is not local.seen:
+                local.seen = current
+                local.wake()
 
     def _is_ours(self, row: InstanceRow) -> bool:
         return row.node == self._node and row.incarnation == self._incarnation
@@ -217,7 +223,7 @@ class NodeDeploymentManager:
             nursery.start_soon(self._show_waits, local)
             failure = await self._attempt(local, S.ACTIVATING, lambda: self._start(local, row, desired))
             nursery.cancel_scope.cancel()
-        local.running = failure is None
+        local.running = failure is None and local.crash is None
         return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
 
     async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
