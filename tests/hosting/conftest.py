@@ -4,6 +4,7 @@ import contextlib
 from random import Random
 
 import attrs
+import msgpack
 import pytest
 import trio
 import trio.testing
@@ -13,6 +14,8 @@ from aether.consensus.values import Role
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
+from aether.invocation.local import NoHost
+from aether.invocation.messages import MESSAGES
 from aether.invocation.proxy import bind_proxy
 from aether.invocation.service import Invoker
 from aether.kv import keys
@@ -68,6 +71,37 @@ class Classes:
         return self.classes[artifact]
 
 
+class Far:
+    """Another node that hosts nothing and calls `home` over msgpack, with one millisecond each way."""
+
+    def __init__(self, home):
+        self.node = NodeId("n2")
+        self.home = home
+        self.registry = EndpointRegistry(self.node)
+        self.invoker = Invoker(self.node, self.registry, self.to_home, NoHost(), rng=Random(2))
+        self.watcher = EndpointWatcher(
+            self.registry, home.kv, lambda: frozenset({home.node}), self.invoker.endpoints_changed
+        )
+        self._send, self._receive = trio.open_memory_channel(1_000)
+
+    def to_home(self, to, message, request_id):
+        return self._post(self.node, self.home.invoker, message, request_id)
+
+    def to_far(self, to, message, request_id):
+        return self._post(self.home.node, self.invoker, message, request_id)
+
+    def _post(self, source, invoker, message, request_id):
+        spec = next(spec for spec in MESSAGES if spec.cls is type(message))
+        packed = msgpack.packb(spec.encode(message))
+        self._send.send_nowait((trio.current_time() + 0.001, source, invoker, spec, packed, request_id))
+        return True
+
+    async def carry(self):
+        async for due, source, invoker, spec, packed, request_id in self._receive:
+            await trio.sleep_until(due)
+            invoker.deliver(source, spec.decode(msgpack.unpackb(packed)), request_id)
+
+
 class Home:
     """One node. `crashes` and `waits` hold what hosting reported."""
 
@@ -89,10 +123,11 @@ class Home:
             drain_s=drain_s,
         )
         self.registry = EndpointRegistry(self.node)
-        self.invoker = Invoker(
-            self.node, self.registry, lambda to, message, request_id: False, self.hosting, rng=Random(1), wire=wire
+        self.far = Far(self)
+        self.invoker = Invoker(self.node, self.registry, self.far.to_far, self.hosting, rng=Random(1), wire=wire)
+        self.watcher = EndpointWatcher(
+            self.registry, self.kv, lambda: frozenset({self.far.node}), self.invoker.endpoints_changed
         )
-        self.watcher = EndpointWatcher(self.registry, self.kv, frozenset, self.invoker.endpoints_changed)
         self.crashes = []
         self.waits = []
         self._count = 0
@@ -140,9 +175,9 @@ class Home:
         await self.hosting.deactivate(instance)
         await self.hosting.unload(instance)
 
-    def get(self, cls, target=None):
+    def get(self, cls, target=None, *, remote=False):
         base = contract_of(target or cls).artifact.base
-        return bind_proxy(contract_of(cls), base, self.invoker)
+        return bind_proxy(contract_of(cls), base, self.far.invoker if remote else self.invoker)
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +199,9 @@ async def opened_home(**options):
         await home.put(keys.member(home.node), MemberRow(node=home.node, incarnation=Incarnation("x")))
         await nursery.start(home.watcher.run)
         await nursery.start(home.invoker.run)
+        await nursery.start(home.far.watcher.run)
+        await nursery.start(home.far.invoker.run)
+        nursery.start_soon(home.far.carry)
         await nursery.start(home.hosting.run, home.invoker, home)
         yield home
         nursery.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """A slice instance from injection to its last call, in virtual time."""
 
+import contextlib
 from typing import Protocol
 
 import pytest
@@ -72,19 +73,19 @@ class ListPricing(Quotes):
         return sku.upper()
 
 
-# --- calls, co-located and by wire ------------------------------------------------------------------------------------
+# --- calls, in every way ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[False, True], ids=["co-located", "wire"])
+@pytest.fixture(params=["co-located", "wire", "remote"])
 def priced(request, home_of):
-    """A proxy to a running ListPricing, in both ways in which one node can call itself."""
-    import contextlib
+    """Proxies to a running ListPricing, in each of the three ways in which a call can travel."""
 
     @contextlib.asynccontextmanager
     async def opened():
-        async with home_of(wire=request.param) as home:
+        async with home_of(wire=request.param == "wire") as home:
             await home.deploy(ListPricing)
-            yield home, home.get(Quotes, ListPricing), home.get(ListPricing)
+            remote = request.param == "remote"
+            yield home, home.get(Quotes, ListPricing, remote=remote), home.get(ListPricing, remote=remote)
 
     return opened
 

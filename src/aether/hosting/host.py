@@ -171,7 +171,7 @@ class Hosting:
             hosted.error = _leaf(error)
         except BaseExceptionGroup as group:
             cancelled, rest = group.split(trio.Cancelled)
-            if cancelled is None or not (rest is None or isinstance(rest, ExceptionGroup)):
+            if cancelled is None or (rest is not None and rest.split(Exception)[1] is not None):
                 raise
             hosted.error = None if rest is None else _leaf(rest)
             raise cancelled from None
@@ -230,6 +230,6 @@ class _Started:
         self._outer.started(None)
 
 
-def _leaf(error: Exception) -> Exception:
+def _leaf(error: BaseException) -> Exception:
     leaf = leaving(error)
-    return leaf if isinstance(leaf, Exception) else error
+    return leaf if isinstance(leaf, Exception) else RuntimeError(str(error))
