@@ -10,8 +10,7 @@ Holds: one StorageWrite is one body, so a write is wholly there or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgpack
@@ -22,6 +21,8 @@ from aether.errors import BadInput
 
 Position: TypeAlias = tuple[int, int]
 """Index and term of the last entry that a snapshot covers."""
+
+_UNREADABLE: Final = (ValueError, TypeError, LookupError)  # msgpack's own errors are ValueErrors
 
 
 @attrs.frozen
@@ -43,50 +44,57 @@ def encode_step(step: Step) -> bytes:
     """The body of a WRITE record. Entries bring their encoding along: nothing of them is packed again."""
     state = step.hard_state
     plain = (state.term, state.vote, state.commit) if state is not None else None
-    return msgpack.packb((plain, step.restart, [entry.encoded or encode_entry(entry) for entry in step.entries]))
+    return _pack((plain, step.restart, [entry.encoded or encode_entry(entry) for entry in step.entries]))
 
 
 def encode_position(position: Position) -> bytes:
-    return msgpack.packb(position)
+    return _pack(position)
 
 
 def decode_write(body: bytes) -> Step:
     """Raises BadInput when a body with a right checksum has another shape: a newer format, or a bug."""
     try:
-        state, restart, entries = msgpack.unpackb(body)
+        state, restart, entries = _unpack(body)
         return Step(
             None if state is None else HardState(*state),
-            None if restart is None else (restart[0], restart[1]),
+            None if restart is None else _position(restart),
             tuple([decode_entry(raw) for raw in entries]),
         )
-    except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
+    except _UNREADABLE as error:
         raise BadInput("undecodable record", (repr(error),)) from error
 
 
 def decode_saved(body: bytes) -> Step:
     """Raises BadInput."""
-    index, term = _integers(body, 2)
-    return Step(saved=(index, term))
-
-
-def _integers(body: bytes, count: int) -> Sequence[int]:
     try:
-        values: Any = msgpack.unpackb(body)
-    except (ValueError, msgpack.UnpackException) as error:
+        return Step(saved=_position(_unpack(body)))
+    except _UNREADABLE as error:
         raise BadInput("undecodable record", (repr(error),)) from error
-    if not (isinstance(values, list) and len(values) == count and all(type(v) is int for v in values)):
-        raise BadInput("undecodable record", (repr(values),))
-    return values
+
+
+def _position(plain: Any) -> Position:
+    index, term = plain
+    if type(index) is not int or type(term) is not int:
+        raise TypeError(f"index {index!r}, term {term!r}")
+    return index, term
 
 
 def encode_meta(meta: SnapshotMeta) -> bytes:
-    return msgpack.packb((meta.index, meta.term, meta.voters))
+    return _pack((meta.index, meta.term, meta.voters))
 
 
 def decode_meta(raw: bytes) -> SnapshotMeta:
     """Raises BadInput."""
     try:
-        index, term, voters = msgpack.unpackb(raw)
+        index, term, voters = _unpack(raw)
         return SnapshotMeta(index, term, tuple(voters))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except _UNREADABLE as error:
         raise BadInput("undecodable snapshot", (repr(error),)) from error
+
+
+def _pack(plain: object) -> bytes:
+    return msgpack.packb(plain)
+
+
+def _unpack(raw: bytes) -> Any:
+    return msgpack.unpackb(raw)

@@ -9,9 +9,9 @@ Holds: after the first failed write or sync this process never writes the store 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from aether.consensus.values import HardState, Persisted, Snapshot, StorageWrite
@@ -48,7 +48,7 @@ class DiskStorage:
         self._wal = Wal(path / _WAL, segment_bytes, self._opening)
         self._hard_state = HardState()
         self._snapshot: Position = NO_SNAPSHOT
-        self._lock = threading.Lock()
+        self._lock = Lock()  # the Work seam may bring several threads at once
         self._failure: StorageFailed | None = None
         self._loaded = False
 

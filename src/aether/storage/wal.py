@@ -9,9 +9,9 @@ Paper: Mohan et al., "ARIES" (1992) for the log; Rebello et al., "Can Applicatio
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import attrs
@@ -62,7 +62,7 @@ class Wal:
         self._segments: list[Segment] = []
         self._fd = -1
         self._offset = self._size = self._crc = 0
-        self._preparing = threading.Lock()
+        self._preparing = Lock()  # the Work seam may bring one thread to prepare while another appends
         self._prepared: _Prepared | None = None
 
     def open(self) -> Iterator[tuple[Segment, Record]]:
