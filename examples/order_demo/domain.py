@@ -92,7 +92,7 @@ class InvalidRequest(aether.Fault):
     """The request is not one this shop understands."""
 
     status = 400
-    detail: str
+    reason: str
 
 
 class ProductNotFound(aether.Fault):

@@ -48,10 +48,15 @@ def reservation_key(reservation: str) -> str:
 
 @aether.slice(artifact="org.pragmatica-lite.aether.demo:inventory-service:0.1.0", instances=2, json_case="camel")
 class InventoryService:
-    """Holds `stock/{product}` and `reservation/{order}/{product}` rows in one replicated map."""
+    """Holds `stock/{product}` and `reservation/{order}/{product}` rows in one replicated map.
+
+    Requests for one product take turns within an instance, so that only other instances can be in the way: without
+    turns, many would read the same stock, and all but one would have to try again.
+    """
 
     rows: aether.Map[str, Stock | Reservation] = aether.map("inventory", entries_max=200_000, bytes_max=64 * 2**20)
     initial: int = aether.config("inventory.initial", default=1_000_000)
+    turns: dict[str, trio.Lock] = aether.state(factory=lambda: {product: trio.Lock() for product in PRICES})
 
     @aether.method(idempotent=True)
     async def check_stock(self, product_id: str, quantity: int) -> StockLevel:
@@ -61,6 +66,12 @@ class InventoryService:
     @aether.method(idempotent=True)
     async def reserve_stock(self, product_id: str, quantity: int, order_id: str) -> Reserved:
         """Take `quantity` pieces for the order. A repeat finds its reservation and takes nothing."""
+        if product_id not in self.turns:
+            raise ProductNotFound(product_id=product_id)
+        async with self.turns[product_id]:
+            return await self._reserve(product_id, quantity, order_id)
+
+    async def _reserve(self, product_id: str, quantity: int, order_id: str) -> Reserved:
         reservation = reservation_id(order_id, product_id)
         for _ in range(ATTEMPTS_MAX):
             existing = await self.rows.get(reservation_key(reservation))
@@ -81,6 +92,12 @@ class InventoryService:
         """Give the pieces back and leave a tombstone, also when nothing was reserved yet. A repeat changes nothing."""
         key = reservation_key(reservation_id)
         product_id = key.rpartition("/")[2]
+        if product_id not in self.turns:
+            raise ProductNotFound(product_id=product_id)
+        async with self.turns[product_id]:
+            return await self._release(key, product_id, reservation_id)
+
+    async def _release(self, key: str, product_id: str, reservation_id: str) -> Released:
         for _ in range(ATTEMPTS_MAX):
             entry = await self.rows.entry(key)
             existing = entry.value

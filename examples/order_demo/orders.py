@@ -178,11 +178,11 @@ class CancelOrder:
 
 def check_request(customer_id: str, items: list[Item]) -> None:
     if not re.fullmatch(CUSTOMER, customer_id):
-        raise InvalidRequest(detail=f"customerId {customer_id!r}: write CUST- and eight digits")
+        raise InvalidRequest(reason=f"customerId {customer_id!r}: write CUST- and eight digits")
     if not 1 <= len(items) <= LINES_MAX:
-        raise InvalidRequest(detail=f"an order has 1 to {LINES_MAX} items, this one {len(items)}")
+        raise InvalidRequest(reason=f"an order has 1 to {LINES_MAX} items, this one {len(items)}")
     if len({item.product_id for item in items}) < len(items):
-        raise InvalidRequest(detail="a product stands in several items; add their quantities up")
+        raise InvalidRequest(reason="a product stands in several items; add their quantities up")
 
 
 def reservations(order: Order) -> list[str]:

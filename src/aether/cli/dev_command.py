@@ -23,7 +23,6 @@ from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from aether.slice_api.contract import contract_of
 
 READY_S = 60.0
-WATCH_S = 0.2
 
 
 @click.command()
@@ -65,7 +64,7 @@ async def _run(plan: LocalPlan, blueprint: str) -> None:
     log = node_log([f"node-{n + 1}" for n in range(plan.nodes)])
     async with open_processes(plan, log) as processes, httpx.AsyncClient(trust_env=False) as client:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, processes)
+            nursery.start_soon(processes.watch)  # half a cluster would only confuse
             await _deploy(processes, client, blueprint)
             _say_where(processes)
 
@@ -81,16 +80,6 @@ async def _deploy(processes: LocalProcesses, client: httpx.AsyncClient, blueprin
         await console.post(next(iter(processes.ports)), "/blueprint?wait=60", text=blueprint)
     except httpx.HTTPStatusError as error:
         click.echo(click.style(f"not everything is ACTIVE: {error}", bold=True))
-
-
-async def _watch(processes: LocalProcesses) -> None:
-    """End the command when a node ended by itself: half a cluster would only confuse."""
-    while True:
-        for node in processes.ports:
-            code = processes.exit_code(node)
-            if code is not None:
-                raise CommandFailed(Exit.FAILED, f"{node} ended with exit code {code}; its last lines are above")
-        await trio.sleep(WATCH_S)
 
 
 def _say_where(processes: LocalProcesses) -> None:

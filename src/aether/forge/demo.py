@@ -171,12 +171,14 @@ class Demo:
     async def prepare(self) -> None:
         self._display.step(f"starting {self.plan.nodes} nodes as processes")
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.processes.watch)
             for node in self.processes.ports:
-                nursery.start_soon(self.console.wait_ready, node, READY_S)
-        self._display.step(f"deploying {len(self.wanted)} slices from blueprint.toml")
-        await self.console.post(self._first, "/blueprint", text=self._blueprint)
-        for node in self.processes.ports:
-            await self.console.wait_active(node, self.wanted, READY_S)
+                await self.console.wait_ready(node, READY_S)
+            self._display.step(f"deploying {len(self.wanted)} slices from blueprint.toml")
+            await self.console.post(self._first, "/blueprint", text=self._blueprint)
+            for node in self.processes.ports:
+                await self.console.wait_active(node, self.wanted, READY_S)
+            nursery.cancel_scope.cancel()
 
     async def run(self) -> DemoResult:
         """Send the orders, disturb, audit."""

@@ -13,15 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 import trio
 
-from aether.errors import BadInput, NotFound
+from aether.errors import AetherError, BadInput, NotFound
 
 LINE_BYTES_MAX = 64 * 1024
+LAST_LINES = 8
+WATCH_S = 0.1
 STOP_S = 5.0
 NODES_MAX = 16
 
@@ -72,6 +76,19 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+@attrs.define(eq=False)
+class NodeEnded(AetherError):
+    """A node process ended that should be running."""
+
+    node: str
+    exit_code: int
+    last_lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = "\n  ".join(self.last_lines) or "it printed nothing"
+        return f"{self.node} ended with exit code {self.exit_code}; its last lines:\n  {said}"
+
+
 class LocalProcesses:
     """The running processes of one plan. Made by `open_processes`."""
 
@@ -81,6 +98,7 @@ class LocalProcesses:
         self._log = log
         self._nursery = nursery
         self._processes: dict[str, trio.Process] = {}
+        self._last: dict[str, deque[str]] = {}
         ports = free_ports(3 * plan.nodes)
         self.ports: dict[str, NodePorts] = {
             f"node-{n + 1}": NodePorts(
@@ -146,6 +164,15 @@ class LocalProcesses:
         """The exit code of an ended process, None while it runs."""
         return self._process(node).poll()
 
+    async def watch(self) -> NoReturn:
+        """Raise NodeEnded as soon as a started node has ended, on purpose or not, with what it said last."""
+        while True:
+            for node, process in self._processes.items():
+                code = process.poll()
+                if code is not None:
+                    raise NodeEnded(node, code, tuple(self._last[node]))
+            await trio.sleep(WATCH_S)
+
     def _port(self, node: str) -> NodePorts:
         if node not in self.ports:
             raise NotFound("node", node, f"there are {', '.join(sorted(self.ports))}")
@@ -158,6 +185,7 @@ class LocalProcesses:
         return self._processes[node]
 
     async def _run(self, node: str, *, task_status: trio.TaskStatus[trio.Process]) -> None:
+        self._last[node] = deque(maxlen=LAST_LINES)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         process = await trio.lowlevel.open_process(
             self.command(node),
@@ -182,7 +210,9 @@ class LocalProcesses:
             *lines, rest = buffer.split(b"\n")
             buffer = bytearray() if len(rest) > LINE_BYTES_MAX else bytearray(rest)
             for line in lines:
-                self._log(node, line.decode(errors="replace").rstrip())
+                text = line.decode(errors="replace").rstrip()
+                self._last[node].append(text)
+                self._log(node, text)
 
     async def _stop(self, process: trio.Process) -> None:
         if process.poll() is None:
