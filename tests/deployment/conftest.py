@@ -8,9 +8,10 @@ import trio
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.managers import NOT_RUNNING
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
-from aether.errors import NoQuorum, NotLeader
+from aether.errors import NoQuorum, NotFound, NotLeader
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Put, encode_command, plain_batch, stamped
 from aether.kv.store import Store
@@ -145,6 +146,8 @@ class FakeHost:
 
     async def deactivate(self, instance):
         self.calls.append(("deactivate", instance))
+        if instance not in self.running:
+            raise NotFound(NOT_RUNNING, instance)
         row = self.running.pop(instance)
         await trio.sleep(0.01)
         await self._trouble("deactivate", row.artifact)

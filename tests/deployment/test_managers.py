@@ -464,3 +464,18 @@ async def test_a_process_that_answers_before_its_member_row_is_written_counts_as
     assert await world.until(lambda: "n3" not in {row.node for row in world.instances()}) < 0.5
     await world.until(active(world, 3))
     assert "n3" not in world.where(BASE)
+
+
+async def test_an_instance_that_hosting_stopped_by_itself_is_stopped_and_no_failure(autojump_clock, world):
+    """A draining node stops its instances at once; the leader's order comes after."""
+    await three_nodes(world)
+    await world.operator.deploy(PRICING, 3)
+    await world.until(active(world, 3))
+    world.nodes["n2"].host.running.clear()
+
+    world.drain("n2")
+    seen = set()
+    await world.until(lambda: seen.update(world.states()) or all(row.node != "n2" for row in world.instances()))
+
+    assert "n2:DEACTIVATING" in seen
+    assert "n2:FAILED" not in seen

@@ -6,7 +6,7 @@ Never: how they decide or wait.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
@@ -42,6 +42,10 @@ class NodeManager(Protocol):
     def instance_waits(self, instance: InstanceId, reason: str) -> None:
         """Hosting reports what a starting instance waits for ("" = nothing any more). Never blocks."""
         ...
+
+
+NOT_RUNNING: Final = "running instance"
+"""`kind` of the NotFound that `deactivate` raises for an instance that does not run here."""
 
 
 class InstanceHost(Protocol):

@@ -16,9 +16,9 @@ import attrs
 import trio
 
 from aether.deployment.cached_rows import CachedRows
-from aether.deployment.managers import InstanceHost
+from aether.deployment.managers import NOT_RUNNING, InstanceHost
 from aether.deployment.reconcile import backoff_s
-from aether.errors import Conflict, OutcomeUnknown, TryAgain
+from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
@@ -231,9 +231,17 @@ class NodeDeploymentManager:
         await self._host.activate(row, desired)
 
     async def _deactivate(self, local: _Local) -> str | None:
-        failure = await self._attempt(local, S.DEACTIVATING, lambda: self._host.deactivate(local.instance))
+        failure = await self._attempt(local, S.DEACTIVATING, lambda: self._stop(local))
         local.running = False
         return failure
+
+    async def _stop(self, local: _Local) -> None:
+        try:
+            await self._host.deactivate(local.instance)
+        except NotFound as error:
+            # A draining node stops its instances before the leader asks for it: what is gone needs no stop.
+            if error.kind != NOT_RUNNING:
+                raise
 
     async def _unload(self, local: _Local) -> str | None:
         if local.unloads_failed:
@@ -301,7 +309,8 @@ class NodeDeploymentManager:
             new = None if to is None else self._moved(row, to, reason)
             extra = self._routes(local) if routes else ()
             if await self._write(row, new, extra):
-                _log.info("%s of %s: %s to %s %s", local.instance, local.artifact, from_, to or "gone", reason)
+                why = f": {reason}" if reason else ""
+                _log.info("%s of %s: %s to %s%s", local.instance, local.artifact, from_, to or "gone", why)
                 return
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_BACKOFF_MAX_S)
