@@ -63,7 +63,7 @@ def bare(tp: TypeOf) -> TypeOf:
         elif isinstance(tp, typing_extensions.TypeAliasType):
             tp = tp.__value__
         else:
-            return tp
+            return type(None) if tp is None else tp
 
 
 def is_union(tp: TypeOf) -> bool:

@@ -4,7 +4,7 @@ Knows: the forms (wire, JSON, JSON in camelCase), every type of the table in the
 Never: bytes, requests, contracts.
 Holds: decode(encode(value)) == value; a value of another type is a Misfit with its path; plain data shares nothing
        mutable with the value. Types without a codec are found when the codec is made, with the path to them.
-Paper: cattrs generates the code for attrs classes and dataclasses.
+Paper: cattrs builds attrs classes and dataclasses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 import cattrs
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+from cattrs.gen import make_dict_structure_fn
 
 from aether.slice_api.annotations import (
     NoCodec,
@@ -35,8 +35,9 @@ from aether.slice_api.annotations import (
     type_name,
 )
 from aether.slice_api.containers import any_hooks, listing, mapping, named_tuple, typed_dict
+from aether.slice_api.generate import taker
 from aether.slice_api.marks import is_protocol, is_slice
-from aether.slice_api.misfit import Misfit, expected, misfit, problems_of
+from aether.slice_api.misfit import Misfit, collect, expected, misfit
 from aether.slice_api.scalars import SCALARS
 from aether.slice_api.textual import SEQUENCES, enum_plain, flag_member, plain_literal
 from aether.slice_api.unions import Members, union_hooks
@@ -77,7 +78,7 @@ def _maker(form: Form) -> CodecMaker:
 
 
 class CodecMaker(cattrs.Converter):
-    """A converter of one form. All hooks are ours; cattrs writes the functions that take classes apart."""
+    """A converter of one form. All hooks are ours; cattrs writes the functions that build classes."""
 
     def __init__(self, form: Form) -> None:
         super().__init__(detailed_validation=True)
@@ -152,16 +153,21 @@ class CodecMaker(cattrs.Converter):
         if len(set(renamed.values())) != len(renamed):
             raise NoCodec(f"two fields of {type_name(tp)} have the same name in camelCase")
         overrides: Any = {name: cattrs.override(rename=outside) for name, outside in renamed.items() if outside != name}
-        take, build = make_dict_unstructure_fn(tp, self, **overrides), make_dict_structure_fn(tp, self, **overrides)
+        take, build = taker(type_name(tp), renamed), make_dict_structure_fn(tp, self, **overrides)
+        hooks, spelt, attributes = list(encoders.values()), list(renamed.values()), list(encoders)
         name, rename = type_name(tp), self.rename
 
         def encode(value: Any) -> Any:
             if value.__class__ is not cls:
                 raise expected(name, value)
+            plain: dict[str, Any] = {}
             try:
-                return take(value)
-            except Exception as error:  # noqa: BLE001 - all problems are collected, whatever a user's property raises
-                raise _fields(value, encoders, rename) or misfit(error) from None
+                take(value, plain, hooks)
+            except (Misfit, RecursionError) as error:
+                failed = len(plain)  # fields are taken in order
+                rest = ((f".{spelt[i]}", (hooks[i], getattr(value, attributes[i]))) for i in range(failed + 1, len(hooks)))
+                raise collect((f".{spelt[failed]}", error), rest, lambda pair: pair[0](pair[1])) from None
+            return plain
 
         def decode(plain: Any, _: Any = None) -> Any:
             if plain.__class__ is not dict:
@@ -172,16 +178,6 @@ class CodecMaker(cattrs.Converter):
                 raise misfit(error, rename) from None
 
         return encode, decode
-
-
-def _fields(value: Any, encoders: dict[str, Hook], rename: Callable[[str], str]) -> Misfit | None:
-    problems: list[tuple[str, str]] = []
-    for name, encode in encoders.items():
-        try:
-            encode(getattr(value, name))
-        except Exception as error:  # noqa: BLE001 - every problem of the value is wanted, not the first
-            problems += ((f".{rename(name)}{below}", what) for below, what in problems_of(error, rename))
-    return Misfit(*problems) if problems else None
 
 
 def _literal(tp: TypeOf) -> tuple[Hook, Hook]:

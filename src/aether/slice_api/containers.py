@@ -2,17 +2,17 @@
 
 Knows: how each is spelt; that JSON objects have text as keys, and other keys make a list of pairs.
 Never: which form is spoken; hooks of the parts are given.
-Holds: the fast path is one comprehension; only when it fails are all problems collected, each with its path.
+Holds: the fast path is one loop; when it fails, it goes on from there and collects all problems, each with its path.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aether.slice_api.annotations import NoCodec, TypeOf, parts_of, type_name
-from aether.slice_api.misfit import Misfit, each, expected
+from aether.slice_api.misfit import Misfit, collect, expected, items
 from aether.slice_api.scalars import encode_int
 from aether.slice_api.textual import SEQUENCES, text_of
 
@@ -33,19 +33,14 @@ def listing(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     def encode(value: Any) -> Any:
         if value.__class__ not in accepted:
             raise expected(name, value)
-        try:
-            return [encode_item(v) for v in value]
-        except Misfit:
-            raise each(_indexed(value), encode_item) from None
+        return items(value, encode_item)
 
     def decode(plain: Any, _: Any = None) -> Any:
         if plain.__class__ is not list and plain.__class__ is not tuple:
             raise expected(f"list ({name})", plain)
+        found = items(plain, decode_item)
         try:
-            items = [decode_item(p) for p in plain]
-            return items if made is list else made(items)
-        except Misfit:
-            raise each(_indexed(plain), decode_item) from None
+            return found if made is list else made(found)
         except TypeError as error:  # unhashable items of a set
             raise Misfit(("", str(error))) from None
 
@@ -83,18 +78,12 @@ def mapping(tp: TypeOf, origin: Any, arguments: tuple[TypeOf, ...], at: At) -> H
     def encode(value: Any) -> Any:
         if not _is_dict(value):
             raise expected(name, value)
-        try:
-            return {write(k): encode_value(v) for k, v in value.items()}
-        except Misfit:
-            raise _in_mapping(value, write, encode_value) from None
+        return _entries(value, write, encode_value)
 
     def decode(plain: Any, _: Any = None) -> Any:
         if plain.__class__ is not dict:
             raise expected(f"object ({name})", plain)
-        try:
-            return {read(k): decode_value(v) for k, v in plain.items()}
-        except Misfit:
-            raise _in_mapping(plain, read, decode_value) from None
+        return _entries(plain, read, decode_value)
 
     return encode, decode
 
@@ -179,38 +168,34 @@ def _rows(tp: TypeOf, cls: Any, hooks: list[Hooks], shortest: int) -> Hooks:
             raise expected(f"list ({name})", plain)
         if not shortest <= len(plain) <= longest:
             raise Misfit(("", f"expected {size} items ({name}), got {len(plain)}"))
-        items = _row(decoders[: len(plain)], plain)
-        return tuple(items) if cls is tuple else cls(*items)
+        found = _row(decoders[: len(plain)], plain)
+        return tuple(found) if cls is tuple else cls(*found)
 
     return encode, decode
 
 
 def _row(hooks: list[Hook], values: Any) -> list[Any]:
-    try:
-        return [hook(value) for hook, value in zip(hooks, values, strict=True)]
-    except Misfit:
-        paired = ((f"[{i}]", pair) for i, pair in enumerate(zip(hooks, values, strict=True)))
-        raise each(paired, lambda pair: pair[0](pair[1])) from None
+    return items(list(zip(hooks, values, strict=True)), _apply)
+
+
+def _apply(pair: tuple[Hook, Any]) -> Any:
+    return pair[0](pair[1])
 
 
 def _pairs(name: str, keys: Hooks, values: Hooks) -> Hooks:
-    pairs_of = _rows(tuple[Any, Any], tuple, [keys, values], 2)
+    encode_pair, decode_pair = _rows(tuple[Any, Any], tuple, [keys, values], 2)
 
     def encode(value: Any) -> Any:
         if not _is_dict(value):
             raise expected(name, value)
-        try:
-            return [pairs_of[0](pair) for pair in value.items()]
-        except Misfit:
-            raise each(((f"[{k!r}]", (k, v)) for k, v in value.items()), pairs_of[0]) from None
+        return items(list(value.items()), encode_pair)
 
     def decode(plain: Any, _: Any = None) -> Any:
         if plain.__class__ is not list and plain.__class__ is not tuple:
             raise expected(f"list of [key, value] pairs ({name})", plain)
+        found = items(plain, decode_pair)
         try:
-            return dict(pairs_of[1](pair) for pair in plain)
-        except Misfit:
-            raise each(_indexed(plain), pairs_of[1]) from None
+            return dict(found)
         except TypeError as error:  # unhashable keys
             raise Misfit(("", str(error))) from None
 
@@ -221,13 +206,14 @@ def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _in_mapping(items: Any, key_hook: Hook, value_hook: Hook) -> Misfit:
-    def check(pair: tuple[Any, Any]) -> None:
-        key_hook(pair[0])
-        value_hook(pair[1])
-
-    return each(((f"[{k!r}]", (k, v)) for k, v in items.items()), check)
-
-
-def _indexed(values: Any) -> Iterator[tuple[str, Any]]:
-    return ((f"[{i}]", value) for i, value in enumerate(values))
+def _entries(mapping: Any, key_hook: Hook, value_hook: Hook) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    position = iter(mapping.items())
+    key: Any = None
+    try:
+        for key, value in position:
+            result[key_hook(key)] = value_hook(value)
+    except (Misfit, RecursionError) as error:
+        rest = ((f"[{k!r:.60}]", (k, v)) for k, v in position)
+        raise collect((f"[{key!r:.60}]", error), rest, lambda pair: (key_hook(pair[0]), value_hook(pair[1]))) from None
+    return result

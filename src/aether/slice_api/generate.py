@@ -41,6 +41,17 @@ def caller(qualname: str, signature: inspect.Signature, values: Mapping[str, Any
     return _compiled(_source("async def", name, signature, "__aether_self, /, ", tail), name, qualname, values)
 
 
+def taker(name: str, fields: Mapping[str, str]) -> Callable[[Any, dict[str, Any], list[Callable[[Any], Any]]], None]:
+    """A function (value, plain, hooks) that puts each field of `value` through its hook into `plain`, in order.
+
+    fields  attribute name -> its spelling in `plain`
+    """
+    assert all(field.isidentifier() and not keyword.iskeyword(field) for field in fields), fields
+    lines = [f"    plain[{spelt!r}] = hooks[{i}](value.{field})" for i, (field, spelt) in enumerate(fields.items())]
+    source = "\n".join(["def take(value, plain, hooks):", *(lines or ["    pass"])])
+    return _compiled(source, "take", f"take {name}", {})
+
+
 def _source(head: str, name: str, signature: inspect.Signature, first: str, tail: str) -> str:
     parameters: list[str] = []
     optional, starred = "", False

@@ -162,7 +162,7 @@ def _variables(
     segments = template.split("/")[1:]
     if not template.startswith("/") or (template != "/" and not all(_SEGMENT.fullmatch(s) for s in segments)):
         raise ContractError(
-            f"{where}: {template!r} is no path template; write segments such as /api/orders/{{order_id}}, each variable "
+            f"{where}: {template!r} is no path template; write segments such as /orders/{{order_id}}, each variable "
             "a whole segment"
         )
     found = _VARIABLE.findall(template)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
-import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
+import msgpack
 
 from aether.errors import BadInput, Conflict, QuotaExceeded
 from aether.model.limits import (

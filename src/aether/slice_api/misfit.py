@@ -7,6 +7,7 @@ Never: types.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import length_hint
 from typing import Any, Final
 
 from cattrs import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
@@ -83,17 +84,36 @@ def misfit(error: BaseException, rename: Callable[[str], str] = str) -> Misfit:
     return error if isinstance(error, Misfit) else Misfit(*problems_of(error, rename))
 
 
-def each(values: Iterator[tuple[str, Any]], hook: Callable[[Any], Any], rename: Callable[[str], str] = str) -> Misfit:
-    """Every problem of `hook` over (path, value) pairs, after the fast path has failed on one of them."""
-    problems: list[tuple[str, str]] = []
-    for path, value in values:
+def collect(
+    failed: tuple[str, BaseException],
+    rest: Iterator[tuple[str, Any]],
+    hook: Callable[[Any], Any],
+) -> Misfit:
+    """The problems of one failed part and of those behind it.
+
+    failed  path and error of the part that ended the fast path; rest  (path, value) of the parts not yet tried. Nothing
+    is converted twice: in nested data that would double the work at every level, and a small request could take hours.
+    """
+    problems = list(_below(*failed, str))
+    for path, value in rest:
+        if len(problems) >= PROBLEMS_MAX:
+            break
         try:
             hook(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-            problems += ((path + below, what) for below, what in problems_of(error, rename))
-        if len(problems) >= PROBLEMS_MAX:
-            break
+            problems += _below(path, error, str)
     return Misfit(*problems)
+
+
+def items(values: Any, hook: Callable[[Any], Any]) -> list[Any]:
+    """`hook` over every value. Raises Misfit with the index of each that does not fit."""
+    position = iter(values)
+    try:
+        return [hook(value) for value in position]
+    except (Misfit, RecursionError) as error:
+        index = len(values) - length_hint(position) - 1  # the iterator stands behind the one that failed
+        rest = ((f"[{i}]", value) for i, value in enumerate(position, index + 1))
+        raise collect((f"[{index}]", error), rest, hook) from None
 
 
 def _below(path: str, error: BaseException, rename: Callable[[str], str]) -> Iterator[tuple[str, str]]:

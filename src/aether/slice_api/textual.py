@@ -27,7 +27,7 @@ from aether.slice_api.annotations import (
     union_members,
     without_none,
 )
-from aether.slice_api.misfit import Misfit, each, expected
+from aether.slice_api.misfit import Misfit, expected, items
 from aether.slice_api.scalars import SCALARS, Kind, decode_int
 
 SEQUENCES: Final[dict[Any, type]] = {
@@ -88,10 +88,7 @@ def texts_of(tp: TypeOf) -> Texts:
 
     def read(values: Sequence[str]) -> Any:
         build: Any = made
-        try:
-            return build(item.read(value) for value in values)
-        except Misfit:
-            raise each(((f"[{i}]", value) for i, value in enumerate(values)), item.read) from None
+        return build(items(values, item.read))
 
     return Texts(read, many=True)
 

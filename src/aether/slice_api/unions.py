@@ -201,4 +201,5 @@ def _value_classes(member: TypeOf) -> tuple[type, ...]:
         return (dict,)
     if is_object(tp) and not is_record(tp):
         return (dict,)
-    return (origin or tp,)
+    cls: Any = origin or tp
+    return (cls,)
