@@ -178,36 +178,44 @@ async def test_counters_are_exact_while_leaders_are_killed(nursery, autojump_clo
         await group.start(name)
     await group.leader()
     told = dict.fromkeys(range(9), 0)
-    interrupted = []
+    undecided = set()
+    interrupted, all_killed = [], trio.Event()
 
     async def count(number):
         key = entry(f"counter-{number}")
         member = group.members[NAMES[number % 3]]
-        while told[number] < 25:
-            starts, done = member.starts, told[number]
+        life = member.starts
+        while not all_killed.is_set():
+            done = told[number]
+            if member.starts != life or member.scope is None:
+                # What it shows may be old until it caught up; its last life may have left one step undecided.
+                life = await next_life(member)
+                told[number] = int(member.kv.get(key) or b"0")
+                assert told[number] in (done, done + (number in undecided))
+                undecided.discard(number)
+                continue
+            compare = Compare(key, member.kv.version(key))
             try:
-                with trio.move_on_after(30):
-                    compare = Compare(key, member.kv.version(key))
-                    result = await member.kv.propose(Batch((compare,), (Put(key, b"%d" % (done + 1)),)))
-                    assert result.applied
-                    told[number] = done + 1
-                    await trio.sleep(group.random.uniform(0, 0.6))
-                    continue
+                result = await member.kv.propose(Batch((compare,), (Put(key, b"%d" % (done + 1)),)))
             except AetherError as error:
                 interrupted.append(type(error).__name__)
-            await next_life(member, starts)
-            told[number] = int(member.kv.get(key) or b"0")
-            assert told[number] in (done, done + 1)
+                undecided.add(number)
+                life = -1
+            else:
+                undecided.discard(number)
+                assert result.applied
+                told[number] = done + 1
+                await trio.sleep(group.random.uniform(0, 0.1))
 
-    async def next_life(member, starts):
-        """Its node died: return once the node's next life has applied all that was acknowledged."""
+    async def next_life(member):
+        """Return once the node's life of now, whose number is returned, has applied all that was acknowledged."""
         while True:
             await trio.sleep(0.1)
-            if member.starts > starts and member.scope is not None:
-                starts = member.starts
+            life = member.starts
+            if member.scope is not None:
                 try:
                     await member.kv.barrier()
-                    return
+                    return life
                 except AetherError:  # killed again meanwhile
                     continue
 
@@ -215,9 +223,14 @@ async def test_counters_are_exact_while_leaders_are_killed(nursery, autojump_clo
         for _ in range(4):
             await trio.sleep(group.random.uniform(0.05, 0.5))
             victim = await group.leader()
+            while True:
+                await trio.sleep(0.001)
+                if victim.kv._proposer.waiting:  # somebody is to be in the middle of it
+                    break
             victim.scope.cancel()
             await trio.sleep(group.random.uniform(0.1, 4))
             await group.start(victim.name)
+        all_killed.set()
 
     with trio.fail_after(300):
         async with trio.open_nursery() as workers:
@@ -228,6 +241,7 @@ async def test_counters_are_exact_while_leaders_are_killed(nursery, autojump_clo
     await group.settle()
 
     for member in group.members.values():
-        assert [member.kv.get(entry(f"counter-{n}")) for n in told] == [b"25"] * 9
+        for number, value in told.items():
+            assert int(member.kv.get(entry(f"counter-{number}"))) - value in (0, number in undecided)
     assert len({member.store.snapshot() for member in group.members.values()}) == 1
     assert interrupted, "nobody was in the middle of a proposal: this run proved nothing"
