@@ -21,9 +21,10 @@ from aether.deployment.reconcile import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
-from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
 from aether.model.limits import FAILED_BACKOFF_MAX_S, RETRY_BACKOFF_MAX_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
@@ -34,6 +35,7 @@ S = SliceState
 Change = Put[Any] | Delete[Any]
 
 _VERBS: Final = {S.LOADING: "load", S.ACTIVATING: "start", S.DEACTIVATING: "stop", S.UNLOADING: "unload"}
+_ABSENT: Final = Revision(0)
 _REASON_CHARS_MAX: Final = 500
 _WAITS_PAUSE_S: Final = 0.5  # between two rows that only say what an instance waits for
 
@@ -42,6 +44,7 @@ _WAITS_PAUSE_S: Final = 0.5  # between two rows that only say what an instance w
 class _Local:
     """One instance of this process, and how far it has come whatever its row says.
 
+    seen      its row at the last look at all rows; row, version  at the last look at it alone
     finished  the transitional state whose work is done, so that a write that must be repeated does not repeat the work
     running   it was started and not yet stopped
     attempt   the scope of the work in progress; ended is why it was cancelled from outside
@@ -49,8 +52,11 @@ class _Local:
 
     instance: InstanceId
     artifact: Artifact
+    key: Key[InstanceRow] = attrs.field(init=False)
     woken: trio.Event = attrs.field(factory=trio.Event)
     seen: InstanceRow | None = None
+    row: InstanceRow | None = None
+    version: Revision = _ABSENT
     finished: SliceState | None = None
     failure: str | None = None
     running: bool = False
@@ -61,6 +67,9 @@ class _Local:
     crash: str | None = None
     waits_for: str = ""
     unloads_failed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.key = keys.instance(self.artifact.base, self.instance)
 
     def wake(self) -> None:
         self.woken.set()
@@ -154,8 +163,12 @@ class NodeDeploymentManager:
         return desired is not None and desired.instances > 0
 
     def _row(self, local: _Local) -> InstanceRow | None:
-        row = self._kv.get(keys.instance(local.artifact.base, local.instance))
-        return row if row is not None and self._is_ours(row) else None
+        version = self._kv.version(local.key)
+        if version != local.version:
+            row = self._kv.get(local.key)
+            local.row = row if row is not None and self._is_ours(row) else None
+            local.version = version
+        return local.row
 
     async def _drive(self, local: _Local) -> None:
         """Follow the orders in the row until it is gone. A transitional state found in it is carried on."""
@@ -279,7 +292,7 @@ class NodeDeploymentManager:
             if row is None or row.state is not S.ACTIVATING or row.reason == local.waits_for:
                 await woken.wait()
             else:
-                await self._write(row, attrs.evolve(row, reason=local.waits_for))
+                await self._write(local, attrs.evolve(row, reason=local.waits_for))
                 await trio.sleep(_WAITS_PAUSE_S)
 
     async def _clean_up(self, local: _Local) -> None:
@@ -308,7 +321,7 @@ class NodeDeploymentManager:
                 return
             new = None if to is None else self._moved(row, to, reason)
             extra = self._routes(local) if routes else ()
-            if await self._write(row, new, extra):
+            if await self._write(local, new, extra):
                 why = f": {reason}" if reason else ""
                 _log.info("%s of %s: %s to %s%s", local.instance, local.artifact, from_, to or "gone", why)
                 return
@@ -331,17 +344,13 @@ class NodeDeploymentManager:
             return ()
         return (Put(key, new),)
 
-    async def _write(self, old: InstanceRow, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
-        """Replace `old`, if it still is what the row says. False: look again."""
-        key = keys.instance(old.artifact.base, old.instance)
-        version = self._kv.version(key)
-        if self._kv.get(key) != old:
-            return False
-        change: Change = Delete(key) if new is None else Put(key, new)
+    async def _write(self, local: _Local, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
+        """Replace the row that was looked at last, if it still stands. False: look again."""
+        change: Change = Delete(local.key) if new is None else Put(local.key, new)
         try:
-            result = await self._kv.propose(Batch((Compare(key, version),), (change, *extra)))
+            result = await self._kv.propose(Batch((Compare(local.key, local.version),), (change, *extra)))
         except (TryAgain, OutcomeUnknown, Conflict) as error:
-            _log.info("%s of %s: state not written yet: %s", old.instance, old.artifact, error)
+            _log.info("%s of %s: state not written yet: %s", local.instance, local.artifact, error)
             return False
         return result.applied
 
