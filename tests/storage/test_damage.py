@@ -39,7 +39,7 @@ def scene(tmp_path_factory):
     store = DiskStorage(path, "test", NodeId("a"), segment_bytes=SEGMENT_BYTES)
     store.load()
     offsets, states = [store._wal._offset], []
-    for number, payload in enumerate((b"first", bytes(700), b"the third, with zeros at its end" + bytes(600)), 1):
+    for number, payload in enumerate((b"first", bytes(700), b"the third, with zeros at its end" + bytes(200)), 1):
         entry = new_entry(number, 1, EntryKind.COMMAND, payload)
         store.write([StorageWrite(number, HardState(1, "a", number - 1), (entry,))])
         offsets.append(store._wal._offset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import queue
 import threading
 from pathlib import Path
 
@@ -208,6 +209,55 @@ def test_the_next_segment_is_prepared_beside_the_writes(open_disk, make, tmp_pat
             break
     monkeypatch.undo()
     assert open_disk().load().entries == make.entries(1, number, payload=bytes(200))
+
+
+def test_writes_snapshots_and_preparation_may_run_beside_each_other(open_disk, make):
+    """A slow snapshot must hold up neither writes nor votes; the worker threads of all three meet in the store."""
+    store = open_disk()
+    store.load()
+    last = 200
+    failures: list[BaseException] = []
+    to_save: queue.SimpleQueue[int] = queue.SimpleQueue()
+    to_prepare: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def guarded(body) -> threading.Thread:
+        def run() -> None:
+            try:
+                body()
+            except BaseException as error:
+                failures.append(error)
+                for waiting in (to_save, to_prepare):
+                    waiting.put(0)
+
+        return threading.Thread(target=run)
+
+    def write() -> None:
+        for index in range(1, last + 1):
+            store.write([make.write(index, make.entry(index, payload=bytes(100)))])
+            if index % 20 == 0:
+                to_save.put(index)
+            if store.wants_preparation:
+                to_prepare.put(True)
+        to_save.put(0)
+        to_prepare.put(False)
+
+    def save() -> None:
+        while saved := to_save.get():
+            store.save_snapshot(make.snapshot(saved, data=bytes(20_000)), max(1, saved - 5))
+
+    def prepare() -> None:
+        while to_prepare.get():
+            store.prepare()
+
+    threads = [guarded(body) for body in (write, save, prepare)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    persisted = open_disk().load()
+    assert persisted.snapshot is not None
+    assert persisted.entries == make.entries(persisted.snapshot.meta.index + 1, last, payload=bytes(100))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

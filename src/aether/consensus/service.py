@@ -40,7 +40,7 @@ from aether.work import Work
 _log = logging.getLogger("aether.consensus")
 _FULL_RETRY_S: Final = 1.0
 _SLICE_S: Final = 0.005  # after so long in the state machine, other tasks get a turn
-_DISK_STALL_S: Final = limits.ELECTION_TICKS_MIN * limits.TICK_S
+_DISK_STALL_S: Final = limits.ELECTION_TICKS_MAX * limits.TICK_S  # the longest election time-out
 
 
 class Bell:

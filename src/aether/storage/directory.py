@@ -80,6 +80,7 @@ def _lock(path: Path) -> int:
 def _create(path: Path, cluster: str, node: NodeId) -> Identity:
     identity = Identity(cluster, node, StoreId(secrets.token_hex(16)))
     files.replace_durably(path / _IDENTITY, (encode_identity(identity),))
+    files.sync_directory(path.parent)
     return identity
 
 

@@ -81,7 +81,7 @@ class DiskStorage:
             persisted = Persisted(replay.hard_state, snapshot, replay.tail())
         except LogGap as gap:
             raise StorageCorrupt(str(self._wal_directory), 0, str(gap)) from gap
-        snapshots.prune(self._snapshots, replay.snapshot)
+        snapshots.sweep(self._snapshots, replay.snapshot)
         self._loaded = True
         return persisted
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _ZEROS: Final = bytes(1 << 20)
+_PIECE_BYTES: Final = 8 << 20
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -40,10 +41,14 @@ def sync_directory(path: Path) -> None:
 
 
 def fill_with_zeros(fd: int, start: int, end: int) -> None:
-    """Write zeros from `start` to `end` and sync: real blocks, so that a later fdatasync writes nothing but data."""
-    for at in range(start, end, len(_ZEROS)):
-        write_all(fd, _ZEROS[: end - at], at)
-    os.fsync(fd)
+    """Write zeros from `start` to `end` and sync: real blocks, so that a later fdatasync writes nothing but data.
+
+    Synced in pieces, so that a sync of the log beside it never queues behind the whole.
+    """
+    for piece in range(start, end, _PIECE_BYTES):
+        for at in range(piece, min(end, piece + _PIECE_BYTES), len(_ZEROS)):
+            write_all(fd, _ZEROS[: end - at], at)
+        os.fsync(fd)
 
 
 def create_zeroed(path: Path, size: int) -> int:

@@ -74,12 +74,17 @@ def load(directory: Path, position: Position) -> Snapshot:
 
 
 def prune(directory: Path, newest: Position) -> None:
-    """Keep `newest` and the one before it; delete older ones, and ones the log never referred to. Raises OSError."""
-    known = sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX)
+    """Keep `newest` and the one before it, delete older ones. May run beside `save`. Raises OSError."""
     current = snapshot_path(directory, newest)
-    kept = [path for path in known if path <= current][-SNAPSHOTS_KEPT:]
-    for path in known:
-        if path not in kept:
+    known = sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX and path <= current)
+    for path in known[:-SNAPSHOTS_KEPT]:
+        path.unlink()
+
+
+def sweep(directory: Path, newest: Position) -> None:
+    """At start: delete what a crash left half done, and snapshots that the log never referred to. Raises OSError."""
+    current = snapshot_path(directory, newest)
+    for path in list(directory.iterdir()):
+        if path.suffix == ".tmp" or (path.suffix == _SUFFIX and path > current):
             path.unlink()
-    for path in directory.glob("*.tmp"):
-        path.unlink(missing_ok=True)
+    prune(directory, newest)
