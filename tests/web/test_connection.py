@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.web.connection import HttpConnection, Refusal, Wait, encode_response
 from aether.web.request import Request, Response
 
 
-def connection(**limits: int) -> HttpConnection:
+def connection(ordinary: bool = True, **limits: int) -> HttpConnection:
     numbers = itertools.count(1)
     bounds = {"header_bytes_max": 65536, "body_bytes_max": 2**20, **limits}
-    return HttpConnection(new_request_id=lambda: f"r{next(numbers)}", **bounds)
+    return HttpConnection(new_request_id=lambda: f"r{next(numbers)}", ordinary=ordinary, **bounds)
 
 
-def read(raw: bytes, sizes: list[int], **limits: int) -> list[Request | Refusal]:
+def read(raw: bytes, sizes: list[int], ordinary: bool = True, **limits: int) -> list[Request | Refusal]:
     """Everything that comes out when `raw` arrives in pieces of `sizes`, the last size for ever."""
-    http = connection(**limits)
+    http = connection(ordinary, **limits)
     found: list[Request | Refusal] = []
     at = 0
     for size in itertools.chain(sizes, itertools.repeat(sizes[-1] if sizes else len(raw) or 1)):
@@ -78,6 +79,86 @@ def test_no_bytes_can_break_the_parser(noise, sizes):
             assert isinstance(step, Request | Refusal)
             if isinstance(step, Refusal):
                 assert 400 <= step.status <= 599
+
+
+ORDINARY = b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b c\r\n\r\nabc"
+EXTRA = [
+    b"Host: y", b"Content-Length: 3", b"content-length:\t4", b"Content-Length: 03", b"Content-Length: +3",
+    b"Content-Length: 3, 3", b"Content-Length:", b"Content-Length: 99999999999", b"Content-Length: 300",
+    b"Transfer-Encoding: chunked", b"Connection: close", b"Connection: Keep-Alive", b"Connection: x, close",
+    b"Expect: 100-continue", b"Upgrade: h2c", b" folded", b"\tfolded", b"B : b", b"B: b\rc",
+    b"B: b\nContent-Length: 9",
+    b"B: \x00", b"B: \xe4", b"B:\x0bb", b"B: b\x0b", b"B: b\x7fc", b"B: \x1f", b"B", b": b", b"B:", b"B: b c\td \t",
+    b"X-Request-Id: q", b"X-Request-Id: q q", b"Cookie: a=b", b"Trailer: x", b"\xe4: b", b"B(: b", b"A: again",
+    b"a: again",
+]  # fmt: skip
+VERBS = [b"GET", b"PUT", b"get", b"M-SEARCH", b"G@T", b"CONNECT", b"OPTIONS", b"", b"GET "]
+TARGETS = [
+    b"/",
+    b"/#a",
+    b"http://h/",
+    b"*",
+    b"/\xc3\xa4",
+    b"/a\tb",
+    b"/\x7f",
+    b"/~!",
+    b"//",
+    b"/?",
+    b"/a b",
+    b"a",
+    b'/"<>',
+]
+BYTES = [b"", b"\r", b"\n", b"\r\n", b" ", b"\t", b"\x00", b"\xff", b":", b"\x0b"]
+VERSIONS = [b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 ", b"http/1.1", b"HTTP/1.2", b"HTTP/1,1"]
+
+
+@st.composite
+def suspicious(draw: st.DrawFn) -> bytes:
+    """An ordinary request with at most a few changes, of words or of bytes, in the ways that smuggling has used."""
+    head, _, body = ORDINARY.partition(b"\r\n\r\n")
+    line, *fields = head.split(b"\r\n")
+    words = line.split(b" ")
+    for at, others in enumerate((VERBS, TARGETS, VERSIONS)):
+        if draw(st.integers(0, 5)) == 0:
+            words[at] = draw(st.sampled_from(others))
+    for extra in draw(st.lists(st.sampled_from(EXTRA), max_size=2)):
+        fields.insert(draw(st.integers(0, len(fields))), extra)
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
+        del fields[draw(st.integers(0, len(fields) - 1))]
+    raw = bytearray(b"\r\n".join([b" ".join(words), *fields, b"", body]))
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+        at = draw(st.integers(0, len(raw) - 1))
+        raw[at : at + draw(st.integers(0, 1))] = draw(
+            st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"\x00", b"\xff", b":"])
+        )
+    return bytes(raw)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(suspicious(), min_size=1, max_size=3), st.sampled_from([[1000], [1000], [130, 7], [300], [1]]))
+def test_what_is_read_without_h11_means_the_same_to_h11(conversation, sizes):
+    """The fast way may only be faster. h11 is the oracle: same requests, same refusals, same place of the next one."""
+    raw = b"".join(conversation)
+    limits = {"header_bytes_max": 400, "body_bytes_max": 250}
+    assert read(raw, sizes, ordinary=True, **limits) == read(raw, sizes, ordinary=False, **limits)
+
+
+@pytest.mark.parametrize("sizes", [[10_000], [1], [60, 1, 200]])
+def test_an_ordinary_request_does_not_need_h11(sizes, monkeypatch):
+    """Otherwise the fast way could be dead without anybody seeing it."""
+    monkeypatch.setattr("h11.Connection", None)
+    body = b"\r\n" + b"x" * 300
+    raw = b"POST /a?b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n%b" % (len(body), body)
+    http = connection()
+    http.receive(raw[: raw.index(b"\r\n\r\n") + 4])
+    assert http.next() is Wait.BODY
+    assert http.buffered == 0
+    for at in range(0, len(body), sizes[-1]):
+        http.receive(body[at : at + sizes[-1]])
+        step = http.next()
+    assert isinstance(step, Request)
+    assert (step.path, step.query_text, step.body) == ("/a", "b", body)
+    assert http.next() is Wait.IDLE
 
 
 @given(st.integers(0, 40), st.integers(1, 60))

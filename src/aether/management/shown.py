@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import cast
 
-import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
+import msgpack
 
 from aether.errors import BadInput
 
