@@ -260,6 +260,13 @@ def test_a_decision_comes_in_parts_so_that_it_can_yield():
     assert len(list(reconcile(view(wishes), lambda: InstanceId("x")))) >= 50
 
 
+def test_a_large_wish_comes_in_parts_too_and_whole():
+    parts = list(reconcile(view([wish(200)], members=[member("n1"), member("n2")]), lambda: InstanceId("x")))
+
+    assert max(map(len, parts)) <= 32
+    assert sum(map(len, parts)) == 200
+
+
 # --- properties -----------------------------------------------------------------------------------------------------
 
 NODES = ("n1", "n2", "n3", "n4")

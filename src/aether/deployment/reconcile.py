@@ -8,6 +8,7 @@ Holds: the same view and ids give the same orders on whichever node leads; obeyi
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -32,12 +33,13 @@ _STOPPING: Final = frozenset({S.DEACTIVATE, S.DEACTIVATING})  # still there, and
 _GROW: Final = {S.LOADED: S.ACTIVATE}
 _SHRINK: Final = {S.LOADED: S.UNLOAD, S.ACTIVE: S.DEACTIVATE}
 _NAMES_SHOWN_MAX: Final = 4
+_ORDERS_PER_PART: Final = 32
 
 
 def reconcile(
     view: View, new_id: Callable[[], InstanceId], placement: Placement = spread
 ) -> Iterator[tuple[Order, ...]]:
-    """The orders, one tuple per artifact (some empty), so that a long decision can yield to others in between."""
+    """The orders in parts (some empty): at least one per artifact, so that a long decision can yield in between."""
     nodes = _Nodes(view)
     ours: defaultdict[ArtifactBase, list[InstanceRow]] = defaultdict(list)
     lost: list[Order] = []
@@ -49,7 +51,7 @@ def reconcile(
             nodes.carry(row)
     yield tuple(lost)
     for base in sorted(view.desired.keys() | ours.keys()):
-        yield tuple(_Artifact(view, nodes, view.desired.get(base), ours[base]).orders(new_id, placement))
+        yield from _parts(_Artifact(view, nodes, view.desired.get(base), ours[base]).orders(new_id, placement))
     remaining = {row.artifact.base for row in view.instances}
     yield tuple(DropRoutes(base) for base in sorted(view.routes - view.desired.keys() - remaining))
 
@@ -222,6 +224,14 @@ class _Artifact:
         if not able:
             return f"the nodes that offer it are draining or do not answer: {_few(m.node for m in offering)}"
         return f"max_per_node = {desired.max_per_node} is reached on {_few(m.node for m in able)}"
+
+
+def _parts(orders: Iterator[Order]) -> Iterator[tuple[Order, ...]]:
+    part = tuple(itertools.islice(orders, _ORDERS_PER_PART))
+    yield part
+    while len(part) == _ORDERS_PER_PART:
+        part = tuple(itertools.islice(orders, _ORDERS_PER_PART))
+        yield part
 
 
 @attrs.define
