@@ -10,12 +10,14 @@ from contextlib import closing
 import msgpack
 import pytest
 import trio
+import trio.testing
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.messages import Message
 from aether.consensus.service import ConsensusService
+from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role, StorageWrite
 from aether.errors import BadInput, NotLeader, Overloaded, StorageCorrupt, StorageFailed, StorageFull
 from aether.model import limits
@@ -411,6 +413,15 @@ async def test_status_changed_waits_for_another_role(autojump_clock, form):
         await node.service.status_changed(settled)
     assert waiting.cancelled_caught
     assert node.service.status.applied_index > settled.applied_index
+
+
+async def test_status_changed_lets_others_run_even_when_it_need_not_wait(autojump_clock, form):
+    """A watcher in a loop would otherwise freeze the node that it watches."""
+    group = form((A,))
+    leader = await group.leader()
+    with trio.testing.assert_checkpoints():
+        found = await leader.service.status_changed(ConsensusStatus(node=A))
+    assert found == leader.service.status
 
 
 async def test_every_change_of_role_is_one_line_in_the_log(autojump_clock, form, caplog):

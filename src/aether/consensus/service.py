@@ -196,9 +196,10 @@ class ConsensusService:
 
     async def status_changed(self, since: ConsensusStatus) -> ConsensusStatus:
         """The status, once role, term, leader, voters or quorum differ from `since`. Level-triggered."""
-        while self._published == since:
+        await trio.lowlevel.checkpoint()  # a caller in a loop must not starve the task that it waits for
+        while (current := self.status) == since:
             await self._changed.wait()
-        return self.status
+        return current
 
     # --- the tasks ----------------------------------------------------------------------------------------------------
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
