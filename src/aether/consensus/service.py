@@ -132,7 +132,6 @@ class ConsensusService:
         self._snapshot_done: Snapshot | None = None
         self._snapshot_bell = Bell()
 
-        self._leading = False
         self._muted = False  # the disk stalls: as leader neither heard nor asked, so that another one is elected
         self._published = ConsensusStatus(node=config.node, voters=config.voters)
         self._changed = trio.Event()
@@ -151,8 +150,8 @@ class ConsensusService:
 
         Raises NotLeader, Overloaded, BadInput (longer than a proposal may be); then it is certain that it never is.
         """
-        if not self._leading:
-            raise NotLeader(self._config.node, self._published.leader)
+        if self._core is None or self._core.role is not Role.LEADER or self._is_silent:
+            raise NotLeader(self._config.node, self.status.leader)
         if len(payload) > self._config.proposal_bytes_max:
             problem = f"{len(payload)} bytes; at most {self._config.proposal_bytes_max} are allowed"
             raise BadInput("the proposal is too long", (problem,))
@@ -177,7 +176,7 @@ class ConsensusService:
         core = self._core
         if core is None:
             return self._published
-        muted = self._muted and core.role is Role.LEADER
+        muted = core.role is Role.LEADER and self._is_silent
         return ConsensusStatus(
             node=self._config.node,
             role=Role.FOLLOWER if muted else core.role,
@@ -188,6 +187,11 @@ class ConsensusService:
             commit_index=core.commit_index,
             applied_index=core.applied_index,
         )
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether this node, if it leads, must not be heard: its disk stalls or has failed."""
+        return self._muted or self._failure is not None
 
     @property
     def messages_dropped(self) -> int:
@@ -263,7 +267,6 @@ class ConsensusService:
     async def _fail(self, error: StorageFailed) -> NoReturn:
         """Make the loop end with `error`, and wait to be cancelled by it."""
         self._failure = error
-        self._leading = False
         self._bell.ring()
         await trio.sleep_forever()
 
@@ -341,7 +344,7 @@ class ConsensusService:
 
     async def _carry_out(self, core: RaftCore) -> None:
         while (ready := core.ready()) is not None:
-            if not (self._muted and core.role is Role.LEADER):
+            if not (self._is_silent and core.role is Role.LEADER):
                 for to, message in ready.messages:
                     self._send(to, message)
             if ready.write is not None and self._disk.put(ready.write):
@@ -378,7 +381,6 @@ class ConsensusService:
         if self._snapshot is not None:
             self._snapshot_bell.ring()
         before, self._published = self._published, self.status
-        self._leading = self._published.role is Role.LEADER
         if before == self._published:
             return
         if (before.role, before.term) != (self._published.role, self._published.term):
