@@ -51,6 +51,7 @@ class Node:
         self.events: list[tuple[str, str]] = []
         self.refusals: list[Refused] = []
         self.answer: Callable[[str, Any, str], None] | None = None
+        self.when_connected: Callable[[str], object] = lambda peer: None
         self._changed = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
 
@@ -64,6 +65,8 @@ class Node:
         def event(kind: str) -> Callable[[str], None]:
             def told(peer: str) -> None:
                 self.events.append((kind, peer))
+                if kind == "connected":
+                    self.when_connected(peer)
                 self._changed.unpark_all()
 
             return told
@@ -118,7 +121,7 @@ class World:
         self.options: dict[str, Any] = {}
         self.streams: list[trio.SocketStream] = []
 
-    async def start(self, name: str, *, knows: bool = True, **changes: Any) -> Node:
+    def make(self, name: str, *, knows: bool = True, **changes: Any) -> Node:
         identity = make_identity(name, **changes)
         peers = {n: node.address for n, node in self.nodes.items() if knows}
         transport: Transport
@@ -126,8 +129,14 @@ class World:
             transport = TcpTransport(identity, "127.0.0.1:0", peers, make_table(), **self.options)
         else:
             transport = MemoryTransport(identity, self.network, peers, make_table())
-        node = Node(identity, transport)
+        return Node(identity, transport)
+
+    async def run(self, node: Node) -> None:
         node.address = await self._nursery.start(node.run)
+
+    async def start(self, name: str, *, knows: bool = True, **changes: Any) -> Node:
+        node = self.make(name, knows=knows, **changes)
+        await self.run(node)
         self.nodes.setdefault(name, node)
         return node
 

@@ -277,3 +277,80 @@ async def test_one_log_line_per_connect_and_disconnect(clock, world, caplog):
     assert len(mine) == 2
     assert mine[0].startswith("a: connected with b")
     assert mine[1].startswith("a: lost b (")
+
+
+async def test_stopping_tells_nobody_here_and_everybody_there(clock, world):
+    """Handlers of a node that goes down must not react to its own end."""
+    a, b = await world.pair()
+    a.stop()
+    await b.until(lambda: b.count("disconnected", "a"))
+
+    assert a.events == [("connected", "b")]
+
+
+async def test_a_handler_that_raises_ends_its_own_transport(clock, world, nursery):
+    """A bug in a handler must be seen, not survive as a node that is half deaf."""
+    a = await world.start("a")
+    ended, has_ended = [], trio.Event()
+
+    def trip(peer, message, request_id):
+        raise RuntimeError("bug in a handler")
+
+    async def run() -> None:
+        with pytest.raises(ExceptionGroup) as caught:
+            await fragile.transport.run(fragile.handlers())
+        ended.append(caught.value)
+        has_ended.set()
+
+    fragile = world.make("c")
+    fragile.answer = trip
+    nursery.start_soon(run)
+    await fragile.until_connected("a")
+    a.transport.send("c", world.Note("x"))
+    await has_ended.wait()
+
+    assert ended[0].subgroup(RuntimeError)
+
+
+async def test_a_request_sent_when_told_connected_is_answered(clock, world):
+    """`connected` means both ways: the receiver can answer from inside its handler, at every one of many meetings."""
+    a = await world.start("a")
+    a.answer = lambda peer, message, request_id: a.transport.send(peer, world.Note("answer"))
+    for round_number in range(10):
+        b = world.make("b", incarnation=f"b-{round_number}")
+        b.when_connected = lambda peer, b=b: b.transport.send(peer, world.Note("request"))
+        await world.run(b)
+        await b.until_received(1)
+        b.stop()
+        await a.until(lambda count=round_number + 1: a.count("disconnected", "b") == count)
+
+
+async def test_after_a_loss_nothing_is_accepted_that_would_be_lost_in_silence(clock, world):
+    """What `send` took is delivered or followed by `disconnected`; else a caller would wait for its deadline."""
+    a, b = await world.pair()
+    b.stop()
+    await a.until(lambda: a.count("disconnected", "b"))
+    told = a.count("disconnected", "b")
+    accepted = []
+    for _ in range(50):
+        accepted.append(a.transport.send("b", world.Note("x")))
+        await trio.sleep(0.001)
+
+    assert not any(accepted) or a.count("disconnected", "b") > told
+
+
+async def test_nodes_that_come_and_go_always_find_each_other(clock, world):
+    """Reconnecting is the normal case: every order of ends and beginnings has to lead back."""
+    a = await world.start("a")
+    b = await world.start("b")
+    for round_number in range(8):
+        c = await world.start("c", incarnation=f"c-{round_number}")
+        await c.until_connected("a", "b")
+        await a.until_connected("b", "c")
+        await b.until_connected("a", "c")
+        c.stop()
+        await a.until(lambda: a.transport.connected() == {"b"})
+        await b.until(lambda: b.transport.connected() == {"a"})
+
+    assert a.count("disconnected", "b") == b.count("disconnected", "a") == 0
+    assert a.count("disconnected", "c") == 8

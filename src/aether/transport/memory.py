@@ -196,6 +196,7 @@ class MemoryTransport:
     def _give_up(self, node: NodeId) -> None:
         peer = self._peers.get(node)
         if peer is not None and peer.cable is not None:
+            peer.cable.has_carried = False  # what it carried is lost with what is being told already
             self._network.cut(peer.cable, "the other direction ended")
 
     def cable_cut(self, cable: Cable, direction: Direction, reason: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
+import msgpack
 
 from aether.model.limits import FRAME_BYTES_MAX
 
