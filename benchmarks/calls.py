@@ -41,7 +41,7 @@ from aether.wire.lane import Lane
 from aether.wire.session import Identity
 from aether.wire.table import MessageTable
 from aether.work import InlineWork
-from benchmarks.bare_call import OUTSTANDING, REQUEST, Figures, measure, measure_bare, measure_transport
+from benchmarks.bare_call import REQUEST, Figures, measure, measure_bare, measure_transport
 
 CALLER, CALLEE = NodeId("caller"), NodeId("callee")
 ECHO = InstanceId("echo-1")

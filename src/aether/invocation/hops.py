@@ -75,4 +75,4 @@ def decode_hop(plain: object, depth: int = DEPTH_MAX) -> Hop:
 
 
 def _parts(plain: object) -> list[Any]:
-    return cast("list[Any]", plain) if isinstance(plain, list) else []
+    return list[Any](cast("Any", plain)) if isinstance(plain, list) else []

@@ -70,32 +70,25 @@ def encode_request(m: CallRequest) -> Sequence[object]:
 
 
 def decode_request(fields: Sequence[object]) -> CallRequest:
-    match list[Any](fields):
-        case [
-            int(call),
-            str(target),
-            str(instance),
-            str(method),
-            "wire" | "http" as form,
-            float(left),
-            payload,
-            int(nth),
-        ]:
-            return CallRequest(call, target, InstanceId(instance), method, Form(form), left, payload, nth)
-        case _:
-            raise BadInput("a call request has the wrong fields")
+    call_id, target, instance, method, form, remaining_s, payload, attempt = _exactly(8, fields)
+    if not type(target) is type(instance) is type(method) is type(form) is str:
+        raise BadInput("a name in a call request is no text")
+    if type(call_id) is not int or type(attempt) is not int or type(remaining_s) is not float:
+        raise BadInput("a number in a call request has the wrong type")
+    if form not in _FORMS:
+        raise BadInput(f"{form!r:.40} is no form of a call")
+    return CallRequest(call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt)
 
 
 def encode_call_reply(m: CallReply) -> Sequence[object]:
-    return [m.call_id, *encode_reply(m.reply)]
+    return [m.call_id, encode_reply(m.reply)]
 
 
 def decode_call_reply(fields: Sequence[object]) -> CallReply:
-    match list[Any](fields):
-        case [int(call), *reply]:
-            return CallReply(call, decode_reply(reply))
-        case _:
-            raise BadInput("a call reply has the wrong fields")
+    call_id, reply = _exactly(2, fields)
+    if type(call_id) is not int:
+        raise BadInput("a call reply has no correlation id")
+    return CallReply(call_id, decode_reply(reply))
 
 
 def encode_cancel(m: CallCancel) -> Sequence[object]:
@@ -103,12 +96,19 @@ def encode_cancel(m: CallCancel) -> Sequence[object]:
 
 
 def decode_cancel(fields: Sequence[object]) -> CallCancel:
-    match list[Any](fields):
-        case [int(call), str(reason)]:
-            return CallCancel(call, reason)
-        case _:
-            raise BadInput("a call cancellation has the wrong fields")
+    call_id, reason = _exactly(2, fields)
+    if type(call_id) is not int or type(reason) is not str:
+        raise BadInput("a field of a call cancellation has the wrong type")
+    return CallCancel(call_id, reason)
 
+
+def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
+    if len(fields) != count:
+        raise BadInput(f"{len(fields)} fields where a message of a call has {count}")
+    return fields
+
+
+_FORMS: Final = {form.value: form for form in Form}
 
 MESSAGES: Final = (
     MessageSpec(64, CallRequest, "CALLS", encode_request, decode_request),

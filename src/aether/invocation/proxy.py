@@ -8,7 +8,7 @@ Holds: co-located and remote calls raise the same types; wrong arguments raise T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from aether.errors import BadInput, CallFailed
 from aether.invocation.hops import Hop
@@ -56,7 +56,7 @@ def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception
     """The exception for a Fault: the contract's own class when it is known here, else CallFailed with its fields."""
     if plain.name == "BadInput":
         problems = plain.fields.get("problems")
-        listed = [str(problem) for problem in problems] if isinstance(problems, Sequence) else []
+        listed = [str(problem) for problem in cast("Sequence[object]", problems)] if isinstance(problems, list) else []
         return BadInput(str(plain.fields.get("what", plain.detail)), listed)
     fault = contract.decode_fault(plain)
     if fault is not None:

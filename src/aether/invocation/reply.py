@@ -96,6 +96,8 @@ LATE = "late"  # no time was left when the request arrived
 
 def encode_reply(reply: Outcome) -> list[object]:
     """`[kind, ...fields]`, plain data for msgpack."""
+    if type(reply) is Done:  # nearly all are
+        return ["done", reply.payload]
     match reply:
         case Done(payload):
             return ["done", payload]
@@ -113,9 +115,10 @@ def encode_reply(reply: Outcome) -> list[object]:
 
 def decode_reply(plain: object) -> Outcome:
     """Inverse of encode_reply. Raises BadInput for anything else."""
-    match cast("list[Any]", plain) if isinstance(plain, list) else []:
-        case ["done", payload]:
-            return Done(payload)
+    parts = list[Any](cast("Any", plain)) if isinstance(plain, list) else []
+    if len(parts) == 2 and parts[0] == "done":  # nearly all are
+        return Done(parts[1])
+    match parts:
         case ["fault", str(name), int(status), str(title), str(detail), fields]:
             return Faulted(FaultPlain(name=name, status=status, title=title, detail=detail, fields=_named(fields)))
         case ["failed", *facts] if len(facts) == len(_FAILED_FIELDS):

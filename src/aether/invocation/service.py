@@ -8,13 +8,12 @@ Holds: the pending table is touched by this object alone, and only from the loop
 
 from __future__ import annotations
 
+import math
 import random
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import attrs
-import outcome
 import trio
-from trio.lowlevel import Abort, RaiseCancelT
 
 from aether.errors import NoInstance, OutcomeUnknown, Overloaded
 from aether.invocation.balance import Loads, choose
@@ -23,12 +22,15 @@ from aether.invocation.endpoints import Endpoint, EndpointRegistry
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.local import LocalHost
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
+from aether.invocation.pending_service import Expired, PendingCalls, Send
 from aether.invocation.reply import (
     FULL,
     REFUSED,
     UNKNOWN_INSTANCE,
     Abandoned,
+    Done,
     Failed,
+    Faulted,
     Form,
     NotStarted,
     Outcome,
@@ -38,8 +40,8 @@ from aether.invocation.reply import (
     encode_reply,
 )
 from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
-from aether.invocation.serving_service import CallServer, Send
-from aether.invocation.span import RUNNING, Span, call_name
+from aether.invocation.serving_service import CallServer
+from aether.invocation.span import RUNNING, Running, Span, call_name
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX
@@ -48,13 +50,15 @@ RESERVE_MAX_S: Final = (
     0.005  # a callee gets this much less than its caller has, so that its account of the time arrives
 )
 RESERVE_SHARE: Final = 0.01
+_TIMED: Final = (Done, Faulted, TimedOut)  # outcomes whose latency says something about the instance
 
 
 @attrs.define(eq=False)
 class _Call:
     """One call while it is tried.
 
-    deadline    when the caller stops waiting; give_up_at  a little earlier: what callees get, so that they can answer
+    deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
+    give_up_at  a little earlier: what callees get, so that they can answer in time
     full        every try so far was refused as full
     """
 
@@ -66,18 +70,16 @@ class _Call:
     span: Span
     idempotent: bool
     deadline: float
+    own: bool
     give_up_at: float
+    began: float
     attempt: int = 0
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
 
-
-@attrs.define(eq=False)
-class _Pending:
-    """A parked task and the node whose reply wakes it."""
-
-    task: trio.lowlevel.Task
-    node: NodeId
+    def scope(self) -> trio.CancelScope:
+        """For running it in the caller's task: a deadline in force already needs no second one."""
+        return trio.CancelScope(deadline=self.deadline) if self.own else trio.CancelScope()
 
 
 class Invoker:
@@ -107,9 +109,7 @@ class Invoker:
         self._wire = wire
         self._in_flight_max = in_flight_max
         self._server = CallServer(node, send, host, in_flight_max)
-        self._pending: dict[int, _Pending] = {}
-        # A random start: a reply to an earlier process of this node must not match a call of this one.
-        self._last_call = self._random.getrandbits(48)
+        self._pending = PendingCalls(send, self._random.getrandbits(48))
         self._loads = Loads()
         self._budget = RetryBudget()
         self._changed = trio.lowlevel.ParkingLot()
@@ -121,10 +121,9 @@ class Invoker:
             self._nursery = nursery
             task_status.started()
             try:
-                await trio.sleep_forever()
+                await self._pending.keep_deadlines()
             finally:
                 self._nursery = None
-        raise AssertionError("sleep_forever returned")
 
     async def call(
         self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
@@ -139,49 +138,53 @@ class Invoker:
         terms = self._registry.terms(target)
         running = RUNNING.get()
         name = call_name(target.name, method)
-        span = Span(name, now) if running is None else running.span.child(name, now)
-        if running is not None and not request_id:
-            request_id = running.request_id
+        if running is None:
+            span = Span(name, now)
+        else:
+            span = running.span.child(name, now)
+            request_id = request_id or running.request_id
         deadline = now + terms.deadline_s
         in_force = trio.current_effective_deadline()
-        ends = min(deadline, in_force)
-        give_up_at = ends - min(RESERVE_MAX_S, RESERVE_SHARE * max(ends - now, 0.0))
-        call = _Call(target, method, payload, form, request_id, span, method in terms.idempotent, ends, give_up_at)
+        own = deadline < in_force
+        if not own:
+            deadline = in_force
+        give_up_at = deadline - min(RESERVE_MAX_S, RESERVE_SHARE * max(deadline - now, 0.0))
+        call = _Call(
+            target, method, payload, form, request_id, span, method in terms.idempotent, deadline, own, give_up_at, now
+        )
         self._budget.earn()
+        if running is None:
+            return await self._tries(call)
         answered = False
         try:
-            reply: Reply | None = None
-            if in_force <= deadline:  # a scope costs as much as the rest of a co-located call
-                reply = await self._tries(call)
-            else:
-                with trio.CancelScope(deadline=deadline):
-                    reply = await self._tries(call)
-            if reply is None:
-                return TimedOut(span.hop(trio.current_time()))
-            answered = not isinstance(reply, TimedOut)
+            reply = await self._tries(call)
+            answered = type(reply) is not TimedOut
             return reply
         finally:
             span.close(trio.current_time(), answered=answered)
 
     def deliver(self, sender: NodeId, message: object, request_id: str) -> None:
         """A message of this room from a peer. Never blocks."""
-        match message:
-            case CallReply(call_id, reply):
-                self._settle(sender, call_id, reply)
-            case CallRequest():
-                if self._nursery is not None:
-                    self._server.accept(self._nursery, sender, message, request_id)
-                else:
-                    self._send(sender, CallReply(message.call_id, NotStarted("the node is stopping")), request_id)
-            case CallCancel(call_id):
-                self._server.cancel(sender, call_id)
-            case _:
-                raise TypeError(f"{type(message).__name__} is no message of a call")
+        kind = type(message)
+        if kind is CallReply:
+            reply = cast("CallReply", message)
+            self._pending.settle(sender, reply.call_id, reply.reply)
+        elif kind is CallRequest:
+            self._accept(sender, cast("CallRequest", message), request_id)
+        elif kind is CallCancel:
+            self._server.cancel(sender, cast("CallCancel", message).call_id)
+        else:
+            raise TypeError(f"{kind.__name__} is no message of a call")
+
+    def _accept(self, sender: NodeId, request: CallRequest, request_id: str) -> None:
+        if self._nursery is not None:
+            self._server.accept(self._nursery, sender, request, request_id)
+        else:
+            self._send(sender, CallReply(request.call_id, NotStarted("the node is stopping")), request_id)
 
     def peer_lost(self, node: NodeId) -> None:
         """The connection to `node` is gone: calls in flight to it end at once, calls served for it are cancelled."""
-        for call_id in [call_id for call_id, pending in self._pending.items() if pending.node == node]:
-            self._settle(node, call_id, Abandoned(f"the connection to {node} was lost"))
+        self._pending.peer_lost(node)
         self._server.peer_lost(node)
 
     def endpoints_changed(self) -> None:
@@ -255,14 +258,14 @@ class Invoker:
     async def _try(self, call: _Call, endpoint: Endpoint) -> Outcome:
         load = self._loads.of(endpoint.instance)
         load.in_flight += 1
-        began = trio.current_time()
+        began = call.began if call.attempt == 1 else trio.current_time()
         latency_s = None
         try:
             if endpoint.node == self._node:
                 result = await self._try_here(call, endpoint)
             else:
-                result = await self._try_there(call, endpoint)
-            if not isinstance(result, NotStarted | Abandoned | Failed):
+                result = await self._try_there(call, endpoint, began)
+            if type(result) in _TIMED:
                 latency_s = trio.current_time() - began
             return result
         finally:
@@ -273,48 +276,39 @@ class Invoker:
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
         payload = over_msgpack(call.payload) if self._wire else call.payload
-        result = await self._server.serve_here(instance, call.method, payload, call.form, call.request_id, call.span)
+        result = await self._server.serve_here(
+            instance, call.method, payload, call.form, Running(call.span, call.request_id), call.scope()
+        )
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
         return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result
 
-    async def _try_there(self, call: _Call, endpoint: Endpoint) -> Outcome:
-        if len(self._pending) >= self._in_flight_max:
+    async def _try_there(self, call: _Call, endpoint: Endpoint, now: float) -> Outcome:
+        pending = self._pending
+        if len(pending) >= self._in_flight_max:
             raise Overloaded(f"node {self._node}, calls in flight", self._in_flight_max)
-        left_s = call.give_up_at - trio.current_time()
+        left_s = call.give_up_at - now
         if left_s <= 0:
             await trio.sleep_until(call.deadline)
-        self._last_call += 1
-        call_id = self._last_call
+            return TimedOut(call.span.hop(trio.current_time()))
+        call_id = pending.new_id()
         request = CallRequest(
             call_id, str(call.target), endpoint.instance, call.method, call.form, left_s, call.payload, call.attempt
         )
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)
-        result = await self._reply(endpoint.node, call_id, call.request_id)
-        if isinstance(result, TimedOut):
+        ends = call.deadline if call.own else math.inf
+        result = await pending.reply(endpoint.node, call_id, call.request_id, ends)
+        if isinstance(result, Expired):
+            return TimedOut(call.span.hop(trio.current_time()))
+        if type(result) is TimedOut:
             call.span.remote = result.hops
             if trio.current_time() >= call.give_up_at:
-                # Our own scope ends now too; let it, so that fail_after and move_on_after keep their meaning.
+                # The time of the call is over too; let it end by its scope, so that fail_after and move_on_after
+                # keep their meaning.
                 await trio.sleep_until(call.deadline)
+            return TimedOut(call.span.hop(trio.current_time()))
         return result
-
-    async def _reply(self, node: NodeId, call_id: int, request_id: str) -> Outcome:
-        def abort(_: RaiseCancelT) -> Abort:
-            del self._pending[call_id]
-            self._send(node, CallCancel(call_id, "the caller was cancelled"), request_id)
-            return Abort.SUCCEEDED
-
-        self._pending[call_id] = _Pending(trio.lowlevel.current_task(), node)
-        result: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
-        return result
-
-    def _settle(self, sender: NodeId, call_id: int, reply: Outcome) -> None:
-        pending = self._pending.get(call_id)
-        if pending is None or pending.node != sender:
-            return  # late: the caller was cancelled, or the reply is a duplicate
-        del self._pending[call_id]
-        trio.lowlevel.reschedule(pending.task, outcome.Value(reply))
 
     def too_slow(self, hops: Hop) -> trio.TooSlowError:
         """The exception for a call that timed out, with where its time went as message and note."""

@@ -8,7 +8,6 @@ Holds: a call is in the table from its arrival to its reply; at most `in_flight_
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -17,6 +16,7 @@ import trio
 from aether.errors import AetherError
 from aether.invocation.local import LocalHost, LocalInstance
 from aether.invocation.messages import CallReply, CallRequest
+from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
     FULL,
     LATE,
@@ -30,8 +30,6 @@ from aether.invocation.reply import (
 )
 from aether.invocation.span import RUNNING, Running, Span
 from aether.model.ids import NodeId
-
-Send = Callable[[NodeId, object, str], bool]
 
 REPLY_TRIES_MAX: Final = 8
 REPLY_PAUSE_S: Final = 0.01
@@ -80,14 +78,20 @@ class CallServer:
             self.cancel(sender, call_id)
 
     async def serve_here(
-        self, instance: LocalInstance, method: str, payload: object, form: Form, request_id: str, span: Span
+        self,
+        instance: LocalInstance,
+        method: str,
+        payload: object,
+        form: Form,
+        running: Running,
+        scope: trio.CancelScope,
     ) -> Outcome:
-        """A co-located call: the same path, in the caller's own task and under its own deadline."""
+        """A co-located call: the same path, in the caller's own task."""
         if self.full:
             return NotStarted(FULL, self._in_flight_max)
         self._here += 1
         try:
-            return await _run(instance, method, payload, form, trio.CancelScope(), Running(span, request_id))
+            return await _run(instance, method, payload, form, scope, running)
         finally:
             self._here -= 1
 

@@ -6,6 +6,7 @@ Never: clocks, the wire.
 
 from __future__ import annotations
 
+import functools
 from contextvars import ContextVar
 from typing import Final
 
@@ -60,6 +61,7 @@ class Running:
 RUNNING: Final[ContextVar[Running | None]] = ContextVar("aether_running_call", default=None)
 
 
+@functools.lru_cache(maxsize=1_024)
 def call_name(artifact: str, method: str) -> str:
     """`place-order`, `place` -> `PlaceOrder.place`: how a caller that only knows coordinates names a hop."""
     return "".join(part.capitalize() for part in artifact.split("-")) + "." + method
