@@ -214,7 +214,7 @@ async def test_wait_zero_looks_once(world, autojump_clock):
 
 
 @pytest.mark.parametrize(
-    "query", ["wait=-1", "wait=601", "wait=soon", "wait=nan", "wiat=3", "wait=inf", "consistent=1"]
+    "query", ["wait=-1", "wait=3601", "wait=soon", "wait=nan", "wiat=3", "wait=inf", "consistent=1"]
 )
 async def test_a_bad_wait_is_refused_before_anything_is_changed(world, query):
     """Bounded, and not after the fact."""

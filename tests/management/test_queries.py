@@ -243,6 +243,12 @@ async def test_a_map_is_read_page_by_page_with_revisions(world):
     assert seen == [(f"k{n}", {"n": n}, 10 + n) for n in range(5)]
 
 
+async def test_any_text_key_may_stand_after(world):
+    """A script that saw the last key needs no cursor."""
+    page = (await world.ask("GET", "/maps/orders?after=k2")).json
+    assert [entry["key"] for entry in page["entries"]] == ["k3", "k4"]
+
+
 async def test_a_page_that_ends_with_the_map_has_no_next(world):
     """An audit must know when it has everything."""
     assert (await world.ask("GET", "/maps/orders?limit=5")).json["next"] is None
@@ -255,7 +261,9 @@ async def test_an_unknown_map_is_404_and_an_empty_one_is_not(world):
     assert (await world.ask("GET", "/maps/other")).status == 404
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=%25", "after=a", "limit=2.5", "lmit=3"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "after=base64:a", "after=base64:%25", "limit=2.5", "lmit=3"]
+)
 async def test_a_bad_page_is_refused_with_its_reason(world, query):
     """Silently ignoring a misspelt limit would make an audit wrong."""
     answer = await world.ask("GET", f"/maps/orders?{query}")

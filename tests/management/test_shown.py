@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.errors import BadInput
-from aether.management.shown import cursor_bytes, cursor_of, shown
+from aether.management.shown import cursor_bytes, cursor_of, shown_key, shown_value
+from aether.slice_api.map_keys import key_codec
 
 
 @pytest.mark.parametrize(
@@ -29,18 +30,43 @@ from aether.management.shown import cursor_bytes, cursor_of, shown
 )
 def test_a_value_is_shown_in_the_first_encoding_that_fits(raw, value):
     """Slices write msgpack; foreign tools may not."""
-    assert shown(raw) == value
+    assert shown_value(raw) == value
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_can_be_shown_and_pointed_at(raw):
     """An audit must not fail on one strange row, nor skip it."""
-    json.dumps(shown(raw), allow_nan=False)
+    json.dumps([shown_key(raw), shown_value(raw)], allow_nan=False)
     assert cursor_bytes(cursor_of(raw)) == raw
 
 
-@pytest.mark.parametrize("cursor", ["%", "a", "ä", "ab=c"])
+@pytest.mark.parametrize("cursor", ["base64:%", "base64:a", "base64:ä", "base64:ab=c"])
 def test_a_word_that_is_no_cursor_is_refused(cursor):
     """It came from a client."""
     with pytest.raises(BadInput, match="no cursor"):
         cursor_bytes(cursor)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (str, "a", "a"),  # one character is a number in msgpack: keys must not be read so
+        (str, "7", "7"),
+        (str, "stock/ä", "stock/ä"),
+        (int, 5, 5),
+        (int, 256, 256),
+        (int, -1, -1),
+        (tuple[str, str], ("o1", "p1"), ["o1", "p1"]),
+        (tuple[str, int], ("o1", 7), ["o1", 7]),
+        (tuple[str, str], ("a\x00b", "c\x01"), ["a\x00b", "c\x01"]),
+    ],
+)
+def test_a_key_is_shown_as_its_type_spells_it(kind, key, value):
+    """An audit compares them with what slices and clients say."""
+    assert shown_key(key_codec(kind).encode(key)) == value
+
+
+def test_the_cursor_of_a_text_key_is_the_text():
+    """So that the last key of a page can be sent as it is; what would be ambiguous is escaped."""
+    assert cursor_of(b"stock/a") == "stock/a"
+    assert cursor_of(b"base64:x") != "base64:x"

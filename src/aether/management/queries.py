@@ -8,6 +8,7 @@ Holds: no key and no string value of an answer equals `error`: scripts of the or
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -169,6 +170,7 @@ def status(facts: Facts, query: Mapping[str, object]) -> Answer:
             "http": local.http_address,
             "cluster": local.cluster_address,
         },
+        "nodeCount": len(facts.reachable),
         "cluster": {"nodeCount": len(facts.reachable), "leaderId": facts.leader, "nodes": facts.reachable},
         "sliceCount": sum(1 for _ in facts.view.desired()),
     }
@@ -213,7 +215,7 @@ def _member(facts: Facts, row: MemberRow, reachable: bool, active: int) -> Answe
         "httpAddress": row.http_address,
         "clusterAddress": row.cluster_address,
         "available": [str(artifact) for artifact in row.available],
-        "activeInstances": active,
+        "instances": active,
         "labels": dict(row.labels),
     }
 
@@ -319,7 +321,7 @@ def map_page(facts: Facts, query: Mapping[str, object], name: str) -> Answer:
     start = cursor_bytes(after) if isinstance(after, str) else None
     asked = query.get("limit")
     limit = asked if isinstance(asked, int) else LIMIT_DEFAULT
-    page = [row for row in sorted(rows) if start is None or row[0] > start][: limit + 1]
+    page = heapq.nsmallest(limit + 1, (row for row in rows if start is None or row[0] > start))
     entries = [shown_row(key, value, revision) for key, value, revision in page[:limit]]
     following = entries[-1]["cursor"] if len(page) > limit else None
     return {"map": name, "entries": entries, "next": following, "revision": facts.view.revision}

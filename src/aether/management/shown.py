@@ -1,8 +1,8 @@
 """Bytes of replicated maps as JSON, for people and audits.
 
-Knows: msgpack and JSON as encodings of keys and values; base64 for anything else.
+Knows: how keys sort as bytes (text, integers, tuples of them), msgpack and JSON as encodings of values, base64.
 Never: the value classes of the slice that wrote them.
-Holds: every byte string can be shown, and `cursor` gives back the exact key.
+Holds: every byte string can be shown; a cursor gives back the exact key, and that of a text key is the text itself.
 """
 
 from __future__ import annotations
@@ -12,19 +12,46 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 import msgpack
 
 from aether.errors import BadInput
 
+_BASE64: Final = "base64:"
+_INT_BYTES: Final = 8
+_INT_MIN: Final = -(2**63)
+
 
 def shown_row(key: bytes, value: bytes, revision: int) -> dict[str, object]:
     """{key, value, revision, cursor}: key and value decoded where they can be, else {"base64": ...}."""
-    return {"key": shown(key), "value": shown(value), "revision": revision, "cursor": cursor_of(key)}
+    return {"key": shown_key(key), "value": shown_value(value), "revision": revision, "cursor": cursor_of(key)}
 
 
-def shown(raw: bytes) -> object:
+def shown_key(raw: bytes) -> object:
+    """A key as its type spells it, as far as bytes tell: text, integer, a list for a tuple, else {"base64": text}."""
+    whole = _scalar(raw)
+    if isinstance(whole, int) or (whole is not None and "\x00" not in whole):
+        return whole
+    if raw.endswith(b"\x00"):
+        items = [_scalar(_unescaped(item)) for item in raw[:-1].split(b"\x00")]
+        if None not in items:
+            return items
+    return _base64(raw)
+
+
+def _scalar(raw: bytes) -> str | int | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return int.from_bytes(raw) + _INT_MIN if len(raw) == _INT_BYTES else None
+
+
+def _unescaped(item: bytes) -> bytes:
+    return item.replace(b"\x01\x01", b"\x00").replace(b"\x01\x02", b"\x01")
+
+
+def shown_value(raw: bytes) -> object:
     """`raw` read as msgpack, else as JSON, else as UTF-8 text, else as {"base64": text}."""
     try:
         return _plain(_unpack(raw))
@@ -45,14 +72,20 @@ def _unpack(raw: bytes) -> object:
 
 
 def cursor_of(key: bytes) -> str:
-    """`key` as a word for the query `after`."""
-    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+    """`key` as a word for the query `after`: a text key is itself."""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        text = _BASE64
+    return _BASE64 + base64.urlsafe_b64encode(key).decode() if text.startswith(_BASE64) else text
 
 
 def cursor_bytes(cursor: str) -> bytes:
     """Inverse of cursor_of. Raises BadInput."""
+    if not cursor.startswith(_BASE64):
+        return cursor.encode()
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return base64.b64decode(cursor.removeprefix(_BASE64).encode(), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         problems = (f"after: {cursor[:80]!r} is no cursor; take `next` of a page",)
         raise BadInput("the query does not fit", problems) from error

@@ -27,7 +27,7 @@ Read = Callable[[Facts, Query, Mapping[str, str]], Answer]
 Change = Callable[[Operator, Body, str], Awaitable[Changed]]
 
 NO_BODY: Final = Schema()
-WAIT_S_MAX: Final = 600.0
+WAIT_S_MAX: Final = 3600.0
 PREFIXES: Final = ("", "/api")
 
 
@@ -98,7 +98,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         query=Schema(
             (
                 *_FRESH,
-                Field("after", Kind.TEXT, high=4096, about="cursor: `next` of the page before"),
+                Field("after", Kind.TEXT, high=4096, about="`next` of the page before, or any key that is text"),
                 Field("limit", Kind.WHOLE, low=1, high=1000, about="entries on one page, 100 by default"),
             )
         ),
