@@ -225,6 +225,20 @@ async def test_what_a_starting_instance_waits_for_stands_in_its_row(autojump_clo
     assert world.instances()[0].reason == ""
 
 
+async def test_a_short_wait_is_not_worth_a_row(autojump_clock, world):
+    """Slices that are deployed together wait for each other for a moment; the log should not fill with that."""
+    node = await world.start("n1", PRICING)
+    world.elect("n1")
+    node.host.waits_for["pricing"] = ("waits for shop:inventory", 0.2)
+    await world.operator.deploy(PRICING, 1)
+
+    await world.until(active(world, 1))
+
+    written = [c.value.reason for _, b in world.log.history for c in b.changes if hasattr(c.value, "reason")]
+    assert written
+    assert set(written) == {""}
+
+
 async def test_a_start_that_waited_too_long_says_for_what(autojump_clock, world):
     node = await world.start("n1", PRICING)
     world.elect("n1")
