@@ -330,7 +330,8 @@ class RaftCore:
     # --- votes --------------------------------------------------------------------------------------------------------
 
     def _on_vote_request(self, sender: NodeId, request: VoteRequest) -> None:
-        leader_lives = self._leader is not None and (
+        # A leader that asks for votes itself has restarted: it leads no more.
+        leader_lives = self._leader not in (None, sender) and (
             self._leadership is not None or self._elapsed < self._config.election_ticks_min
         )
         refused = leader_lives and not request.transfer

@@ -18,6 +18,17 @@ from aether.model.ids import NodeId
 Envelope: TypeAlias = tuple[NodeId, Message]
 
 
+def _add(queue: list[Envelope], envelope: Envelope) -> None:
+    """Append; an acknowledgement takes the place of a smaller one that stands just before it."""
+    to, message = envelope
+    if queue and isinstance(message, AppendReply) and not message.rejected:
+        last_to, last = queue[-1]
+        smaller = isinstance(last, AppendReply) and not last.rejected and last.match_index <= message.match_index
+        if smaller and last_to == to and last.term == message.term:
+            queue.pop()
+    queue.append(envelope)
+
+
 class Outbox:
     """Two queues: messages that bind nobody, and promises, which wait for storage."""
 
@@ -31,19 +42,8 @@ class Outbox:
         self._now.append((to, message))
 
     def promise(self, to: NodeId, message: Message) -> None:
-        """Leaves once all that the core knows now is durable. An acknowledgement swallows the smaller one before it."""
-        if self._fresh and isinstance(message, AppendReply) and not message.rejected:
-            last_to, last = self._fresh[-1]
-            if (
-                last_to == to
-                and isinstance(last, AppendReply)
-                and not last.rejected
-                and last.term == message.term
-                and last.match_index <= message.match_index
-            ):
-                self._fresh[-1] = (to, message)
-                return
-        self._fresh.append((to, message))
+        """Leaves once all that the core knows now is durable."""
+        _add(self._fresh, (to, message))
 
     @property
     def has_promises(self) -> bool:
@@ -60,7 +60,8 @@ class Outbox:
         """Promises that rest on writes up to `number`, in the order in which they were made."""
         released: list[Envelope] = []
         while self._waiting and self._waiting[0][0] <= number:
-            released += self._waiting.popleft()[1]
+            for envelope in self._waiting.popleft()[1]:
+                _add(released, envelope)
         return released
 
     def take(self) -> tuple[Envelope, ...]:

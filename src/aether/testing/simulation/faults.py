@@ -16,7 +16,7 @@ SECOND = 1_000_000
 
 def stream(seed: int, purpose: str) -> random.Random:
     """A generator for one purpose: drawing more for one purpose shifts no other. Independent of PYTHONHASHSEED."""
-    return random.Random(f"{seed}/{purpose}")  # noqa: S311  # a simulation wants repeatable, not secret
+    return random.Random(f"{seed}/{purpose}")  # a simulation wants repeatable, not secret
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +62,61 @@ class Faults:
 
     @classmethod
     def draw(cls, seed: int) -> Faults:
+        """A mixture: mostly any faults in any strength, now and then one of the two hard plots."""
+        plot = stream(seed, "plot").choice((cls.mixed, cls.mixed, cls.mixed, cls.diverging, cls.restarting))
+        return plot(seed)
+
+    @classmethod
+    def diverging(cls, seed: int) -> Faults:
+        """Leaders fall while their entries are on a minority, and come back: what Raft's figure 8 needs."""
+        return attrs.evolve(
+            cls.mixed(seed),
+            nodes=5,
+            loss=0.2,
+            duplication=0.0,
+            slow=0.0,
+            delay_us=40 * MILLISECOND,
+            disk_us=100,
+            disk_stall=0.0,
+            crash=0.0,
+            all_crash=0.0,
+            hunt=1.0,
+            hunt_us=150 * MILLISECOND,
+            down_us=SECOND,
+            partition=0.5,
+            partition_us=2 * SECOND,
+            one_way=0.3,
+            pause=0.0,
+            transfer=0.0,
+            append_bytes_max=1,
+            inflight_appends_max=1,
+            request_us=300 * MILLISECOND,
+            think_us=100 * MILLISECOND,
+            election_ticks_min=4,
+            election_ticks_max=8,
+        )
+
+    @classmethod
+    def restarting(cls, seed: int) -> Faults:
+        """Nodes crash all the time and are back at once: what was not durable is forgotten in mid-election."""
+        return attrs.evolve(
+            cls.mixed(seed),
+            nodes=5,
+            slow=0.2,
+            slow_delay_us=SECOND,
+            disk_us=2 * MILLISECOND,
+            crash=3.0,
+            down_us=5 * MILLISECOND,
+            hunt=1.0,
+            hunt_us=50 * MILLISECOND,
+            closed=0.0,
+            think_us=300 * MILLISECOND,
+            election_ticks_min=4,
+            election_ticks_max=6,
+        )
+
+    @classmethod
+    def mixed(cls, seed: int) -> Faults:
         """Swarm testing: each fault is absent from many runs, so that the others can show what it would mask."""
         rng = stream(seed, "faults")
 

@@ -1,0 +1,250 @@
+"""A group of real cores, driven by hand: time, network and disks move only when a test says so."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.core import RaftCore
+from aether.consensus.entry import Entry, EntryKind, new_entry
+from aether.consensus.messages import (
+    MESSAGES,
+    AppendEntries,
+    AppendReply,
+    Message,
+    SnapshotChunk,
+    VoteReply,
+    VoteRequest,
+)
+from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
+from aether.model.ids import LogIndex, NodeId, Term
+from aether.testing.simulation.disk import Disk, LocalSnapshot
+
+_CODECS = {cls: (encode, decode) for cls, encode, decode in MESSAGES.values()}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="write the answers of conversation files anew")
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether `pytest tests/consensus --rewrite` asked for new answers: then read the diff before committing."""
+    return bool(request.config.getoption("--rewrite", default=False))
+
+
+class Group:
+    """Cores, their disks, and the messages between them, which wait in `wire` until delivered."""
+
+    def __init__(self, names: Iterable[str], **settings: object) -> None:
+        self.names = [NodeId(name) for name in names]
+        self.settings = settings
+        self.cores: dict[NodeId, RaftCore] = {}
+        self.disks = {name: Disk() for name in self.names}
+        self.applied: dict[NodeId, list[Entry]] = {name: [] for name in self.names}
+        self.wire: list[tuple[NodeId, NodeId, Message]] = []
+        self.held: set[NodeId] = set()  # nodes whose disks do not finish
+        self.cut: set[tuple[NodeId, NodeId]] = set()
+        self.said: list[str] = []
+        for name in self.names:
+            self.start(name)
+
+    # --- one node -----------------------------------------------------------------------------------------------------
+
+    def start(self, name: str, persisted: Persisted | None = None) -> RaftCore:
+        node = NodeId(name)
+        config = RaftConfig(node=node, voters=tuple(self.names), random=random.Random(node), **self.settings)
+        if persisted is not None:
+            self.disks[node].hard = persisted.hard_state
+            self.disks[node].snapshot = persisted.snapshot
+            self.disks[node]._entries = list(persisted.entries)
+        self.cores[node] = RaftCore(config, self.disks[node].load())
+        self.applied[node] = []
+        return self.cores[node]
+
+    def crash(self, name: str) -> None:
+        node = NodeId(name)
+        self.disks[node].crash(0)
+        del self.cores[node]
+        self.wire = [item for item in self.wire if item[0] != node]
+
+    def drive(self, name: NodeId) -> bool:
+        """Carry out what a core wants; True when it wanted something."""
+        core = self.cores.get(name)
+        if core is None:
+            return False
+        busy = False
+        while (ready := core.ready()) is not None:
+            busy = True
+            self._carry_out(name, core, ready)
+        core.check()
+        return busy
+
+    def _carry_out(self, name: NodeId, core: RaftCore, ready: Ready) -> None:
+        self.wire += [(name, to, message) for to, message in ready.messages]
+        if ready.write is not None:
+            self.disks[name].queue.append(ready.write)
+            if ready.write.entries:
+                self.said.append(f"  {name} writes {_entries(ready.write.entries)}")
+        if ready.restore is not None:
+            self.said.append(f"  {name} restores the snapshot at {ready.restore.meta.index}")
+        if ready.committed:
+            self.applied[name] += ready.committed
+            self.said.append(f"  {name} applies {_entries(ready.committed)}")
+            core.applied(ready.committed[-1].index)
+        if name not in self.held:
+            self.persist(name)
+
+    def persist(self, name: str, count: int = 2**31) -> bool:
+        """The disk of `name` finishes `count` of the writes that are queued."""
+        node = NodeId(name)
+        done = self.disks[node].persist(count)
+        for job in done:
+            if isinstance(job, StorageWrite):
+                self.cores[node].persisted(job.number)
+            elif isinstance(job, LocalSnapshot):
+                self.cores[node].compacted(job.snapshot)
+        return bool(done)
+
+    def snapshot(self, name: str) -> None:
+        """Take a local snapshot at the applied index."""
+        core = self.cores[NodeId(name)]
+        snapshot = Snapshot(core.snapshot_meta(), b"state at %d" % core.applied_index)
+        keep_from = LogIndex(core.applied_index - core._config.entries_kept + 1)
+        self.disks[NodeId(name)].queue.append(LocalSnapshot(snapshot, keep_from))
+        self.persist(name)
+
+    # --- the network --------------------------------------------------------------------------------------------------
+
+    def take(self, sender: str | None = None, to: str | None = None) -> list[tuple[NodeId, NodeId, Message]]:
+        """Remove the waiting messages of one direction (all when not given)."""
+        for node in self.names:
+            self.drive(node)
+        chosen = [m for m in self.wire if sender in (None, m[0]) and to in (None, m[1])]
+        self.wire = [m for m in self.wire if not (sender in (None, m[0]) and to in (None, m[1]))]
+        return chosen
+
+    def deliver(self, sender: str | None = None, to: str | None = None) -> int:
+        """Deliver what waits now; what that causes waits for the next call. Over the real encoding."""
+        messages = self.take(sender, to)
+        for source, target, message in messages:
+            if (source, target) in self.cut:
+                self.said.append(f"  {source}>{target} lost: {describe(message)}")
+            elif target in self.cores:
+                self.said.append(f"  {source}>{target} {describe(message)}")
+                encode, decode = _CODECS[type(message)]
+                was = self.cores[target].role
+                self.cores[target].step(source, decode(encode(message)))
+                self.drive(target)
+                if self.cores[target].role is not was:
+                    self.said.append(f"  {target} is {self.cores[target].role} in term {self.cores[target].term}")
+        return len(messages)
+
+    def stabilize(self, rounds_max: int = 200) -> None:
+        """Deliver until nobody has anything to say."""
+        for _ in range(rounds_max):
+            busy = sum(self.drive(node) for node in self.names)
+            if not self.deliver() and not busy:
+                return
+        raise AssertionError(f"still talking after {rounds_max} rounds: {self.said[-4:]}")
+
+    # --- short cuts ---------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> RaftCore:
+        return self.cores[NodeId(name)]
+
+    def tick(self, name: str, count: int = 1) -> None:
+        for _ in range(count):
+            self[name].tick()
+            self.drive(NodeId(name))
+
+    def campaign(self, name: str) -> None:
+        """The election time-out of `name` is over."""
+        self[name]._start_campaign(pre=True)
+
+    def elect(self, name: str) -> RaftCore:
+        """Make `name` leader and let everybody hear of it."""
+        self.campaign(name)
+        self.stabilize()
+        assert self[name].role is Role.LEADER, f"{name} is {self[name].role}"
+        return self[name]
+
+    def propose(self, name: str, *payloads: str) -> None:
+        self[name].propose([payload.encode() for payload in payloads])
+        self.drive(NodeId(name))
+
+    def log(self, name: str) -> str:
+        return _entries(tuple(self[name]._log.entries()))
+
+    def terms(self, name: str) -> list[int]:
+        return [entry.term for entry in self[name]._log.entries()]
+
+
+def _entries(entries: Iterable[Entry]) -> str:
+    return " ".join(f"{e.index}/{e.term}:{e.payload.decode() or '-'}" for e in entries) or "nothing"
+
+
+def describe(message: Message) -> str:
+    """One message in one line, entries and all."""
+    match message:
+        case AppendEntries():
+            return (
+                f"AppendEntries term={message.term} prev={message.prev_index}/{message.prev_term} "
+                f"commit={message.commit_index} [{_entries(message.entries)}]"
+            )
+        case SnapshotChunk():
+            return f"SnapshotChunk term={message.term} index={message.index} offset={message.offset}"
+        case VoteRequest():
+            kind = "PreVote" if message.pre else "Vote"
+            return f"{kind}Request term={message.term} last={message.last_index}/{message.last_term}"
+        case VoteReply():
+            verdict = "granted" if message.granted else "refused"
+            return f"{'PreVote' if message.pre else 'Vote'}Reply term={message.term} {verdict}"
+        case AppendReply() if message.rejected:
+            hint = f"hint={message.hint_index}/{message.hint_term}"
+            return f"AppendReply term={message.term} rejected prev={message.match_index} {hint}"
+        case AppendReply():
+            return f"AppendReply term={message.term} match={message.match_index}"
+        case _:
+            fields = {attribute.name: getattr(message, attribute.name) for attribute in type(message).__attrs_attrs__}
+            return f"{type(message).__name__} " + " ".join(f"{k}={v}" for k, v in fields.items())
+
+
+@pytest.fixture
+def make_group() -> Callable[..., Group]:
+    return Group
+
+
+@pytest.fixture
+def group() -> Group:
+    """Three voters: a, b, c."""
+    return Group("abc")
+
+
+@pytest.fixture
+def entries_of() -> Callable[..., tuple[Entry, ...]]:
+    """`entries_of(1, 1, 2)`: entries 1, 2, 3 of these terms, with payloads that say so."""
+
+    def make(*terms: int, start: int = 1) -> tuple[Entry, ...]:
+        return tuple(
+            new_entry(LogIndex(start + i), Term(term), EntryKind.COMMAND, f"e{start + i}t{term}".encode())
+            for i, term in enumerate(terms)
+        )
+
+    return make
+
+
+@pytest.fixture
+def persisted_with(entries_of: Callable[..., tuple[Entry, ...]]) -> Callable[..., Persisted]:
+    """`persisted_with(1, 1, 2)`: a store whose log has these terms."""
+
+    def make(*terms: int, term: int | None = None, vote: str | None = None, commit: int = 0) -> Persisted:
+        hard = HardState(
+            Term(max(terms, default=0) if term is None else term), NodeId(vote) if vote else None, LogIndex(commit)
+        )
+        return Persisted(hard, None, entries_of(*terms))
+
+    return make

@@ -1,0 +1,156 @@
+"""How messages are spelt: golden bytes, and refusal of everything else."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aether.consensus.entry import Entry, EntryKind, decode_entry, encode_entry, new_entry
+from aether.consensus.messages import (
+    MESSAGES,
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    SnapshotChunk,
+    SnapshotReply,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
+from aether.errors import BadInput
+
+ENTRY = new_entry(8, 2, EntryKind.COMMAND, b"x")
+
+GOLDEN = [
+    (1, VoteRequest(term=3, last_index=7, last_term=2, pre=True, campaign=5), "96030702c3c205"),
+    (2, VoteReply(term=3, granted=True, campaign=5), "9403c3c205"),
+    (
+        3,
+        AppendEntries(term=3, prev_index=7, prev_term=2, commit_index=6, entries=(ENTRY,)),
+        "950307020691c40794080200c40178",
+    ),
+    (4, AppendReply(term=3, match_index=7, rejected=True, hint_index=5, hint_term=1), "950307c30501"),
+    (5, Heartbeat(term=3, commit_index=6, round=9), "93030609"),
+    (6, HeartbeatReply(term=3, round=9), "920309"),
+    (
+        7,
+        SnapshotChunk(term=3, index=9, snapshot_term=2, voters=("a", "b"), offset=0, total_bytes=4, chunk=b"ab"),
+        "9703090292a161a1620004c4026162",
+    ),
+    (8, SnapshotReply(term=3, index=9, offset=2), "93030902"),
+    (9, TimeoutNow(term=3), "9103"),
+]
+
+
+@pytest.mark.parametrize(("tag", "message", "golden"), GOLDEN, ids=lambda v: type(v).__name__)
+def test_a_message_keeps_its_tag_and_its_bytes_for_ever(tag, message, golden):
+    """Nodes of two versions talk to each other during an update: a changed spelling would split the cluster."""
+    cls, encode, decode = MESSAGES[tag]
+    assert type(message) is cls
+    raw = msgpack.packb(encode(message))
+    assert raw.hex() == golden
+    assert decode(msgpack.unpackb(raw)) == message
+
+
+def test_every_message_has_a_golden_spelling():
+    """A new message without one could change unseen."""
+    assert [tag for tag, _, _ in GOLDEN] == list(MESSAGES)
+    assert all(1 <= tag <= 19 for tag in MESSAGES)
+
+
+def broken(tag):
+    """Every field of the golden message replaced by what it must not be."""
+    message = GOLDEN[tag - 1][1]
+    good = list(MESSAGES[tag][1](message))
+    yield []
+    yield [*good, 1]
+    yield good[:-1]
+    for position, value in enumerate(good):
+        for bad in (None, -1, "1", 1.5, 2**63, [[1]], {"a": 1}, b"", not value if isinstance(value, int) else 7):
+            if bad == b"" and isinstance(value, bytes):
+                continue
+            if type(bad) is type(value) and bad != -1 and bad != 2**63:
+                continue
+            yield [*good[:position], bad, *good[position + 1 :]]
+
+
+@pytest.mark.parametrize("tag", MESSAGES)
+def test_a_field_of_the_wrong_type_or_range_is_refused(tag):
+    """A peer may be broken or hostile: nothing but BadInput may come of it."""
+    cases = list(broken(tag))
+    assert len(cases) > 8
+    for values in cases:
+        with pytest.raises(BadInput, match="malformed"):
+            MESSAGES[tag][2](values)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([3, 0, 2, 0, []], "prev_index 0 with prev_term 2"),
+        ([3, 7, 0, 0, []], "prev_index 7 with prev_term 0"),
+        ([3, 7, 4, 0, []], "prev_term 4 in term 3"),
+        ([3, 7, 2, 0, [encode_entry(Entry(9, 2, EntryKind.COMMAND, b""))]], "entry 9 of term 2 stands at 8"),
+        ([3, 7, 2, 0, [encode_entry(Entry(8, 1, EntryKind.COMMAND, b""))]], "entry 8 of term 1 stands at 8"),
+        ([3, 7, 2, 0, [encode_entry(Entry(8, 4, EntryKind.COMMAND, b""))]], "entry 8 of term 4"),
+        ([3, 7, 2, 0, ["text"]], "bytes expected"),
+        ([3, 7, 2, 0, [b"\x94\x08\x02\x09\xc4\x00"]], "kind 9 is unknown"),
+        ([3, 7, 2, 0, [b"\xc1"]], "malformed log entry"),
+    ],
+)
+def test_entries_that_do_not_follow_each_other_are_refused(values, why):
+    """The core trusts that an append is consecutive and that terms never fall: this is where it is made true."""
+    with pytest.raises(BadInput, match=why):
+        MESSAGES[3][2](values)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([3, 9, 2, [], 0, 4, b"ab"], "voters"),
+        ([3, 9, 2, ["a", "a"], 0, 4, b"ab"], "voters"),
+        ([3, 9, 2, ["-"], 0, 4, b"ab"], "voters"),
+        ([3, 9, 4, ["a"], 0, 4, b"ab"], "term 4 in 3"),
+        ([3, 9, 2, ["a"], 3, 4, b"ab"], "2 bytes at 3 of 4"),
+    ],
+)
+def test_a_snapshot_chunk_that_contradicts_itself_is_refused(values, why):
+    """A chunk past the end or without voters could only be installed wrongly."""
+    with pytest.raises(BadInput, match=why):
+        MESSAGES[7][2](values)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.binary(max_size=8), st.lists))
+@settings(max_examples=200)
+def test_no_plain_values_break_a_decoder(values):
+    """Fuzz: whatever msgpack can carry gives a message or BadInput."""
+    for _, _, decode in MESSAGES.values():
+        try:
+            decode(values if isinstance(values, list) else [values])
+        except BadInput:
+            continue
+
+
+@given(st.integers(1, 2**40), st.integers(1, 2**40), st.sampled_from(EntryKind), st.binary(max_size=64))
+@settings(max_examples=100)
+def test_an_entry_survives_its_encoding_and_keeps_it(index, term, kind, payload):
+    """Encoded once: the same bytes go to the disk and to every peer."""
+    entry = new_entry(index, term, kind, payload)
+    decoded = decode_entry(entry.encoded)
+    assert decoded == entry == Entry(index, term, kind, payload)
+    assert decoded.encoded == encode_entry(Entry(index, term, kind, payload))
+    assert hash(decoded) == hash(Entry(index, term, kind, payload))
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=200)
+def test_random_bytes_are_an_entry_or_bad_input(raw):
+    """Entries arrive from peers and from disks."""
+    try:
+        entry = decode_entry(raw)
+    except BadInput:
+        return
+    assert entry.encoded == raw
