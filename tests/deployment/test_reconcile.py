@@ -144,10 +144,11 @@ def test_scaling_down_gives_up_what_has_come_least_far():
 
 
 def test_scaling_down_leaves_the_rest_on_different_nodes():
-    """One crash must not take all that is left."""
-    rows = [row(1, "n1"), row(2, "n1"), row(3, "n2")]
+    """One crash must not take all that is left, though the other node has more to do."""
+    busy = [row(10 + n, "n2", artifact=OTHER) for n in range(3)]
+    rows = [row(1, "n1"), row(2, "n1"), row(3, "n2"), *busy]
 
-    found = orders(view([wish(2)], rows, [member("n1"), member("n2")]))
+    found = orders(view([wish(2), wish(3, OTHER)], rows, [member("n1"), member("n2")]))
 
     assert spelt(found) == ["Move n1 a2 DEACTIVATE"]
 
