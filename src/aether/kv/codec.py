@@ -14,9 +14,9 @@ from typing import Any, Final, Generic, TypeVar, cast
 import attrs
 import cattrs
 import cattrs.gen
-import msgpack
 
 from aether.errors import BadInput
+from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.model.artifact import Artifact, ArtifactBase
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def _from_map(cls: type[Any], converter: cattrs.Converter) -> Callable[[Any, Any
     def structure(value: Any, kind: Any) -> Any:
         if type(value) is not dict:
             raise TypeError(f"{value!r} is no map")
-        return fields(value, kind)
+        return fields(cast("dict[str, Any]", value), kind)
 
     return structure
 
@@ -83,16 +83,19 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
 
     def structure_tuple(value: Any, kind: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
+        if type(value) is not tuple:
             raise TypeError(f"{value!r} is no list")
         item = kind.__args__[0]
-        return tuple(converter.structure(part, item) for part in cast("list[object]", value))
+        return tuple(converter.structure(part, item) for part in cast("tuple[object, ...]", value))
+
+    def from_map(cls: Any) -> Callable[[Any, Any], Any]:
+        return _from_map(cls, converter)
 
     for primitive in (int, str, bool, bytes):
         converter.register_structure_hook(primitive, _exactly(primitive))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(enum.StrEnum, _member)
-    converter.register_structure_hook_factory(attrs.has, lambda cls: _from_map(cls, converter))
+    converter.register_structure_hook_factory(attrs.has, from_map)
     converter.register_structure_hook_func(_is_tuple, structure_tuple)
     converter.register_structure_hook_func(_is_text_map, _text_map)
     for spelt in (Artifact, ArtifactBase):
@@ -108,19 +111,19 @@ def _parsed(value: Any, kind: type[Artifact | ArtifactBase]) -> Artifact | Artif
 
 
 _CONVERTER: Final = _converter()
+_MALFORMED: Final[tuple[type[Exception], ...]] = (cattrs.BaseValidationError, BadInput, *UNPACK_ERRORS)
 
 
 def row_codec(cls: type[T]) -> Codec[T]:
     """Codec of an attrs class (or of a plain type): msgpack of its unstructured form."""
 
     def encode(value: T) -> bytes:
-        raw: bytes = msgpack.packb(_CONVERTER.unstructure(value, unstructure_as=cls))
-        return raw
+        return pack(_CONVERTER.unstructure(value, unstructure_as=cls))
 
     def decode(raw: bytes) -> T:
         try:
-            return _CONVERTER.structure(msgpack.unpackb(raw), cls)
-        except (cattrs.BaseValidationError, msgpack.UnpackException, ValueError, TypeError, BadInput) as error:
+            return _CONVERTER.structure(unpack(raw), cls)
+        except _MALFORMED as error:
             raise BadInput(f"malformed {cls.__name__}", _problems(error)) from error
 
     return Codec(encode, decode)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import attrs
-import msgpack
 
 from aether.errors import BadInput
 from aether.kv.keys import Key
+from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.limits import BATCH_OPERATIONS_MAX, KEY_BYTES_MAX, PROPOSAL_BYTES_MAX, VALUE_BYTES_MAX
 
@@ -131,7 +131,7 @@ def plain_batch(batch: Batch) -> BatchPlain:
 
 def encode_command(command: Command) -> bytes:
     """msgpack array [tag, fields...]. Raises BadInput when it exceeds PROPOSAL_BYTES_MAX with its stamp."""
-    raw: bytes = msgpack.packb((_TAGS[type(command)], *command))
+    raw = pack((_TAGS[type(command)], *command))
     if len(raw) + STAMP_BYTES > PROPOSAL_BYTES_MAX:
         raise BadInput(f"a proposal of {len(raw) + STAMP_BYTES} bytes", (f"at most {PROPOSAL_BYTES_MAX}: split it",))
     return raw
@@ -161,11 +161,11 @@ def decode_command(raw: bytes) -> Command:
     if len(raw) + STAMP_BYTES > PROPOSAL_BYTES_MAX:
         raise BadInput("malformed command", (f"{len(raw)} bytes, at most {PROPOSAL_BYTES_MAX - STAMP_BYTES}",))
     try:
-        tag, *fields = msgpack.unpackb(raw, use_list=False)
+        tag, *fields = unpack(raw)
         if type(tag) is not int or tag not in _READERS:
             raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
         return _READERS[tag](*fields)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except UNPACK_ERRORS as error:
         raise BadInput("malformed command", (str(error),)) from error
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import attrs
-import msgpack
 
 from aether.errors import BadInput
 from aether.kv.commands import OpenSession
 from aether.kv.outcome import decode_outcome, encode_outcome
+from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.kv.sessions import Session
 from aether.model.ids import Incarnation, NodeId
 
@@ -39,16 +39,13 @@ class State:
 
 def encode_state(state: State) -> bytes:
     sessions = [_plain_session(session) for session in state.sessions]
-    return cast(
-        "bytes",
-        msgpack.packb((FORMAT, state.revision, state.log_time_ms, state.hash, list(state.rows), sessions)),
-    )
+    return pack((FORMAT, state.revision, state.log_time_ms, state.hash, list(state.rows), sessions))
 
 
 def decode_state(data: bytes) -> State:
     """Raises BadInput for another format or a malformed one."""
     try:
-        plain = cast("tuple[Any, ...]", msgpack.unpackb(data, use_list=False, strict_map_key=True))
+        plain = cast("tuple[Any, ...]", unpack(data))
         if type(plain) is not tuple or not plain or plain[0] != FORMAT:
             raise ValueError(f"not format {FORMAT} of a store snapshot: restore it with the aether that wrote it")
         _, revision, log_time_ms, state_hash, rows, sessions = plain
@@ -61,7 +58,7 @@ def decode_state(data: bytes) -> State:
             [_row(*row) for row in rows],
             [_session(*session) for session in sessions],
         )
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except UNPACK_ERRORS as error:
         raise BadInput("malformed store snapshot", (str(error),)) from error
 
 

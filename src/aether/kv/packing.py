@@ -1,0 +1,21 @@
+"""Plain data <-> msgpack bytes, typed.
+
+Knows: how this room uses msgpack: arrays are tuples, map keys are text or bytes.
+Never: what the data means.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgpack
+
+_msgpack: Final[Any] = msgpack  # its functions have no types of their own
+
+UNPACK_ERRORS: Final[tuple[type[Exception], ...]] = (ValueError, TypeError, _msgpack.UnpackException)
+"""What `unpack` and a look at its result may raise for malformed bytes."""
+
+pack: Final[Callable[[object], bytes]] = _msgpack.packb
+unpack: Final[Callable[[bytes], Any]] = functools.partial(_msgpack.unpackb, use_list=False, strict_map_key=True)
