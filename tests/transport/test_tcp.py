@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import signal
 import socket
 import ssl
@@ -86,6 +87,38 @@ async def test_a_malformed_peer_is_closed_and_the_others_stay(tcp_world, caplog,
     assert a.transport.connected() == {"b"}
     a.transport.send("b", tcp_world.Note("still here"))
     await b.until_received(1)
+
+
+@pytest.mark.parametrize("introduced", [False, True], ids=["before the handshake", "behind it"])
+async def test_no_garbage_brings_a_node_down(tcp_world, introduced):
+    """Fifty streams of noise, some cut short, some shaped like frames: only their own connections end."""
+    a, b = await tcp_world.pair()
+    rng = random.Random(7)
+    for _ in range(50):
+        stream = await (introduce(tcp_world, a) if introduced else tcp_world.connect(a))
+        noise = rng.randbytes(rng.randrange(1, 200))
+        framed = len(noise).to_bytes(4, "big") + noise
+        await stream.send_all(framed if rng.random() < 0.5 else noise)
+        await trio.aclose_forcefully(stream)
+    a.transport.send("b", tcp_world.Note("alive"))
+    await b.until_received(1)
+
+    assert a.transport.connected() == {"b"}
+    figures = a.transport.statistics()
+    assert set(figures.closed) <= {"malformed", "broken-handshake"}
+    assert set(figures.refused) <= {"malformed"}
+
+
+async def test_a_node_may_come_back_on_its_own_port_at_once(tcp_world):
+    """Old connections linger in the kernel for a minute; a restart must not wait for them."""
+    a, b = await tcp_world.pair()
+    b.stop()
+    await a.until(lambda: a.count("disconnected", "b"))
+    again = TcpTransport(b.identity, b.address, {"a": a.address}, MessageTable())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(again.run, b.handlers())
+        await a.until_connected("b")
+        nursery.cancel_scope.cancel()
 
 
 async def test_messages_before_a_malformed_one_are_delivered(tcp_world):
