@@ -199,6 +199,8 @@ class Invoker:
             endpoint = choose(self._registry.endpoints(call.target), self._loads, self._random, call.excluded)
             if endpoint is None:
                 await self._endpoint_appears(call)
+                # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
+                call.idempotent = call.method in self._registry.terms(call.target).idempotent
                 continue
             call.attempt += 1
             result = await self._try(call, endpoint)
