@@ -165,7 +165,9 @@ class CodecMaker(cattrs.Converter):
                 take(value, plain, hooks)
             except (Misfit, RecursionError) as error:
                 failed = len(plain)  # fields are taken in order
-                rest = ((f".{spelt[i]}", (hooks[i], getattr(value, attributes[i]))) for i in range(failed + 1, len(hooks)))
+                rest = (
+                    (f".{spelt[i]}", (hooks[i], getattr(value, attributes[i]))) for i in range(failed + 1, len(hooks))
+                )
                 raise collect((f".{spelt[failed]}", error), rest, lambda pair: pair[0](pair[1])) from None
             return plain
 

@@ -82,10 +82,12 @@ def method(*, idempotent: bool | None = None, deadline_s: float | None = None) -
     deadline_s  its default deadline in seconds, instead of the slice's
     """
 
+    checked_s = _deadline(deadline_s)
+
     def mark(function: F) -> F:
         marks = marked(function)
         marks.idempotent = marks.idempotent if idempotent is None else idempotent
-        marks.deadline_s = _deadline(deadline_s) or marks.deadline_s
+        marks.deadline_s = checked_s or marks.deadline_s
         return function
 
     return mark
@@ -167,12 +169,14 @@ def background(function: Background) -> Background:
 
 
 def _route(verb: str, template: str, idempotent: bool | None, deadline_s: float | None) -> Callable[[F], F]:
+    checked_s = _deadline(deadline_s)
+
     def mark(function: F) -> F:
         marks = marked(function)
         marks.routes = ((verb, template), *marks.routes)
         if marks.idempotent is None:
             marks.idempotent = idempotent
-        marks.deadline_s = marks.deadline_s or _deadline(deadline_s)
+        marks.deadline_s = marks.deadline_s or checked_s
         return function
 
     return mark

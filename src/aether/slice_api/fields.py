@@ -8,7 +8,7 @@ Holds: a plainly constructed slice works: maps are in memory, state is fresh, co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Never, TypeVar, overload
 
 import attrs
 
@@ -83,7 +83,10 @@ def secret(key: str, *, default: Any = attrs.NOTHING) -> Any:
 
 
 def map(  # noqa: A001 - the public name; kept out of __all__
-    name: str, *, entries_max: int = MAP_ENTRIES_MAX_DEFAULT, bytes_max: int = MAP_BYTES_MAX_DEFAULT
+    name: str,
+    *shadowed: Never,
+    entries_max: int = MAP_ENTRIES_MAX_DEFAULT,
+    bytes_max: int = MAP_BYTES_MAX_DEFAULT,
 ) -> Map[Any, Any]:
     """A replicated map, shared by all instances of the slice; in memory when the class is constructed plainly.
 
@@ -92,7 +95,7 @@ def map(  # noqa: A001 - the public name; kept out of __all__
 
     Annotate the field `aether.Map[K, V]`. Raises ContractError for a wrong name or limit.
     """
-    if name.__class__ is not str:
+    if shadowed or name.__class__ is not str:
         raise ContractError(
             f"aether.map names a replicated map, got {name!r}: did `from aether import map` shadow the builtin? "
             "Use `import aether` and `aether.map(...)`"
