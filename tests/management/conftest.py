@@ -109,8 +109,10 @@ class Rows:
     async def watch_instances(self) -> AsyncIterator[Changes]:
         changes = Changes()
         self.watchers.append(changes)
-        yield changes
-        self.watchers.remove(changes)
+        try:
+            yield changes
+        finally:
+            self.watchers.remove(changes)
 
     async def barrier(self) -> Revision:
         await trio.sleep(self.barrier_s)

@@ -158,6 +158,8 @@ async def test_slices_are_cluster_wide_with_their_state(world):
     ("states", "wanted", "state"),
     [
         ([], 1, "PENDING"),
+        ([], 0, "AT_REST"),
+        (["DEACTIVATING"], 0, "DEACTIVATING"),
         (["ACTIVE"], 1, "ACTIVE"),
         (["ACTIVE"], 2, "DEGRADED"),
         (["ACTIVE", "FAILED"], 2, "DEGRADED"),

@@ -10,6 +10,7 @@ Paper: RFC 6454 (origin), RFC 6750 2.1 (bearer token), RFC 9110 15.5.20 (421).
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -22,16 +23,20 @@ TOML_TYPES: Final = frozenset({"application/toml", "text/toml", "text/x-toml"})
 TEXT_TYPE: Final = "text/plain"
 
 
+def _lower(hosts: Iterable[str]) -> frozenset[str]:
+    return frozenset(host.lower() for host in hosts)
+
+
 @attrs.frozen(kw_only=True)
 class AccessRules:
     """token     admin token of this node; "" = nobody may change anything unless `insecure`
     insecure  mutations need no token
-    hosts     names that a Host field may carry besides localhost, 127.0.0.1 and [::1]: the advertised one, lower case
+    hosts     names that a Host field may carry besides localhost, 127.0.0.1 and [::1]: the advertised one
     """
 
     token: str = attrs.field(default="", repr=False)
     insecure: bool = False
-    hosts: frozenset[str] = frozenset()
+    hosts: frozenset[str] = attrs.field(default=frozenset(), converter=_lower)
 
     def refuse_stranger(self, request: Request) -> Response | None:
         """421 for a Host that is not ours (DNS rebinding), 403 for a page of another origin; None = welcome."""

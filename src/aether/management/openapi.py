@@ -8,6 +8,7 @@ Holds: made from the table alone, so it names every path and no other.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from aether.management.schema import Field, Kind, Schema
 from aether.management.table import ENDPOINTS, Endpoint
@@ -17,16 +18,18 @@ from aether.web.router import parse_template
 
 _TYPES = {Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.SECONDS: "number", Kind.FLAG: "boolean"}
 
+PROBES: Final = {
+    "/health/live": "Whether the process runs.",
+    "/health/ready": "Whether this node may be sent requests: 200 or 503.",
+    "/openapi.json": "This document.",
+}
+"""Paths beside the table: they take no query and wait for nothing."""
+
 
 def openapi_document() -> dict[str, object]:
     """The whole API; every path also answers below `/api`."""
-    probes = {
-        "/health/live": "Whether the process runs.",
-        "/health/ready": "Whether this node may be sent requests: 200 or 503.",
-        "/openapi.json": "This document.",
-    }
     paths: dict[str, object] = {endpoint.path: _path(endpoint) for endpoint in ENDPOINTS}
-    paths |= {path: {"get": {"summary": about, "responses": _responses()}} for path, about in probes.items()}
+    paths |= {path: {"get": {"summary": about, "responses": _responses()}} for path, about in PROBES.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "aether management API", "version": "1"},

@@ -77,11 +77,11 @@ class SliceFacts:
 
     @property
     def state(self) -> str:
-        """ACTIVE: as many as wanted; DEGRADED: some; else the furthest state; PENDING: no instance yet."""
+        """ACTIVE: as many as wanted; DEGRADED: some; else the furthest state; PENDING or AT_REST: no instance."""
         if self.active:
             return "ACTIVE" if self.active >= self.wanted else "DEGRADED"
         states = {row.state for row in self.instances}
-        return next((state.value for state in PROGRESS if state in states), "PENDING")
+        return next((state.value for state in PROGRESS if state in states), "PENDING" if self.wanted else "AT_REST")
 
 
 def slice_facts(view: ClusterView) -> list[SliceFacts]:

@@ -17,7 +17,7 @@ from aether.errors import BadInput, NotFound, TryAgain
 from aether.management import table
 from aether.management.access import TEXT_TYPE, TOML_TYPES, AccessRules
 from aether.management.commands import Changed, unmet
-from aether.management.openapi import openapi_document
+from aether.management.openapi import PROBES, openapi_document
 from aether.management.queries import Facts
 from aether.management.schema import Schema
 from aether.management.table import Endpoint
@@ -66,6 +66,7 @@ class ManagementApi:
             "/health/ready": self._ready,
             "/openapi.json": self._openapi,
         }
+        assert self._probes.keys() == PROBES.keys()
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors go up to the server, which shows them as problems."""
