@@ -16,6 +16,7 @@ def put(log, artifact, instances):
 
 
 def test_a_look_shows_the_store_as_it_is(kv, log):
+    """A stale row would be a stale decision."""
     rows = CachedRows(kv, keys.DESIRED)
     assert rows.look() == ()
     second, first = put(log, B, 2), put(log, A, 1)
@@ -42,6 +43,7 @@ def test_an_unchanged_row_is_the_same_object(kv, log):
 
 
 def test_a_row_that_was_deleted_and_written_anew_is_read_anew(kv, log):
+    """Its version differs, though its key was seen before."""
     rows = CachedRows(kv, keys.DESIRED)
     put(log, A, 1)
     rows.look()

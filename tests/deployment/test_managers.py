@@ -240,6 +240,7 @@ async def test_a_short_wait_is_not_worth_a_row(autojump_clock, world):
 
 
 async def test_a_start_that_waited_too_long_says_for_what(autojump_clock, world):
+    """The time-out alone would not say which slice is missing."""
     node = await world.start("n1", PRICING)
     world.elect("n1")
     node.host.waits_for["pricing"] = ("shop:inventory", 1_000.0)
@@ -328,6 +329,7 @@ async def test_a_new_version_starts_before_the_old_one_stops(autojump_clock, wor
 
 
 async def test_a_draining_node_is_relieved_before_it_stops(autojump_clock, world):
+    """A drain costs no capacity."""
     await three_nodes(world)
     await world.operator.deploy(PRICING, 3)
     await world.until(active(world, 3))
@@ -397,6 +399,7 @@ async def test_lost_answers_and_lost_quorum_delay_and_never_double(autojump_cloc
 
 
 async def test_without_quorum_managers_wait_and_then_go_on(autojump_clock, world):
+    """A minority must neither act nor fall over."""
     await three_nodes(world)
     await world.operator.deploy(PRICING, 3)
     for node in world.nodes.values():
@@ -410,6 +413,7 @@ async def test_without_quorum_managers_wait_and_then_go_on(autojump_clock, world
 
 
 async def test_an_unload_that_fails_is_repeated_with_pauses_and_visible(autojump_clock, world):
+    """Neither a hot loop nor a row that is left for ever."""
     node = await world.start("n1", PRICING)
     world.elect("n1")
     await world.operator.deploy(PRICING, 1)
@@ -425,6 +429,7 @@ async def test_an_unload_that_fails_is_repeated_with_pauses_and_visible(autojump
 
 
 async def test_a_stop_that_hangs_is_failed_and_cleared_away(autojump_clock, world):
+    """The place of a hanging instance comes free in bounded time."""
     node = await world.start("n1", PRICING)
     world.elect("n1")
     await world.operator.deploy(PRICING, 1)
@@ -439,6 +444,7 @@ async def test_a_stop_that_hangs_is_failed_and_cleared_away(autojump_clock, worl
 
 
 async def test_time_outs_are_parameters(autojump_clock, world):
+    """A slice that loads a model needs more than a test does."""
     node = await world.start("n1", PRICING, timeouts_s=dict.fromkeys(TIMEOUTS_S, 2.0))
     world.elect("n1")
     node.host.fail["load", "pricing"] = ["hang"]

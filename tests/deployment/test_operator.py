@@ -74,6 +74,7 @@ async def test_the_same_text_again_changes_nothing(operator, kv, log):
 
 
 async def test_the_same_text_after_a_scale_restores_what_it_says_without_a_new_number(operator, kv):
+    """The text is the wish; a scale by hand lasts until it is applied again."""
     await operator.apply(TWO)
     await operator.scale("shop:pricing", 5)
 
@@ -96,6 +97,7 @@ async def test_another_text_counts_on_and_drops_what_it_no_longer_names(operator
 
 
 async def test_only_so_many_texts_are_kept(operator, kv):
+    """Nothing grows without a bound."""
     for number in range(BLUEPRINTS_KEPT + 3):
         await operator.apply(ONE + f"# {number}\n")
 
@@ -114,6 +116,7 @@ async def test_a_slice_of_another_blueprint_is_a_conflict_that_names_it(operator
 
 
 async def test_unknown_slices_are_all_named_with_what_comes_nearest(operator, kv):
+    """One run of the command shows every mistake."""
     text = 'slices = [{artifact="shop:pricin:1.0.0"}, {artifact="shop:stock:^9"}, {artifact="zzz:qqqq:1.0.0"}]'
 
     with pytest.raises(BadInput) as caught:
@@ -147,6 +150,7 @@ async def test_a_blueprint_stays_in_force_while_no_member_offers_its_slices(oper
 
 
 async def test_a_missing_count_is_the_slice_s_own_default_and_later_the_count_in_force(kv, operator):
+    """The node that takes the second request may not know the slice at all."""
     knowing = Operator(kv, lambda: 0.0, lambda artifact: 7)
     await knowing.apply(ONE)
     assert desired(kv)["shop:pricing:1.0.0"].instances == 7
@@ -197,6 +201,7 @@ async def test_every_mutation_reads_a_state_as_new_as_the_request(operator, kv):
 
 
 async def test_without_quorum_a_mutation_says_so(operator, kv):
+    """The operator must know that nothing happened."""
     kv.quorum = False
 
     with pytest.raises(NoQuorum):
@@ -207,6 +212,7 @@ async def test_without_quorum_a_mutation_says_so(operator, kv):
 
 
 async def test_deploy_owns_the_blueprint_adhoc(operator, kv):
+    """A single deployment must not be dropped by the next blueprint."""
     wished = await operator.deploy("shop:stock:1.0.0", 3)
 
     assert wished.artifact == STOCK.base
@@ -215,10 +221,12 @@ async def test_deploy_owns_the_blueprint_adhoc(operator, kv):
 
 
 async def test_deploy_takes_the_newest_version_of_a_range(operator):
+    """The original took the lower bound, even when only newer ones existed."""
     assert (await operator.deploy("shop:pricing:*")).row.artifact == PRICING_2
 
 
 async def test_deploying_another_version_keeps_the_count(operator, kv):
+    """An update by hand must not silently scale down to one."""
     await operator.deploy("shop:pricing:1.0.0", 3)
 
     wished = await operator.deploy("shop:pricing:2.0.0")
@@ -227,6 +235,7 @@ async def test_deploying_another_version_keeps_the_count(operator, kv):
 
 
 async def test_deploying_the_same_again_writes_nothing(operator, kv):
+    """A repeated request costs no entry of the log."""
     await operator.deploy("shop:stock:1.0.0", 3)
     revision = kv.revision
 
@@ -236,6 +245,7 @@ async def test_deploying_the_same_again_writes_nothing(operator, kv):
 
 
 async def test_deploy_of_a_slice_of_a_blueprint_is_a_conflict(operator):
+    """The next run of that blueprint would undo it."""
     await operator.apply(TWO)
 
     with pytest.raises(Conflict, match="blueprint 'shop' owns it"):
@@ -246,12 +256,14 @@ async def test_deploy_of_a_slice_of_a_blueprint_is_a_conflict(operator):
     "text", ["", "shop", "shop:stock", "shop:stock:", "shop:stock:x", "Shop:stock:1.0.0", "a:b:c:d"]
 )
 async def test_deploy_refuses_what_is_no_artifact(operator, text):
+    """Before anything is read or written."""
     with pytest.raises(BadInput):
         await operator.deploy(text)
 
 
 @pytest.mark.parametrize("count", [-1, INSTANCES_MAX + 1, True, 1.5, "3"])
 async def test_a_count_out_of_range_is_refused(operator, count):
+    """True and 1.5 come in through JSON."""
     await operator.deploy("shop:stock:1.0.0")
 
     with pytest.raises(BadInput, match="no whole number from 0 to 1000"):
@@ -261,6 +273,7 @@ async def test_a_count_out_of_range_is_refused(operator, count):
 
 
 async def test_scale_changes_the_count_and_nothing_else(operator, kv):
+    """Limits and configuration belong to the blueprint."""
     await operator.apply(TWO)
     before = desired(kv)["shop:pricing:1.0.0"]
 
@@ -286,6 +299,7 @@ async def test_scale_with_a_version_creates_what_is_not_wanted_yet(operator, kv)
 
 
 async def test_scale_without_a_version_of_what_is_not_wanted_names_the_nearest(operator):
+    """There is no version to start, and most likely a typing mistake."""
     await operator.deploy("shop:stock:1.0.0")
 
     with pytest.raises(NotFound, match="did you mean shop:stock"):
@@ -293,6 +307,7 @@ async def test_scale_without_a_version_of_what_is_not_wanted_names_the_nearest(o
 
 
 async def test_scale_of_another_version_than_the_one_in_force_is_a_conflict(operator):
+    """Scaling is no way to change a version."""
     await operator.deploy("shop:pricing:1.0.0")
 
     with pytest.raises(Conflict, match=r"version 1.0.0 is in force, not 2.0.0"):
@@ -300,6 +315,7 @@ async def test_scale_of_another_version_than_the_one_in_force_is_a_conflict(oper
 
 
 async def test_undeploy_is_idempotent(operator, kv):
+    """The original answers 200 for what is not there, and scripts rely on it."""
     await operator.deploy("shop:stock:1.0.0")
 
     assert (await operator.undeploy("shop:stock:1.0.0")).row is None
@@ -311,6 +327,7 @@ async def test_undeploy_is_idempotent(operator, kv):
 
 
 async def test_undeploy_of_another_version_leaves_the_one_in_force(operator, kv):
+    """Cleaning up an old version must not stop the new one."""
     await operator.deploy("shop:pricing:2.0.0")
 
     wished = await operator.undeploy("shop:pricing:1.0.0")
@@ -327,6 +344,7 @@ def contract(artifact, instances=1):
 
 
 async def test_the_slices_of_an_opening_process_are_wanted_as_blueprint_app(operator, kv):
+    """`Cluster.open(PlaceOrder)` runs it, without any file."""
     await operator.implicit([contract(PRICING, 3), contract(STOCK), contract(None)])
 
     rows = desired(kv)
@@ -347,6 +365,7 @@ async def test_opening_changes_nothing_that_is_wanted_already(operator, kv):
 
 
 async def test_two_processes_that_open_at_once_do_not_overwrite_each_other(operator, kv, log):
+    """The loser looks again, and adds only what is still missing."""
     other = Operator(type(kv)(log), lambda: 0.0)
     row = attrs.evolve((await other.deploy("shop:pricing:1.0.0", 2)).row)
     await other.undeploy("shop:pricing")

@@ -27,11 +27,13 @@ def test_every_built_in_name_loads(group, name):
 
 
 def test_placements_are_found_by_name():
+    """Configuration files know names, not functions."""
     assert load_plugin("aether.placement", "spread") is spread
     assert load_plugin("aether.placement", "least_loaded") is least_loaded
 
 
 def test_another_distribution_may_register_its_own(monkeypatch):
+    """A scheduler of one's own needs no change here."""
     registered(monkeypatch, ("rack_aware", "aether.deployment.placement:least_loaded"))
 
     assert load_plugin(plugins.PLACEMENT, "rack_aware") is least_loaded
@@ -45,6 +47,7 @@ def test_a_built_in_name_cannot_be_taken_over(monkeypatch):
 
 
 def test_a_name_that_two_distributions_claim_is_refused(monkeypatch):
+    """Which one runs must not depend on the order of installation."""
     registered(monkeypatch, ("mine", "a:b"), ("mine", "c:d"))
 
     with pytest.raises(BadInput, match="several distributions register 'mine'"):
@@ -52,6 +55,7 @@ def test_a_name_that_two_distributions_claim_is_refused(monkeypatch):
 
 
 def test_an_unknown_name_lists_the_known_ones(monkeypatch):
+    """Those of other distributions too."""
     registered(monkeypatch, ("rack_aware", "a:b"))
 
     with pytest.raises(NotFound, match="known names: least_loaded, rack_aware, spread"):

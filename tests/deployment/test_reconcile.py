@@ -80,6 +80,7 @@ def test_three_wanted_on_two_nodes_gives_three():
 
 
 def test_max_per_node_is_hard_and_the_shortage_says_so():
+    """Two on one node may be two on one licence or one GPU."""
     found = orders(view([wish(3, max_per_node=1)], members=[member("n1"), member("n2")]))
 
     assert spelt(found) == ["Assign n1 new0", "Assign n2 new1", "Unsatisfied"]
@@ -88,12 +89,14 @@ def test_max_per_node_is_hard_and_the_shortage_says_so():
 
 
 def test_instances_go_only_where_their_code_can_be_loaded():
+    """Elsewhere they would only fail."""
     found = orders(view([wish(2)], members=[member("n1", OTHER), member("n2", OLD)]))
 
     assert [o.row.node for o in found] == ["n2", "n2"]
 
 
 def test_an_artifact_that_nobody_offers_is_a_shortage_that_names_what_is_offered():
+    """Usually the version is a typing mistake."""
     found = orders(view([wish(1, NEW)], members=[member("n1", OLD), member("n2", OTHER)]))
 
     (shortage,) = found
@@ -111,6 +114,7 @@ def test_the_less_loaded_node_comes_first_among_equals():
 
 
 def test_least_loaded_looks_at_all_artifacts_before_this_one():
+    """The two placements must differ, or one of them is not needed."""
     busy, idle = Candidate(node=NodeId("a"), same=0, load=5), Candidate(node=NodeId("b"), same=1, load=1)
 
     assert least_loaded([busy, idle]) == "b"
@@ -118,6 +122,7 @@ def test_least_loaded_looks_at_all_artifacts_before_this_one():
 
 
 def test_a_loaded_instance_is_activated():
+    """The leader paces the second half of a start; the node never goes on by itself."""
     assert spelt(orders(view([wish(1)], [row(1, "n1", S.LOADED)], [member("n1")]))) == ["Move n1 a1 ACTIVATE"]
 
 
@@ -136,6 +141,7 @@ def test_an_instance_under_way_is_left_alone_until_it_arrives():
 
 
 def test_scaling_down_gives_up_what_has_come_least_far():
+    """A serving instance is worth more than one that is still to start."""
     rows = [row(1, "n1", S.LOADED), row(2, "n2", S.ACTIVE)]
 
     found = orders(view([wish(1)], rows, [member("n1"), member("n2")]))
@@ -154,6 +160,7 @@ def test_scaling_down_leaves_the_rest_on_different_nodes():
 
 
 def test_rows_of_lost_nodes_and_of_earlier_incarnations_are_forgotten():
+    """The original kept them for ever, and each new leader took them for real."""
     rows = [row(1, "gone"), row(2, "n1", incarnation=Incarnation("before"))]
 
     found = orders(view([wish(1)], rows, [member("n1")]))
@@ -169,6 +176,7 @@ def test_a_silent_member_keeps_what_it_has_and_gets_nothing_new():
 
 
 def test_a_failed_instance_waits_for_its_back_off():
+    """It holds its place meanwhile: nothing else is started for it."""
     failed = row(1, "n1", S.FAILED, attempt=2, since=100.0)
 
     assert orders(view([wish(1)], [failed], [member("n1")], now=103.9)) == []
@@ -179,6 +187,7 @@ def test_a_failed_instance_waits_for_its_back_off():
 
 
 def test_the_next_attempt_counts_on_and_prefers_another_node():
+    """Otherwise the pause would never grow, and a broken node would be tried for ever."""
     failed = row(1, "n1", S.FAILED, attempt=2)
 
     (_, assigned) = orders(view([wish(1)], [failed], [member("n1"), member("n2")], now=1e6))
@@ -188,6 +197,7 @@ def test_the_next_attempt_counts_on_and_prefers_another_node():
 
 
 def test_a_failed_instance_that_nobody_wants_goes_at_once():
+    """Undeploy must not wait a minute for a back-off."""
     failed = row(1, "n1", S.FAILED, attempt=9, since=100.0)
 
     assert spelt(orders(view([], [failed], [member("n1")], now=100.0))) == ["Move n1 a1 UNLOAD"]
@@ -201,12 +211,14 @@ def test_a_stamp_from_the_future_does_not_stop_the_retry():
 
 
 def test_back_off_doubles_up_to_its_limit():
+    """Also for an attempt number that would overflow a float."""
     assert backoff_s(0) == FAILED_BACKOFF_MIN_S
     assert backoff_s(3) == 8 * FAILED_BACKOFF_MIN_S
     assert backoff_s(10_000) == FAILED_BACKOFF_MAX_S
 
 
 def test_old_versions_stay_until_the_new_are_active():
+    """One old instance stops for each new one that serves."""
     members = [member("n1", OLD, NEW)]
     starting = [row(1, "n1"), row(2, "n1"), row(3, "n1", S.ACTIVE, NEW), row(4, "n1", S.LOADING, NEW)]
 
@@ -233,6 +245,7 @@ def test_where_max_per_node_leaves_no_room_old_instances_make_place_one_at_a_tim
 
 
 def test_a_draining_node_is_relieved_and_keeps_what_has_no_other_place():
+    """Stopping the last instance early would help nobody; the shortage says why it stays."""
     members = [member("n1", draining=True), member("n2", OTHER)]
 
     (shortage,) = orders(view([wish(1)], [row(1, "n1")], members))
@@ -241,6 +254,7 @@ def test_a_draining_node_is_relieved_and_keeps_what_has_no_other_place():
 
 
 def test_routes_go_when_nobody_wants_the_artifact_and_nothing_remains():
+    """Earlier, a request would get 404 for a slice that is only resting."""
     routes = frozenset({BASE})
 
     assert orders(view(routes=routes)) == [DropRoutes(BASE)]
@@ -256,12 +270,14 @@ def test_an_order_against_the_lifecycle_table_cannot_be_made():
 
 
 def test_a_decision_comes_in_parts_so_that_it_can_yield():
+    """User code shares the loop."""
     wishes = [wish(1, Artifact.parse(f"shop:a{n}:1.0.0")) for n in range(50)]
 
     assert len(list(reconcile(view(wishes), lambda: InstanceId("x")))) >= 50
 
 
 def test_a_large_wish_comes_in_parts_too_and_whole():
+    """One artifact with a thousand instances must not stall the loop either."""
     parts = list(reconcile(view([wish(200)], members=[member("n1"), member("n2")]), lambda: InstanceId("x")))
 
     assert max(map(len, parts)) <= 32
@@ -458,6 +474,7 @@ def test_every_leader_gives_the_same_orders_for_the_same_view(seen, rng):
 @settings(max_examples=60, deadline=None)
 @given(worlds())
 def test_max_per_node_is_never_exceeded_by_an_order(seen):
+    """Whatever stands there already, whatever its state."""
     for desired in seen.desired.values():
         assigned = [
             o.row for o in orders(seen) if isinstance(o, Assign) and o.row.artifact.base == desired.artifact.base

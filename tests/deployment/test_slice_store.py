@@ -29,6 +29,7 @@ PRICING = Artifact.parse("shop:pricing:1.0.0")
 
 
 async def test_registered_classes_are_available_and_loaded():
+    """What is available is published to the cluster: it must be exactly what loads."""
     store = ClassStore([Pricing])
 
     assert store.available() == (PRICING,)
@@ -36,6 +37,7 @@ async def test_registered_classes_are_available_and_loaded():
 
 
 async def test_an_unknown_artifact_is_not_found_and_the_known_ones_are_named():
+    """The reader sees at once whether the module or the version is missing."""
     with pytest.raises(NotFound, match=r"this process has shop:pricing:1\.0\.0"):
         await ClassStore([Pricing]).load(Artifact.parse("shop:pricing:2.0.0"))
     with pytest.raises(NotFound, match="this process has nothing"):
@@ -54,11 +56,13 @@ def test_registering_a_class_again_changes_nothing():
 
 
 def test_a_class_that_is_no_slice_is_refused():
+    """At registration, not when the first instance starts."""
     with pytest.raises(ContractError):
         ClassStore([int])
 
 
 async def test_the_routes_row_says_what_callers_may_know():
+    """Callers on other nodes decide about repeats by this row, without the code."""
     row = await route_row(ClassStore([Pricing]), PRICING)
 
     assert row.artifact == PRICING.base

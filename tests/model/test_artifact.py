@@ -14,6 +14,7 @@ NAMES = st.from_regex(r"[a-z0-9]{1,5}(-[a-z0-9]{1,5}){0,2}", fullmatch=True)
 
 @given(GROUPS, NAMES, st.integers(0, 99))
 def test_text_and_value_are_two_forms_of_one_thing(group, name, major):
+    """Artifacts travel and are stored as text."""
     text = f"{group}:{name}:{major}.0.0"
     artifact = Artifact.parse(text)
 
@@ -43,6 +44,7 @@ def test_what_is_no_artifact_is_refused_with_the_rule(text):
 
 @pytest.mark.parametrize("text", ["", "1.0.0", ":1.0.0", "shop:1.0.0", "a:b:c:1.0.0", "a:b:", "a:b:1.0", "a:b:^1.0"])
 def test_an_artifact_needs_all_three_parts(text):
+    """A missing version must not mean 'any'."""
     with pytest.raises(BadInput):
         Artifact.parse(text)
 

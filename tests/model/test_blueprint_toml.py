@@ -1,7 +1,9 @@
 """Blueprints as operators write them: every mistake named at once, with where it stands."""
 
 import contextlib
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -37,6 +39,7 @@ def problems(text, **options):
 
 
 def test_a_whole_blueprint_is_read():
+    """Every key, with every kind of value."""
     blueprint = parse_blueprint(WHOLE)
 
     assert (blueprint.id, blueprint.version) == ("my-app", Version(1, 2, 0))
@@ -52,6 +55,16 @@ def test_a_whole_blueprint_is_read():
     assert blueprint.bind == {"Pricing": "shop:pricing"}
 
 
+def test_the_example_of_the_reference_page_is_valid():
+    """The first thing that a reader copies must work."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "blueprint.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+    blueprint = parse_blueprint(example)
+
+    assert [wish.artifact.name for wish in blueprint.slices] == ["place-order", "pricing"]
+
+
 def test_the_original_form_with_named_tables_is_read():
     """Blueprints written for the original keep working."""
     text = 'id = "my-app:1.0.0"\n[slices.orders]\nartifact = "a.b:c:1.0.0"\ninstances = 2\n'
@@ -62,6 +75,7 @@ def test_the_original_form_with_named_tables_is_read():
 
 
 def test_without_an_id_the_default_is_taken():
+    """The original's own tests send blueprints without one."""
     text = '[[slices]]\nartifact = "a:b:1.0.0"\n'
 
     assert parse_blueprint(text).id == "app"
@@ -74,6 +88,7 @@ def test_zero_instances_are_allowed():
 
 
 def test_nested_configuration_is_flat():
+    """`aether.config` fields have dotted names."""
     config = '[slices.config.shop]\ncurrency = "EUR"\n[slices.config.shop.tax]\nrate = 7\n'
     text = f'[[slices]]\nartifact = "a:b:1.0.0"\n{config}'
 
@@ -167,6 +182,7 @@ def test_all_problems_are_reported_at_once_with_their_paths():
     ],
 )
 def test_each_problem_names_the_culprit_and_the_next_step(text, problem):
+    """An operator mends the file without reading the manual."""
     assert problems(text) == [problem]
 
 
@@ -180,6 +196,7 @@ def test_each_problem_names_the_culprit_and_the_next_step(text, problem):
     ],
 )
 def test_a_syntax_error_has_its_line_and_column(text, problem):
+    """Also at the very end of the file."""
     assert problems(text) == [problem]
 
 
@@ -203,6 +220,7 @@ def test_too_many_slices_are_refused_as_one_problem():
 
 
 def test_a_target_is_an_artifact_with_a_version_or_range():
+    """`deploy` takes the same spelling as a blueprint."""
     base, versions = parse_target("shop:pricing:[1.0,2.0)")
 
     assert str(base) == "shop:pricing"

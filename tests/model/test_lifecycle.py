@@ -25,6 +25,7 @@ HAPPY = [
 
 
 def test_the_happy_life_is_allowed():
+    """In the order that the reference gives."""
     for current, wanted in itertools.pairwise([*HAPPY, S.UNLOADING]):
         assert advance(current, wanted) is wanted
 
@@ -37,11 +38,13 @@ def test_every_move_that_is_absent_from_the_table_raises(current, wanted):
 
 
 def test_forbidden_and_allowed_are_all_pairs():
+    """A new edge in the table is a decision, not an accident."""
     assert len(ALLOWED) + len(FORBIDDEN) == len(S) ** 2
     assert len(ALLOWED) == 20
 
 
 def test_an_active_instance_is_never_unloaded_without_being_stopped():
+    """Calls in flight would be cut off."""
     assert S.UNLOAD not in NEXT[S.ACTIVE]
 
 
@@ -64,6 +67,7 @@ def test_from_every_state_the_end_can_be_reached():
 
 
 def test_every_state_in_which_a_node_works_has_a_time_out():
+    """Nothing waits without a bound."""
     assert set(TIMEOUTS_S) == {S.LOADING, S.ACTIVATING, S.DEACTIVATING, S.UNLOADING}
     assert all(seconds > 0 for seconds in TIMEOUTS_S.values())
 

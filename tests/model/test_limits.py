@@ -26,6 +26,7 @@ def test_what_is_no_count_is_in_seconds(name):
 
 
 def test_lower_and_upper_ends_are_in_order():
+    """A back-off whose start lies above its end would never grow."""
     for name in NAMES:
         if "_MIN" in name and name.replace("_MIN", "_MAX") in NAMES:
             assert getattr(limits, name) < getattr(limits, name.replace("_MIN", "_MAX")), name

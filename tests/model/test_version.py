@@ -27,6 +27,7 @@ def test_order_is_that_of_the_specification(low, high):
 
 
 def test_build_metadata_takes_no_part_in_order_and_equality():
+    """Section 10 of the specification."""
     one, two = PARSE("1.0.0+a"), PARSE("1.0.0+b")
 
     assert one == two
@@ -42,6 +43,7 @@ VERSIONS = st.builds(
 
 @given(VERSIONS)
 def test_text_and_value_are_two_forms_of_one_thing(version):
+    """Versions travel and are stored as text."""
     read = Version.parse(str(version))
 
     assert (read, read.pre, read.build) == (version, version.pre, version.build)
@@ -49,6 +51,7 @@ def test_text_and_value_are_two_forms_of_one_thing(version):
 
 @given(VERSIONS, VERSIONS, VERSIONS)
 def test_order_is_total(a, b, c):
+    """Sorting and `max` rely on it."""
     assert (a < b) + (a == b) + (a > b) == 1
     if a <= b <= c:
         assert a <= c
@@ -59,11 +62,13 @@ def test_order_is_total(a, b, c):
     ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.02.3", "v1.2.3", "1.2.3-", "1.2.3-a..b", "1.2.3+", " 1.2.3", "1.2.3\n"],
 )
 def test_what_is_no_version_is_refused_with_the_rule(text):
+    """Guessing `1.2` to be 1.2.0 would give one version two names."""
     with pytest.raises(BadInput, match=r"is no version: write major\.minor\.patch"):
         Version.parse(text)
 
 
 def test_a_huge_number_is_refused_before_it_costs_anything():
+    """Versions come in from outside."""
     with pytest.raises(BadInput):
         Version.parse("1.2." + "9" * 100_000)
 
@@ -89,6 +94,7 @@ RANGES = {
 
 @pytest.mark.parametrize("text", RANGES)
 def test_a_range_holds_what_its_form_says(text):
+    """Each form, with what lies just inside and just outside."""
     inside, outside = RANGES[text]
     versions = VersionRange.parse(text)
 
@@ -99,6 +105,7 @@ def test_a_range_holds_what_its_form_says(text):
 
 @pytest.mark.parametrize("text", ["", "^", "^x", "1.2", "[1,2", "[1;2]", "=>1", "[a,b]", "1.x"])
 def test_what_is_no_range_is_refused(text):
+    """A misspelt range must not hold everything."""
     with pytest.raises(BadInput):
         VersionRange.parse(text)
 
@@ -114,6 +121,7 @@ def test_the_newest_is_the_highest_release_and_a_pre_release_only_when_there_is_
 
 @given(VERSIONS, st.lists(VERSIONS, max_size=6))
 def test_the_newest_of_a_range_is_in_the_range(low, candidates):
+    """And there is one whenever a candidate fits."""
     versions = VersionRange.parse(f">={low}")
     newest = versions.newest(candidates)
 
@@ -129,6 +137,7 @@ def test_the_pre_release_of_the_next_major_version_is_not_compatible():
 
 @pytest.mark.xfail(strict=True, reason=r"\d matches every decimal digit of Unicode")
 def test_digits_are_ascii():
+    """Two spellings of one version would be two directories."""
     with pytest.raises(BadInput):
         Version.parse("1\u0662.0.0")
 
