@@ -62,7 +62,7 @@ class EndpointRegistry:
         reachable = view.connected | {self._node}
         live = {row.node: row.incarnation for row in view.members if row.node in reachable}
         rows = sorted(view.instances, key=lambda row: row.instance)
-        endpoints: dict[ArtifactBase, tuple[Endpoint, ...]] = {}
+        found: dict[ArtifactBase, list[Endpoint]] = {}
         waiting = {row.artifact.base: ("UNSATISFIED", "no instance yet") for row in view.desired}
         for row in rows:
             base = row.artifact.base
@@ -71,7 +71,8 @@ class EndpointRegistry:
             elif row.state is not SliceState.ACTIVE:
                 waiting[base] = (row.state.value, row.reason)
             else:
-                endpoints[base] = (*endpoints.get(base, ()), Endpoint(row.instance, row.node, row.artifact))
+                found.setdefault(base, []).append(Endpoint(row.instance, row.node, row.artifact))
+        endpoints = {base: tuple(listed) for base, listed in found.items()}
         terms = {row.artifact: Terms(frozenset(row.idempotent), row.deadline_s) for row in view.routes}
         changed = (endpoints, waiting, terms) != (self._endpoints, self._waiting, self._terms)
         self._endpoints, self._waiting, self._terms = endpoints, waiting, terms

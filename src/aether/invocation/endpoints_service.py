@@ -7,14 +7,35 @@ Never: how rows came to be.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Generic, NoReturn, TypeVar
 
 import trio
 
 from aether.invocation.endpoints import EndpointRegistry, View
 from aether.kv import keys
 from aether.kv.service import KvService
-from aether.model.ids import NodeId
+from aether.model.ids import NodeId, Revision
+
+T = TypeVar("T")
+
+
+class _Rows(Generic[T]):
+    """The values under a prefix, decoded once per change: a row with the version it had is the value it was."""
+
+    def __init__(self, kv: KvService, prefix: keys.Prefix[T]) -> None:
+        self._kv = kv
+        self._prefix = prefix
+        self._known: dict[str, tuple[Revision, T]] = {}
+
+    def look(self) -> list[T]:
+        known, found = self._known, dict[str, tuple[Revision, T]]()
+        for text, raw, version in self._kv.scan(self._prefix):
+            cached = known.get(text)
+            if cached is None or cached[0] != version:
+                cached = (version, self._prefix.codec.decode(raw))
+            found[text] = cached
+        self._known = found
+        return [row for _, row in found.values()]
 
 
 class EndpointWatcher:
@@ -34,14 +55,18 @@ class EndpointWatcher:
         self._kv = kv
         self._connected = connected
         self._changed = changed
+        self._instances = _Rows(kv, keys.INSTANCES)
+        self._members = _Rows(kv, keys.MEMBERS)
+        self._routes = _Rows(kv, keys.ROUTES)
+        self._desired = _Rows(kv, keys.DESIRED)
 
     def refresh(self) -> None:
         """Rebuild now. Cheap enough for each connection that comes or goes; never blocks."""
         view = View(
-            instances=self._kv.rows(keys.INSTANCES),
-            members=self._kv.rows(keys.MEMBERS),
-            routes=self._kv.rows(keys.ROUTES),
-            desired=self._kv.rows(keys.DESIRED),
+            instances=self._instances.look(),
+            members=self._members.look(),
+            routes=self._routes.look(),
+            desired=self._desired.look(),
             connected=self._connected(),
         )
         if self._registry.rebuild(view):
