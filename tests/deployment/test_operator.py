@@ -11,7 +11,7 @@ from aether.kv import keys
 from aether.kv.commands import Batch, Delete, Put
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, NodeId
-from aether.model.limits import BLUEPRINTS_KEPT, INSTANCES_MAX
+from aether.model.limits import BLUEPRINT_SLICES_MAX, BLUEPRINTS_KEPT, INSTANCES_MAX
 from aether.model.rows import MemberRow
 
 PRICING, PRICING_2 = Artifact.parse("shop:pricing:1.0.0"), Artifact.parse("shop:pricing:2.0.0")
@@ -384,3 +384,20 @@ async def test_a_blueprint_app_takes_over_what_opening_wanted(operator, kv):
     await operator.apply('[[slices]]\nartifact = "shop:pricing:1.0.0"\ninstances = 4\n')
 
     assert {text: row.instances for text, row in desired(kv).items()} == {"shop:pricing:1.0.0": 4}
+
+
+async def test_the_largest_blueprint_replaces_the_largest_blueprint_in_one_batch(operator, kv, log):
+    """The limit on slices is derived from the limit on batches; here both are reached."""
+    texts = [
+        'id = "big"\n' + "".join(f'[[slices]]\nartifact = "g:{kind}{n}:1.0.0"\n' for n in range(BLUEPRINT_SLICES_MAX))
+        for kind in "ab"
+    ]
+    offered = tuple(Artifact.parse(f"g:{kind}{n}:1.0.0") for kind in "ab" for n in range(BLUEPRINT_SLICES_MAX))
+    row = MemberRow(node=NodeId("n2"), incarnation=Incarnation("i"), available=offered)
+    log.apply(Batch((), (Put(keys.member(row.node), row),)))
+
+    for text in texts:
+        await operator.apply(text)
+
+    assert len(desired(kv)) == BLUEPRINT_SLICES_MAX
+    assert all(text.startswith("g:b") for text in desired(kv))
