@@ -18,6 +18,7 @@ import attrs
 import h11
 
 from aether.web.ordinary import HOST, Head, parse_ordinary
+from aether.web.problem import TITLES
 from aether.web.request import Request, Response
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -237,20 +238,7 @@ def _target(verb: str, target: str) -> tuple[str | None, str, str]:
     return authority, path, query_text
 
 
-_REASONS: Final = {
-    200: "OK",
-    201: "Created",
-    202: "Accepted",
-    204: "No Content",
-    304: "Not Modified",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
+_REASONS: Final = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified", **TITLES}
 
 
 def encode_response(response: Response, *, verb: str, request_id: str, date: str, keep_alive: bool) -> bytes:
