@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aether.model.ids import NodeId
 from aether.storage.disk import DiskStorage
-from aether.storage.record import RecordKind, encode_record, record_bytes
+from aether.storage.record import BadRecord, RecordKind, encode_record, read_record, record_bytes
 
 
 def test_golden_log(tmp_path, make):
@@ -38,6 +40,13 @@ def test_the_size_of_a_record_is_known_before_it_is_encoded():
         raw, _ = encode_record(RecordKind.WRITE, bytes(length), 7)
         assert len(raw) == record_bytes(length)
         assert len(raw) % 16 == 0
+
+
+def test_a_record_of_an_unknown_kind_is_refused():
+    """A newer release wrote it: skipping it would lose what it says."""
+    raw, _ = encode_record(9, b"future", 0)
+    with pytest.raises(BadRecord, match="kind 9"):
+        read_record(raw, 0, 0)
 
 
 GOLDEN_LOG = [

@@ -39,6 +39,9 @@ class RecordKind(enum.IntEnum):
     SNAPSHOT_SAVED = 2
 
 
+_KINDS: Final = {int(kind): kind for kind in RecordKind}
+
+
 class Tail(enum.Enum):
     """How the records of a segment end."""
 
@@ -107,7 +110,9 @@ def read_record(buffer: Buffer, offset: int, chain: int) -> Record | Tail:
     body = buffer[offset + ALIGNMENT : offset + ALIGNMENT + length]
     if buffer[end - 1] != END_MARK or crc != zlib.crc32(body, zlib.crc32(bytes((kind,)), chain)):
         raise BadRecord(offset, "a complete record does not match its checksum")
-    return Record(RecordKind(kind), body, end, crc)
+    if kind not in _KINDS:
+        raise BadRecord(offset, f"a record of kind {kind}, which this release does not know")
+    return Record(_KINDS[kind], body, end, crc)
 
 
 def _tail(buffer: Buffer, offset: int, behind: int, *, clean: bool) -> Tail:
