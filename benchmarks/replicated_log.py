@@ -27,8 +27,6 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.limits import bare_log_rate, drive
-
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.messages import MESSAGES, SnapshotChunk
@@ -42,6 +40,7 @@ from aether.wire.lane import Lane
 from aether.wire.session import Identity
 from aether.wire.table import MessageTable
 from aether.work import ThreadWork
+from benchmarks.limits import bare_log_rate, drive
 
 NAMES = (NodeId("a"), NodeId("b"), NodeId("c"))
 PARK = trio.lowlevel.Abort.FAILED
