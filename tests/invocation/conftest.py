@@ -104,9 +104,12 @@ class FakeNetwork:
         self.terms[artifact.base] = RouteRow(artifact=artifact.base, idempotent=methods, deadline_s=deadline_s)
         self.publish()
 
+    def members(self, *names):
+        return [MemberRow(node=NodeId(n), incarnation=Incarnation("x")) for n in names]
+
     def publish(self):
         """Every node's registry sees the rows as they are now."""
-        members = [MemberRow(node=n, incarnation=Incarnation("x")) for n in self.nodes]
+        members = self.members(*self.nodes)
         for node in self.nodes.values():
             peers = {n for n in self.nodes if n != node.name and frozenset((node.name, n)) not in self.cut}
             view = View(instances=self.rows.values(), members=members, routes=self.terms.values(), connected=peers)
@@ -137,6 +140,12 @@ class FakeNetwork:
                 fields, request_id = msgpack.unpackb(packed)
                 self.delivered[spec.cls] += 1
                 self.nodes[to].invoker.deliver(source, spec.decode(fields), request_id)
+
+
+@pytest.fixture
+def lone_node():
+    """A node that the network does not know: the test runs its Invoker itself."""
+    return FakeNode
 
 
 @pytest.fixture

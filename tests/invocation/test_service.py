@@ -8,7 +8,8 @@ import trio
 import trio.lowlevel
 import trio.testing
 
-from aether.errors import NoInstance, OutcomeUnknown, Overloaded
+from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded
+from aether.invocation.endpoints import View
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.reply import (
     DRAINING,
@@ -248,6 +249,48 @@ async def test_any_other_call_to_a_lost_peer_ends_at_once_with_an_unknown_outcom
         assert other.served == []
 
 
+async def test_a_call_that_waited_for_its_first_endpoint_knows_that_it_may_be_repeated(network_of, autojump_clock):
+    """The contract's row arrives together with the endpoint."""
+    async with network_of("a", "b", "c") as (network, a, b, c):
+        replies = []
+        async with trio.open_nursery() as nursery:
+
+            async def call():
+                replies.append(await a.call(payload=1))
+
+            nursery.start_soon(call)
+            await trio.sleep(1.0)
+            network.idempotent("quote")
+            network.host(b, forever)
+            await trio.sleep(1.0)
+            network.host(c, echo)
+            network.disconnect(a, b)
+
+        assert replies == [Done(["quote", 1])]
+
+
+async def test_a_node_that_stops_leaves_no_call_hanging(network_of, lone_node, autojump_clock):
+    """Its deadlines are kept by the node; without them a call would wait for ever."""
+    async with network_of("b") as (network, b):
+        network.host(b, forever)
+        async with trio.open_nursery() as nursery, trio.open_nursery() as invokers:
+            stopping = lone_node(network, "c")
+            await invokers.start(stopping.invoker.run)
+            stopping.registry.rebuild(
+                View(instances=network.rows.values(), members=network.members("b"), connected={b.name})
+            )
+
+            async def call():
+                with pytest.raises(OutcomeUnknown, match="node c stopped"):
+                    await stopping.call()
+
+            nursery.start_soon(call)
+            await trio.testing.wait_all_tasks_blocked()
+            invokers.cancel_scope.cancel()
+        with pytest.raises(Draining):
+            await stopping.call()
+
+
 async def test_a_refused_send_goes_elsewhere_for_any_method(network_of, autojump_clock):
     async with network_of("a", "b", "c") as (network, a, b, c):
         network.host(b, echo)
@@ -318,6 +361,18 @@ async def test_a_node_makes_at_most_its_limit_of_calls(network_of, autojump_cloc
             await trio.lowlevel.checkpoint()
             await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(Overloaded, match="calls in flight"):
+                await a.call()
+            nursery.cancel_scope.cancel()
+
+
+async def test_at_most_the_limit_of_calls_wait_for_an_instance(network_of, autojump_clock):
+    """A slice that is not deployed must not collect callers without bound."""
+    async with network_of("a", in_flight_max=2) as (_, a):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(a.call)
+            nursery.start_soon(a.call)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(Overloaded, match="wait for an instance"):
                 await a.call()
             nursery.cancel_scope.cancel()
 

@@ -87,6 +87,11 @@ class PendingCalls:
         for call_id in [call_id for call_id, pending in self._pending.items() if pending.node == node]:
             self.settle(node, call_id, lost)
 
+    def abandon(self, reason: str) -> None:
+        """This node stops: nobody will hear a reply."""
+        for call_id, pending in list(self._pending.items()):
+            self.settle(pending.node, call_id, Abandoned(reason))
+
     async def keep_deadlines(self) -> NoReturn:
         """End calls whose deadline has come, until cancelled."""
         while True:

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, cast
 import attrs
 import trio
 
-from aether.errors import NoInstance, OutcomeUnknown, Overloaded
+from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded
 from aether.invocation.balance import Loads, choose
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
@@ -44,7 +44,7 @@ from aether.invocation.serving_service import CallServer
 from aether.invocation.span import RUNNING, Running, Span, call_name
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
-from aether.model.limits import CALLS_IN_FLIGHT_MAX
+from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX
 
 RESERVE_MAX_S: Final = (
     0.005  # a callee gets this much less than its caller has, so that its account of the time arrives
@@ -124,6 +124,7 @@ class Invoker:
                 await self._pending.keep_deadlines()
             finally:
                 self._nursery = None
+                self._pending.abandon(f"node {self._node} stopped")
 
     async def call(
         self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
@@ -132,7 +133,8 @@ class Invoker:
 
         The deadline is the caller's own (trio.fail_after), capped by the default of the contract.
         Raises NoInstance just before the deadline when nobody could take the call, Overloaded when every instance is
-        full, OutcomeUnknown when it may have happened. Cancelling the caller cancels the callee.
+        full, Draining when this node stopped, OutcomeUnknown when it may have happened.
+        Cancelling the caller cancels the callee.
         """
         now = trio.current_time()
         terms = self._registry.terms(target)
@@ -143,6 +145,8 @@ class Invoker:
         else:
             span = running.span.child(name, now)
             request_id = request_id or running.request_id
+        if len(request_id) > REQUEST_ID_CHARS_MAX:
+            request_id = request_id[:REQUEST_ID_CHARS_MAX]
         deadline = now + terms.deadline_s
         in_force = trio.current_effective_deadline()
         own = deadline < in_force
@@ -210,6 +214,8 @@ class Invoker:
 
     async def _endpoint_appears(self, call: _Call) -> None:
         call.excluded = frozenset()
+        if len(self._changed) >= self._in_flight_max:
+            raise Overloaded(f"node {self._node}, calls that wait for an instance", self._in_flight_max)
         with trio.move_on_at(call.give_up_at):
             while not self._registry.endpoints(call.target):
                 await self._changed.park()
@@ -287,6 +293,8 @@ class Invoker:
 
     async def _try_there(self, call: _Call, endpoint: Endpoint, now: float) -> Outcome:
         pending = self._pending
+        if self._nursery is None:
+            raise Draining(self._node)
         if len(pending) >= self._in_flight_max:
             raise Overloaded(f"node {self._node}, calls in flight", self._in_flight_max)
         left_s = call.give_up_at - now
