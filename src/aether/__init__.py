@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from aether.errors import (
@@ -114,14 +115,15 @@ __all__ = [
 _CLUSTER_NAMES = ("Cluster", "LocalCluster", "run")
 
 
-def __getattr__(name: str) -> Any:
-    """The names of the runtime, imported when first used: a slice and its unit tests never need them."""
-    if name in _CLUSTER_NAMES:
-        from aether import cluster
+if not TYPE_CHECKING:  # checkers know the names from the import above, and must not take any other for granted
 
-        return getattr(cluster, name)
-    raise AttributeError(f"module 'aether' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """The names of the runtime, imported when first used: a slice and its unit tests never need them."""
+        if name in _CLUSTER_NAMES:
+            from aether import cluster
 
+            return getattr(cluster, name)
+        raise AttributeError(f"module 'aether' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -8,9 +8,10 @@ Holds: none or two candidates is an error that names them and the line to add; n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import attrs
+from typing_extensions import TypeForm
 
 from aether.errors import ContractError
 from aether.slice_api.annotations import type_name
@@ -45,7 +46,11 @@ class Binder(Generic[T]):
         return Binding(self.protocol, implementation)
 
 
-def bind(protocol: type[T]) -> Binder[T]:
+@overload
+def bind(protocol: type[T], /) -> Binder[T]: ...
+@overload
+def bind(protocol: TypeForm[T], /) -> Binder[T]: ...
+def bind(protocol: Any, /) -> Binder[Any]:
     """Begin a binding: `bind(Pricing).to(ListPricing)`, for `Cluster.open(..., bind=[...])`.
 
     Raises ContractError when `protocol` is neither a Protocol nor a slice.

@@ -1,0 +1,183 @@
+"""What type checkers see; nothing here runs. A line with `type: ignore[...]` must be an error: an unused one is reported.
+
+The same comments serve both checkers: mypy strict warns about unused ones, pyright by the setting below.
+"""
+
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true, reportUnusedExpression=false
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import CoroutineType
+from typing import Annotated, Any, Protocol
+
+import attrs
+from typing_extensions import assert_type
+
+import aether
+
+
+@attrs.frozen
+class Quote:
+    sku: str
+    total: int
+
+
+@attrs.frozen
+class Order:
+    customer: str
+
+
+class OutOfStock(aether.Fault):
+    status = 409
+    sku: str
+    left: int = 0
+
+
+class Pricing(Protocol):
+    async def quote(self, sku: str, qty: int = 1) -> Quote: ...
+    def ticks(self, sku: str) -> AsyncIterator[int]: ...
+
+
+class Squares(Protocol):
+    async def square(self, number: int) -> int: ...
+
+
+@aether.slice
+class ListPricing(Pricing):
+    @aether.method(idempotent=True, deadline_s=1.5)
+    async def quote(self, sku: str, qty: int = 1) -> Quote:
+        return Quote(sku, qty)
+
+    async def ticks(self, sku: str) -> AsyncIterator[int]:
+        yield len(sku)
+
+    @aether.blocking
+    def square(self, number: int) -> int:
+        return number * number
+
+
+@aether.slice(artifact="shop:place-order:1.0.0", instances=3, json_case="camel")
+class PlaceOrder:
+    pricing: Pricing
+    spare: Pricing | None
+    orders: aether.Map[str, Order] = aether.map("orders", entries_max=10)
+    _seen: list[str] = aether.state(factory=list[str])
+    currency: str = aether.config("shop.currency", default="EUR")
+    limit: int = aether.config("shop.limit")
+    key: str = aether.secret("shop.key", default="")
+    size: int = 3
+
+    @aether.post("/orders/{customer}", idempotent=True)
+    async def place(self, customer: str, lines: list[str], page: Annotated[int, aether.Query()] = 0) -> Order:
+        assert_type(self.pricing, Pricing)
+        assert_type(await self.pricing.quote("a"), Quote)
+        assert_type(self.spare, Pricing | None)
+        assert_type(self.currency, str)
+        assert_type(self.limit, int)
+        assert_type(self._seen, list[str])
+        assert_type(await self.orders.get("a"), Order | None)
+        assert_type((await self.orders.entry("a")).value, Order | None)
+        assert_type(await self.orders.items(prefix="a"), list[tuple[str, Order]])
+        return Order(customer)
+
+    @aether.lifespan
+    async def lifespan(self) -> AsyncIterator[None]:
+        yield
+
+    @aether.background
+    async def refresh(self) -> None: ...
+
+
+async def calls(cluster: aether.Cluster) -> None:
+    shop = cluster.get(PlaceOrder)
+    assert_type(shop, PlaceOrder)
+    assert_type(await shop.place("ann", ["a"]), Order)
+    assert_type(await cluster.get(PlaceOrder).place(customer="ann", lines=[]), Order)
+    assert_type(cluster.get(Pricing), Pricing)
+    assert_type(await cluster.get(Pricing).quote("a", 2), Quote)
+    assert_type(cluster.get(Pricing).ticks("a"), AsyncIterator[int])
+    assert_type(await cluster.get(ListPricing).square(3), int)
+    coroutine = assert_type(cluster.get(ListPricing).square(3), CoroutineType[Any, Any, int])
+    print(coroutine)
+
+
+async def misuses(cluster: aether.Cluster) -> None:
+    shop = cluster.get(PlaceOrder)
+    await shop.plcae("ann", [])  # type: ignore[attr-defined]
+    await shop.place("ann")  # type: ignore[call-arg]
+    await shop.place("ann", ["a"], qty=1)  # type: ignore[call-arg]
+    await shop.place(1, ["a"])  # type: ignore[arg-type]
+    await shop.place("ann", [1])  # type: ignore[list-item]
+    await cluster.get(Pricing).quote(sku=1)  # type: ignore[arg-type]
+    await cluster.get(Pricing).price("a")  # type: ignore[attr-defined]
+    wrong: Quote = await shop.place("ann", [])  # type: ignore[assignment]
+    number: str = cluster.get(ListPricing).square(3)  # type: ignore[assignment]
+    print(wrong, number)
+
+
+def constructions() -> None:
+    pricing = ListPricing()
+    shop = PlaceOrder(pricing=pricing, spare=None, limit=3)
+    PlaceOrder(pricing=pricing, spare=pricing, limit=3, orders=aether.MemoryMap(str, Order), _seen=[], size=4, key="k")
+    PlaceOrder(spare=None, limit=3)  # type: ignore[call-arg]
+    PlaceOrder(pricing=pricing, spare=None)  # type: ignore[call-arg]
+    PlaceOrder(pricing=shop, spare=None, limit=3)  # type: ignore[arg-type]
+    PlaceOrder(pricing, None, limit=3)  # type: ignore[call-arg]
+    PlaceOrder(pricing=pricing, spare=None, limit="3")  # type: ignore[arg-type]
+    PlaceOrder(pricing=pricing, spare=None, limit=3, colour=1)  # type: ignore[call-arg]
+
+
+class Fake:
+    async def quote(self, sku: str, qty: int = 1) -> Quote:
+        return Quote(sku, qty)
+
+    async def ticks(self, sku: str) -> AsyncIterator[int]:
+        yield 1
+
+    async def square(self, number: int) -> int:
+        return number
+
+
+def protocols() -> None:
+    PlaceOrder(pricing=Fake(), spare=None, limit=1)
+    squares: Squares = ListPricing()
+    faked: Squares = Fake()
+    print(squares, faked)
+
+
+def faults() -> None:
+    fault = OutOfStock(sku="a")
+    assert_type(fault.sku, str)
+    assert_type(fault.status, int)
+    OutOfStock("a")  # type: ignore[call-arg]
+    OutOfStock(sku=1)  # type: ignore[arg-type]
+    OutOfStock()  # type: ignore[call-arg]
+
+
+async def maps(orders: aether.Map[str, Order]) -> None:
+    assert_type(await orders.update("a", lambda order: order), Order | None)
+    assert_type(await orders.compare_and_set("a", Order("x"), 0), bool)
+    assert_type(await orders.apply({"a": None, "b": Order("x")}, {"a": 1}), bool)
+    assert_type(aether.MemoryMap(str, Order), aether.MemoryMap[str, Order])
+    await orders.put(1, Order("x"))  # type: ignore[arg-type]
+    await orders.put("a", "x")  # type: ignore[arg-type]
+    await orders.compare_and_set("a", Order("x"), "1")  # type: ignore[arg-type]
+
+
+def decorators() -> None:
+    mark: Callable[[Callable[[int], str]], Callable[[int], str]] = aether.method(idempotent=True)
+    aether.slice(instances="3")  # type: ignore[call-overload]
+    aether.slice(json_case="kebab")  # type: ignore[call-overload]
+    aether.map("a", 3)  # type: ignore[arg-type]
+    aether.bind(Pricing).to(ListPricing)
+    print(mark)
+
+
+def errors(error: aether.BadInput, failed: aether.CallFailed) -> None:
+    assert_type(failed.slice, str)
+    rejected: aether.Rejected = error
+    print(rejected)
+
+
+def everything_else(options: Mapping[str, object]) -> None:
+    aether.no_such_name  # type: ignore[attr-defined]
+    print(options)
