@@ -8,9 +8,7 @@ Holds: what is accepted here, h11 accepts with the same meaning (tests fuzz one 
 from __future__ import annotations
 
 import re
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{0,255})(?::\d{0,5})?")
 _LINE = re.compile(r"([A-Z]{1,20}) (/[!-\"$-~]*) HTTP/1\.1\r\n")
@@ -20,9 +18,11 @@ _UNUSUAL: Final = frozenset({"transfer-encoding", "expect", "upgrade", "trailer"
 _KEEP_ALIVE: Final = {"keep-alive": True, "close": False}
 
 
-@attrs.frozen
-class Head:
-    """Request line and fields, checked. `content_length` is None when no length was declared."""
+class Head(NamedTuple):
+    """Request line and fields, checked. `content_length` is None when no length was declared.
+
+    A NamedTuple, because one is made for each request.
+    """
 
     verb: str
     path: str

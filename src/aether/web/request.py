@@ -8,7 +8,6 @@ Paper: RFC 9110 (semantics), RFC 6265 5.4 (cookies).
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -128,7 +127,7 @@ class Response:
     def __attrs_post_init__(self) -> None:
         if not 200 <= self.status <= 599:
             raise ValueError(f"{self.status} is no final HTTP status")
-        if _HEADER_VALUE.fullmatch(self.content_type) is None:
+        if self.content_type is not JSON_TYPE and _HEADER_VALUE.fullmatch(self.content_type) is None:
             raise ValueError(f"content type {self.content_type!r} holds a line break")
 
 
@@ -136,14 +135,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 """Answers one request. An exception becomes a problem (room web.problem); cancellation means that the client left."""
 
 
-@functools.cache
-def _encoder() -> json.JSONEncoder:
-    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_encode: Final[Callable[[object], str]] = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as JSON in UTF-8. Raises ValueError (NaN, infinity) and TypeError (no JSON form)."""
-    return Response(status, _encoder().encode(value).encode(), JSON_TYPE, dict(headers or {}))
+    return Response(status, _encode(value).encode(), JSON_TYPE, headers or {})
 
 
 def text_response(text: str, status: int = 200) -> Response:

@@ -110,6 +110,8 @@ class HttpRouter(Generic[T]):
 
     def __init__(self, routes: Iterable[tuple[str, str, T]] = ()) -> None:
         self._root: _Node[T] = _Node()
+        # A template without variables is the most specific of all for its own verb: found without walking.
+        self._exact: dict[tuple[str, str], Match[T]] = {}
         conflicts: list[RouteConflict] = []
         for verb, template, target in routes:
             conflicts.extend(self._add(verb.upper(), template, target))
@@ -120,6 +122,9 @@ class HttpRouter(Generic[T]):
 
         Raises BadInput when a segment is not percent-encoded UTF-8.
         """
+        exact = self._exact.get((verb, path))
+        if exact is not None:
+            return exact
         if not path.startswith("/"):
             return Missing()
         segments = path[1:].split("/")
@@ -145,6 +150,8 @@ class HttpRouter(Generic[T]):
         present = node.entries.setdefault(verb, _Entry[T](target, template, tuple(names)))
         if present.target is not target or present.template != template:
             yield RouteConflict(verb, present.template, template)
+        elif not names and "%" not in template:
+            self._exact[verb, template] = Match(target, {}, template)
 
 
 def _walk(node: _Node[T], segments: list[str], at: int) -> Iterator[tuple[_Node[T], tuple[str, ...]]]:
