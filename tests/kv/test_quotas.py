@@ -99,6 +99,17 @@ def test_all_maps_together_have_a_limit_that_control_rows_never_feel(writer):
     assert write.apply(session, 4, entry(1, None, "m"), entry(1, bytes(40), "o")).applied
 
 
+def test_a_restored_store_knows_how_full_its_maps_are(write, session, writer):
+    """Usage is not in the snapshot: it is counted again, limits included."""
+    write.apply(session, 1, limits(entries_max=2), entry(1), entry(2))
+    restored = writer(Store())
+    restored.apply(0, 0, entry(7))
+    restored.store.restore(write.store.snapshot(), write.store.revision)
+
+    assert restored.store.map_usage("m") == write.store.map_usage("m")
+    assert restored.apply(session, 2, entry(3)) == Refused(RefusedBy.QUOTA, "map 'm'", 2, "entries")
+
+
 def test_a_malformed_definition_is_refused(write, session):
     """It came past the typed keys, from a peer: every node refuses it alike."""
     assert write.apply(session, 1, ("maps/m", b"\xc1")).by is RefusedBy.MALFORMED

@@ -358,6 +358,18 @@ async def test_the_fence_of_a_leader_appears_with_its_row_and_goes_with_its_lead
     assert cluster.kv["b"].leadership == LeadershipRow(term=2, node="b")
 
 
+async def test_a_leader_elected_again_waits_for_the_row_of_its_new_term(cluster, autojump_clock):
+    """Its old row names it, but other leaders may have ordered things in between."""
+    cluster.committing = False
+    cluster.elect("a")
+    await trio.sleep(0.05)
+    assert cluster.kv["a"].leadership is None
+
+    cluster.committing = True
+    await trio.sleep(0.05)
+    assert cluster.kv["a"].leadership == LeadershipRow(term=2, node="a")
+
+
 async def test_a_fenced_batch_is_decided_while_its_row_stands(cluster, autojump_clock):
     """The ordinary case of a leader's writer."""
     kv = cluster.kv["a"]

@@ -178,6 +178,19 @@ def test_an_acknowledged_request_that_comes_late_is_not_applied(write):
     assert write.store.get("k").value == b"2"
 
 
+def test_a_restored_session_still_refuses_what_it_acknowledged(write, writer):
+    """What was forgotten before the snapshot is as decided as what is in it."""
+    session = write.session()
+    write.apply(session, 1, ("k", b"1"))
+    write.apply(session, 2, ("k", b"2"), answered_below=2)
+    restored = writer(Store())
+    restored.store.restore(write.store.snapshot(), write.store.revision)
+
+    assert restored.apply(session, 1, ("k", b"1")).by is RefusedBy.STALE
+    assert restored.apply(session, 2, ("k", b"1")).applied
+    assert restored.store.get("k").value == b"2"
+
+
 def test_requests_may_arrive_in_any_order_above_the_acknowledged(write):
     """Callers run side by side; sequence order is not log order."""
     session = write.session()
