@@ -354,6 +354,13 @@ async def test_the_slices_of_an_opening_process_are_wanted_as_blueprint_app(oper
     }
 
 
+async def test_of_several_versions_that_a_process_brings_the_newest_is_wanted(operator, kv):
+    """The order in which modules are imported must not decide."""
+    await operator.implicit([contract(PRICING_2), contract(PRICING)])
+
+    assert list(desired(kv)) == ["shop:pricing:2.0.0"]
+
+
 async def test_opening_changes_nothing_that_is_wanted_already(operator, kv):
     """The first writer wins; a process with a newer version only changes what is available."""
     await operator.deploy("shop:pricing:1.0.0", 2)

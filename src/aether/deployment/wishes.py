@@ -89,10 +89,10 @@ def decide_scale(
 
 
 def decide_implicit(wanted: Iterable[tuple[Artifact, int]], desired: Desired) -> Changes:
-    """Rows of blueprint `app` for slices that nobody wants yet."""
+    """Rows of blueprint `app` for slices that nobody wants yet; of several versions the newest."""
     return {
         artifact.base: DesiredRow(artifact=artifact, instances=instances, blueprint=APP)
-        for artifact, instances in wanted
+        for artifact, instances in sorted(wanted)
         if artifact.base not in desired
     }
 
