@@ -44,7 +44,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def node(
     apps: tuple[str, ...], app_dir: Path, file: Path | None, values: tuple[str, ...], log_level: str, **given: Any
-) -> None:
+) -> int:
     """Run one node of a cluster in this process.
 
     It deploys nothing by itself: apply a blueprint. SIGTERM or Ctrl-C drains and ends it; a second one ends it at once.
@@ -57,7 +57,7 @@ def node(
     config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
     config = set_values(config, values)
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    run_node(config, load_slices(apps, app_dir))
+    return run_node(config, load_slices(apps, app_dir))
 
 
 def _read(file: Path) -> str:

@@ -1,0 +1,68 @@
+"""Clusters of real processes for the end-to-end tests; a failure prints the log of all nodes."""
+
+import contextlib
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from aether.forge.console import Console
+from aether.forge.processes import LocalPlan, open_processes
+
+APPS = Path(__file__).parent / "apps"
+READY_S = 30.0
+
+
+class Running:
+    """A running cluster: processes, console, and an HTTP client."""
+
+    def __init__(self, processes, client, lines):
+        self.processes = processes
+        self.client = client
+        self.lines = lines
+        urls = {name: ports.management_url for name, ports in processes.ports.items()}
+        self.console = Console(client, urls, self.token)
+
+    def token(self, node):
+        return (self.processes.directory(node) / "admin-token").read_text().strip()
+
+    def http(self, node):
+        return self.processes.ports[node].http_url
+
+    def connect(self, node):
+        return f"127.0.0.1:{self.processes.ports[node].management}"
+
+    async def ready(self, *nodes):
+        for node in nodes or self.processes.ports:
+            await self.console.wait_ready(node, READY_S)
+
+    async def deploy(self, artifact, instances=1, node="node-1"):
+        body = {"artifact": artifact, "instances": instances}
+        return await self.console.post(node, "/deploy?wait=30", body=body)
+
+    async def ended(self, node):
+        """The exit code of `node` and all it printed, as soon as its process ended."""
+        with trio.fail_after(READY_S):
+            while self.processes.exit_code(node) is None:
+                await trio.sleep(0.02)
+        return self.processes.exit_code(node), "\n".join(self.lines[node])
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder, *, nodes=3, app="e2e_app", arguments=()):
+    lines = {f"node-{n + 1}": [] for n in range(nodes)}
+    plan = LocalPlan(nodes=nodes, apps=(app,), app_dir=APPS, folder=folder, arguments=arguments)
+    async with httpx.AsyncClient(trust_env=False, timeout=20.0) as client:
+        async with open_processes(plan, lambda node, line: lines[node].append(line)) as processes:
+            try:
+                yield Running(processes, client, lines)
+            except BaseException:
+                for node, said in lines.items():
+                    print(f"--- {node}", *said[-60:], sep="\n")
+                raise
+
+
+@pytest.fixture
+def open_cluster(tmp_path):
+    return lambda **options: cluster(tmp_path, **options)
