@@ -1,6 +1,6 @@
 """Slice calls: remote ones beside bare trio and msgpack of the same run, co-located ones beside a plain await.
 
-    python benchmarks/calls.py [--seconds 3] [--profile caller.prof]
+    python benchmarks/calls.py [--seconds 1] [--rounds 3] [--profile caller.prof]
 
 Two processes over loopback TCP. The whole path is measured: typed proxy, Invoker, transport, hosting, the method, back.
 Goals: remote p50 at most 2 x the eager limit, rate with 64 callers at least 0.3 x the coalesced limit.
@@ -168,20 +168,25 @@ def measure_remote(seconds: float, profile: str = "") -> Figures:
         process.wait()
 
 
-def report(seconds: float, profile: str) -> bool:
-    """Print every figure with its limit; whether the goals hold."""
-    eager, coalesced = measure_bare("eager", seconds), measure_bare("coalesced", seconds)
-    tcp, ours = measure_transport(seconds), measure_remote(seconds, profile)
-    for name, figures in (
-        ("bare, eager", eager),
-        ("bare, coalesced", coalesced),
-        ("transport", tcp),
-        ("slice call", ours),
-    ):
-        print(f"{name:16} {figures}")
-    p50, rate = ours.p50_us / eager.p50_us, ours.rate / coalesced.rate
+def medians(rounds: list[Figures]) -> Figures:
+    return Figures(*(statistics.median(column) for column in zip(*rounds, strict=True)))
+
+
+def report(seconds: float, rounds: int, profile: str) -> bool:
+    """Print every figure with its limit, medians of interleaved rounds; whether the goals hold."""
+    found: dict[str, list[Figures]] = {}
+    for _ in range(rounds):
+        found.setdefault("bare, eager", []).append(measure_bare("eager", seconds))
+        found.setdefault("bare, coalesced", []).append(measure_bare("coalesced", seconds))
+        found.setdefault("transport", []).append(measure_transport(seconds))
+        found.setdefault("slice call", []).append(measure_remote(seconds, profile))
+    figures = {name: medians(each) for name, each in found.items()}
+    for name, each in figures.items():
+        print(f"{name:16} {each}")
+    ours = figures["slice call"]
+    p50, rate = ours.p50_us / figures["bare, eager"].p50_us, ours.rate / figures["bare, coalesced"].rate
     print(f"remote: p50 {p50:.2f} x bare (goal <= {GOAL_P50}), rate {rate:.2f} x bare (goal >= {GOAL_RATE})")
-    local = trio.run(call_co_located, seconds / 5)
+    local = trio.run(call_co_located, seconds)
     limit = local["plain await"]
     print("co-located: " + ", ".join(f"{name} {us:.2f} us ({us / limit:.1f} x)" for name, us in local.items()))
     return p50 <= GOAL_P50 and rate >= GOAL_RATE
@@ -189,14 +194,15 @@ def report(seconds: float, profile: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Slice calls beside their bare limits, in one run.")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long each figure is measured (default 3)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long each figure is measured (default 1)")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds, of which medians count (default 3)")
     parser.add_argument("--profile", default="", help="file for the profile of the calling process")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         trio.run(serve)
     else:
-        sys.exit(0 if report(arguments.seconds, arguments.profile) else 1)
+        sys.exit(0 if report(arguments.seconds, arguments.rounds, arguments.profile) else 1)
 
 
 if __name__ == "__main__":

@@ -148,18 +148,25 @@ def lone_node():
     return FakeNode
 
 
+@contextlib.asynccontextmanager
+async def open_network(*names, **options):
+    async with trio.open_nursery() as nursery:
+        network = FakeNetwork(nursery)
+        nodes = [await network.add(name, **options) for name in names]
+        yield network, *nodes
+        for node in nodes:
+            assert not node.invoker._pending, "a call was left in the pending table"
+        nursery.cancel_scope.cancel()
+
+
 @pytest.fixture
 def network_of():
     """`async with network_of("a", "b") as (network, a, b)`: running Invokers, connected to each other."""
 
-    @contextlib.asynccontextmanager
-    async def opened(*names, **options):
-        async with trio.open_nursery() as nursery:
-            network = FakeNetwork(nursery)
-            nodes = [await network.add(name, **options) for name in names]
-            yield network, *nodes
-            for node in nodes:
-                assert not node.invoker._pending, "a call was left in the pending table"
-            nursery.cancel_scope.cancel()
+    return open_network
 
-    return opened
+
+@pytest.fixture(scope="session")
+def opened_network():
+    """The same, for tests that start a loop of their own for each example."""
+    return open_network

@@ -15,7 +15,7 @@ from typing import Final, NoReturn, cast
 import attrs
 import trio
 
-from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded
+from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryAgain
 from aether.invocation.balance import Loads, choose
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
@@ -59,7 +59,7 @@ class _Call:
 
     deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
     give_up_at  a little earlier: what callees get, so that they can answer in time
-    full        every try so far was refused as full
+    full        every try so far was refused as full; cut_off  where it may have run in part, "" = nowhere
     """
 
     target: ArtifactBase
@@ -76,6 +76,7 @@ class _Call:
     attempt: int = 0
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
+    cut_off: str = ""
 
     def scope(self) -> trio.CancelScope:
         """For running it in the caller's task: a deadline in force already needs no second one."""
@@ -199,6 +200,14 @@ class Invoker:
     # --- tries --------------------------------------------------------------------------------------------------------
 
     async def _tries(self, call: _Call) -> Reply:
+        try:
+            return await self._until_answered(call)
+        except TryAgain as error:
+            if not call.cut_off:
+                raise
+            raise OutcomeUnknown(f"{call.cut_off}; then: {error}") from error  # an earlier try may have run
+
+    async def _until_answered(self, call: _Call) -> Reply:
         while True:
             endpoint = choose(self._registry.endpoints(call.target), self._loads, self._random, call.excluded)
             if endpoint is None:
@@ -225,6 +234,8 @@ class Invoker:
     async def _after_nothing(self, call: _Call, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""
         call.full = call.full and failure.reason == FULL
+        if isinstance(failure, Abandoned):
+            call.cut_off = f"{call.span.name} may have run on {endpoint.node}: {failure.reason}"
         endpoints = self._registry.endpoints(call.target)
         out = call.excluded | {endpoint.instance}
         decision = decide_retry(
@@ -259,9 +270,7 @@ class Invoker:
         if verdict is Verdict.NO_INSTANCE:
             state, _ = self._registry.state(call.target)
             return NoInstance(str(call.target), state, f"the last one asked ({endpoint.instance}) was {failure.reason}")
-        return OutcomeUnknown(
-            f"{call.span.name} may have run on {endpoint.node}: {failure.reason}; repeat it only if that does no harm"
-        )
+        return OutcomeUnknown(f"{call.cut_off}; repeat it only if that does no harm")
 
     async def _try(self, call: _Call, endpoint: Endpoint) -> Outcome:
         load = self._loads.of(endpoint.instance)
