@@ -2,16 +2,17 @@
 
 Knows: index, term, kind, opaque payload, and its one encoding.
 Never: what the payload means.
-Holds: an entry that was built by `new_entry` or `decode_entry` carries its encoding, and nobody encodes it again.
+Holds: an entry that was built by `new_entries` or `decode_entry` carries its encoding, and nobody encodes it again.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, cast
 
-import msgpack  # type: ignore[import-untyped]  # it has neither stubs nor a py.typed marker
+import msgpack
 
 from aether.errors import BadInput
 from aether.model.ids import LogIndex, Term
@@ -55,9 +56,20 @@ class Entry(NamedTuple):
         return hash(self[:4])
 
 
+def new_entries(start: LogIndex, term: Term, kind: EntryKind, payloads: Sequence[bytes]) -> list[Entry]:
+    """Consecutive entries with their encodings, one for each payload. One packer serves all: half the cost of each."""
+    pack: Callable[[object], bytes] = _msgpack.Packer().pack
+    number = int(kind)
+    indexes = cast("Iterator[LogIndex]", itertools.count(start))
+    return [
+        Entry(index, term, kind, payload, pack((index, term, number, payload)))
+        for index, payload in zip(indexes, payloads, strict=False)
+    ]
+
+
 def new_entry(index: LogIndex, term: Term, kind: EntryKind, payload: bytes) -> Entry:
-    """An entry with its encoding: the only place where the bytes of an entry are made."""
-    return Entry(index, term, kind, payload, _pack((index, term, int(kind), payload)))
+    """One entry with its encoding."""
+    return new_entries(index, term, kind, (payload,))[0]
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -69,10 +81,10 @@ def decode_entry(raw: bytes) -> Entry:
     """The entry in `raw`, which it keeps as its encoding. Raises BadInput that says what is wrong."""
     try:
         index, term, kind, payload = _unpack(raw)
-        if not (type(index) is int and index > 0 and type(term) is int and term > 0 and type(payload) is bytes):
-            raise ValueError(f"index {index!r}, term {term!r}, payload {type(payload).__name__}")
+        if not (type(index) is type(term) is int and index > 0 and term > 0 and type(payload) is bytes):
+            raise ValueError(f"index {index!r:.40}, term {term!r:.40}, payload {type(payload).__name__}")
         if type(kind) is not int or not 0 <= kind < len(_KINDS):
-            raise ValueError(f"kind {kind!r} is unknown")
+            raise ValueError(f"kind {kind!r:.40} is unknown")
         return Entry(LogIndex(index), Term(term), _KINDS[kind], payload, raw)
     except (ValueError, TypeError, _msgpack.UnpackException) as error:
         raise BadInput("malformed log entry", (str(error),)) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aether.consensus.config import RaftConfig
-from aether.consensus.entry import EntryKind, new_entry
+from aether.consensus.entry import EntryKind, new_entries
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import (
     AppendEntries,
@@ -96,8 +96,7 @@ class Leadership:
 
     def append(self, payloads: Sequence[bytes], kind: EntryKind) -> None:
         """Add one entry of this term for each payload."""
-        start, term = self._log.last_index + 1, self.term
-        self._log.append([new_entry(LogIndex(start + i), term, kind, payload) for i, payload in enumerate(payloads)])
+        self._log.append(new_entries(LogIndex(self._log.last_index + 1), self.term, kind, payloads))
 
     def storage_advanced(self) -> None:
         """This node's own durable index may have moved."""
