@@ -238,10 +238,20 @@ def test_where_max_per_node_leaves_no_room_old_instances_make_place_one_at_a_tim
     update = wish(2, NEW, max_per_node=1)
 
     found = orders(view([update], [row(1, "n1"), row(2, "n2")], members))
-    assert spelt(found) == ["Move n1 a1 DEACTIVATE", "Unsatisfied"]
+    assert spelt(found) == ["Move n1 a1 DEACTIVATE"]
 
     later = [row(1, "n1", S.DEACTIVATING), row(2, "n2")]
-    assert spelt(orders(view([update], later, members))) == ["Unsatisfied"]
+    assert orders(view([update], later, members)) == []
+
+
+def test_an_update_under_way_is_no_shortage_and_a_real_one_is_counted_alone():
+    """Otherwise every update under max_per_node would look like a fault."""
+    members = [member("n1", OLD, NEW), member("n2", OLD, NEW)]
+    rows = [row(1, "n1", S.DEACTIVATING), row(2, "n2")]
+
+    (shortage,) = orders(view([wish(3, NEW, max_per_node=1)], rows, members))
+
+    assert shortage.row.missing == 1
 
 
 def test_a_draining_node_is_relieved_and_keeps_what_has_no_other_place():

@@ -110,16 +110,18 @@ class _Artifact:
         if self.desired is None or missing == 0:
             return
         attempts = (*retry.attempts, *([0] * missing))[:missing]
-        placed = 0
+        placed: Counter[NodeId] = Counter()
         for row in self._place(self.desired, attempts, new_id, placement):
-            placed += 1
+            placed[row.node] += 1
             yield Assign(row)
-        if placed < missing:
-            if placed == 0 and not replaced:
-                yield from self._make_room(self.desired)
-            base = self.desired.artifact.base
-            reason = self._why(self.desired)
-            yield Unsatisfied(UnsatisfiedRow(artifact=base, missing=missing - placed, reason=reason))
+        if placed.total() == missing:
+            return
+        if not placed and not replaced:
+            yield from self._make_room(self.desired)
+        short = missing - placed.total() - self._room_to_come(self.desired, keep, placed)
+        if short > 0:
+            base, reason = self.desired.artifact.base, self._why(self.desired)
+            yield Unsatisfied(UnsatisfiedRow(artifact=base, missing=short, reason=reason))
 
     def _fits(self, row: InstanceRow) -> bool:
         """Of the version in force, on a node that stays."""
@@ -207,6 +209,13 @@ class _Artifact:
         full = {m.node for m in self._able(desired) if not _below(desired.max_per_node, occupied[m.node])}
         blocking = [r for r in self.rows if r.node in full and r.artifact != desired.artifact]
         yield from (Move(r, S.DEACTIVATE) for r in blocking[:1])
+
+    def _room_to_come(self, desired: DesiredRow, keep: Sequence[InstanceRow], placed: Counter[NodeId]) -> int:
+        """How many places under max_per_node come free by themselves: an update under way is no shortage."""
+        if desired.max_per_node is None:
+            return 0
+        staying = placed + Counter(row.node for row in keep)
+        return sum(max(0, desired.max_per_node - staying[m.node]) for m in self._able(desired))
 
     def _able(self, desired: DesiredRow) -> list[MemberRow]:
         return [m for m in self.nodes.offers.get(desired.artifact, ()) if self.nodes.takes_more(m)]
