@@ -40,7 +40,8 @@ def test_each_error_of_the_tree_has_its_status_and_says_when_to_repeat(error, st
     assert (response.status, response.headers.get("Retry-After")) == (status, retry_after)
     assert response.content_type == "application/problem+json"
     assert document["status"] == status
-    assert document["detail"] == document["error"] == str(error)
+    assert document["detail"] == document["error"]
+    assert isinstance(error, errors.CallFailed) or document["detail"] == str(error)
     assert document["requestId"] == "r-1"
     assert document["type"].startswith("urn:aether:")
 
@@ -51,11 +52,18 @@ def test_facts_of_an_error_are_members():
     assert json.loads(problem_of(errors.BadInput("bad", ("a", "b")), "r").body)["problems"] == ["a", "b"]
 
 
-def test_a_remote_traceback_stays_in_the_log():
-    """It names files and values; a stranger gets the request id instead."""
-    error = STATUS[-2][0]
-    assert isinstance(error, errors.CallFailed)
-    assert b"secret.py" not in problem_of(error, "r").body
+def test_what_a_foreign_exception_says_stays_in_the_log():
+    """It may hold SQL, paths, values: a stranger gets its class, the slice, and the request id to ask with."""
+    error = errors.CallFailed(
+        "KeyError", "hidden", "shop:pricing", "quote", "i1", "node-1", remote_traceback="File secret.py"
+    )
+    response = problem_of(error, "r-7")
+    assert b"secret.py" not in response.body
+    assert b"hidden" not in response.body
+    document = json.loads(response.body)
+    assert document["detail"].startswith("KeyError in shop:pricing.quote; the log")
+    assert "r-7" in document["detail"]
+    assert (document["kind"], document["node"]) == ("KeyError", "node-1")
 
 
 def test_a_fault_keeps_its_status_title_detail_and_fields():

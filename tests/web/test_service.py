@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from aether.errors import AddressInUse, BadInput, NoQuorum, Overloaded
+from aether.errors import AddressInUse, BadInput, CallFailed, NoQuorum, Overloaded
 from aether.web.request import Request, Response, text_response
 from aether.web.service import WebConfig, WebServer, serve
 
@@ -340,6 +340,20 @@ async def test_an_unexpected_exception_is_500_with_the_request_id_and_the_connec
         assert "r-7" in caplog.text
         assert "KeyError: 'secret'" in caplog.text
         assert (await peer.ask(GET)).body == b"fine"
+
+
+async def test_a_failed_call_is_logged_whole_by_the_node_that_answers(connect, caplog):
+    """The client is told to look there."""
+    error = CallFailed("KeyError", "'sku'", "shop:pricing", "quote", remote_traceback="File pricing.py, line 3")
+
+    async def handler(request: Request) -> Response:
+        raise error
+
+    async with connect(handler) as peer:
+        reply = await peer.ask(GET)
+        assert reply.status == 500
+    for part in ("'sku'", "pricing.py, line 3", reply.headers["x-request-id"]):
+        assert part in caplog.text
 
 
 @pytest.mark.parametrize(

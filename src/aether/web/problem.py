@@ -33,7 +33,7 @@ from aether.web.request import Response, json_response
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1.0
 RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "error", "requestId", "retryAfterS"})
-_SECRET: Final = frozenset({"remote_traceback"})  # for the log, not for strangers
+_SECRET: Final = frozenset({"remote_traceback", "message"})  # what an exception says is for the log, not for strangers
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _STATUS: Final[tuple[tuple[type[AetherError], int], ...]] = (  # the first class that fits
@@ -121,7 +121,7 @@ def problem_of(error: AetherError, request_id: str, *, status: int | None = None
         retry_after_s = RETRY_AFTER_S
     return problem(
         status or status_of(error),
-        str(error),
+        _failed_call(error, request_id) if isinstance(error, CallFailed) else str(error),
         request_id,
         kind=_WORD.sub("-", type(error).__name__).lower(),
         retry_after_s=retry_after_s,
@@ -148,6 +148,11 @@ def fault_problem(
     shown = status if 400 <= status <= 599 else 500
     members = {**fields, "fault": name}
     return problem(shown, detail, request_id, kind=f"fault:{name}", title=title or name, members=members)
+
+
+def _failed_call(error: CallFailed, request_id: str) -> str:
+    where = f" in {error.slice}.{error.method}" if error.slice else ""
+    return f"{error.kind}{where}; the log of the node that answered has it under request {request_id}"
 
 
 def _facts(error: AetherError) -> dict[str, object]:

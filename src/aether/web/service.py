@@ -21,7 +21,7 @@ from typing import Final, NoReturn, cast
 import attrs
 import trio
 
-from aether.errors import AddressInUse, AetherError, BadInput
+from aether.errors import AddressInUse, AetherError, BadInput, CallFailed
 from aether.model import limits
 from aether.web.connection import CONTINUE, HttpConnection, Refusal, Wait, encode_response
 from aether.web.problem import problem, problem_of
@@ -321,6 +321,9 @@ def _lone_leaf(error: Exception) -> Exception:
 
 def _problem_for(error: Exception, request: Request) -> Response:
     error = _lone_leaf(error)
+    if isinstance(error, CallFailed):
+        where = f"{request.verb} {request.path}"
+        _log.error("%s failed (request %s): %s\n%s", where, request.request_id, error, error.remote_traceback)
     if isinstance(error, AetherError):
         return problem_of(error, request.request_id)
     if isinstance(error, trio.TooSlowError):
