@@ -1,4 +1,9 @@
-"""aether: slices over nodes. The public names are exported here and nowhere else."""
+"""aether: slices over nodes. The public names are exported here and nowhere else.
+
+Knows: which names are public; docs/reference/api.md has a heading for each.
+Never: names that shadow builtins in `__all__`: `slice` and `map` are reached as `aether.slice` and `aether.map`.
+Holds: the runtime is imported when `Cluster`, `LocalCluster` or `run` is first used, so that importing aether is quick.
+"""
 
 from __future__ import annotations
 
