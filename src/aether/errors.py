@@ -191,11 +191,11 @@ class NotInContract(Rejected, AttributeError):
     """A call names something that the contract does not offer."""
 
     contract: str
-    name: str
+    method: str
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.contract} offers no {self.name!r}" + (f"; {self.hint}" if self.hint else "")
+        return f"{self.contract} offers no {self.method!r}" + (f"; {self.hint}" if self.hint else "")
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,8 @@ class CommandFailed(Exception):
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The single errors inside nested groups."""
     if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
+        group: BaseExceptionGroup[BaseException] = error
+        for inner in group.exceptions:
             yield from leaves(inner)
     else:
         yield error

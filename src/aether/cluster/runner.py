@@ -109,10 +109,10 @@ async def _leave(node: Node, ending: _Ending, scope: trio.CancelScope) -> None:
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The only error inside nested groups, else the group: people read one line better than a tree."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    if len(group.exceptions) > 1:
+        return group
+    only = group.exceptions[0]
+    return _single(only) if isinstance(only, BaseExceptionGroup) else only
 
 
 def _say(facts: NodeFacts) -> None:

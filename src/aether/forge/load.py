@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from typing import cast
+
 import attrs
 import httpx
 import trio
@@ -139,7 +141,8 @@ class OrderStream:
             body = answer.json()
         except ValueError:
             return answer.status_code, {}, f"{url}: {answer.status_code} with no JSON"
-        return answer.status_code, body if isinstance(body, dict) else {}, "" if answer.is_success else answer.text
+        fields = cast("dict[str, object]", body) if isinstance(body, dict) else {}
+        return answer.status_code, fields, "" if answer.is_success else answer.text
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -11,6 +11,7 @@ import difflib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import attrs
 import tomli
@@ -169,7 +170,9 @@ def load(sources: Sources) -> NodeConfig:
 
     peers = pick("peers", "cluster", "peers")
     identifier = node_id(str(pick("node_id", "node", "id") or "node-1"))
-    known = parse_peers(",".join(map(str, peers)) if isinstance(peers, list | tuple) else str(peers or ""))
+    known = parse_peers(
+        ",".join(map(str, cast("list[object]", peers))) if isinstance(peers, list) else str(peers or "")
+    )
     known.pop(identifier, None)
     data = pick("data_dir", "node", "data_dir")
     advertise = pick("advertise", "node", "advertise")
@@ -218,7 +221,7 @@ def _read_toml(sources: Sources) -> dict[str, dict[str, object]]:
         elif not isinstance(section, dict):
             problems.append(f"{name}: must be a table")
         elif allowed is not None:
-            unknown = sorted(section.keys() - allowed)
+            unknown = sorted(cast("dict[str, object]", section).keys() - allowed)
             problems.extend(f"{name}.{key}: unknown key{_did_you_mean(key, allowed)}" for key in unknown)
     if problems:
         raise BadInput(f"{sources.file} has errors", problems)
@@ -251,7 +254,7 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in table.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= _flatten(cast("dict[str, object]", value), f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = str(value).lower() if isinstance(value, bool) else str(value)
     return flat

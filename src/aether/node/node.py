@@ -39,7 +39,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
-from aether.model.rows import MemberRow
+from aether.model.rows import MemberRow, RouteRow
 from aether.node.answers import SliceCalls
 from aether.node.config import NodeConfig
 from aether.node.enrolment import admission, enrol, set_draining
@@ -139,7 +139,7 @@ class Node:
             self.incarnation,
             self.kv,
             self.hosting,
-            lambda artifact: route_row(self.store, artifact),
+            self._route_row,
             wall=seams.wall,
         )
 
@@ -299,6 +299,9 @@ class Node:
     def _default_instances(self, artifact: Artifact) -> int:
         contract = self.contracts.get(artifact)
         return 1 if contract is None else contract.options.instances
+
+    async def _route_row(self, artifact: Artifact) -> RouteRow:
+        return await route_row(self.store, artifact)
 
     def _state(self, base: ArtifactBase) -> tuple[str, str]:
         """State of an artifact in this node's view; anything but ACTIVE is looked at again before it is said."""
