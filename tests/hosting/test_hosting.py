@@ -321,6 +321,7 @@ async def test_calls_that_wait_in_the_queue_of_a_draining_instance_run_on_anothe
             await home.deploy(Gate)
             nursery.start_soon(home.hosting.deactivate, first)
             await trio.testing.wait_all_tasks_blocked()
+            assert answers == ["in"], "it ran while both slots of `first` were still taken"
             instance_of(home, first)._instance.opened.set()
 
         assert answers == ["in"] * 3

@@ -70,7 +70,7 @@ async def test_two_maps_with_names_of_which_one_begins_the_other_do_not_meet(hom
         assert await short.count() == 0
 
 
-KEYS = st.text(st.sampled_from("aAz-_.~%/\x00\x7f é!"), max_size=3)
+KEYS = st.text(st.sampled_from("aZ-%/\x00\x7fé"), max_size=2)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), KEYS, st.integers(0, 9)),
@@ -90,6 +90,8 @@ def test_every_operation_answers_as_the_map_in_memory_does(home_of_sync, steps):
 
     async def run(rows):
         answers = []
+        for number, key in enumerate(("a", "a/", "/a", "%2F", "é", "\x00", "Z-", "-")):
+            await rows.put(key, number)
         for name, *arguments in steps:
             if name == "items":
                 prefix, after, limit = arguments
