@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+from aether.kv.sessions import Session
 from aether.testing.simulation import run
 from aether.testing.simulation.faults import Faults
+from aether.testing.simulation.store_machine import StoreMachine
 
 SEEDS = 200
 BATCH = 20
@@ -70,3 +72,18 @@ def test_the_faults_of_a_seed_are_drawn_once():
     """Rates belong to the seed, not to the moment: else a shorter run would be another run."""
     assert Faults.draw(3) == Faults.draw(3)
     assert len({Faults.draw(seed).nodes for seed in range(60)}) >= 4
+
+
+@pytest.mark.parametrize("first", range(1_000, 1_030, 10))
+def test_the_real_store_executes_each_request_once_under_faults(first):
+    """The store's own sessions, snapshots and hashes in place of the simulator's: what users get is simulated."""
+    for seed in range(first, first + 10):
+        report = run(seed, 2_000, machine=StoreMachine)
+        assert report.violation is None, f"{report}\n" + "\n".join(report.trace[-30:])
+
+
+def test_a_store_that_forgets_its_sessions_is_found(monkeypatch):
+    """The simulation above must be able to fail."""
+    monkeypatch.setattr(Session, "known", lambda self, sequence: None)
+    reports = (run(seed, 2_000, machine=StoreMachine) for seed in range(1_000, 1_030))
+    assert any("Exactly once" in (report.violation or "") for report in reports)

@@ -50,6 +50,7 @@ class RaftCore:
         check_persisted(config, persisted)
         self._config = config
         self._configuration = Configuration(config.voters)
+        self._members = self._configuration.members()
         self._term = persisted.hard_state.term
         self._vote = persisted.hard_state.vote
         self._leader: NodeId | None = None
@@ -104,7 +105,7 @@ class RaftCore:
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
-        return self._configuration.members()
+        return self._members
 
     @property
     def snapshot_index(self) -> LogIndex:
@@ -115,7 +116,7 @@ class RaftCore:
         """What to call a snapshot of the state machine as it is after `applied_index`, which must not be 0."""
         term = self._log.term_at(self._log.applied)
         assert term, f"nothing is applied yet, or entry {self._log.applied} is compacted"
-        return SnapshotMeta(self._log.applied, term, self._configuration.members())
+        return SnapshotMeta(self._log.applied, term, self._members)
 
     def quorum_active(self) -> bool:
         """Whether a majority answered within an election time-out (leader), or the leader was heard (others)."""
@@ -137,7 +138,7 @@ class RaftCore:
 
     def step(self, sender: NodeId, message: Message) -> None:
         """Take one message from `sender`. Messages of nodes that are no members are ignored."""
-        if sender == self._config.node or sender not in self._configuration.members():
+        if sender == self._config.node or sender not in self._members:
             return
         if isinstance(message, VoteRequest):
             self._on_vote_request(sender, message)
@@ -184,7 +185,9 @@ class RaftCore:
     def persisted(self, number: int) -> None:
         """All writes up to `number` are durable."""
         assert number <= self._number, f"write {number} was never handed out; the newest is {self._number}"
-        self._durable_number = max(self._durable_number, number)
+        if number <= self._durable_number:
+            return
+        self._durable_number = number
         self._log.persisted(number)
         if self._leadership is not None:
             self._leadership.storage_advanced()
@@ -233,18 +236,19 @@ class RaftCore:
         return Ready(write, messages, restore, committed)
 
     def _next_write(self) -> StorageWrite | None:
-        hard = HardState(self._term, self._vote, self._log.committed)
-        promised = (self._written.term, self._written.vote) == (self._term, self._vote)
+        written = self._written
+        promised = written.term == self._term and written.vote == self._vote
         if promised and not self._log.has_unwritten and self._unwritten_snapshot is None:
             self._attach_to_older_write()
             return None
+        hard = HardState(self._term, self._vote, self._log.committed)
         self._number += 1
         entries = self._log.hand_to_storage(self._number)
         snapshot, self._unwritten_snapshot = self._unwritten_snapshot, None
         if snapshot is not None:
             self._restore = (self._number, snapshot)
         self._outbox.attach(self._number)
-        changed = hard if hard != self._written else None
+        changed = hard if hard != written else None
         self._written = hard
         return StorageWrite(self._number, changed, entries, snapshot)
 
@@ -309,7 +313,7 @@ class RaftCore:
             campaign=campaign.number,
         )
         post = self._outbox.send if campaign.pre else self._outbox.promise
-        for peer in self._configuration.members():
+        for peer in self._members:
             if peer != self._config.node:
                 post(peer, request)
 
