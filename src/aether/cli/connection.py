@@ -73,9 +73,10 @@ def _result(answer: httpx.Response, where: str) -> Any:
         raise CommandFailed(Exit.FAILED, message) from error
     if answer.is_success:
         return body
-    detail = str(body.get("detail") or body.get("error") or body) if isinstance(body, dict) else str(body)
-    problems = body.get("problems", []) if isinstance(body, dict) else []
-    message = "\n  ".join([detail, *(str(p) for p in problems if str(p) not in detail)])
+    fields: dict[str, Any] = body if isinstance(body, dict) else {"detail": str(body)}
+    detail = str(fields.get("detail") or fields.get("error") or fields)
+    problems = [str(problem) for problem in fields.get("problems") or ()]
+    message = "\n  ".join([detail, *(problem for problem in problems if problem not in detail)])
     if answer.status_code in (401, 403):
         hint = "this change needs the admin token: --token, or AETHER_TOKEN, or run it as the user who started the node"
         raise CommandFailed(Exit.REFUSED, message, hint)

@@ -34,12 +34,11 @@ class CommandFailed(Exception):
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The single errors inside nested groups."""
-    if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        for inner in group.exceptions:
-            yield from leaves(inner)
-    else:
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    if not inner:
         yield error
+    for each in inner:
+        yield from leaves(each)
 
 
 def exit_for(error: BaseException) -> CommandFailed | None:

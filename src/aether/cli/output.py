@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -52,13 +52,15 @@ def plain_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 def _cell(row: Row, column: str) -> str:
     value: Any = row
     for key in column.split("."):
-        value = cast("Row", value).get(key) if isinstance(value, Mapping) else None
+        fields: Row = value if isinstance(value, Mapping) else {}
+        value = fields.get(key)
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(str, cast("list[Any]", value))) or "-"
+        items: list[Any] = value
+        return ", ".join(map(str, items)) or "-"
     return str(value)
 
 

@@ -107,12 +107,10 @@ async def _leave(node: Node, ending: _Ending, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _single(error: BaseException) -> BaseException:
     """The only error inside nested groups, else the group: people read one line better than a tree."""
-    if len(group.exceptions) > 1:
-        return group
-    only = group.exceptions[0]
-    return _single(only) if isinstance(only, BaseExceptionGroup) else only
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _single(inner[0]) if len(inner) == 1 else error
 
 
 def _say(facts: NodeFacts) -> None:

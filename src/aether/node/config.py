@@ -97,10 +97,8 @@ def _port_problems(config: NodeConfig) -> list[str]:
 def _exposure_problems(config: NodeConfig) -> list[str]:
     if config.insecure or is_loopback(config.bind):
         return []
-    return [
-        f"--bind {config.bind} is reachable from other machines and this node has no TLS and no tokens: "
-        "bind to 127.0.0.1, or accept the risk with --insecure"
-    ]
+    exposed = f"--bind {config.bind} is reachable from other machines and this node has no TLS and no tokens"
+    return [f"{exposed}: bind to 127.0.0.1, or accept the risk with --insecure"]
 
 
 def is_loopback(host: str) -> bool:
