@@ -43,7 +43,9 @@ def test_announced_names_are_listed_and_do_not_exist():
 
 
 def test_links_inside_the_page_lead_somewhere():
-    anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)}
+    anchors = {
+        re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    }
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
 
 

@@ -114,10 +114,14 @@ class Plain:
 @pytest.mark.parametrize(
     ("wanted", "reason"),
     [
-        (two, "no parameter 'size'"), (typed, "parameter 'sku' is str, not bytes"), (fewer, "further parameter 'sku'"),
-        (defaulted, "'sku' has no default"), (stream, "quote is no stream"), (plain, None),
+        (two, "no parameter 'size'"),
+        (typed, "parameter 'sku' is str, not bytes"),
+        (fewer, "further parameter 'sku'"),
+        (defaulted, "'sku' has no default"),
+        (stream, "quote is no stream"),
+        (plain, None),
     ],
-)  # fmt: skip
+)
 def test_names_kinds_parameters_and_types_must_match(wanted, reason):
     got = mismatch(protocol(quote=wanted), contract_of(Plain))
     assert got is None if reason is None else reason in got

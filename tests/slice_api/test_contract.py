@@ -86,12 +86,20 @@ class PlaceOrder:
 def test_fields_are_sorted_into_kinds():
     fields = {field.name: field for field in contract_of(PlaceOrder).fields}
     assert {name: field.kind for name, field in fields.items()} == {
-        "pricing": "dependency", "other": "dependency", "spare": "dependency", "orders": "map", "seen": "state",
-        "currency": "config", "key": "secret", "limit": "default",
-    }  # fmt: skip
+        "pricing": "dependency",
+        "other": "dependency",
+        "spare": "dependency",
+        "orders": "map",
+        "seen": "state",
+        "currency": "config",
+        "key": "secret",
+        "limit": "default",
+    }
     assert [(fields[n].type, fields[n].optional, fields[n].has_default) for n in ("pricing", "other", "spare")] == [
-        (Pricing, False, False), (ListPricing, True, False), (Pricing, True, True),
-    ]  # fmt: skip
+        (Pricing, False, False),
+        (ListPricing, True, False),
+        (Pricing, True, True),
+    ]
     assert (fields["orders"].key_type, fields["orders"].value_type) == (str, Order)
     assert fields["orders"].spec.entries_max == 2
 
@@ -100,9 +108,12 @@ def test_methods_carry_what_their_decorators_said():
     methods = contract_of(PlaceOrder).methods
     assert list(methods) == ["place", "listed", "count", "crunch", "ticks"]
     assert [(m.idempotent, m.blocking, m.stream, m.deadline_s) for m in methods.values()] == [
-        (True, False, False, None), (True, False, False, None), (True, False, False, 1.5), (True, True, False, None),
+        (True, False, False, None),
+        (True, False, False, None),
+        (True, False, False, 1.5),
+        (True, True, False, None),
         (False, False, True, None),
-    ]  # fmt: skip
+    ]
     assert methods["place"].doc == "Place one."
     assert methods["ticks"].returns is int
     assert str(methods["count"].signature) == "(*, minimum: int = 0) -> int"
@@ -111,9 +122,10 @@ def test_methods_carry_what_their_decorators_said():
 def test_routes_options_lifecycle_and_artifact_are_known():
     contract = contract_of(PlaceOrder)
     assert contract.routes == (
-        Route("POST", "/api/orders", "place", True), Route("PUT", "/api/orders/{sku}", "place", True),
+        Route("POST", "/api/orders", "place", True),
+        Route("PUT", "/api/orders/{sku}", "place", True),
         Route("GET", "/api/orders", "listed", True),
-    )  # fmt: skip
+    )
     assert (contract.options.instances, contract.options.concurrency, contract.options.deadline_s) == (3, 8, 5)
     assert (contract.lifespan.name, contract.lifespan.wants_nursery, contract.backgrounds) == (
         "lifespan",
@@ -209,8 +221,10 @@ def test_arguments_are_checked_on_both_sides_with_every_problem_at_once():
     with pytest.raises(aether.BadInput) as caught:
         place.decode_arguments({"quantity": "2", "qty": 3})
     assert caught.value.problems == (
-        "quantity: expected int, got '2' (str)", "qty: unknown; PlaceOrder.place takes sku, quantity", "sku: missing",
-    )  # fmt: skip
+        "quantity: expected int, got '2' (str)",
+        "qty: unknown; PlaceOrder.place takes sku, quantity",
+        "sku: missing",
+    )
     for plain in ([], None, "x", 3, {1: 2}):
         with pytest.raises(aether.BadInput):
             place.decode_arguments(plain)
@@ -275,7 +289,9 @@ def module(name: str, source: str) -> types.ModuleType:
 
 
 def test_a_name_may_be_defined_after_the_slice_or_be_a_registered_slice():
-    later = module("later_names", """
+    later = module(
+        "later_names",
+        """
 from __future__ import annotations
 import aether, attrs
 @aether.slice
@@ -291,9 +307,10 @@ class Value:
 @aether.slice
 class Third:
     elsewhere: Elsewhere
-""")  # fmt: skip
+""",
+    )
     assert contract_of(later.First).fields[0].type is later.Second
-    with pytest.raises(aether.ContractError, match="'Elsewhere' is not known at run time.*registered"):
+    with pytest.raises(aether.ContractError, match=r"'Elsewhere' is not known at run time.*registered"):
         contract_of(later.Third)
     assert contract_of(later.Third, {"Elsewhere": ListPricing}).fields[0].type is ListPricing
 

@@ -4,7 +4,6 @@ import copy
 from decimal import Decimal
 from typing import Any
 
-import attrs
 import msgpack
 import pytest
 
@@ -76,12 +75,17 @@ def test_a_fault_can_be_copied_with_its_notes(duplicate):
     ("body", "words"),
     [
         ({"__annotations__": {"status": int}, "status": 404}, "write `status = 404`"),
-        ({"__annotations__": {"title": str}}, "write `title ="), ({"__annotations__": {"detail": str}}, "reserved"),
-        ({"__annotations__": {"args": str}}, "reserved"), ({"__annotations__": {"type": str}}, "reserved"),
-        ({"__annotations__": {"add_note": str}}, "reserved"), ({"__annotations__": {"_hidden": str}}, "reserved"),
-        ({"status": 200}, "400 to 599"), ({"status": "409"}, "400 to 599"), ({"__init__": lambda self: None}, "own __init__"),
+        ({"__annotations__": {"title": str}}, "write `title ="),
+        ({"__annotations__": {"detail": str}}, "reserved"),
+        ({"__annotations__": {"args": str}}, "reserved"),
+        ({"__annotations__": {"type": str}}, "reserved"),
+        ({"__annotations__": {"add_note": str}}, "reserved"),
+        ({"__annotations__": {"_hidden": str}}, "reserved"),
+        ({"status": 200}, "400 to 599"),
+        ({"status": "409"}, "400 to 599"),
+        ({"__init__": lambda self: None}, "own __init__"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_that_breaks_a_rule_is_refused_at_definition(body, words):
     with pytest.raises(aether.ContractError, match=words):
         type("Broken", (aether.Fault,), body)
@@ -124,7 +128,7 @@ def test_a_fault_field_without_codec_is_found_when_it_is_sent():
 
     with pytest.raises(TypeError, match="Odd"):
         encode_fault(Odd(thing=1))
-    with pytest.raises(TypeError, match="Odd|OutOfStock"):
+    with pytest.raises(TypeError, match="OutOfStock"):
         encode_fault(OutOfStock(sku=3))  # type: ignore[arg-type]
 
 
@@ -146,11 +150,8 @@ def test_faults_of_one_status_stay_that_status_and_mixed_ones_do_not():
 
 
 def test_a_fault_is_raised_caught_and_chained_like_any_exception():
-    with pytest.raises(OutOfStock) as caught:
-        try:
-            raise KeyError("a")
-        except KeyError as error:
-            raise OutOfStock(sku="a") from error
-    assert isinstance(caught.value.__cause__, KeyError)
-    assert isinstance(caught.value, aether.AetherError)
-    assert attrs.has(type(caught.value))
+    cause = KeyError("a")
+    with pytest.raises(aether.AetherError) as caught:
+        raise OutOfStock(sku="a") from cause
+    assert type(caught.value) is OutOfStock
+    assert caught.value.__cause__ is cause

@@ -91,16 +91,20 @@ def test_get_reads_path_and_query_and_leaves_the_rest_to_defaults():
     assert read(Shop, "item", "GET", "/items/{item_id}", path={"item_id": "7"}) == {"item_id": 7, "fields": []}
     query = {"fields": ["a", "b"], "limit": ["3"], "exact": ["true"], "utm_source": ["mail"]}
     assert read(Shop, "item", "GET", "/items/{item_id}", path={"item_id": "7"}, query=query) == {
-        "item_id": 7, "fields": ["a", "b"], "limit": 3, "exact": True,
-    }  # fmt: skip
+        "item_id": 7,
+        "fields": ["a", "b"],
+        "limit": 3,
+        "exact": True,
+    }
 
 
 def test_problems_of_path_and_query_are_listed_together():
     query = {"limit": ["1", "2"], "exact": ["yes"]}
     assert problems(Shop, "item", "GET", "/items/{item_id}", path={"item_id": "seven"}, query=query) == [
-        "path.item_id: expected int, got 'seven' (str)", "query.limit: expected one value, got 2",
+        "path.item_id: expected int, got 'seven' (str)",
+        "query.limit: expected one value, got 2",
         "query.exact: expected true or false, got 'yes' (str)",
-    ]  # fmt: skip
+    ]
 
 
 def test_post_reads_body_fields():
@@ -112,13 +116,21 @@ def test_post_reads_body_fields():
 
 
 def test_body_problems_carry_their_paths():
-    got = problems(Shop, "order", "POST", "/orders/{customer}", path={"customer": "ann"}, json={
-        "lines": [{"product_id": 1, "quantity": "2"}, 3], "note": 5, "gift": "false"})  # fmt: skip
+    got = problems(
+        Shop,
+        "order",
+        "POST",
+        "/orders/{customer}",
+        path={"customer": "ann"},
+        json={"lines": [{"product_id": 1, "quantity": "2"}, 3], "note": 5, "gift": "false"},
+    )
     assert got == [
-        "lines[0].product_id: expected str, got 1 (int)", "lines[0].quantity: expected int, got '2' (str)",
-        "lines[1]: expected object (Line), got 3 (int)", "note: expected str or None, got 5 (int)",
+        "lines[0].product_id: expected str, got 1 (int)",
+        "lines[0].quantity: expected int, got '2' (str)",
+        "lines[1]: expected object (Line), got 3 (int)",
+        "note: expected str or None, got 5 (int)",
         "gift: expected bool, got 'false' (str)",
-    ]  # fmt: skip
+    ]
     assert problems(Shop, "order", "POST", "/orders/{customer}", path={"customer": "x"}) == ["lines: missing"]
     assert problems(Shop, "order", "POST", "/orders/{customer}", path={"customer": "x"}, json=[1]) == [
         "body: expected an object with lines, note, gift"
@@ -149,8 +161,9 @@ def test_an_explicit_body_parameter_is_the_body():
 
 def test_delete_reads_the_query():
     assert read(Shop, "remove", "DELETE", "/items/{item_id}", path={"item_id": "1"}, query={"force": ["true"]}) == {
-        "item_id": 1, "force": True,
-    }  # fmt: skip
+        "item_id": 1,
+        "force": True,
+    }
 
 
 def test_explicit_places_are_read_from_where_they_say():
@@ -166,8 +179,11 @@ def test_explicit_places_are_read_from_where_they_say():
     )
     assert got == {"page": 2, "user_agent": "curl", "session": "s", "token": None, "text": "t"}
     assert problems(Shop, "places", "POST", "/places", headers={"x-token": "t"}) == [
-        "query.p: missing", "header.user-agent: missing", "cookie.session: missing", "text: missing",
-    ]  # fmt: skip
+        "query.p: missing",
+        "header.user-agent: missing",
+        "cookie.session: missing",
+        "text: missing",
+    ]
 
 
 def test_one_method_on_two_verbs_reads_each_by_its_own_rule():
@@ -198,19 +214,26 @@ def test_camel_case_is_spoken_at_http_only():
     assert got == {"order_id": "o", "order_lines": [Line("a", 1)], "page_size": 3}
     assert json.loads(method.encode_http(Line("a", 1))) == {"productId": "a", "quantity": 1}
     assert method.encode_result(Line("a", 1)) == {"product_id": "a", "quantity": 1}
-    assert problems(Camel, "order", "POST", "/orders/{orderId}", path={"orderId": "o"}, json={"orderLines": [{"product_id": "a"}]}) == [
-        "query.pageSize: missing", "orderLines[0].productId: missing", "orderLines[0].quantity: missing",
-    ]  # fmt: skip
+    assert problems(
+        Camel, "order", "POST", "/orders/{orderId}", path={"orderId": "o"}, json={"orderLines": [{"product_id": "a"}]}
+    ) == [
+        "query.pageSize: missing",
+        "orderLines[0].productId: missing",
+        "orderLines[0].quantity: missing",
+    ]
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "words"),
     [
-        (b"{", "application/json", "no JSON at line 1 column 2"), (b"\xff", "application/json", "no UTF-8 at byte 0"),
-        (b'{"text": NaN}', "application/json", "JSON has no NaN"), (b"[" * 100_000, "", "nested too deeply"),
-        (b"1" * 5000, "", "body"), (b"text=t", "application/x-www-form-urlencoded", "expected application/json"),
+        (b"{", "application/json", "no JSON at line 1 column 2"),
+        (b"\xff", "application/json", "no UTF-8 at byte 0"),
+        (b'{"text": NaN}', "application/json", "JSON has no NaN"),
+        (b"[" * 100_000, "", "nested too deeply"),
+        (b"1" * 5000, "", "body"),
+        (b"text=t", "application/x-www-form-urlencoded", "expected application/json"),
     ],
-)  # fmt: skip
+)
 def test_a_body_that_is_no_json_is_refused_with_its_place(body, content_type, words):
     got = problems(Shop, "filtered", "POST", "/filters", body=body, content_type=content_type)
     assert len(got) == 1
@@ -244,13 +267,18 @@ async def takes_ids(self, ids: Annotated[list[int], aether.Header()]) -> None: .
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (slice_with(aether.get("/a"), takes_line), "comes from the query"), (slice_with(aether.get("/a/{x}"), takes_text), r"variable \{x\}"),
-        (slice_with(aether.get("a"), takes_text), "no path template"), (slice_with(aether.get("/a-{text}"), takes_text), "no path template"),
-        (slice_with(aether.get("/a//b"), takes_text), "no path template"), (slice_with(aether.get("/{text}/{text}"), takes_text), "twice"),
-        (slice_with(aether.get("/a"), takes_body), "GET has none"), (slice_with(aether.post("/a"), takes_bytes_or_text), "look alike"),
-        (slice_with(aether.get("/{line}"), takes_line), "comes from the path"), (slice_with(aether.post("/a"), takes_ids), "only the query can repeat"),
+        (slice_with(aether.get("/a"), takes_line), "comes from the query"),
+        (slice_with(aether.get("/a/{x}"), takes_text), r"variable \{x\}"),
+        (slice_with(aether.get("a"), takes_text), "no path template"),
+        (slice_with(aether.get("/a-{text}"), takes_text), "no path template"),
+        (slice_with(aether.get("/a//b"), takes_text), "no path template"),
+        (slice_with(aether.get("/{text}/{text}"), takes_text), "twice"),
+        (slice_with(aether.get("/a"), takes_body), "GET has none"),
+        (slice_with(aether.post("/a"), takes_bytes_or_text), "look alike"),
+        (slice_with(aether.get("/{line}"), takes_line), "comes from the path"),
+        (slice_with(aether.post("/a"), takes_ids), "only the query can repeat"),
     ],
-)  # fmt: skip
+)
 def test_a_route_that_cannot_be_read_is_refused_at_registration(make, words):
     with pytest.raises(aether.ContractError, match=words):
         make()
@@ -259,11 +287,19 @@ def test_a_route_that_cannot_be_read_is_refused_at_registration(make, words):
 texts = st.text(max_size=5)
 
 
-@given(st.builds(
-    HttpInput, verb=texts, template=texts, path=st.dictionaries(texts, texts, max_size=2),
-    query=st.dictionaries(texts, st.lists(texts, max_size=2), max_size=2), headers=st.dictionaries(texts, texts, max_size=2),
-    cookies=st.dictionaries(texts, texts, max_size=2), body=st.binary(max_size=5), content_type=texts,
-))  # fmt: skip
+@given(
+    st.builds(
+        HttpInput,
+        verb=texts,
+        template=texts,
+        path=st.dictionaries(texts, texts, max_size=2),
+        query=st.dictionaries(texts, st.lists(texts, max_size=2), max_size=2),
+        headers=st.dictionaries(texts, texts, max_size=2),
+        cookies=st.dictionaries(texts, texts, max_size=2),
+        body=st.binary(max_size=5),
+        content_type=texts,
+    )
+)
 def test_a_request_survives_the_trip_to_the_node_that_structures_it(request):
     import msgpack
 

@@ -181,13 +181,17 @@ async def test_keys_and_values_are_checked_with_the_name_of_the_map():
 @pytest.mark.parametrize(
     ("tp", "values"),
     [
-        (str, st.text(max_size=5)), (int, st.integers(-(2**63), 2**63 - 1)), (bytes, st.binary(max_size=5)),
-        (date, st.dates()), (UUID, st.uuids()), (tuple[str, int], st.tuples(st.text(max_size=3), st.integers(-300, 300))),
+        (str, st.text(max_size=5)),
+        (int, st.integers(-(2**63), 2**63 - 1)),
+        (bytes, st.binary(max_size=5)),
+        (date, st.dates()),
+        (UUID, st.uuids()),
+        (tuple[str, int], st.tuples(st.text(max_size=3), st.integers(-300, 300))),
         (tuple[bytes, bytes, str], st.tuples(st.binary(max_size=3), st.binary(max_size=3), st.text(max_size=2))),
         (Place, st.builds(Place, st.text(max_size=3), st.integers(-300, 300))),
     ],
     ids=str,
-)  # fmt: skip
+)
 @given(data=st.data())
 @settings(max_examples=150)
 def test_keys_come_back_and_sort_as_bytes_as_they_sort_in_python(tp, values, data):
@@ -212,10 +216,15 @@ def test_types_without_an_order_of_bytes_are_no_keys(tp):
         key_codec(tp)
 
 
-@given(st.lists(st.tuples(
-    st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers(0, 9), max_size=3),
-    st.dictionaries(st.sampled_from("abcd"), st.booleans(), max_size=2),
-), max_size=12))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers(0, 9), max_size=3),
+            st.dictionaries(st.sampled_from("abcd"), st.booleans(), max_size=2),
+        ),
+        max_size=12,
+    )
+)
 @settings(max_examples=100, deadline=None)
 def test_any_sequence_of_batches_equals_a_plain_dict(steps):
     """The model: a dict, and for each key the number of the batch that changed it last."""

@@ -96,9 +96,15 @@ def test_wrong_arguments_raise_type_error_before_anything_is_sent(args, kwargs, 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("qoute", "did you mean 'quote'"), ("currency", "field of the instance"), ("refresh", "the cluster runs it"),
-     ("make", "not part of the contract"), ("size", "quote, crunch, ticks"), ("zzz", "it offers quote, crunch, ticks")],
-)  # fmt: skip
+    [
+        ("qoute", "did you mean 'quote'"),
+        ("currency", "field of the instance"),
+        ("refresh", "the cluster runs it"),
+        ("make", "not part of the contract"),
+        ("size", "quote, crunch, ticks"),
+        ("zzz", "it offers quote, crunch, ticks"),
+    ],
+)
 def test_anything_outside_the_contract_is_refused_with_a_hint(name, hint):
     proxy, _ = recording()
     with pytest.raises(aether.NotInContract, match=hint):

@@ -250,10 +250,19 @@ def test_service_is_slice_under_another_name():
 
 @pytest.mark.parametrize(
     "options",
-    [{"instances": 0}, {"instances": True}, {"concurrency": 0}, {"queue": -1}, {"json_case": "kebab"}, {"deadline_s": 0},
-     {"deadline_s": float("inf")}, {"deadline_s": "5"}, {"instnaces": 3}],
+    [
+        {"instances": 0},
+        {"instances": True},
+        {"concurrency": 0},
+        {"queue": -1},
+        {"json_case": "kebab"},
+        {"deadline_s": 0},
+        {"deadline_s": float("inf")},
+        {"deadline_s": "5"},
+        {"instnaces": 3},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_wrong_option_is_refused(options):
     refused(lambda: aether.slice(**options), next(iter(options)))
 
@@ -361,3 +370,13 @@ def test_a_protocol_with_an_attribute_is_refused_as_a_contract():
 
 def test_a_class_that_is_neither_slice_nor_protocol_has_no_contract():
     refused(lambda: contract_of(attrs.make_class("Other", [])), "@aether.slice", "Protocol")
+
+
+def test_one_map_named_by_two_fields_is_refused():
+    def make():
+        @aether.slice
+        class Twice:
+            one: aether.Map[str, int] = aether.map("rows")
+            other: aether.Map[str, str] = aether.map("rows")
+
+    refused(make, "Twice", "rows", "a map of its own")

@@ -1,16 +1,16 @@
-"""What type checkers see; nothing here runs. A line with `type: ignore[...]` must be an error: an unused one is reported.
+"""What type checkers see; nothing here runs.
 
-The same comments serve both checkers: mypy strict warns about unused ones, pyright by the setting below.
+A line with `type: ignore[...]` must be an error: an unused one is reported. The same comments serve both checkers: mypy
+strict warns about unused ones, pyright by the setting below.
 """
 
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true, reportUnusedExpression=false
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import CoroutineType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, assert_type
 
 import attrs
-from typing_extensions import assert_type
 
 import aether
 
@@ -179,5 +179,5 @@ def errors(error: aether.BadInput, failed: aether.CallFailed) -> None:
 
 
 def everything_else(options: Mapping[str, object]) -> None:
-    aether.no_such_name  # type: ignore[attr-defined]
+    print(aether.no_such_name)  # type: ignore[attr-defined]
     print(options)

@@ -12,10 +12,9 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=230, check=False
     )
-    return done
 
 
 def test_mypy_strict_accepts_right_uses_and_refuses_wrong_ones():

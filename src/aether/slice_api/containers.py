@@ -13,7 +13,7 @@ from typing import Any
 
 from aether.slice_api.annotations import NoCodec, TypeOf, parts_of, type_name
 from aether.slice_api.misfit import Misfit, collect, expected, items
-from aether.slice_api.scalars import encode_int
+from aether.slice_api.scalars import decode_str, encode_int
 from aether.slice_api.textual import SEQUENCES, text_of
 
 Hook = Callable[[Any], Any]
@@ -135,8 +135,10 @@ def any_hooks(json: bool) -> Hooks:
 
     def copy(value: Any, _: Any = None) -> Any:
         cls = value.__class__
-        if value is None or cls is str or cls is bool or (cls is bytes and not json):
+        if value is None or cls is bool or (cls is bytes and not json):
             return value
+        if cls is str:
+            return decode_str(value)
         if cls is int:
             return encode_int(value)
         if cls is float and (math.isfinite(value) or not json):
@@ -147,7 +149,7 @@ def any_hooks(json: bool) -> Hooks:
             for key in value:
                 if key.__class__ is not str:
                     raise expected("str as key of plain data", key)
-            return {k: copy(v) for k, v in value.items()}
+            return {decode_str(k): copy(v) for k, v in value.items()}
         raise expected("plain data (None, bool, int, float, str, list, dict)", value)
 
     return copy, copy

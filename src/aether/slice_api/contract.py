@@ -247,13 +247,19 @@ def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
     protocol = is_protocol(cls)
     if protocol:
         rules.check_protocol(cls)
+    fields = () if protocol else tuple(_field(cls, a, scope) for a in _attributes(cls))
+    maps = [field.spec.name for field in fields if isinstance(field.spec, MapSpec)]
+    if len(set(maps)) < len(maps):
+        raise ContractError(
+            f"{cls.__name__} names one map twice, of {', '.join(maps)}; give each field a map of its own"
+        )
     methods = {name: _method(cls, name, function, scope, form) for name, function in rules.methods(cls)}
     return Contract(
         cls=cls,
         artifact=None if protocol else coordinates(cls, options.artifact),
         name=cls.__name__,
         options=options,
-        fields=() if protocol else tuple(_field(cls, a, scope) for a in _attributes(cls)),
+        fields=fields,
         methods=types.MappingProxyType(methods),
         routes=_routes(cls, methods),
         lifespan=_lifespan(cls),
@@ -286,7 +292,7 @@ def _field(cls: type, attribute: attrs.Attribute[Any], scope: _Scope) -> FieldSp
     inner, optional = without_none(tp)
     injected = origin_of(bare(inner)) or bare(inner)
     if is_slice(injected) or is_protocol(injected):
-        return FieldSpec(name, "dependency", bare(inner), optional=optional, has_default=has_default)
+        return FieldSpec(name, "dependency", injected, optional=optional, has_default=has_default)
     if has_default:
         return FieldSpec(name, "default", tp, has_default=True)
     raise ContractError(

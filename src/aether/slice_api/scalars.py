@@ -56,16 +56,25 @@ class Scalar:
 
 def encode_str(value: Any) -> str:
     if value.__class__ is str:
-        return value
+        return value if value.isascii() else _encodable(value)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _encodable(str.__str__(value))
     raise expected("str", value)
 
 
 def decode_str(value: Any, _: Any = None) -> str:
     if value.__class__ is str:
-        return value
+        return value if value.isascii() else _encodable(value)
     raise expected("str", value)
+
+
+def _encodable(value: str) -> str:
+    # JSON's "\ud800" becomes a lone surrogate, which neither UTF-8 nor msgpack can write again.
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise Misfit(("", f"expected text, got a lone surrogate at character {error.start}")) from None
+    return value
 
 
 def encode_int(value: Any) -> int:

@@ -201,5 +201,5 @@ def _value_classes(member: TypeOf) -> tuple[type, ...]:
         return (dict,)
     if is_object(tp) and not is_record(tp):
         return (dict,)
-    cls: Any = origin or tp
-    return (cls,)
+    found: list[Any] = [tp if origin is None else origin]
+    return tuple(found)
