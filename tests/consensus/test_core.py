@@ -193,6 +193,16 @@ def test_an_acknowledgement_never_moves_backwards(make_group):
         assert group["a"]._leadership.describe()["b"][1] == 3
 
 
+def test_an_acknowledgement_of_more_than_was_sent_is_not_believed(make_group):
+    """One broken peer must neither commit what nobody holds nor stop the leader."""
+    group = make_group("abc")
+    group.elect("a")
+    group["a"].step("b", AppendReply(term=1, match_index=99))
+    group.drive("a")
+    group["a"].check()
+    assert group["a"].commit_index == 1
+
+
 def test_a_late_rejection_does_not_undo_what_is_known(make_group):
     """A rejected probe that arrives after its success must not send the leader back (next stays above match)."""
     group = make_group("abc")
@@ -430,6 +440,15 @@ def test_an_old_timeout_now_is_harmless(make_group):
     group["a"].step("b", TimeoutNow(term=1))
     group.stabilize()
     assert (group["b"].role, group["a"].role) == (Role.LEADER, Role.FOLLOWER)
+
+
+def test_only_the_leader_may_hand_over(make_group):
+    """A stray word of another follower must not depose a healthy leader."""
+    group = make_group("abc")
+    group.elect("a")
+    group["b"].step("c", TimeoutNow(term=1))
+    group.stabilize()
+    assert (group["a"].role, group["b"].role) == (Role.LEADER, Role.FOLLOWER)
 
 
 def test_messages_of_strangers_are_ignored(make_group):

@@ -151,7 +151,7 @@ class RaftCore:
             case AppendEntries() | Heartbeat() | SnapshotChunk():
                 self._on_leader_message(sender, message)
             case TimeoutNow():
-                if message.term == self._term and self._role is Role.FOLLOWER:
+                if message.term == self._term and self._role is Role.FOLLOWER and sender == self._leader:
                     self._start_campaign(pre=False, transfer=True)
             case _:
                 self._on_follower_reply(sender, message)

@@ -197,6 +197,8 @@ class Leadership:
             hint, _ = self._log.last_at_most(reply.hint_index, reply.hint_term)
             progress.rejected(reply.match_index, LogIndex(min(hint, reply.hint_index) + 1))
             return
+        if reply.match_index > self._log.last_index:
+            return  # more than was ever sent: not believed, or one broken peer would end the leader
         if progress.accepted(reply.match_index):
             self._acks_changed = True
         elif reply.match_index < progress.match:
