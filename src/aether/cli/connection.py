@@ -6,7 +6,7 @@ Never: tables.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -73,7 +73,7 @@ def _result(answer: httpx.Response, where: str) -> Any:
         raise CommandFailed(Exit.FAILED, message) from error
     if answer.is_success:
         return body
-    fields: dict[str, Any] = body if isinstance(body, dict) else {"detail": str(body)}
+    fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {"detail": str(body)}
     detail = str(fields.get("detail") or fields.get("error") or fields)
     problems = [str(problem) for problem in fields.get("problems") or ()]
     message = "\n  ".join([detail, *(problem for problem in problems if problem not in detail)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -52,15 +52,13 @@ def plain_table(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 def _cell(row: Row, column: str) -> str:
     value: Any = row
     for key in column.split("."):
-        fields: Row = value if isinstance(value, Mapping) else {}
-        value = fields.get(key)
+        value = cast("Row", value).get(key) if isinstance(value, Mapping) else None
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        items: list[Any] = value
-        return ", ".join(map(str, items)) or "-"
+        return ", ".join(map(str, cast("list[object]", value))) or "-"
     return str(value)
 
 
