@@ -119,10 +119,10 @@ def audit_text(result: Audit) -> str:
 
 
 def order_demo() -> Path:
-    """The folder of the order demo: inside the installed package, or the repository's examples."""
+    """The folder of the order demo: the repository's examples, else what the wheel ships."""
     shipped = Path(str(importlib.resources.files("aether.forge"))) / "order_demo"
     repository = Path(__file__).parents[3] / "examples" / "order_demo"
-    for folder in (shipped, repository):
+    for folder in (repository, shipped):
         if (folder / "blueprint.toml").is_file():
             return folder
     raise NotFound("folder", str(shipped), "install aether again: the wheel ships the order demo")
