@@ -262,6 +262,8 @@ async def test_undeploy_does_not_wait_for_a_start_that_nobody_wants_any_more(aut
     await world.operator.undeploy(BASE)
 
     assert await world.until(gone(world)) < 1.0
+    reasons = {getattr(c.value, "reason", "") for _, b in world.log.history for c in b.changes if hasattr(c, "value")}
+    assert "nobody wants it any more" in reasons
 
 
 async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_clock, world):
@@ -277,6 +279,7 @@ async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_c
 
     await world.until(active(world, 1))
     assert list(node.host.running) == ["x2"]
+    assert ("deactivate", "x1") not in node.host.calls, "hosting has ended it already"
 
 
 async def test_a_crash_after_a_long_life_starts_the_pauses_anew(autojump_clock, world):

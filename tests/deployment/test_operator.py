@@ -12,7 +12,7 @@ from aether.kv.commands import Batch, Delete, Put
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, NodeId
 from aether.model.limits import BLUEPRINT_SLICES_MAX, BLUEPRINTS_KEPT, INSTANCES_MAX
-from aether.model.rows import MemberRow
+from aether.model.rows import BlueprintRow, MemberRow
 
 PRICING, PRICING_2 = Artifact.parse("shop:pricing:1.0.0"), Artifact.parse("shop:pricing:2.0.0")
 STOCK = Artifact.parse("shop:stock:1.0.0")
@@ -408,3 +408,15 @@ async def test_the_largest_blueprint_replaces_the_largest_blueprint_in_one_batch
 
     assert len(desired(kv)) == BLUEPRINT_SLICES_MAX
     assert all(text.startswith("g:b") for text in desired(kv))
+
+
+async def test_two_texts_at_once_get_two_numbers(operator, kv, log):
+    """A text that was applied is never overwritten, though the two have no slice in common."""
+    rival = BlueprintRow(id="shop", number=1, text="rival", applied_by="bob")
+    puts = (Put(keys.blueprint("shop", 1), rival), Put(keys.blueprint_current("shop"), 1))
+    kv.before_apply = [lambda: log.apply(Batch((), puts))]
+
+    applied = await operator.apply(ONE)
+
+    assert applied.number == 2
+    assert kv.get(keys.blueprint("shop", 1)) == rival

@@ -45,7 +45,6 @@ class _Local:
     """One instance of this process, and how far it has come whatever its row says.
 
     seen      its row at the last look at all rows; row, version  at the last look at it alone
-    finished  the transitional state whose work is done, so that a write that must be repeated does not repeat the work
     running   it was started and not yet stopped
     attempt   the scope of the work in progress; ended is why it was cancelled from outside
     """
@@ -57,8 +56,6 @@ class _Local:
     seen: InstanceRow | None = None
     row: InstanceRow | None = None
     version: Revision = _ABSENT
-    finished: SliceState | None = None
-    failure: str | None = None
     running: bool = False
     unloaded: bool = False
     routes: RouteRow | None = None
@@ -203,17 +200,11 @@ class NodeDeploymentManager:
             row = self._row(local)
         if row is None or row.state is not during:
             return
-        if local.finished is not during:
-            local.failure = await self._work(local, during)
-            local.finished = during
-        if local.failure is not None:
-            await self._settle(local, during, S.FAILED, local.failure)
-        elif after is None:
-            await self._settle(local, during, None)
+        failure = await self._work(local, during)
+        if failure is not None:
+            await self._settle(local, during, S.FAILED, failure)
         else:
             await self._settle(local, during, after, routes=after is S.ACTIVE)
-        if self._state(local) is not during:
-            local.finished = None
 
     async def _work(self, local: _Local, during: SliceState) -> str | None:
         """None, or why it failed."""
@@ -307,10 +298,6 @@ class NodeDeploymentManager:
         await self._attempt(local, S.UNLOADING, lambda: self._host.unload(local.instance))
 
     # --- writing --------------------------------------------------------------------------------------------------
-
-    def _state(self, local: _Local) -> SliceState | None:
-        row = self._row(local)
-        return None if row is None else row.state
 
     async def _settle(
         self, local: _Local, from_: SliceState, to: SliceState | None, reason: str = "", *, routes: bool = False
