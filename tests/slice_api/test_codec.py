@@ -545,6 +545,7 @@ class Taken:
         (Deep, ".parts[][]", "Path has no codec"),
         (list, "", r"bare list .* list\[\.\.\.\]"),
         (dict, "", "bare dict"),
+        (list[Annotated[int, [1]]], "", "cannot be hashed"),
         (list[typing.ForwardRef("Missing")], "[]", "not known at run time"),
         (Page[T], ".items[]", "type variable"),
         (dict[str, list[object]], "[][]", "object"),

@@ -103,8 +103,10 @@ class CodecMaker(cattrs.Converter):
     def _hooks(self, tp: TypeOf) -> tuple[Hook, Hook]:
         try:
             found = self._made.get(tp)
-        except TypeError:  # Annotated with an unhashable marker: made anew each time
-            return self._make(bare(tp))
+        except TypeError:
+            raise NoCodec(
+                f"{type_name(tp)} has a note in Annotated that cannot be hashed; use a frozen object"
+            ) from None
         if found is not None:
             return found
         if tp in self._making:  # a class inside itself: look the hook up when the first value comes

@@ -11,6 +11,8 @@ import functools
 import importlib.metadata
 import re
 import sys
+from collections.abc import Collection, Iterable
+from pathlib import PurePath
 from typing import Final
 
 from packaging.version import InvalidVersion
@@ -58,8 +60,18 @@ def distribution_version(package: str | None) -> Version:
     try:
         return _semantic(importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
-        names = importlib.metadata.packages_distributions().get(package, [])
-        return _semantic(importlib.metadata.version(names[0])) if names else UNVERSIONED
+        return next((_semantic(d.version) for d in _neighbours(package) if package in _packages(d)), UNVERSIONED)
+
+
+def _neighbours(package: str) -> Iterable[importlib.metadata.Distribution]:
+    """Distributions in the folder that holds `package`: none, and at once, for a project that is not installed."""
+    folders = getattr(sys.modules.get(package), "__path__", ())
+    return importlib.metadata.distributions(path=[str(PurePath(folder).parent) for folder in folders])
+
+
+def _packages(distribution: importlib.metadata.Distribution) -> Collection[str]:
+    listed = distribution.read_text("top_level.txt")
+    return listed.split() if listed else {file.parts[0] for file in distribution.files or ()}
 
 
 def _base(cls: type) -> ArtifactBase:
