@@ -85,6 +85,8 @@ ORDINARY = b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nA: b c\r\n\r\
 EXTRA = [
     b"Host: y", b"Content-Length: 3", b"content-length:\t4", b"Content-Length: 03", b"Content-Length: +3",
     b"Content-Length: 3, 3", b"Content-Length:", b"Content-Length: 99999999999", b"Content-Length: 300",
+    b"Content-Length: 0000000000003",
+    b"Content-Length: 0000000000000000000000000000003",
     b"Transfer-Encoding: chunked", b"Connection: close", b"Connection: Keep-Alive", b"Connection: x, close",
     b"Expect: 100-continue", b"Upgrade: h2c", b" folded", b"\tfolded", b"B : b", b"B: b\rc",
     b"B: b\nContent-Length: 9",
@@ -143,6 +145,19 @@ def test_what_is_read_without_h11_means_the_same_to_h11(conversation, sizes):
     assert read(raw, sizes, ordinary=True, **limits) == read(raw, sizes, ordinary=False, **limits)
 
 
+@pytest.mark.parametrize("extra", EXTRA)
+@pytest.mark.parametrize("without", [b"", b"Host: x\r\n", b"Content-Length: 3\r\n"])
+def test_each_unusual_field_means_the_same_to_h11(extra, without):
+    """The table behind the fuzzing above, tried whole: as one more field, and in the place of an ordinary one."""
+    head, mark, body = ORDINARY.replace(without, b"").partition(b"\r\n\r\n")
+    line, _, fields = head.partition(b"\r\n")
+    for raw in (
+        line + b"\r\n" + extra + b"\r\n" + fields + mark + body,
+        line + b"\r\n" + fields + b"\r\n" + extra + mark + body,
+    ):
+        assert read(raw, [1000], ordinary=True) == read(raw, [1000], ordinary=False)
+
+
 @pytest.mark.parametrize("sizes", [[10_000], [1], [60, 1, 200]])
 def test_an_ordinary_request_does_not_need_h11(sizes, monkeypatch):
     """Otherwise the fast way could be dead without anybody seeing it."""
@@ -155,6 +170,7 @@ def test_an_ordinary_request_does_not_need_h11(sizes, monkeypatch):
     assert http.buffered == 0
     for at in range(0, len(body), sizes[-1]):
         http.receive(body[at : at + sizes[-1]])
+        assert http.buffered == 0  # else the server would stop reading in the middle of a large body
         step = http.next()
     assert isinstance(step, Request)
     assert (step.path, step.query_text, step.body) == ("/a", "b", body)

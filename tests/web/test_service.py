@@ -221,6 +221,31 @@ async def test_dangerous_bytes_get_one_clear_refusal_and_a_closed_connection(con
         assert not seen
 
 
+async def test_a_body_far_larger_than_the_read_ahead_arrives_whole(connect):
+    """The bound on bytes taken in ahead must not hold up the body that is waited for."""
+
+    async def length(request: Request) -> Response:
+        return text_response(str(len(request.body)))
+
+    async with connect(length) as peer:
+        for head in ("Content-Length: 600000", "Content-Length: 600000\r\nTE: x"):  # without h11, and with it
+            reply = await peer.ask(f"POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n" + "a" * 600_000)
+            assert reply.body == b"600000"
+
+
+async def test_what_a_refused_client_still_sends_is_thrown_away(connect, autojump_clock):
+    """It must be able to finish sending, to read its answer, and must cost no memory meanwhile."""
+    async with connect() as peer:
+        reply = await peer.ask("no request\r\n\r\n" + "a" * 450_000)
+        assert reply.status == 400
+        (connection,) = peer.server._connections
+        before = connection._http.buffered
+        await peer.send("a" * 450_000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert connection._http.buffered == before
+        assert await peer.is_closed()
+
+
 async def test_an_absolute_target_is_understood_and_names_the_host(connect):
     """RFC 9112 3.2.2: every server accepts the form that proxies use; its authority replaces Host."""
     seen: list[Request] = []
