@@ -10,6 +10,7 @@ import pytest
 
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
+from aether.consensus.following import Following
 from aether.consensus.leadership import Leadership
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import AppendEntries, AppendReply, VoteReply, VoteRequest
@@ -146,12 +147,12 @@ def believes_old_write_numbers(patch: pytest.MonkeyPatch) -> None:
 
 
 def commits_beyond_what_was_compared(patch: pytest.MonkeyPatch) -> None:
-    def on_append(self: RaftCore, sender: NodeId, message: AppendEntries) -> None:
-        honest(self, sender, message)
-        self._log.commit_to(min(message.commit_index, self.last_index))
+    def append(self: Following, leader: NodeId, message: AppendEntries) -> None:
+        honest(self, leader, message)
+        self._log.commit_to(min(message.commit_index, self._log.last_index))
 
-    honest = RaftCore._on_append
-    patch.setattr(RaftCore, "_on_append", on_append)
+    honest = Following.append
+    patch.setattr(Following, "append", append)
 
 
 def never_repeats_a_lost_append(patch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from aether.consensus.campaign import Campaign, outranks
 from aether.consensus.config import RaftConfig
-from aether.consensus.entry import Entry, EntryKind
+from aether.consensus.following import Following
 from aether.consensus.leadership import Leadership
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import (
@@ -31,9 +31,8 @@ from aether.consensus.messages import (
 from aether.consensus.outbox import Outbox
 from aether.consensus.quorum import Configuration, Vote
 from aether.consensus.restart import check_persisted
-from aether.consensus.snapshot_inbox import SnapshotInbox
 from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
-from aether.errors import BadInput, NotLeader, Overloaded
+from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId, Term
 
 
@@ -59,7 +58,7 @@ class RaftCore:
         meta = persisted.snapshot.meta if persisted.snapshot else None
         self._log = RaftLog(persisted.entries, meta, persisted.hard_state.commit)
         self._outbox = Outbox()
-        self._inbox = SnapshotInbox(config.snapshot_bytes_max)
+        self._following = Following(self._log, self._outbox, config.snapshot_bytes_max)
         self._leadership: Leadership | None = None
         self._campaign = Campaign(0, pre=True, transfer=False)
         self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
@@ -67,8 +66,6 @@ class RaftCore:
         self._number = 0  # of the newest write
         self._durable_number = 0
         self._written = persisted.hard_state  # the newest that a write holds
-        self._unwritten_snapshot: Snapshot | None = None
-        self._restore: tuple[int, Snapshot] | None = None  # received; with the write that makes it durable
         self._draw_election_ticks()
         if config.voters == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
@@ -153,8 +150,9 @@ class RaftCore:
             case TimeoutNow():
                 if message.term == self._term and self._role is Role.FOLLOWER and sender == self._leader:
                     self._start_campaign(pre=False, transfer=True)
-            case _:
-                self._on_follower_reply(sender, message)
+            case AppendReply() | HeartbeatReply() | SnapshotReply():
+                if self._leadership is not None and message.term == self._term:
+                    self._leadership.take(sender, message)
 
     def propose(self, payloads: Sequence[bytes]) -> None:
         """Append all of `payloads`, or none.
@@ -165,16 +163,7 @@ class RaftCore:
         leadership = self._leadership
         if leadership is None or leadership.transferee is not None:
             raise NotLeader(self._config.node, leadership.transferee if leadership else self._leader)
-        longest = max(map(len, payloads), default=0)
-        if longest > self._config.proposal_bytes_max:
-            raise BadInput(
-                f"a proposal of {longest} bytes", (f"at most {self._config.proposal_bytes_max} are allowed",)
-            )
-        waiting = self._log.bytes_after(self._log.committed)
-        limit = self._config.uncommitted_bytes_max
-        if waiting + sum(map(len, payloads)) > limit and waiting > 0:
-            raise Overloaded("the replicated log (uncommitted bytes)", limit)
-        leadership.append(payloads, EntryKind.COMMAND)
+        leadership.propose(payloads)
 
     def transfer(self, to: NodeId) -> None:
         """Hand leadership to `to`; proposals are refused meanwhile. Raises NotLeader, BadInput (no other voter)."""
@@ -228,7 +217,7 @@ class RaftCore:
             self._leadership.advance_commit()
             self._leadership.send_all()
         write = self._next_write()
-        restore = self._next_restore()
+        restore = self._following.hand_to_restore(self._durable_number)
         committed = self._log.hand_to_apply(self._config.apply_bytes_max)
         messages = self._outbox.take()
         if write is None and not messages and restore is None and not committed:
@@ -238,15 +227,13 @@ class RaftCore:
     def _next_write(self) -> StorageWrite | None:
         written = self._written
         promised = written.term == self._term and written.vote == self._vote
-        if promised and not self._log.has_unwritten and self._unwritten_snapshot is None:
+        if promised and not self._log.has_unwritten and self._following.unwritten is None:
             self._attach_to_older_write()
             return None
         hard = HardState(self._term, self._vote, self._log.committed)
         self._number += 1
         entries = self._log.hand_to_storage(self._number)
-        snapshot, self._unwritten_snapshot = self._unwritten_snapshot, None
-        if snapshot is not None:
-            self._restore = (self._number, snapshot)
+        snapshot = self._following.hand_to_storage(self._number)
         self._outbox.attach(self._number)
         changed = hard if hard != written else None
         self._written = hard
@@ -258,16 +245,6 @@ class RaftCore:
         self._outbox.attach(self._number)
         for to, message in self._outbox.release(self._durable_number):
             self._deliver(to, message)
-
-    def _next_restore(self) -> Snapshot | None:
-        if self._restore is None or self._unwritten_snapshot is not None:
-            return None
-        number, snapshot = self._restore
-        if number > self._durable_number:
-            return None
-        self._restore = None
-        self._log.restored()
-        return snapshot
 
     def _deliver(self, to: NodeId, message: Message) -> None:
         """A promise is safe now: send it, or take it when it is our own vote."""
@@ -404,72 +381,12 @@ class RaftCore:
         self._elapsed = 0
         match message:
             case AppendEntries():
-                self._on_append(sender, message)
+                self._following.append(sender, message)
             case Heartbeat():
-                self._log.commit_to(message.commit_index)
-                if message.round:
-                    self._outbox.send(sender, HeartbeatReply(term=self._term, round=message.round))
+                self._following.heartbeat(sender, message)
             case SnapshotChunk():
-                self._on_chunk(sender, message)
-
-    def _on_append(self, sender: NodeId, message: AppendEntries) -> None:
-        prev_index, prev_term, entries = message.prev_index, message.prev_term, message.entries
-        last = LogIndex(prev_index + len(entries))
-        if prev_index < self._log.committed:
-            # What is committed here is the same there, and may be compacted: only the rest is compared.
-            entries = self._behind_commit(message)
-            prev_index = self._log.committed
-            prev_term = self._log.term_at(prev_index) or prev_term
-            last = max(last, prev_index)
-        if not self._log.merge(prev_index, prev_term, entries):
-            hint_index, hint_term = self._log.last_at_most(prev_index, prev_term)
-            self._outbox.promise(
-                sender,
-                AppendReply(
-                    term=self._term,
-                    match_index=prev_index,
-                    rejected=True,
-                    hint_index=hint_index,
-                    hint_term=hint_term,
-                ),
-            )
-            return
-        self._log.commit_to(min(message.commit_index, last))
-        self._outbox.promise(sender, AppendReply(term=self._term, match_index=last))
-
-    def _behind_commit(self, message: AppendEntries) -> tuple[Entry, ...]:
-        return message.entries[self._log.committed - message.prev_index :]
-
-    def _on_chunk(self, sender: NodeId, chunk: SnapshotChunk) -> None:
-        if chunk.index > self._log.committed and self._log.matches(chunk.index, chunk.snapshot_term):
-            self._log.commit_to(chunk.index)  # the entries are here already
-        if chunk.index <= self._log.committed:
-            self._outbox.promise(sender, AppendReply(term=self._term, match_index=self._log.committed))
-            return
-        progress = self._inbox.add(sender, chunk)
-        if isinstance(progress, Snapshot):
-            self._install(progress)
-            self._outbox.promise(sender, AppendReply(term=self._term, match_index=chunk.index))
-        elif progress is not None:
-            self._outbox.send(sender, SnapshotReply(term=self._term, index=chunk.index, offset=progress))
-
-    def _install(self, snapshot: Snapshot) -> None:
-        self._log.restart_behind(snapshot.meta)
-        self._snapshot = self._unwritten_snapshot = snapshot
-
-    # --- from followers -----------------------------------------------------------------------------------------------
-
-    def _on_follower_reply(self, sender: NodeId, message: AppendReply | HeartbeatReply | SnapshotReply) -> None:
-        leadership = self._leadership
-        if leadership is None or message.term != self._term:
-            return
-        match message:
-            case AppendReply():
-                leadership.append_reply(sender, message)
-            case HeartbeatReply():
-                leadership.heartbeat_reply(sender, message)
-            case SnapshotReply():
-                leadership.snapshot_reply(sender, message)
+                self._following.chunk(sender, message)
+                self._snapshot = self._following.unwritten or self._snapshot
 
     # --- invariants ---------------------------------------------------------------------------------------------------
 

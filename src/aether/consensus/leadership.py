@@ -27,7 +27,7 @@ from aether.consensus.outbox import Outbox
 from aether.consensus.progress import Mode, Progress
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import Snapshot
-from aether.errors import BadInput
+from aether.errors import BadInput, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
 
 _NEVER = -(2**31)
@@ -93,6 +93,18 @@ class Leadership:
             self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit, round=self._round))
 
     # --- appending and committing ------------------------------------------------------------------------------------
+
+    def propose(self, payloads: Sequence[bytes]) -> None:
+        """Append commands, all or none. Raises Overloaded, BadInput."""
+        longest = max(map(len, payloads), default=0)
+        if longest > self._config.proposal_bytes_max:
+            raise BadInput(
+                f"a proposal of {longest} bytes", (f"at most {self._config.proposal_bytes_max} are allowed",)
+            )
+        waiting, limit = self._log.bytes_after(self._log.committed), self._config.uncommitted_bytes_max
+        if waiting > 0 and waiting + sum(map(len, payloads)) > limit:
+            raise Overloaded("the replicated log (uncommitted bytes)", limit)
+        self.append(payloads, EntryKind.COMMAND)
 
     def append(self, payloads: Sequence[bytes], kind: EntryKind) -> None:
         """Add one entry of this term for each payload."""
@@ -189,10 +201,20 @@ class Leadership:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
+    def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
+        """One answer of this term."""
+        self._progress[peer].active_tick = self._now
+        match reply:
+            case AppendReply():
+                self.append_reply(peer, reply)
+            case HeartbeatReply():
+                self.heartbeat_reply(peer)
+            case SnapshotReply():
+                self.snapshot_reply(peer, reply)
+
     def append_reply(self, peer: NodeId, reply: AppendReply) -> None:
         """A follower stored entries, or does not hold the one before them."""
         progress = self._progress[peer]
-        progress.active_tick = self._now
         if reply.rejected:
             hint, _ = self._log.last_at_most(reply.hint_index, reply.hint_term)
             progress.rejected(reply.match_index, LogIndex(min(hint, reply.hint_index) + 1))
@@ -213,11 +235,9 @@ class Leadership:
         assert progress.transfer is not None
         return progress.match >= progress.transfer.snapshot.meta.index or self._log.term_at(progress.match) is not None
 
-    def heartbeat_reply(self, peer: NodeId, reply: HeartbeatReply) -> None:
+    def heartbeat_reply(self, peer: NodeId) -> None:
         """A follower lives: send again what may have been lost."""
-        del reply
         progress = self._progress[peer]
-        progress.active_tick = self._now
         if not progress.heard_heartbeat(self._log.last_index):
             return
         start = progress.next if progress.transfer is None else LogIndex(progress.transfer.snapshot.meta.index + 1)
@@ -229,7 +249,6 @@ class Leadership:
     def snapshot_reply(self, peer: NodeId, reply: SnapshotReply) -> None:
         """A follower says which byte of the snapshot it wants next."""
         progress = self._progress[peer]
-        progress.active_tick = self._now
         transfer = progress.transfer
         if (
             transfer is not None
