@@ -43,8 +43,8 @@ def run(
         raise
     return Report(
         seed=seed,
-        trace=tuple(world.trace),
-        trace_hash=world.trace_hash(),
+        trace=tuple(world.loop.trace),
+        trace_hash=world.loop.trace_hash(),
         violation=violation,
-        counts=dict(world.counts),
+        counts=dict(world.loop.counts),
     )

@@ -7,10 +7,6 @@ Holds: the same seed gives the same events; after each the oracle has looked.
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-import itertools
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -20,9 +16,11 @@ from aether.consensus.messages import MESSAGES, AppendEntries, Message, Snapshot
 from aether.consensus.values import Ready, Role, StorageWrite
 from aether.errors import NotLeader, Overloaded
 from aether.model.ids import NodeId
+from aether.testing.simulation.chaos import Chaos
 from aether.testing.simulation.clients import Client, audit_order
 from aether.testing.simulation.disk import LocalSnapshot
 from aether.testing.simulation.faults import MILLISECOND, SECOND, Faults, stream
+from aether.testing.simulation.loop import Loop
 from aether.testing.simulation.node import MakeCore, MakeMachine, Node, log_of
 from aether.testing.simulation.oracle import Oracle
 
@@ -37,26 +35,21 @@ class World:
 
     def __init__(self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine) -> None:
         self.faults = faults
-        self.now_us = 0
-        self.counts: Counter[str] = Counter()
-        self.trace: list[str] = []
+        self.loop = Loop()
         self._seed = seed
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._sequence = itertools.count()
-        self._healed = False
-        self._blocked: set[tuple[NodeId, NodeId]] = set()
-        self._rng = {purpose: stream(seed, purpose) for purpose in ("network", "disk", "chaos", "clients", "ticks")}
+        self._rng = {purpose: stream(seed, purpose) for purpose in ("network", "disk", "clients", "ticks")}
         names = [NodeId(f"n{i}") for i in range(1, faults.nodes + 1)]
         self._nodes = {name: Node(self._config_maker(name, names), make_core, make_machine) for name in names}
         self._oracle = Oracle({name: node.disk for name, node in self._nodes.items()})
         self._clients = [Client(i + 1, names, stream(seed, f"client {i}")) for i in range(faults.clients)]
         ticks = self._rng["ticks"]
         self._tick_us = {name: round(_TICK_US * (1 + ticks.uniform(-1, 1) * faults.drift)) for name in names}
+        self._chaos = Chaos(self.loop, self._nodes, faults, stream(seed, "chaos"), self._start, self._drive)
         for node in self._nodes.values():
             self._start(node)
         for client in self._clients:
-            self._later(self._rng["clients"].randrange(SECOND), partial(self._client_turn, client))
-        self._later(SECOND, self._chaos)
+            self.loop.later(self._rng["clients"].randrange(SECOND), partial(self._client_turn, client))
+        self._chaos.begin()
 
     def _config_maker(self, name: NodeId, names: Sequence[NodeId]) -> Callable[[], RaftConfig]:
         faults = self.faults
@@ -76,43 +69,28 @@ class World:
             held_bytes_max=2_000,
         )
 
-    # --- the loop -----------------------------------------------------------------------------------------------------
-
-    def _later(self, delay_us: int, action: Callable[[], None]) -> None:
-        heapq.heappush(self._heap, (self.now_us + delay_us, next(self._sequence), action))
-
     def run_events(self, count: int) -> None:
         """Carry out `count` events under faults."""
         for _ in range(count):
-            self._next()
-
-    def _next(self) -> None:
-        self.now_us, _, action = heapq.heappop(self._heap)
-        action()
-
-    def _note(self, line: str) -> None:
-        self.trace.append(f"{self.now_us} {line}")
-
-    def trace_hash(self) -> str:
-        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+            self.loop.next()
 
     # --- nodes --------------------------------------------------------------------------------------------------------
 
     def _start(self, node: Node) -> None:
         core = node.start()
         self._oracle.restarted(node.name)
-        self.counts["starts"] += 1
-        self._note(f"start {node.name} term={core.term} last={core.last_index} commit={core.commit_index}")
-        self._later(self._rng["ticks"].randrange(_TICK_US), lambda: self._tick(node, node.incarnation))
+        self.loop.counts["starts"] += 1
+        self.loop.note(f"start {node.name} term={core.term} last={core.last_index} commit={core.commit_index}")
+        self.loop.later(self._rng["ticks"].randrange(_TICK_US), lambda: self._tick(node, node.incarnation))
         self._drive(node)
 
     def _tick(self, node: Node, incarnation: int) -> None:
         if node.core is None or node.incarnation != incarnation:
             return
-        if self.now_us < node.paused_until_us:
-            self._later(node.paused_until_us - self.now_us, lambda: self._tick(node, incarnation))
+        if self.loop.now_us < node.paused_until_us:
+            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._tick(node, incarnation))
             return
-        self._later(self._tick_us[node.name], lambda: self._tick(node, incarnation))
+        self.loop.later(self._tick_us[node.name], lambda: self._tick(node, incarnation))
         node.core.tick()
         self._drive(node)
 
@@ -126,9 +104,9 @@ class World:
         self._oracle.observe(core, log)
         if core.role is not node.role:
             node.role = core.role
-            self._note(f"role {node.name} {core.role} term={core.term}")
+            self.loop.note(f"role {node.name} {core.role} term={core.term}")
             if core.role is Role.LEADER:
-                self._hunt(node)
+                self._chaos.hunt(node)
 
     def _carry_out(self, node: Node, core: RaftCore, ready: Ready) -> None:
         if ready.write is not None:
@@ -139,14 +117,14 @@ class World:
             self._send(node.name, to, message)
         if ready.restore is not None or ready.committed:
             answers = node.apply(ready)
-            self.counts["applied"] += len(ready.committed)
-            self.counts["restores"] += ready.restore is not None
+            self.loop.counts["applied"] += len(ready.committed)
+            self.loop.counts["restores"] += ready.restore is not None
             self._oracle.applied(node.name, node.machine)
             for session, request, answer in answers:
                 self._answer(session, request, answer)
             self._oracle.executed_once(node.name, node.machine)
             if node.take_snapshot(self.faults.snapshot_every):
-                self.counts["snapshots"] += 1
+                self.loop.counts["snapshots"] += 1
                 self._sync(node)
 
     # --- disk ---------------------------------------------------------------------------------------------------------
@@ -162,17 +140,17 @@ class World:
         node.syncing = len(node.disk.queue)
         rng, faults = self._rng["disk"], self.faults
         delay_us = rng.randrange(faults.disk_us)
-        if not self._healed and rng.random() < faults.disk_stall:
+        if not self.loop.healed and rng.random() < faults.disk_stall:
             delay_us += rng.randrange(faults.disk_stall_us)
         incarnation = node.incarnation
-        self._later(delay_us, lambda: self._synced(node, incarnation))
+        self.loop.later(delay_us, lambda: self._synced(node, incarnation))
 
     def _synced(self, node: Node, incarnation: int) -> None:
         core = node.core
         if core is None or node.incarnation != incarnation:
             return
-        if self.now_us < node.paused_until_us:
-            self._later(node.paused_until_us - self.now_us, lambda: self._synced(node, incarnation))
+        if self.loop.now_us < node.paused_until_us:
+            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._synced(node, incarnation))
             return
         jobs = node.disk.persist(node.syncing)
         node.syncing = 0
@@ -182,7 +160,7 @@ class World:
                 core.compacted(job.snapshot)
             else:
                 core.persisted(job.number)
-        self._note(f"durable {node.name} last={node.disk.last_index} term={node.disk.hard.term}")
+        self.loop.note(f"durable {node.name} last={node.disk.last_index} term={node.disk.hard.term}")
         self._sync(node)
         self._drive(node)
 
@@ -190,26 +168,26 @@ class World:
 
     def _send(self, sender: NodeId, to: NodeId, message: Message) -> None:
         rng, faults = self._rng["network"], self.faults
-        self.counts["messages"] += 1
-        if (sender, to) in self._blocked or (not self._healed and rng.random() < faults.loss):
-            self.counts["lost"] += 1
+        self.loop.counts["messages"] += 1
+        if (sender, to) in self._chaos.blocked or (not self.loop.healed and rng.random() < faults.loss):
+            self.loop.counts["lost"] += 1
             return
-        copies = 2 if not self._healed and rng.random() < faults.duplication else 1
+        copies = 2 if not self.loop.healed and rng.random() < faults.duplication else 1
         for _ in range(copies):
             delay_us = rng.randrange(1, faults.delay_us)
-            if not self._healed and rng.random() < faults.slow:
+            if not self.loop.healed and rng.random() < faults.slow:
                 delay_us += rng.randrange(faults.slow_delay_us)
-            self._later(delay_us, lambda: self._deliver(sender, to, message))
+            self.loop.later(delay_us, lambda: self._deliver(sender, to, message))
 
     def _deliver(self, sender: NodeId, to: NodeId, message: Message) -> None:
         node = self._nodes[to]
         if node.core is None:
             return
-        if self.now_us < node.paused_until_us:
-            self._later(node.paused_until_us - self.now_us, lambda: self._deliver(sender, to, message))
+        if self.loop.now_us < node.paused_until_us:
+            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._deliver(sender, to, message))
             return
         encode, decode = _CODECS[type(message)]
-        self._note(f"{sender}>{to} {_describe(message)}")
+        self.loop.note(f"{sender}>{to} {_describe(message)}")
         node.core.step(sender, decode(encode(message)))
         self._drive(node)
 
@@ -219,173 +197,74 @@ class World:
         """Ask anew, or repeat what was not answered in time. Also the clients' time-out."""
         rng = self._rng["clients"]
         if client.answered:
-            if self._healed:
+            if self.loop.healed:
                 return
-            client.next_request(self.now_us)
+            client.next_request(self.loop.now_us)
             client.tries = 0
         else:
             client.give_up_target()
             client.tries += 1
-            self.counts["repeats"] += 1
+            self.loop.counts["repeats"] += 1
         self._ask(client)
         patience_us = min(self.faults.request_us << min(client.tries, 10), 2 * SECOND)
-        self._later(patience_us + rng.randrange(patience_us), lambda: self._client_turn(client))
+        self.loop.later(patience_us + rng.randrange(patience_us), lambda: self._client_turn(client))
 
     def _ask(self, client: Client) -> None:
         target, command = client.ask()
         node = self._nodes[target]
         core = node.core
-        if core is None or self.now_us < node.paused_until_us:
+        if core is None or self.loop.now_us < node.paused_until_us:
             return
         try:
             core.propose([command])
         except NotLeader as refusal:
             if refusal.leader:
                 client.redirect(NodeId(refusal.leader))
-                self._later(self._rng["clients"].randrange(1, self.faults.delay_us), partial(self._ask_again, client))
+                self.loop.later(
+                    self._rng["clients"].randrange(1, self.faults.delay_us), partial(self._ask_again, client)
+                )
         except Overloaded:
-            self.counts["overloaded"] += 1
+            self.loop.counts["overloaded"] += 1
         else:
-            self.counts["proposals"] += 1
-            self._note(f"propose {target} {command.decode()}")
+            self.loop.counts["proposals"] += 1
+            self.loop.note(f"propose {target} {command.decode()}")
             self._drive(node)
 
     def _answer(self, session: int, request: int, answer: int) -> None:
         """A node that applied a command tells the client, who hears it late or not at all."""
         rng = self._rng["clients"]
-        if not self._healed and rng.random() < self.faults.loss:
+        if not self.loop.healed and rng.random() < self.faults.loss:
             return
         client = self._clients[session - 1]
-        self._later(rng.randrange(1, self.faults.delay_us), lambda: self._answered(client, request, answer))
+        self.loop.later(rng.randrange(1, self.faults.delay_us), lambda: self._answered(client, request, answer))
 
     def _answered(self, client: Client, request: int, answer: int) -> None:
-        if client.answer(request, answer, self.now_us):
-            self._later(self._rng["clients"].randrange(self.faults.think_us), partial(self._ask_anew, client))
+        if client.answer(request, answer, self.loop.now_us):
+            self.loop.later(self._rng["clients"].randrange(self.faults.think_us), partial(self._ask_anew, client))
 
     def _ask_again(self, client: Client) -> None:
         if not client.answered and client.redirects <= len(self._nodes):
             self._ask(client)
 
     def _ask_anew(self, client: Client) -> None:
-        if client.answered and not self._healed:
-            client.next_request(self.now_us)
+        if client.answered and not self.loop.healed:
+            client.next_request(self.loop.now_us)
             self._ask(client)
-
-    # --- faults -------------------------------------------------------------------------------------------------------
-
-    def _chaos(self) -> None:
-        """Ten times a second of virtual time, roll the dice for each fault."""
-        if self._healed:
-            return
-        rng, faults = self._rng["chaos"], self.faults
-        names = list(self._nodes)
-        faults_by_rate: tuple[tuple[float, Callable[[], None]], ...] = (
-            (faults.crash, lambda: self._crash(self._nodes[rng.choice(names)])),
-            (faults.all_crash, self._crash_all),
-            (faults.partition, self._partition),
-            (faults.pause, lambda: self._pause(self._nodes[rng.choice(names)])),
-            (faults.closed, lambda: self._close(rng.choice(names), rng.choice(names))),
-            (faults.transfer, lambda: self._transfer(rng.choice(names), rng.choice(names))),
-        )
-        for rate, fault in faults_by_rate:
-            if rng.random() < rate / 10:
-                fault()
-        self._later(SECOND // 10, self._chaos)
-
-    def _crash(self, node: Node) -> None:
-        if node.core is None or self._healed:
-            return
-        rng = self._rng["chaos"]
-        lost = node.crash(rng)
-        self.counts["crashes"] += 1
-        self._note(f"crash {node.name} lost={lost}")
-        self._later(rng.randrange(self.faults.down_us), lambda: self._restart(node))
-        if self.faults.closed:  # the operating system closes the dead process's connections
-            for peer in self._nodes:
-                delay_us = 50 * MILLISECOND + rng.randrange(10 * MILLISECOND)
-                self._later(delay_us, partial(self._close, peer, node.name))
-
-    def _hunt(self, node: Node) -> None:
-        """Perhaps crash a new leader soon, or cut it off from the others."""
-        rng, faults = self._rng["chaos"], self.faults
-        if self._healed or rng.random() >= faults.hunt:
-            return
-        delay_us = rng.randrange(faults.hunt_us)
-        if rng.random() < 0.5:
-            self._later(delay_us, lambda: self._crash(node))
-        else:
-            self._later(delay_us, lambda: self._cut([node.name], one_way=rng.random() < faults.one_way))
-
-    def _restart(self, node: Node) -> None:
-        if node.core is None:
-            self._start(node)
-
-    def _crash_all(self) -> None:
-        for node in self._nodes.values():
-            self._crash(node)
-
-    def _partition(self) -> None:
-        """Split the nodes in two."""
-        rng = self._rng["chaos"]
-        left = [name for name in self._nodes if rng.random() < 0.5]
-        self._cut(left, one_way=rng.random() < self.faults.one_way)
-
-    def _cut(self, left: Sequence[NodeId], *, one_way: bool) -> None:
-        """Lose what goes from `left` to the other nodes, and unless `one_way` what comes from them."""
-        if self._healed:
-            return
-        right = [name for name in self._nodes if name not in left]
-        cut = {(a, b) for a in left for b in right}
-        if not one_way:
-            cut |= {(b, a) for a in left for b in right}
-        self._blocked |= cut
-        self.counts["partitions"] += 1
-        self._note(f"partition {','.join(left)} {'>' if one_way else '|'} {','.join(right)}")
-        self._later(self._rng["chaos"].randrange(1, self.faults.partition_us), lambda: self._reconnect(cut))
-
-    def _reconnect(self, cut: set[tuple[NodeId, NodeId]]) -> None:
-        self._blocked -= cut
-        self._note("reconnect")
-
-    def _pause(self, node: Node) -> None:
-        node.paused_until_us = self.now_us + self._rng["chaos"].randrange(self.faults.pause_us)
-        self.counts["pauses"] += 1
-        self._note(f"pause {node.name}")
-
-    def _close(self, at: NodeId, peer: NodeId) -> None:
-        node = self._nodes[at]
-        if node.core is None or at == peer or self.now_us < node.paused_until_us:
-            return
-        self._note(f"closed {peer} at {at}")
-        node.core.peer_closed(peer)
-        self._drive(node)
-
-    def _transfer(self, at: NodeId, to: NodeId) -> None:
-        node = self._nodes[at]
-        if node.core is None or node.core.role is not Role.LEADER or at == to or self.now_us < node.paused_until_us:
-            return
-        self._note(f"transfer {at} to {to}")
-        self.counts["transfers"] += 1
-        node.core.transfer(to)
-        self._drive(node)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
         """End all faults; assert that the cluster elects, answers every client and agrees, in bounded time."""
-        self._healed = True
-        self._blocked.clear()
-        self._note("heal")
-        for node in self._nodes.values():
-            node.paused_until_us = min(node.paused_until_us, self.now_us)
-            self._restart(node)
-        deadline_us = self.now_us + _HEAL_US
+        self.loop.healed = True
+        self.loop.note("heal")
+        self._chaos.heal()
+        deadline_us = self.loop.now_us + _HEAL_US
         while not self._is_well():
-            assert self.now_us < deadline_us, (
+            assert self.loop.now_us < deadline_us, (
                 f"Liveness: not well {_HEAL_US // SECOND} s after healing: {self._state()}"
             )
-            self._next()
-        self.counts["healed_ms"] = (self.now_us - deadline_us + _HEAL_US) // MILLISECOND
+            self.loop.next()
+        self.loop.counts["healed_ms"] = (self.loop.now_us - deadline_us + _HEAL_US) // MILLISECOND
         self._audit()
 
     def _is_well(self) -> bool:
@@ -409,9 +288,9 @@ class World:
             for client in self._clients:
                 client.audit(node.machine)
         audit_order(self._clients)
-        self.counts["acknowledged"] = sum(len(client.acknowledged) for client in self._clients)
-        self.counts["terms"] = max(self._oracle.leaders, default=0)
-        self.counts["leaders"] = len(self._oracle.leaders)
+        self.loop.counts["acknowledged"] = sum(len(client.acknowledged) for client in self._clients)
+        self.loop.counts["terms"] = max(self._oracle.leaders, default=0)
+        self.loop.counts["leaders"] = len(self._oracle.leaders)
 
 
 def _describe(message: Message) -> str:
