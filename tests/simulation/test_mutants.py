@@ -183,7 +183,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, Callable[[int], F
     forgets_its_term_at_restart: ("term falls|One vote|Election Safety", Faults.draw),
     forgets_its_vote_at_restart: ("One vote|Election Safety", Faults.restarting),
     has_no_session_dedupe: ("Exactly once", Faults.draw),
-    keeps_a_conflicting_suffix: ("Log Matching|State Machine Safety", Faults.draw),
+    keeps_a_conflicting_suffix: ("Log Matching|State Machine Safety|Durable quorum", Faults.draw),
     leaves_sessions_out_of_snapshots: ("Exactly once", Faults.draw),
     never_repeats_a_lost_append: ("Liveness", Faults.draw),
     skips_the_consistency_check: ("Log Matching|State Machine Safety", Faults.draw),
