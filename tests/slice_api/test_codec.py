@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
 import aether
-from aether.slice_api.annotations import NoCodec
+from aether.slice_api.annotations import NoCodec, type_name
 from aether.slice_api.codec import Form, camel, codec_of
 from aether.slice_api.misfit import PROBLEMS_MAX, Misfit
 from aether.slice_api.textual import text_of, texts_of
@@ -745,3 +745,22 @@ def test_misfits_deep_inside_cost_no_more_than_their_size():
         value = Node("x", [value])
     with pytest.raises(Misfit):
         codec_of(Node, Form.WIRE).encode(value)
+
+
+def test_two_spellings_of_one_key_are_refused():
+    """Otherwise one of the two entries would vanish without a word."""
+    for plain in ({"1": "a", "01": "b"}, {"0": "a", "-0": "b"}):
+        with pytest.raises(Misfit, match="two spellings"):
+            codec_of(dict[int, str], Form.JSON).decode(plain)
+
+
+def test_types_are_named_in_messages_as_their_author_writes_them():
+    for tp, name in (
+        (list[Line], "list[Line]"),
+        (dict[str, Page[Decimal]] | None, "dict[str, Page[Decimal]] | None"),
+        (tuple[int, ...], "tuple[int, ...]"),
+        (Literal["a.b"], "Literal['a.b']"),
+        (Annotated[int, "x"], "int"),
+        (None, "None"),
+    ):
+        assert type_name(tp) == name

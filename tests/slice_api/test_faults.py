@@ -110,7 +110,7 @@ def test_an_unknown_fault_and_one_of_another_version_are_none():
     assert contract.decode_fault(FaultPlain("Never", 409, "", "")) is None
     assert contract.decode_fault(FaultPlain("OutOfStock", 409, "", "", {"sku": 1})) is None
     assert contract.decode_fault(FaultPlain("OutOfStock", 409, "", "", {"sku": "a", "newer": 1})) is not None
-    for plain in (None, [], ["x", "409", "", "", {}], ["x"]):
+    for plain in (None, [], ["x", "409", "", "", {}], ["x", 200, "", "", {}], ["x"]):
         with pytest.raises(aether.BadInput):
             FaultPlain.from_plain(plain)
 

@@ -306,7 +306,19 @@ def test_a_request_survives_the_trip_to_the_node_that_structures_it(request):
     assert HttpInput.from_plain(msgpack.unpackb(msgpack.packb(request.to_plain()))) == request
 
 
-@pytest.mark.parametrize("plain", [None, [], [1] * 8, "x", {}, ["GET", "/", {}, {}, {}, {}, "body", ""]])
+@pytest.mark.parametrize(
+    "plain",
+    [
+        None,
+        [],
+        [1] * 8,
+        "x",
+        {},
+        ["GET", "/", {}, {}, {}, {}, "body", ""],
+        ["GET", "/", {"a": 1}, {}, {}, {}, b"", ""],
+        ["GET", "/", {}, {"a": "b"}, {}, {}, b"", ""],
+    ],
+)
 def test_a_malformed_request_of_a_peer_is_refused(plain):
     with pytest.raises(aether.BadInput, match="malformed"):
         HttpInput.from_plain(plain)

@@ -1,7 +1,8 @@
 """Maps: compare-and-set, atomic batches, order, quotas; in memory the same as replicated."""
 
 import copy
-from datetime import date
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -209,7 +210,9 @@ def test_a_tuple_prefix_selects_exactly_the_keys_with_these_first_items(key, fir
 
 
 @pytest.mark.parametrize(
-    "tp", [float, list[int], Order, tuple[int, ...], tuple[float, int], int | str, object], ids=str
+    "tp",
+    [float, Decimal, datetime, timedelta, list[int], Order, tuple[int, ...], tuple[float, int], int | str, object],
+    ids=str,
 )
 def test_types_without_an_order_of_bytes_are_no_keys(tp):
     with pytest.raises(NoCodec):

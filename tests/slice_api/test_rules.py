@@ -1,5 +1,6 @@
 """Each rule of a contract is checked at decoration, with a message that shows the fix."""
 
+import abc
 import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, Protocol
@@ -380,3 +381,21 @@ def test_one_map_named_by_two_fields_is_refused():
             other: aether.Map[str, str] = aether.map("rows")
 
     refused(make, "Twice", "rows", "a map of its own")
+
+
+def test_an_abstract_method_left_open_is_refused():
+    class Base(abc.ABC):
+        @abc.abstractmethod
+        async def ping(self) -> None: ...
+
+    refused(lambda: aether.slice(type("Open", (Base,), {})), "Open leaves abstract: ping")
+
+
+def test_decorators_without_their_parentheses_say_so():
+    refused(lambda: aether.method(good), "@aether.method(idempotent=True)")
+    refused(lambda: aether.get(good), '@aether.get("/orders")')
+
+    def generator(self, n: int):
+        yield n
+
+    refused(lambda: aether.blocking(generator), "generator")

@@ -121,9 +121,16 @@ def is_object(tp: TypeOf) -> bool:
 
 def type_name(tp: TypeOf) -> str:
     """How `tp` is written in messages."""
-    if isinstance(tp, type) and not typing.get_args(tp):
-        return "None" if tp is type(None) else tp.__qualname__.rpartition("<locals>.")[2]
-    return str(tp).replace("typing.", "")
+    arguments = typing.get_args(tp)
+    if isinstance(tp, type) and not arguments:
+        return "None" if tp is type(None) else tp.__qualname__.rpartition(".")[2]
+    if is_union(tp):
+        return " | ".join(type_name(a) for a in arguments)
+    if not arguments or is_literal(tp) or any(isinstance(a, list) for a in arguments):
+        return str(tp).replace("typing.", "").replace("typing_extensions.", "")
+    if origin_of(tp) is Annotated:
+        return type_name(arguments[0])
+    return f"{type_name(origin_of(tp))}[{', '.join('...' if a is ... else type_name(a) for a in arguments)}]"
 
 
 def parts_of(tp: TypeOf) -> tuple[Part, ...]:

@@ -218,4 +218,6 @@ def _entries(mapping: Any, key_hook: Hook, value_hook: Hook) -> dict[Any, Any]:
     except (Misfit, RecursionError) as error:
         rest = ((f"[{k!r:.60}]", (k, v)) for k, v in position)
         raise collect((f"[{key!r:.60}]", error), rest, lambda pair: (key_hook(pair[0]), value_hook(pair[1]))) from None
+    if len(result) < len(mapping):
+        raise Misfit(("", "expected each key once, got two spellings of one key"))
     return result

@@ -199,6 +199,7 @@ def define_slice(cls: type[T], options: SliceOptions, frame: types.FrameType | N
     local = names.captured(used, cls.__qualname__, cls.__module__, frame)
     attrs.define(cls, slots=False, eq=False, kw_only=True, auto_attribs=True, field_transformer=_same_alias)
     rules.check_protocols(cls)
+    rules.check_abstract(cls)
     for name, function in rules.methods(cls):
         rules.check_signature(f"{cls.__name__}.{name}", function)
     definition = Definition(cls, options, local)

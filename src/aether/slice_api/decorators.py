@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import CoroutineType
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, Never, ParamSpec, TypeVar, overload
 
 import attrs
 from typing_extensions import dataclass_transform
@@ -75,13 +75,15 @@ service = slice
 """`slice` under a name that shadows no builtin."""
 
 
-def method(*, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+def method(*functions: Never, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
     """State facts about a method of the contract.
 
     idempotent  it may be repeated after it was started, on another instance too
     deadline_s  its default deadline in seconds, instead of the slice's
     """
 
+    if functions:
+        raise ContractError("aether.method states facts; write `@aether.method(idempotent=True)`, with parentheses")
     checked_s = _deadline(deadline_s)
 
     def mark(function: F) -> F:
@@ -101,6 +103,10 @@ def blocking(function: Callable[P, R]) -> Callable[P, CoroutineType[Any, Any, R]
     """
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ContractError(f"{_name(function)} is async already; @aether.blocking is for a plain `def` that blocks")
+    if inspect.isgeneratorfunction(function):
+        raise ContractError(
+            f"{_name(function)} is a generator; return a list, or write a stream: `async def` with `yield`"
+        )
 
     @functools.wraps(function)
     async def threaded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -169,6 +175,8 @@ def background(function: Background) -> Background:
 
 
 def _route(verb: str, template: str, idempotent: bool | None, deadline_s: float | None) -> Callable[[F], F]:
+    if template.__class__ is not str:
+        raise ContractError(f'aether.{verb.lower()} takes a path template; write `@aether.{verb.lower()}("/orders")`')
     checked_s = _deadline(deadline_s)
 
     def mark(function: F) -> F:

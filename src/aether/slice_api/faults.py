@@ -80,8 +80,10 @@ class FaultPlain:
     def from_plain(cls, plain: object) -> FaultPlain:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
         parts = array(plain, (str, int, str, str, dict))
-        if parts is None:
-            raise BadInput("malformed fault in a reply", (f"expected 5 parts, got {plain!r:.80}",))
+        if parts is None or not 400 <= parts[1] <= 599:
+            raise BadInput(
+                "malformed fault in a reply", (f"expected 5 parts and a status of an error, got {plain!r:.80}",)
+            )
         return cls(*parts)
 
 

@@ -76,10 +76,18 @@ class HttpInput:
     def from_plain(cls, plain: object) -> HttpInput:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
         parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str))
-        if parts is None:
-            raise BadInput("malformed HTTP request in a call", (f"expected 8 parts, got {plain!r:.80}",))
+        if parts is None or not _texts_throughout(*parts[2:6]):
+            raise BadInput("malformed HTTP request in a call", (f"expected 8 parts of text, got {plain!r:.80}",))
         verb, template, path, query, headers, cookies, body, content_type = parts
         return cls(
             verb=verb, template=template, path=path, query=query, headers=headers, cookies=cookies, body=body,
             content_type=content_type,
         )  # fmt: skip
+
+
+def _texts_throughout(path: Any, query: Any, headers: Any, cookies: Any) -> bool:
+    singles = all(type(k) is str and type(v) is str for part in (path, headers, cookies) for k, v in part.items())
+    return singles and all(
+        type(name) is str and type(values) is list and all(type(value) is str for value in values)
+        for name, values in query.items()
+    )

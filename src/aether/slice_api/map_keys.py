@@ -1,6 +1,7 @@
 """Keys of maps as bytes that sort as the keys do.
 
-Knows: text, integers, bytes, dates, enums and tuples of them.
+Knows: text, integers, bytes, dates, UUIDs, enums and tuples of them.
+       Not moments and decimals: two spellings of one value would be two keys.
 Never: values, storage.
 Holds: the order of the bytes is the order of the keys (text by code point, integers by size), and the bytes of a
        tuple start with those of its first items.
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import Any, Final
+from uuid import UUID
 
 import attrs
 
@@ -41,7 +44,7 @@ def key_codec(tp: TypeOf) -> KeyCodec:
     if is_named_tuple(inner):
         return _tuple(inner, inner, [_item(p.type, f".{p.name}") for p in parts_of(inner)])
     encode, decode = _item(tp, "")
-    return KeyCodec(encode, decode, encode if inner is str else _no_prefix(inner))
+    return KeyCodec(encode, decode, encode if inner in (str, bytes) else _no_prefix(inner))
 
 
 def _item(tp: TypeOf, path: str) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
@@ -54,9 +57,10 @@ def _item(tp: TypeOf, path: str) -> tuple[Callable[[Any], bytes], Callable[[byte
         text = text_of(tp)
     except NoCodec:
         text = None
-    if text is None or not text.exact or inner is float:
+    # Equal values must have equal bytes: not so for Decimal (1.0, 1.00), float and moments in two zones.
+    if text is None or not text.exact or (inner in SCALARS and inner not in (str, bool, date, UUID)):
         raise NoCodec(
-            f"{type_name(tp)} is no key of a map; use str, int, bytes, a date, an Enum, or a tuple of them", path
+            f"{type_name(tp)} is no key of a map; use str, int, bytes, date, UUID, an Enum, or a tuple of them", path
         )
     write, read = text.write, text.read
     return lambda value: write(value).encode("utf-8", "surrogatepass"), lambda raw: read(_text(raw))
@@ -124,6 +128,6 @@ def _plain(raw: bytes) -> bytes:
 
 def _no_prefix(tp: TypeOf) -> Callable[[Any], bytes]:
     def refuse(value: Any) -> bytes:
-        raise Misfit(("", f"keys of {type_name(tp)} have no prefix; only text and tuples have"))
+        raise Misfit(("", f"keys of {type_name(tp)} have no prefix; only text, bytes and tuples have"))
 
     return refuse

@@ -63,6 +63,15 @@ def check_protocols(cls: type) -> None:
                     )
 
 
+def check_abstract(cls: type) -> None:
+    """Nothing is left abstract, or no instance could be made. Raises ContractError."""
+    missing: frozenset[str] = getattr(cls, "__abstractmethods__", frozenset())
+    if missing:
+        raise ContractError(
+            f"{cls.__name__} leaves abstract: {', '.join(sorted(missing))}; implement each in {cls.__name__}"
+        )
+
+
 def check_protocol(protocol: type) -> None:
     """A Protocol that a proxy can stand for offers methods only. Raises ContractError."""
     for base in protocol.__mro__:
