@@ -138,10 +138,14 @@ class StorageFull(TryAgain):
 
 @attrs.define(eq=False)
 class BadInput(Rejected):
-    """Input from outside does not fit. `problems` lists every `path: what is wrong` at once. HTTP 400 or 422."""
+    """Input from outside does not fit. `problems` lists every `path: what is wrong` at once. HTTP 400 or 422.
+
+    malformed  it could not even be read (no JSON, say): HTTP 400; otherwise it was read and does not fit: 422 for slices
+    """
 
     what: str
     problems: Sequence[str] = ()
+    malformed: bool = False
 
     def __str__(self) -> str:
         return self.what if not self.problems else f"{self.what}: " + "; ".join(self.problems)

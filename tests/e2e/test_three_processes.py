@@ -121,7 +121,7 @@ async def test_a_signal_ends_a_node_cleanly(open_cluster, number, code):
         await running.ready()
         began = trio.current_time()
 
-        running.processes.signal("node-1", number)
+        running.processes.send_signal("node-1", number)
         got, said = await running.ended("node-1")
 
         assert got == code
@@ -138,7 +138,7 @@ async def test_ctrl_c_without_a_quorum_ends_at_once(open_cluster):
         await trio.sleep(0.5)
         began = trio.current_time()
 
-        running.processes.signal("node-1", signal.SIGINT)
+        running.processes.send_signal("node-1", signal.SIGINT)
         code, said = await running.ended("node-1")
 
         assert code == 130

@@ -98,7 +98,7 @@ async def _wait_active(node: Node, bases: Sequence[ArtifactBase], *, alone: bool
             if all(_is_active(node, base, rows) for base in bases):
                 return
             if alone:
-                _raise_failed(rows)
+                _raise_failed([r for r in rows if r.artifact.base in bases and r.incarnation == node.incarnation])
             await watch.changed()
 
 

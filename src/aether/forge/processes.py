@@ -154,7 +154,7 @@ class LocalProcesses:
         process = self._process(node)
         await self._stop(process)
 
-    def signal(self, node: str, number: signal.Signals) -> None:
+    def send_signal(self, node: str, number: signal.Signals) -> None:
         self._process(node).send_signal(number)
 
     def process_id(self, node: str) -> int:
@@ -200,7 +200,7 @@ class LocalProcesses:
             await process.wait()
         finally:
             with trio.CancelScope(shield=True):
-                await self._stop(process)
+                await self._stop(process, signal.SIGINT)  # all leave at once: nobody could take over
 
     async def _copy_lines(self, node: str, process: trio.Process) -> None:
         assert process.stdout is not None
@@ -214,9 +214,9 @@ class LocalProcesses:
                 self._last[node].append(text)
                 self._log(node, text)
 
-    async def _stop(self, process: trio.Process) -> None:
+    async def _stop(self, process: trio.Process, number: signal.Signals = signal.SIGTERM) -> None:
         if process.poll() is None:
-            process.terminate()
+            process.send_signal(number)
         with trio.move_on_after(STOP_S):
             await process.wait()
         if process.poll() is None:

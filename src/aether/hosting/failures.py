@@ -56,9 +56,10 @@ def failure_of(error: BaseException, place: Place, method: str) -> Faulted | Fai
 
 
 def refusal_of(error: BadInput) -> Faulted:
-    """The outcome for arguments that do not fit: the caller's mistake, so 422 and every problem with its path."""
+    """The outcome for arguments that do not fit: the caller's mistake, 400 or 422, and every problem with its path."""
     fields = {"what": error.what, "problems": list(error.problems)}
-    return Faulted(FaultPlain(BAD_INPUT, 422, "Unprocessable Content", str(error), fields))
+    status, title = (400, "Bad Request") if error.malformed else (422, "Unprocessable Content")
+    return Faulted(FaultPlain(BAD_INPUT, status, title, str(error), fields))
 
 
 def trimmed(error: BaseException) -> str:

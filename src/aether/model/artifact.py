@@ -29,7 +29,9 @@ class ArtifactBase:
         """Read `group:artifact`. Raises BadInput that shows `text` and the rule."""
         parts = text.split(":")
         if len(parts) != 2 or _GROUP.fullmatch(parts[0]) is None or _ARTIFACT.fullmatch(parts[1]) is None:
-            raise BadInput(f"{text!r} is no artifact", ("write group:artifact in lower case, such as shop.orders:place-order",))
+            raise BadInput(
+                f"{text!r} is no artifact", ("write group:artifact in lower case, such as shop.orders:place-order",)
+            )
         return cls(*parts)
 
     def at(self, version: Version) -> Artifact:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# --- consensus: user code shares the loop, so a hair trigger would flap --------------------------------------------------
+# --- consensus: user code shares the loop, so a hair trigger would flap ---
 TICK_S: Final = 0.1
 HEARTBEAT_TICKS: Final = 1
 ELECTION_TICKS_MIN: Final = 10
@@ -31,7 +31,7 @@ LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT: Final = 5_000
 SNAPSHOTS_KEPT: Final = 2
 WAL_SEGMENT_BYTES: Final = 64 * 2**20
 
-# --- wire and transport ----------------------------------------------------------------------------------------------
+# --- wire and transport ---
 FRAME_BYTES_MAX: Final = 16 * 2**20
 FRAME_CHUNK_BYTES: Final = 64 * 1024  # longer frames are split and interleaved
 LONG_FRAMES_MAX: Final = 4  # unfinished chunked frames on one connection
@@ -46,7 +46,7 @@ OUTBOX_BYTES_MAX: Final = 32 * 2**20
 RECONNECT_MIN_S: Final = 0.05
 RECONNECT_MAX_S: Final = 1.0
 
-# --- replicated store ----------------------------------------------------------------------------------------------------
+# --- replicated store ---
 KEY_BYTES_MAX: Final = 1_024
 VALUE_BYTES_MAX: Final = 512 * 1024
 BATCH_OPERATIONS_MAX: Final = 1_024
@@ -57,7 +57,7 @@ MAP_BYTES_MAX_DEFAULT: Final = 16 * 2**20
 MAPS_BYTES_MAX: Final = 256 * 2**20  # all user maps together, apart from control rows
 PROPOSE_DEADLINE_S: Final = 10.0
 
-# --- calls ------------------------------------------------------------------------------------------------------------
+# --- calls ---
 CALL_DEADLINE_S: Final = 30.0  # when neither the caller nor configuration gives one
 CALLS_IN_FLIGHT_MAX: Final = 10_000  # per node
 SLICE_CONCURRENCY_DEFAULT: Final = 64
@@ -66,7 +66,7 @@ BLOCKING_THREADS_MAX: Final = 40
 RETRY_BACKOFF_MIN_S: Final = 0.01
 RETRY_BACKOFF_MAX_S: Final = 1.0
 
-# --- deployment -------------------------------------------------------------------------------------------------------
+# --- deployment ---
 INSTANCES_MAX: Final = 1_000
 BLUEPRINT_BYTES_MAX: Final = 256 * 1024
 BLUEPRINT_SLICES_MAX: Final = 250
@@ -81,7 +81,7 @@ FAILED_BACKOFF_MAX_S: Final = 60.0
 RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
 MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
 
-# --- HTTP ---------------------------------------------------------------------------------------------------------------
+# --- HTTP ---
 HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
 HTTP_BODY_BYTES_MAX: Final = 1 * 2**20
 HTTP_MANAGEMENT_BODY_BYTES_MAX: Final = 4 * 2**20

@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen
 class Route:
-    """One route of a slice: `verb` in upper case, `template` such as `/api/orders/{order_id}`, `method` of the contract."""
+    """One route of a slice: `verb` in upper case, `template` such as `/api/orders/{id}`, `method` of the contract."""
 
     verb: str
     template: str

@@ -7,6 +7,7 @@ Never: how rows are spelt as keys or bytes (room kv), who writes them (rooms dep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
@@ -15,6 +16,9 @@ from aether.model.ids import Incarnation, InstanceId, NodeId, Revision, StoreId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S
 from aether.model.route import Route
+
+
+NO_STORE: Final = StoreId("")
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +38,7 @@ class MemberRow:
     cluster_address: str = ""
     http_address: str = ""
     management_address: str = ""
-    store: StoreId = StoreId("")
+    store: StoreId = NO_STORE
     available: tuple[Artifact, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     draining: bool = False

@@ -15,11 +15,13 @@ import attrs
 
 from aether.errors import BadInput
 
+_NUMBER = "(0|[1-9][0-9]{0,8})"
+_PRE = "(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"  # a number has no leading zero (section 9)
 _VERSION = re.compile(
-    r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
-    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+    rf"(?:-({_PRE}(?:\.{_PRE})*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 )
-_PARTIAL = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?")
+_PARTIAL = re.compile(rf"{_NUMBER}(?:\.{_NUMBER})?(?:\.{_NUMBER})?")
 _INTERVAL = re.compile(r"([\[(])\s*([^,\s]*)\s*,\s*([^,\s]*)\s*([\])])")
 
 
@@ -92,7 +94,14 @@ class VersionRange:
     def __contains__(self, version: Version) -> bool:
         above = self.low is None or version > self.low or (self.low_inclusive and version == self.low)
         below = self.high is None or version < self.high or (self.high_inclusive and version == self.high)
-        return above and below
+        return above and below and not self._before_an_excluded_end(version)
+
+    def _before_an_excluded_end(self, version: Version) -> bool:
+        """2.0.0-rc.1 sorts before 2.0.0 and breaks what 2.0.0 breaks: an open end at 2.0.0 excludes it too."""
+        high = self.high
+        if high is None or self.high_inclusive or high.pre or not version.pre:
+            return False
+        return (version.major, version.minor, version.patch) == (high.major, high.minor, high.patch)
 
     def newest(self, versions: Iterable[Version]) -> Version | None:
         """The highest of `versions` inside the range; releases are preferred to pre-releases."""

@@ -6,9 +6,8 @@ Never: HTTP bytes, endpoints.
 
 from __future__ import annotations
 
-import trio
-
-from aether.errors import CallFailed, NoInstance
+from aether.errors import NoInstance
+from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.model.artifact import ArtifactBase
@@ -24,27 +23,18 @@ class SliceCalls:
     async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
         """The answer, or the error that web turns into a problem. Raises CallFailed, NoInstance, trio.TooSlowError."""
         reply = await self._invoker.call(target, method, plain, form=Form.HTTP, request_id=request_id)
-        return slice_answer(target, reply)
+        return slice_answer(self._invoker, target, reply)
 
 
-def slice_answer(target: ArtifactBase, reply: Reply) -> SliceAnswer:
+def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceAnswer:
     match reply:
         case Done(payload):
             return answered((200 if payload else 204, "application/json", payload))
         case Faulted(fault):
             return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
         case Failed():
-            raise CallFailed(
-                kind=reply.kind,
-                message=reply.message,
-                slice=reply.slice,
-                method=reply.method,
-                instance=reply.instance,
-                node=reply.node,
-                attempt=reply.attempt,
-                remote_traceback=reply.traceback,
-            ) from reply.original
+            raise failed_error(reply)
         case TimedOut(hops):
-            raise trio.TooSlowError(f"the deadline passed: {hops}")
+            raise invoker.too_slow(hops)
         case NotStarted(reason):
             raise NoInstance(str(target), "no instance took the call", reason)

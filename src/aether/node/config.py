@@ -43,7 +43,7 @@ class NodeConfig:
 
     peers       the other founding voters, id -> host:port; empty = a cluster of one
     data        directory that survives; None = nothing survives
-    settings    what slices read through `aether.config`, dotted name -> text
+    settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     """
 
@@ -57,6 +57,7 @@ class NodeConfig:
     management_port: int | None = None
     data: Path | None = None
     settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    secrets: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     insecure: bool = False
     wire_calls: bool = False
     deadline_s: float = CALL_DEADLINE_S
@@ -150,6 +151,7 @@ FILE_KEYS = {
     "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s"},
     "ports": {"cluster", "http", "management"},
     "config": None,  # free: what slices read
+    "secrets": None,
 }
 
 
@@ -185,6 +187,7 @@ def load(sources: Sources) -> NodeConfig:
         management_port=_port(pick("management_port", "ports", "management"), MANAGEMENT_PORT, "--management-port"),
         data=Path(str(data)) if data else Path("aether-data") / identifier,
         settings=_flatten(section["config"]),
+        secrets=_flatten(section["secrets"]),
         insecure=bool(sources.arguments.get("insecure")),
         deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
         drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),

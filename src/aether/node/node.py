@@ -114,7 +114,14 @@ class Node:
         self.store = seams.slice_store or ClassStore(slices)
         self.contracts = {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
         self.hosting = Hosting(
-            config.node, self.store, self.kv, seams.work, config=config.settings, drain_s=config.drain_s
+            config.node,
+            self.store,
+            self.kv,
+            seams.slice_work,
+            config=config.settings,
+            secrets=config.secrets,
+            bindings=self._bind,
+            drain_s=config.drain_s,
         )
         self.registry = EndpointRegistry(config.node)
         self.invoker = Invoker(
@@ -178,8 +185,9 @@ class Node:
         self.facts.draining = True
         _log.info("%s drains for at most %.0f s", self.config.node, self.config.drain_s)
         with trio.move_on_after(self.config.drain_s):
-            if self.ready.is_set() and len(self.config.voters) > 1:
+            if self.ready.is_set() and self._connected():
                 await self._announce_drain()
+                await self._wait_relieved()
             async with trio.open_nursery() as nursery:
                 for server in self._servers:
                     nursery.start_soon(server.drain, self.config.drain_s)
@@ -192,6 +200,12 @@ class Node:
                 await set_draining(self.kv, self._member)
             except AetherError as error:
                 _log.warning("%s could not announce that it drains: %s", self.config.node, error)
+
+    async def _wait_relieved(self) -> None:
+        """Serve until the leader has moved this node's instances elsewhere, within the time for draining."""
+        async with self.kv.watch(keys.INSTANCES) as watch:
+            while self._connected() and any(r.incarnation == self.incarnation for r in self.kv.rows(keys.INSTANCES)):
+                await watch.changed()
 
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config

@@ -18,6 +18,7 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement, spread
 from aether.deployment.slice_store import SliceStore
 from aether.model.ids import Incarnation, StoreId
+from aether.model.limits import BLOCKING_THREADS_MAX
 from aether.node.config import NodeConfig
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
@@ -63,6 +64,8 @@ def make_transport(config: NodeConfig, identity: Identity, table: MessageTable, 
 class Seams:
     """The replaceable parts of a node; every default is the production one.
 
+    work    the node's own blocking work; slice_work  that of slices' blocking methods, so that slow ones cannot starve
+            the disk
     wall    seconds since the epoch
     rng     jitter, choice, election time-outs
     new_id  fresh random text: incarnations, instance ids
@@ -72,6 +75,7 @@ class Seams:
     open_storage: Callable[[NodeConfig], OpenedStorage] = open_storage
     make_transport: MakeTransport = make_transport
     work: Work = attrs.field(factory=ThreadWork)
+    slice_work: Work = attrs.field(factory=lambda: ThreadWork(BLOCKING_THREADS_MAX))
     wall: Callable[[], float] = time.time
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     new_id: Callable[[], str] = lambda: secrets.token_hex(6)

@@ -95,6 +95,7 @@ def _seams(network: MemoryNetwork, seed: int, nodes: int) -> Callable[[NodeId], 
         return Seams(
             make_transport=make_transport,
             work=InlineWork(lambda: disk.uniform(0, DISK_S_MAX)),
+            slice_work=InlineWork(),
             wall=lambda: EPOCH_S + trio.current_time(),
             rng=random.Random(f"{stream}/choices"),
             new_id=lambda: f"{ids.getrandbits(48):012x}",
