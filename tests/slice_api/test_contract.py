@@ -396,3 +396,41 @@ def test_a_parameter_in_two_places_is_refused():
 
     with pytest.raises(aether.ContractError, match="two places"):
         make()
+
+
+def test_a_fault_of_the_slices_module_without_codec_is_found_at_registration():
+    made = module(
+        "odd_faults",
+        """
+import aether
+class Odd(aether.Fault):
+    thing: object
+@aether.slice
+class Uses:
+    async def do(self) -> None: ...
+""",
+    )
+    with pytest.raises(aether.ContractError, match=r"Odd\.thing: object has no codec"):
+        contract_of(made.Uses)
+
+
+def test_stacked_decorators_may_come_in_any_order():
+    """Each only marks the function, so no order is wrong."""
+
+    @aether.slice
+    class Stacked:
+        @aether.blocking
+        @aether.get("/a", deadline_s=2)
+        @aether.method(idempotent=False)
+        def one(self) -> int:
+            return 1
+
+        @aether.method(idempotent=False)
+        @aether.get("/b", deadline_s=2)
+        @aether.blocking
+        def other(self) -> int:
+            return 2
+
+    for spec in contract_of(Stacked).methods.values():
+        assert (spec.idempotent, spec.blocking, spec.deadline_s, len(spec.routes)) == (False, True, 2, 1)
+    assert [spec.function(Stacked()) for spec in contract_of(Stacked).methods.values()] == [1, 2]

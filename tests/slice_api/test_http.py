@@ -240,6 +240,14 @@ def test_a_body_that_is_no_json_is_refused_with_its_place(body, content_type, wo
     assert words in got[0]
 
 
+def test_what_could_not_be_read_is_told_apart_from_what_was_read_and_does_not_fit():
+    """HTTP answers 400 to the one and 422 to the other."""
+    for body, malformed in ((b"{", True), (b"[]", False), (b'{"text": 1}', False)):
+        with pytest.raises(aether.BadInput) as caught:
+            read(Shop, "filtered", "POST", "/filters", body=body)
+        assert caught.value.malformed is malformed
+
+
 def test_json_with_a_charset_or_a_suffix_is_json():
     for kind in ("application/json; charset=utf-8", "application/merge-patch+json", ""):
         assert read(Shop, "rename", "PATCH", "/names", json={}, content_type=kind) == {"patch": {}}

@@ -70,15 +70,17 @@ class HttpPlan:
     whole: bool
 
     def decode(self, request: HttpInput) -> dict[str, Any]:
-        """Arguments by name; omitted ones are absent. Raises BadInput with all problems."""
+        """Arguments by name; omitted ones are absent. Raises BadInput, `malformed` when no JSON was read."""
         arguments: dict[str, Any] = {}
         problems: Problems = []
         for source in self.sources:
             self._read(source, request, arguments, problems)
-        if self.parts:
-            self._read_body(request, arguments, problems)
+        plain = _json(request, problems) if self.parts else _ABSENT
+        if self.parts and plain is not _UNREADABLE:
+            self._read_body(plain, arguments, problems)
         if problems:
-            raise BadInput(f"the request does not fit {self.where}", tuple(problems))
+            malformed = plain is _UNREADABLE
+            raise BadInput(f"the request does not fit {self.where}", tuple(problems), malformed=malformed)
         return arguments
 
     def _read(self, source: _Source, request: HttpInput, arguments: dict[str, Any], problems: Problems) -> None:
@@ -96,10 +98,7 @@ class HttpPlan:
         except Misfit as error:
             problems += (f"{source.place}.{source.name}{below}: {what}" for below, what in error.problems)
 
-    def _read_body(self, request: HttpInput, arguments: dict[str, Any], problems: Problems) -> None:
-        plain = _json(request, problems)
-        if plain is _UNREADABLE:
-            return
+    def _read_body(self, plain: Any, arguments: dict[str, Any], problems: Problems) -> None:
         if self.whole:
             part = self.parts[0]
             if plain is _ABSENT:
