@@ -140,12 +140,12 @@ class StorageFull(TryAgain):
 class BadInput(Rejected):
     """Input from outside does not fit. `problems` lists every `path: what is wrong` at once. HTTP 400 or 422.
 
-    malformed  it could not even be read (no JSON, say): HTTP 400; otherwise it was read and does not fit: 422 for slices
+    malformed  it could not even be read (no JSON, say): HTTP 400; otherwise it was read and does not fit
     """
 
     what: str
     problems: Sequence[str] = ()
-    malformed: bool = False
+    malformed: bool = attrs.field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         return self.what if not self.problems else f"{self.what}: " + "; ".join(self.problems)

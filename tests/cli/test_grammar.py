@@ -55,7 +55,7 @@ def test_shared_options_stand_on_either_side(arguments):
 
 
 def test_the_option_nearest_to_the_command_wins():
-    assert settings(context_of("-o json nodes -o jsonl".split())).output == "jsonl"
+    assert settings(context_of(["-o", "json", "nodes", "-o", "jsonl"])).output == "jsonl"
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ class Group:
 
     async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
         with trio.fail_after(within_s):
-            while not condition():  # noqa: ASYNC110 - the condition spans plain objects
+            while not condition():
                 await trio.sleep(0.01)
 
     def followers(self, leader: Node) -> list[Node]:

@@ -120,7 +120,7 @@ class Rows:
         return self.revision
 
     async def wait_applied(self, revision: Revision) -> None:
-        while self.revision < revision:  # noqa: ASYNC110 - a test double
+        while self.revision < revision:
             await trio.sleep(0.1)
 
     def changed(self) -> None:

@@ -38,7 +38,7 @@ async def until_closed(stream) -> bytes:
 async def until(condition) -> None:
     """For what no handler tells."""
     with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110  # counters have no event
+        while not condition():  # counters have no event
             await trio.sleep(0.01)
 
 

@@ -17,7 +17,6 @@ from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S
 from aether.model.route import Route
 
-
 NO_STORE: Final = StoreId("")
 
 
