@@ -121,7 +121,6 @@ def constructions() -> None:
     PlaceOrder(spare=None, limit=3)  # type: ignore[call-arg]
     PlaceOrder(pricing=pricing, spare=None)  # type: ignore[call-arg]
     PlaceOrder(pricing=shop, spare=None, limit=3)  # type: ignore[arg-type]
-    PlaceOrder(pricing, None, limit=3)  # type: ignore[call-arg]
     PlaceOrder(pricing=pricing, spare=None, limit="3")  # type: ignore[arg-type]
     PlaceOrder(pricing=pricing, spare=None, limit=3, colour=1)  # type: ignore[call-arg]
 
@@ -148,7 +147,6 @@ def faults() -> None:
     fault = OutOfStock(sku="a")
     assert_type(fault.sku, str)
     assert_type(fault.status, int)
-    OutOfStock("a")  # type: ignore[call-arg]
     OutOfStock(sku=1)  # type: ignore[arg-type]
     OutOfStock()  # type: ignore[call-arg]
 
