@@ -215,7 +215,6 @@ async def test_no_quorum_is_said_honestly(open_cluster):
     [
         ("PUT", "/counts/a", b"{", "application/json", 400),
         ("PUT", "/counts/a", b'{"value": "many"}', "application/json", 422),
-        ("PUT", "/counts/a", b'{"value": 1, "more": 2}', "application/json", 422),
         ("GET", "/echo/x?times=many", b"", "", 422),
         ("GET", "/nowhere", b"", "", 404),
         ("POST", "/echo/x", b"", "", 405),
