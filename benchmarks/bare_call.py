@@ -4,7 +4,7 @@ Nothing but the hot path: length-prefixed msgpack on one connection, a task per 
 correlation id. `eager` writes each message at once; `coalesced` lets a writer task join what gathered meanwhile.
 Beside it, the same ping-pong over two TcpTransports, and the ratio.
 
-    python benchmarks/bare_call.py [--seconds 3]
+    python -m benchmarks.bare_call [--seconds 3]
 
 `benchmarks/calls.py` imports `measure_bare`; figures of one sitting compare, those of two machines do not.
 """
@@ -26,6 +26,8 @@ from typing import Any, NamedTuple
 import msgpack
 import outcome
 import trio
+
+from benchmarks.figure import Figure, medians
 
 OUTSTANDING = 64
 REQUEST = {"sku": "a-17", "qty": 2}
@@ -269,7 +271,7 @@ async def call_transport(port: int, seconds: float) -> Figures:
 @contextlib.contextmanager
 def callee(what: str) -> Iterator[int]:
     """The answering process; yields its port, and ends it."""
-    command = [sys.executable, __file__, "--serve", what]
+    command = [sys.executable, "-m", "benchmarks.bare_call", "--serve", what]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -314,6 +316,18 @@ def report(seconds: float) -> None:
         f"transport / bare  p50 {transport.p50_us / eager.p50_us:.2f} x eager, "
         f"rate {transport.rate / coalesced.rate:.2f} x coalesced, {transport.rate / eager.rate:.2f} x eager"
     )
+
+
+def figures(seconds: float, rounds: int) -> list[Figure]:
+    found = []
+    for _ in range(rounds):
+        ours, eager = measure_transport(seconds), measure_bare("eager", seconds)
+        found.append((ours.p50_us, eager.p50_us, ours.rate, measure_bare("coalesced", seconds).rate))
+    p50_us, bare_p50_us, rate, bare_rate = medians(found)
+    return [
+        Figure("transport alone, one at a time, p50", "us", p50_us, bare_p50_us),
+        Figure("transport alone, 64 outstanding", "/s", rate, bare_rate),
+    ]
 
 
 if __name__ == "__main__":

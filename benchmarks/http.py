@@ -38,6 +38,7 @@ from aether.web.request import Request, Response, json_response
 from aether.web.service import WebConfig, serve
 from aether.web.slices import Answered, RouteTable
 from aether.web.slices_service import SliceHandler
+from benchmarks.figure import Figure, Goal
 
 CONNECTIONS = 32
 BODY = json.dumps({"sku": "abc", "qty": 3}).encode()
@@ -174,7 +175,7 @@ class Client:
 
 
 def measure(process: psutil.Process, client: Client, seconds: float) -> Measured:
-    client.run(0.3)  # warm
+    client.run(min(0.3, seconds))  # warm
     before, began = process.cpu_times(), time.perf_counter()
     took = sorted(client.run(seconds))
     elapsed, after = time.perf_counter() - began, process.cpu_times()
@@ -224,6 +225,17 @@ def compare(servers: Sequence[str], seconds: float, rounds: int) -> dict[str, li
         for process in running.values():
             process.kill()
             process.wait()
+
+
+def figures(seconds: float, rounds: int) -> list[Figure]:
+    found = compare(("bare", "handler", "node"), seconds, rounds)
+    rates = {name: statistics.median(each.rate for each in measured) for name, measured in found.items()}
+    p99_ms = {name: statistics.median(each.p99_ms for each in measured) for name, measured in found.items()}
+    return [
+        Figure("HTTP to a local slice, 32 connections", "/s", rates["node"], rates["bare"], Goal(GOAL, at_least=True)),
+        Figure("HTTP to a local slice, 32 connections, p99", "ms", p99_ms["node"], p99_ms["bare"]),
+        Figure("HTTP server alone, 32 connections", "/s", rates["handler"], rates["bare"]),
+    ]
 
 
 def main(seconds: float = 3.0, rounds: int = 3) -> None:

@@ -147,7 +147,7 @@ async def bare_log_rate(directory: Path, outstanding: int, duration_s: float) ->
     followers: list[subprocess.Popen[str]] = []
     for name in ("b", "c"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, __file__, str(directory / name)]
+        command = [sys.executable, "-m", "benchmarks.limits", str(directory / name)]
         followers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))  # noqa: ASYNC220
     try:
         ports = [int(follower.stdout.readline()) for follower in followers if follower.stdout]

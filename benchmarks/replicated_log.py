@@ -1,6 +1,6 @@
-"""Durable replicated writes: three processes, real TCP, real disks; ours beside the bare limit of the same run.
+"""The replicated log alone: three processes, real TCP, real disks; ours beside the bare limit of the same run.
 
-    python benchmarks/replicated_log.py --seconds 3 --rounds 3 --outstanding 1 256
+    python -m benchmarks.replicated_log --seconds 3 --rounds 3 --outstanding 1 256
 
 A process leads and proposes; two others follow. Every command is synced on a majority before it counts.
 """
@@ -11,7 +11,6 @@ import argparse
 import gc
 import random
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -24,8 +23,6 @@ from pathlib import Path
 import msgpack
 import outcome
 import trio
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import Entry, EntryKind
@@ -40,6 +37,8 @@ from aether.wire.lane import Lane
 from aether.wire.session import Identity
 from aether.wire.table import MessageTable
 from aether.work import ThreadWork
+from benchmarks.cluster import free_ports
+from benchmarks.figure import Figure, medians
 from benchmarks.limits import bare_log_rate, drive
 
 NAMES = (NodeId("a"), NodeId("b"), NodeId("c"))
@@ -122,21 +121,15 @@ async def follow(name: str, ports: Sequence[int], directory: Path) -> None:
     await Member(NodeId(name), ports, directory).run()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 async def our_rate(
     directory: Path, outstanding: int, duration_s: float, profile: str = ""
 ) -> tuple[float, float, float]:
     """Rate, p50 and p99 of the replicated log over three processes."""
     ports = free_ports(3)
     followers = [
-        subprocess.Popen([sys.executable, __file__, "--member", name, *map(str, ports), str(directory)])  # noqa: ASYNC220
+        subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-m", "benchmarks.replicated_log", "--member", name, *map(str, ports), str(directory)]
+        )
         for name in NAMES[1:]
     ]
     try:
@@ -190,6 +183,15 @@ def compare(outstanding: int, duration_s: float, rounds: int, profile: str = "")
     ratio = rates["aether"] / rates["bare limit"]
     print(f"{outstanding:4} outstanding  ratio {ratio:.2f} of the bare limit", flush=True)
     return ratio
+
+
+def figures(seconds: float, rounds: int) -> list[Figure]:
+    rates = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as bare:
+            mine = trio.run(our_rate, Path(ours), 256, seconds)[0]
+            rates.append((mine, trio.run(bare_log_rate, Path(bare), 256, seconds)[0]))
+    return [Figure("replicated log alone, 256 outstanding", "/s", *medians(rates))]
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,0 +1,61 @@
+"""The benchmark harness runs; how fast anything is, is not looked at here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import NAMES
+
+ROOT = Path(__file__).parents[2]
+ROWS = {
+    "startup": ["import aether", "idle node, of a core", "idle node, resident"],
+    "bare_call": ["transport alone, one at a time, p50", "transport alone, 64 outstanding"],
+    "calls": [
+        "remote call, one at a time, p50",
+        "remote calls, 64 outstanding",
+        "co-located call",
+        "co-located call under a deadline",
+    ],
+    "http": [
+        "HTTP to a local slice, 32 connections",
+        "HTTP to a local slice, 32 connections, p99",
+        "HTTP server alone, 32 connections",
+    ],
+    "replicated_log": ["replicated log alone, 256 outstanding"],
+    "kv": [
+        "durable kv write, 256 outstanding",
+        "durable kv write, 256 outstanding, p99",
+        "durable kv write, one at a time, p50",
+    ],
+}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50.0, check=False)
+
+
+def test_every_benchmark_has_its_rows_listed_here() -> None:
+    """A benchmark that is added without a smoke test rots unseen."""
+    assert set(ROWS) == set(NAMES)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_runs_and_prints_each_of_its_rows(name: str) -> None:
+    """A harness that nobody runs between releases must not be broken when the numbers are wanted."""
+    done = run("--seconds", "0.05", "--rounds", "1", name)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["FIGURE", "OURS", "BARE", "RATIO", "GOAL"]
+    for row in ROWS[name]:
+        assert any(line.startswith(row + "  ") for line in lines), f"no row {row!r} in:\n{done.stdout}"
+
+
+def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
+    """A misspelt name must not pass for a run without misses."""
+    done = run("speed")
+    assert done.returncode == 2
+    assert "no benchmark speed" in done.stderr
+    assert "replicated_log" in done.stderr
