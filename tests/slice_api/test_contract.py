@@ -351,9 +351,13 @@ def test_no_frame_and_no_locals_are_kept():
     def define():
         big = Big()
 
+        @attrs.frozen
+        class Value:
+            number: int
+
         @aether.slice
         class Uses:
-            async def do(self) -> "None": ...
+            async def do(self, value: "Value") -> None: ...
 
         return Uses, weakref.ref(big)
 

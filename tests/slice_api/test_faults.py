@@ -155,3 +155,18 @@ def test_a_fault_is_raised_caught_and_chained_like_any_exception():
         raise OutOfStock(sku="a") from cause
     assert type(caught.value) is OutOfStock
     assert caught.value.__cause__ is cause
+
+
+def test_of_two_faults_of_one_name_in_one_module_the_newest_is_meant():
+    """As for any name in Python: a module that is reloaded defines its classes anew."""
+
+    def define():
+        class Again(aether.Fault):
+            number: int = 0
+
+        return Again
+
+    older, newer = define(), define()
+    found = contract_of(Shop).decode_fault(encode_fault(older(number=3)))
+    assert type(found) is newer
+    assert found.number == 3

@@ -73,11 +73,11 @@ def camel(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=len(Form))
-def _maker(form: Form) -> CodecMaker:
-    return CodecMaker(form)
+def _maker(form: Form) -> _CodecMaker:
+    return _CodecMaker(form)
 
 
-class CodecMaker(cattrs.Converter):
+class _CodecMaker(cattrs.Converter):
     """A converter of one form. All hooks are ours; cattrs writes the functions that build classes."""
 
     def __init__(self, form: Form) -> None:

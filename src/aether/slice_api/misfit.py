@@ -22,7 +22,7 @@ class Misfit(ValueError):
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         super().__init__(*problems)
-        self.problems = problems[:PROBLEMS_MAX]
+        self.problems: tuple[tuple[str, str], ...] = problems[:PROBLEMS_MAX]
 
     def __str__(self) -> str:
         return "; ".join(f"{path.lstrip('.')}: {what}" if path else what for path, what in self.problems)
