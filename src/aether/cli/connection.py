@@ -38,11 +38,22 @@ class Connection:
         return self._ask("POST", path, params=query, json=body, read_s=read_s)
 
     def _ask(self, verb: str, path: str, *, read_s: float = REQUEST_S, **request: Any) -> Any:
-        token = self._settings.token or find_token(self._settings.connect)
-        headers = {**request.pop("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+        token = self._token()
+        answer = self._send(verb, path, token, read_s, request)
+        if answer.status_code in (401, 403) and token != (newer := self._token()):
+            answer = self._send(
+                verb, path, newer, read_s, request
+            )  # a starting node listens before it leaves its token
+        return _result(answer, self._settings.connect)
+
+    def _token(self) -> str | None:
+        return self._settings.token or find_token(self._settings.connect)
+
+    def _send(self, verb: str, path: str, token: str | None, read_s: float, request: dict[str, Any]) -> httpx.Response:
+        request = {**request, "headers": {**request.get("headers", {}), **_authorization(token)}}
         try:
             with httpx.Client(timeout=httpx.Timeout(read_s, connect=CONNECT_S), trust_env=False) as client:
-                answer = client.request(verb, self._url + path, headers=headers, **request)
+                return client.request(verb, self._url + path, **request)
         except httpx.ConnectError as error:
             raise CommandFailed(
                 Exit.CANNOT_CONNECT,
@@ -53,7 +64,10 @@ class Connection:
             raise CommandFailed(Exit.TIMED_OUT, f"{self._settings.connect} did not answer in time") from error
         except httpx.HTTPError as error:
             raise CommandFailed(Exit.CANNOT_CONNECT, f"{self._settings.connect}: {error}") from error
-        return _result(answer, self._settings.connect)
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _url(connect: str) -> str:

@@ -23,6 +23,7 @@ from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from aether.slice_api.contract import contract_of
 
 READY_S = 60.0
+WATCH_S = 0.2
 
 
 @click.command()
@@ -64,9 +65,24 @@ async def _run(plan: LocalPlan, blueprint: str) -> None:
     log = node_log([f"node-{n + 1}" for n in range(plan.nodes)])
     async with open_processes(plan, log) as processes, httpx.AsyncClient(trust_env=False) as client:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(processes.watch)  # half a cluster would only confuse
+            nursery.start_soon(processes.watch)  # half a start would only confuse
             await _deploy(processes, client, blueprint)
             _say_where(processes)
+            nursery.cancel_scope.cancel()
+        await _outlive(processes)
+
+
+async def _outlive(processes: LocalProcesses) -> None:
+    """Say which node ended, and go on: who kills a node wants to see the others take over. Ends with the last one."""
+    known = set(processes.ports)
+    while known:
+        for node in sorted(known - set(processes.running)):
+            known.discard(node)
+            rest = ", ".join(sorted(known)) or "none"
+            text = f"{node} ended with exit code {processes.exit_code(node)}; still running: {rest}"
+            click.echo(click.style(text, bold=True))
+        await trio.sleep(WATCH_S)
+    raise CommandFailed(Exit.FAILED, "no node is left")
 
 
 async def _deploy(processes: LocalProcesses, client: httpx.AsyncClient, blueprint: str) -> None:
@@ -83,9 +99,12 @@ async def _deploy(processes: LocalProcesses, client: httpx.AsyncClient, blueprin
 
 
 def _say_where(processes: LocalProcesses) -> None:
-    rows = [{"node": p.node, "http": p.http_url, "management": p.management_url} for p in processes.ports.values()]
+    rows = [
+        {"node": p.node, "http": p.http_url, "management": p.management_url, "process": processes.process_id(p.node)}
+        for p in processes.ports.values()
+    ]
     first = next(iter(processes.ports.values()))
     click.echo()
-    click.echo(table(rows, ["node", "http", "management"]))
+    click.echo(table(rows, ["node", "http", "management", "process"]))
     click.echo(f"\n  curl {first.http_url}/...    any node serves any route")
     click.echo(f"  aether -c 127.0.0.1:{first.management} slices\n\nCtrl-C ends all of them.\n")

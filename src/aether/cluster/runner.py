@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from aether.cluster.opening import deploy_own, open_node
+from aether.errors import AddressInUse, AetherError
 from aether.model.ids import NodeId
 from aether.node.config import HTTP_PORT, MANAGEMENT_PORT, NodeConfig
 from aether.node.facts import NodeFacts
@@ -37,7 +38,7 @@ def run(
     """Run `slices` on one node as this script's main job, until Ctrl-C or SIGTERM; then exit the process.
 
     http, management  ports; 0 = any free one, None = closed. Prints one line with every URL.
-    Raises AddressInUse that names the option to change, ContractError.
+    What its user can mend (a taken port, a dependency that nobody brings) ends the process with 1 and one line.
     """
     settings = NodeConfig(
         node=NodeId("node-1"),
@@ -47,9 +48,19 @@ def run(
         settings={key: str(value) for key, value in (config or {}).items()},
         insecure=insecure,
     )
-    code = trio.run(_main, settings, slices, True)
+    try:
+        code = trio.run(_main, settings, slices, True)
+    except AetherError as error:
+        sys.exit(f"aether: {_as_parameter(error)}")
     if code:
         sys.exit(code)
+
+
+def _as_parameter(error: AetherError) -> AetherError:
+    """`error` in the words of `run`, which has parameters where the command line has options."""
+    if isinstance(error, AddressInUse):
+        return attrs.evolve(error, option="management" if error.option == "--management-port" else "http")
+    return error
 
 
 def run_node(config: NodeConfig, slices: Sequence[type]) -> int:
