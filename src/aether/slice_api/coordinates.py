@@ -8,19 +8,18 @@ Holds: the same class gets the same coordinates as a script (`__main__`) and thr
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import re
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import PurePath
-from typing import Final
-
-from packaging.version import InvalidVersion
-from packaging.version import Version as PackagingVersion
+from typing import TYPE_CHECKING, Final
 
 from aether.errors import BadInput, ContractError
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.version import Version
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 SCRIPT_GROUP: Final = "app"
 UNVERSIONED: Final = Version(0, 0, 0)
@@ -57,19 +56,23 @@ def distribution_version(package: str | None) -> Version:
     """The version of the installed distribution that holds `package`; 0.0.0 when there is none."""
     if package is None:
         return UNVERSIONED
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and not needed by a script
+
     try:
-        return _semantic(importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
+        return _semantic(version(package))
+    except PackageNotFoundError:
         return next((_semantic(d.version) for d in _neighbours(package) if package in _packages(d)), UNVERSIONED)
 
 
-def _neighbours(package: str) -> Iterable[importlib.metadata.Distribution]:
+def _neighbours(package: str) -> Iterable[Distribution]:
     """Distributions in the folder that holds `package`: none, and at once, for a project that is not installed."""
+    from importlib.metadata import distributions
+
     folders = getattr(sys.modules.get(package), "__path__", ())
-    return importlib.metadata.distributions(path=[str(PurePath(folder).parent) for folder in folders])
+    return distributions(path=[str(PurePath(folder).parent) for folder in folders])
 
 
-def _packages(distribution: importlib.metadata.Distribution) -> Collection[str]:
+def _packages(distribution: Distribution) -> Collection[str]:
     listed = distribution.read_text("top_level.txt")
     return listed.split() if listed else {file.parts[0] for file in distribution.files or ()}
 
@@ -86,6 +89,9 @@ def _base(cls: type) -> ArtifactBase:
 
 
 def _semantic(text: str) -> Version:
+    from packaging.version import InvalidVersion
+    from packaging.version import Version as PackagingVersion
+
     try:
         found = PackagingVersion(text)
     except InvalidVersion:
