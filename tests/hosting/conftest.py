@@ -11,6 +11,7 @@ import trio.testing
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.values import Role
+from aether.deployment.slice_store import route_row
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
@@ -165,7 +166,7 @@ class Home:
         )
         await self.hosting.load(desired.artifact)
         await self.hosting.activate(row, desired)
-        await self.put(keys.routes(desired.artifact.base), self.hosting.route_row(desired.artifact))
+        await self.put(keys.routes(desired.artifact.base), await route_row(self.classes, desired.artifact))
         await self.put(keys.instance(desired.artifact.base, name), row)
         await trio.testing.wait_all_tasks_blocked()
         return name

@@ -4,6 +4,7 @@ import pytest
 
 from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of
 from aether.invocation.reply import Failed, Faulted
+from aether.slice_api.codec import Form
 from aether.slice_api.faults import Fault
 
 HERE = Place(slice="Pricing", instance="i1", node="n1")
@@ -44,3 +45,16 @@ def test_what_travels_is_bounded():
 
     assert len(outcome.message) <= MESSAGE_CHARS_MAX
     assert len(outcome.traceback) <= TRACEBACK_CHARS_MAX
+
+
+def test_a_faults_fields_are_spelt_as_the_callers_form_asks():
+    """A slice that answers in camelCase does so for its faults too; between nodes one spelling serves all."""
+
+    class TooMany(Fault):
+        status = 409
+        wanted_pieces: int
+
+    place = Place(slice="S", instance="i", node="n")
+
+    assert failure_of(TooMany(wanted_pieces=3), place, "m", Form.CAMEL).fault.fields == {"wantedPieces": 3}
+    assert failure_of(TooMany(wanted_pieces=3), place, "m").fault.fields == {"wanted_pieces": 3}

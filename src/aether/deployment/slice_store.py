@@ -69,4 +69,5 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
         routes=contract.routes,
         idempotent=tuple(sorted(name for name, method in contract.methods.items() if method.idempotent)),
         deadline_s=contract.options.deadline_s,
+        deadlines_s=contract.deadlines_s,
     )

@@ -15,6 +15,7 @@ import attrs
 
 from aether.errors import BadInput
 from aether.invocation.reply import Failed, Faulted
+from aether.slice_api.codec import Form
 from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
 
 TRACEBACK_CHARS_MAX: Final = 16 * 1024
@@ -33,14 +34,14 @@ class Place:
     node: str
 
 
-def failure_of(error: BaseException, place: Place, method: str) -> Faulted | Failed:
-    """The outcome for what left a method."""
+def failure_of(error: BaseException, place: Place, method: str, form: Form = Form.JSON) -> Faulted | Failed:
+    """The outcome for what left a method. form  how the fields of a Fault are spelt for this caller"""
     error = leaving(error)
     faults = faults_in(error)
     if len(faults) == 1:
-        return Faulted(encode_fault(faults[0]))
+        return Faulted(encode_fault(faults[0], form))
     if faults:
-        plain = [encode_fault(fault) for fault in faults]
+        plain = [encode_fault(fault, form) for fault in faults]
         fields = {"faults": [each.to_plain() for each in plain]}
         return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, str(error), fields))
     return Failed(

@@ -23,7 +23,7 @@ from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
-from aether.model.rows import DesiredRow, InstanceRow, RouteRow
+from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import leaving
@@ -90,16 +90,6 @@ class Hosting:
         """Make the class of `artifact` ready. Raises whatever loading it raised."""
         if artifact not in self._loaded:
             self._loaded[artifact] = contract_of(await self._classes.load(artifact))
-
-    def route_row(self, artifact: Artifact) -> RouteRow:
-        """What callers may know of a loaded contract. Raises NotFound."""
-        contract = self._contract(artifact)
-        return RouteRow(
-            artifact=artifact.base,
-            routes=contract.routes,
-            idempotent=tuple(sorted(name for name, method in contract.methods.items() if method.idempotent)),
-            deadline_s=contract.options.deadline_s,
-        )
 
     async def activate(self, row: InstanceRow, desired: DesiredRow) -> None:
         """Construct and start one instance; returns once it serves.

@@ -9,6 +9,7 @@ Holds: the lifespan is entered before the first call and left after the last, by
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import Any, Final
 
 import trio
@@ -17,12 +18,15 @@ from aether.errors import BadInput
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
+from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
 from aether.slice_api.decorators import attach_runner
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
 from aether.slice_api.methods import MethodSpec
 from aether.work import Work
+
+_log = logging.getLogger("aether.hosting")
 
 NOT_READY: Final = "not started"
 STOPPED: Final = "stopped"
@@ -133,10 +137,18 @@ class RunningInstance:
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             if isinstance(leaving(error), trio.TooSlowError):
                 raise leaving(error) from None
-            return failure_of(error, self._place, method)
+            return self._failure(error, spec, form)
         except BaseExceptionGroup as group:
             raise _cancelled_alone(group) from None
         return None
+
+    def _failure(self, error: Exception, spec: MethodSpec, form: Form) -> Faulted | Failed:
+        spelling = spec.form if form is Form.HTTP else CodecForm.JSON
+        failure = failure_of(error, self._place, spec.name, spelling)
+        if isinstance(failure, Failed):
+            place = self._place
+            _log.error("%s.%s (instance %s) raised", place.slice, spec.name, place.instance, exc_info=failure.original)
+        return failure
 
     def _ended(self, scope: trio.CancelScope) -> None:
         self._calls.discard(scope)

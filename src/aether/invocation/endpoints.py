@@ -42,10 +42,14 @@ class View:
 
 @attrs.frozen
 class Terms:
-    """What callers may know of a contract: methods that may be repeated, and the default deadline in seconds."""
+    """What callers may know of a contract: methods that may be repeated, and default deadlines in seconds."""
 
     idempotent: frozenset[str] = frozenset()
     deadline_s: float = CALL_DEADLINE_S
+    deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
+
+    def deadline_of(self, method: str) -> float:
+        return self.deadlines_s.get(method, self.deadline_s)
 
 
 class EndpointRegistry:
@@ -73,7 +77,7 @@ class EndpointRegistry:
             else:
                 found.setdefault(base, []).append(Endpoint(row.instance, row.node, row.artifact))
         endpoints = {base: tuple(listed) for base, listed in found.items()}
-        terms = {row.artifact: Terms(frozenset(row.idempotent), row.deadline_s) for row in view.routes}
+        terms = {row.artifact: Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s) for row in view.routes}
         changed = (endpoints, waiting, terms) != (self._endpoints, self._waiting, self._terms)
         self._endpoints, self._waiting, self._terms = endpoints, waiting, terms
         return changed

@@ -148,7 +148,7 @@ class Invoker:
             request_id = request_id or running.request_id
         if len(request_id) > REQUEST_ID_CHARS_MAX:
             request_id = request_id[:REQUEST_ID_CHARS_MAX]
-        deadline = now + terms.deadline_s
+        deadline = now + terms.deadline_of(method)
         in_force = trio.current_effective_deadline()
         own = deadline < in_force
         if not own:

@@ -93,13 +93,14 @@ class RouteRow:
     """What callers may know of a contract. Key `routes/{group:artifact}`. Appears with the first ACTIVE instance.
 
     routes      its HTTP routes; idempotent  names of the methods that may be repeated
-    deadline_s  default deadline of its calls
+    deadline_s  default deadline of its calls; deadlines_s  of single methods that have their own
     """
 
     artifact: ArtifactBase
     routes: tuple[Route, ...] = ()
     idempotent: tuple[str, ...] = ()
     deadline_s: float = CALL_DEADLINE_S
+    deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
 
 
 @attrs.frozen(kw_only=True)

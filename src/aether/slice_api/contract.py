@@ -119,6 +119,11 @@ class Contract:
     doc: str
 
     @property
+    def deadlines_s(self) -> Mapping[str, float]:
+        """Deadlines of single methods, where they differ from the slice's."""
+        return {name: spec.deadline_s for name, spec in self.methods.items() if spec.deadline_s is not None}
+
+    @property
     def lifespan_name(self) -> str | None:
         return None if self.lifespan is None else self.lifespan.name
 

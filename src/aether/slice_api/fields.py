@@ -38,7 +38,7 @@ class SecretSpec:
 
 @attrs.frozen
 class MapSpec:
-    """A replicated map, shared by all instances of the slice's artifact under `name`."""
+    """A replicated map, shared by everybody in the cluster who names it `name`."""
 
     name: str
     entries_max: int
@@ -90,7 +90,7 @@ def map(  # noqa: A001 - the public name; kept out of __all__
 ) -> Map[Any, Any]:
     """A replicated map, shared by all instances of the slice; in memory when the class is constructed plainly.
 
-    name         of the map inside the slice's artifact
+    name         of the map: all slices and nodes of the cluster that use it share one map
     entries_max  entries it may hold; bytes_max  bytes of all its keys and values
 
     Annotate the field `aether.Map[K, V]`. Raises ContractError for a wrong name or limit.
