@@ -185,7 +185,7 @@ def test_election_timeouts_are_drawn_from_a_fixed_interval(make_group):
     core = make_group("abc")["a"]
     drawn = Counter()
     for _ in range(2_000):
-        core._draw_election_ticks()
+        core._rest()
         drawn[core._election_ticks] += 1
     assert set(drawn) == set(range(10, 20))
     assert max(drawn.values()) < 2 * min(drawn.values())

@@ -1,7 +1,7 @@
 """One attempt to become leader: which votes came in.
 
-Knows: the number of the attempt, its kind, the votes.
-Never: terms, logs, messages, who may vote.
+Knows: the number of the attempt, its kind, the votes, how to ask for one.
+Never: terms, logs, who may vote.
 Paper: Raft 5.2; dissertation 9.6 (pre-vote).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from aether.consensus.messages import VoteRequest
 from aether.consensus.quorum import Configuration, Vote
 from aether.model.ids import LogIndex, NodeId, Term
 
@@ -24,6 +25,17 @@ class Campaign:
         self.pre = pre
         self.transfer = transfer
         self._votes: dict[NodeId, bool] = {}
+
+    def request(self, term: Term, last_index: LogIndex, last_term: Term) -> VoteRequest:
+        """What to ask the others. term  to be led; the log ends at (last_index, last_term)."""
+        return VoteRequest(
+            term=term,
+            last_index=last_index,
+            last_term=last_term,
+            pre=self.pre,
+            transfer=self.transfer,
+            campaign=self.number,
+        )
 
     def count(self, voter: NodeId, granted: bool, configuration: Configuration) -> Vote:
         """Note a vote and say how the election stands. The first word of a voter holds."""

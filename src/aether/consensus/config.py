@@ -54,6 +54,7 @@ class RaftConfig:
     entries_kept: int = limits.LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
     apply_bytes_max: int = limits.APPLY_BYTES_MAX
     held_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
+    reads_pending_max: int = limits.READS_PENDING_MAX
 
     def __attrs_post_init__(self) -> None:
         problems: list[str] = []

@@ -4,7 +4,8 @@ Knows: roles, terms, votes; when to campaign, whom to believe; that promises wai
 Never: clocks (time is a tick), sockets, disks, the meaning of a command. Randomness is injected.
 Holds: one vote per term, durable before anybody hears of it; the term never falls; the commit index never falls;
        `ready` hands nothing out twice.
-Paper: Raft 5 and 7; dissertation 3.10 (transfer), 4.2.3 and 9.6 (pre-vote, disruptive servers), 6.2 (check-quorum).
+Paper: Raft 5 and 7; dissertation 3.10 (transfer), 4.2.3 and 9.6 (pre-vote, disruptive servers), 6.2 (check-quorum),
+       6.4 (reads).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from aether.consensus.messages import (
     Heartbeat,
     HeartbeatReply,
     Message,
+    ReadReply,
+    ReadRequest,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -30,8 +33,10 @@ from aether.consensus.messages import (
 )
 from aether.consensus.outbox import Outbox
 from aether.consensus.quorum import Configuration, Vote
+from aether.consensus.reads import REFUSED, Read, ReadAnswers
 from aether.consensus.restart import check_persisted
-from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
+from aether.consensus.values import Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
+from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId, Term
 
@@ -58,15 +63,12 @@ class RaftCore:
         meta = persisted.snapshot.meta if persisted.snapshot else None
         self._log = RaftLog(persisted.entries, meta, persisted.hard_state.commit)
         self._outbox = Outbox()
+        self._read_answers = ReadAnswers(config.node, self._outbox)
         self._following = Following(self._log, self._outbox, config.snapshot_bytes_max)
         self._leadership: Leadership | None = None
         self._campaign = Campaign(0, pre=True, transfer=False)
-        self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
-        self._election_ticks = 0
-        self._number = 0  # of the newest write
-        self._durable_number = 0
-        self._written = persisted.hard_state  # the newest that a write holds
-        self._draw_election_ticks()
+        self._writes = WriteLedger(persisted.hard_state)
+        self._rest()
         if config.voters == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
 
@@ -140,6 +142,9 @@ class RaftCore:
         if isinstance(message, VoteRequest):
             self._on_vote_request(sender, message)
             return
+        if isinstance(message, ReadRequest | ReadReply):
+            self._read_answers.step(sender, message, self._leadership.reads if self._leadership is not None else None)
+            return
         if message.term > self._term:
             self._become_follower(message.term, None)
         match message:
@@ -165,6 +170,20 @@ class RaftCore:
             raise NotLeader(self._config.node, leadership.transferee if leadership else self._leader)
         leadership.propose(payloads)
 
+    def read_index(self, context: int) -> None:
+        """Ask behind which log index a read is linearizable; `Ready.reads` or `Ready.reads_refused` names `context`.
+
+        A follower asks its leader; when that is not answered the message is lost: ask again, with another context.
+        Raises NotLeader (none is known), Overloaded.
+        """
+        read = Read(self._config.node, context)
+        if self._leadership is not None:
+            self._leadership.reads.gather(read)
+        elif self._leader is not None:
+            self._outbox.send(self._leader, ReadRequest(context=context))
+        else:
+            raise NotLeader(self._config.node, None)
+
     def transfer(self, to: NodeId) -> None:
         """Hand leadership to `to`; proposals are refused meanwhile. Raises NotLeader, BadInput (no other voter)."""
         if self._leadership is None:
@@ -173,15 +192,12 @@ class RaftCore:
 
     def persisted(self, number: int) -> None:
         """All writes up to `number` are durable."""
-        assert number <= self._number, f"write {number} was never handed out; the newest is {self._number}"
-        if number <= self._durable_number:
+        if not self._writes.acknowledged(number):
             return
-        self._durable_number = number
         self._log.persisted(number)
         if self._leadership is not None:
             self._leadership.storage_advanced()
-        for to, message in self._outbox.release(number):
-            self._deliver(to, message)
+        self._release()
 
     def applied(self, index: LogIndex) -> None:
         """The state machine has applied everything up to `index`."""
@@ -196,9 +212,7 @@ class RaftCore:
         keep_from = LogIndex(index - self._config.entries_kept + 1)
         if self._leadership is not None:
             self._leadership.snapshot = snapshot
-            held = self._leadership.held_index()
-            if held is not None and self._log.bytes_after(held) <= self._config.held_bytes_max:
-                keep_from = min(keep_from, LogIndex(held + 1))
+            keep_from = min(keep_from, self._leadership.wanted_from())
         self._log.compact(index, keep_from)
 
     def peer_closed(self, peer: NodeId) -> None:
@@ -216,34 +230,26 @@ class RaftCore:
         if self._leadership is not None:
             self._leadership.advance_commit()
             self._leadership.send_all()
+            for read, index in self._leadership.advance_reads():
+                self._read_answers.give(read, index)
         write = self._next_write()
-        restore = self._following.hand_to_restore(self._durable_number)
+        restore = self._following.hand_to_restore(self._writes.durable)
         committed = self._log.hand_to_apply(self._config.apply_bytes_max)
         messages = self._outbox.take()
-        if write is None and not messages and restore is None and not committed:
+        reads, refused = self._read_answers.take()
+        if write is None and not messages and restore is None and not committed and not reads and not refused:
             return None
-        return Ready(write, messages, restore, committed)
+        return Ready(write, messages, restore, committed, reads, refused)
 
     def _next_write(self) -> StorageWrite | None:
-        written = self._written
-        promised = written.term == self._term and written.vote == self._vote
-        if promised and not self._log.has_unwritten and self._following.unwritten is None:
-            self._attach_to_older_write()
-            return None
-        hard = HardState(self._term, self._vote, self._log.committed)
-        self._number += 1
-        entries = self._log.hand_to_storage(self._number)
-        snapshot = self._following.hand_to_storage(self._number)
-        self._outbox.attach(self._number)
-        changed = hard if hard != written else None
-        self._written = hard
-        return StorageWrite(self._number, changed, entries, snapshot)
+        write = self._writes.next(self._term, self._vote, self._log, self._following)
+        if self._outbox.has_promises:
+            self._outbox.attach(self._writes.number)  # and without a new write they rest on older ones
+            self._release()
+        return write
 
-    def _attach_to_older_write(self) -> None:
-        if not self._outbox.has_promises:
-            return
-        self._outbox.attach(self._number)
-        for to, message in self._outbox.release(self._durable_number):
+    def _release(self) -> None:
+        for to, message in self._outbox.release(self._writes.durable):
             self._deliver(to, message)
 
     def _deliver(self, to: NodeId, message: Message) -> None:
@@ -258,6 +264,8 @@ class RaftCore:
     def _become_follower(self, term: Term, leader: NodeId | None) -> None:
         if term > self._term:
             self._term, self._vote = term, None
+        for read in self._leadership.reads.give_up() if self._leadership is not None else ():
+            self._read_answers.give(read, REFUSED)
         self._role, self._leader, self._leadership = Role.FOLLOWER, leader, None
         self._rest()
 
@@ -280,16 +288,10 @@ class RaftCore:
         self._outbox.promise(self._config.node, own)
 
     def _ask_for_votes(self) -> None:
-        campaign = self._campaign
-        request = VoteRequest(
-            term=Term(self._term + 1) if campaign.pre else self._term,
-            last_index=self._log.last_index,
-            last_term=self._log.last_term,
-            pre=campaign.pre,
-            transfer=campaign.transfer,
-            campaign=campaign.number,
-        )
-        post = self._outbox.send if campaign.pre else self._outbox.promise
+        pre = self._campaign.pre
+        term = Term(self._term + 1) if pre else self._term
+        request = self._campaign.request(term, self._log.last_index, self._log.last_term)
+        post = self._outbox.send if pre else self._outbox.promise
         for peer in self._members:
             if peer != self._config.node:
                 post(peer, request)
@@ -301,11 +303,8 @@ class RaftCore:
         )
 
     def _rest(self) -> None:
-        self._elapsed = 0
-        self._draw_election_ticks()
-
-    def _draw_election_ticks(self) -> None:
         config = self._config
+        self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
         self._election_ticks = config.random.randrange(config.election_ticks_min, config.election_ticks_max)
 
     # --- votes --------------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 Knows: the progress of every follower, the log, the configuration; the messages a leader sends and gets.
 Never: elections, storage, how this leadership began or what follows it.
 Holds: only entries of its own term are committed by counting (Raft 5.4.2); the leader counts itself like any voter,
-       up to what its own storage acknowledged.
-Paper: Raft 5.3, 5.4.2, 7; dissertation 3.10 (transfer), 6.2 (check-quorum), 10.2.1 (pipelining, disk beside network).
+       up to what its own storage acknowledged; a read is answered once a quorum answered a heartbeat sent after it.
+Paper: Raft 5.3, 5.4.2, 7; dissertation 3.10 (transfer), 6.2 (check-quorum), 6.4 (reads), 10.2.1 (pipelining, disk
+       beside network).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from aether.consensus.messages import (
 )
 from aether.consensus.outbox import Outbox
 from aether.consensus.progress import Mode, Progress
-from aether.consensus.quorum import Configuration
+from aether.consensus.quorum import EVERYTHING, Configuration
+from aether.consensus.reads import Read, ReadRounds
 from aether.consensus.values import Snapshot
 from aether.errors import BadInput, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
@@ -48,17 +50,20 @@ class Leadership:
         self.term = term
         self.snapshot = snapshot  # the newest one; sent to followers whose entries are compacted
         self.transferee: NodeId | None = None
+        self.reads = ReadRounds(config.reads_pending_max)
         self._config = config
         self._configuration = configuration
         self._log = log
         self._outbox = outbox
         self._now = 0  # in ticks since the election
         self._round = 0
+        self._tick_round = 0  # the newest round that a tick began
         self._transfer_until = 0
         self._acks_changed = True
         self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
         self._progress = {peer: Progress(start) for peer in configuration.members() if peer != config.node}
+        self._own_start = start
         self.append((b"",), EntryKind.NO_OP)
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -71,7 +76,8 @@ class Leadership:
         if not self.quorum_active() or self._storage_stands_still():
             return False
         if self._now % self._config.heartbeat_ticks == 0:
-            self._send_heartbeats()
+            self._begin_round()
+            self._tick_round = self._round
         return True
 
     def quorum_active(self) -> bool:
@@ -86,8 +92,10 @@ class Leadership:
             self._durable_seen, self._durable_tick = self._log.durable, self._now
         return self._now - self._durable_tick > self._config.election_ticks_max
 
-    def _send_heartbeats(self) -> None:
+    def _begin_round(self) -> None:
         self._round += 1
+        if self._log.committed >= self._own_start:
+            self.reads.begun(self._round, self._log.committed)
         for peer, progress in self._progress.items():
             commit = min(self._log.committed, progress.match)
             self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit, round=self._round))
@@ -127,6 +135,25 @@ class Leadership:
 
     def _may_commit(self, index: LogIndex) -> bool:
         return self._log.matches(index, self.term)
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    def advance_reads(self) -> list[tuple[Read, LogIndex]]:
+        """The reads that are confirmed now; begins a round for others at once.
+
+        They wait until an entry of this term is committed: until then an earlier leader may have committed more than
+        this node knows of.
+        """
+        confirmed = self.reads.confirm(self._is_answered)
+        if self.reads.wants_round and self._log.committed >= self._own_start:
+            self._begin_round()
+            confirmed += self.reads.confirm(self._is_answered)  # nobody to wait for in a group of one
+        return confirmed
+
+    def _is_answered(self, number: int) -> bool:
+        """Whether a quorum, this node included, obeyed this leader when round `number` had begun."""
+        heard = [peer for peer, progress in self._progress.items() if progress.heard_round >= number]
+        return self._configuration.has_quorum((*heard, self._config.node))
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +235,7 @@ class Leadership:
             case AppendReply():
                 self.append_reply(peer, reply)
             case HeartbeatReply():
-                self.heartbeat_reply(peer)
+                self.heartbeat_reply(peer, reply.round)
             case SnapshotReply():
                 self.snapshot_reply(peer, reply)
 
@@ -235,10 +262,15 @@ class Leadership:
         assert progress.transfer is not None
         return progress.match >= progress.transfer.snapshot.meta.index or self._log.term_at(progress.match) is not None
 
-    def heartbeat_reply(self, peer: NodeId) -> None:
-        """A follower lives: send again what may have been lost."""
+    def heartbeat_reply(self, peer: NodeId, number: int) -> None:
+        """A follower lives: send again what may have been lost, once for each round of a tick."""
         progress = self._progress[peer]
-        if not progress.heard_heartbeat(self._log.last_index):
+        before = progress.heard_round
+        if not before < number <= self._round:
+            return  # late, doubled, or never sent
+        progress.heard_round = number
+        # Rounds for reads follow each other fast: what is on its way now would look lost.
+        if not before < self._tick_round <= number or not progress.heard_heartbeat(self._log.last_index):
             return
         start = progress.next if progress.transfer is None else LogIndex(progress.transfer.snapshot.meta.index + 1)
         if self._log.term_at(LogIndex(start - 1)) is not None:
@@ -274,15 +306,17 @@ class Leadership:
         if self._progress[to].match == self._log.last_index:
             self._outbox.send(to, TimeoutNow(term=self.term))
 
-    def held_index(self) -> LogIndex | None:
-        """The log behind this index should stay: a snapshot that ends there is on its way to a living follower."""
+    def wanted_from(self) -> LogIndex:
+        """From here the log should stay, if it is not too long: a snapshot travels to a follower that still lives."""
         oldest = self._now - self._config.election_ticks_max
         held = [
             progress.transfer.snapshot.meta.index
             for progress in self._progress.values()
             if progress.transfer is not None and progress.active_tick >= oldest
         ]
-        return min(held, default=None)
+        if not held or self._log.bytes_after(min(held)) > self._config.held_bytes_max:
+            return EVERYTHING
+        return LogIndex(min(held) + 1)
 
     def describe(self) -> dict[NodeId, tuple[Mode, LogIndex, LogIndex]]:
         """Mode, match and next index of each follower."""

@@ -1,9 +1,10 @@
 """What consensus peers say to each other, and how it is spelt as plain values.
 
-Knows: the nine messages, their fields, units and tags.
+Knows: the eleven messages, their fields, units and tags.
 Never: who sends what and when (core), frames and lanes (room wire).
 Holds: a value of these classes is well formed; whatever arrives otherwise is BadInput. Tags are never reused.
-Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissertation 3.10 (TimeoutNow), 9.6 (PreVote).
+Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissertation 3.10 (TimeoutNow), 6.4 (reads),
+       9.6 (PreVote).
 """
 
 from __future__ import annotations
@@ -138,6 +139,24 @@ class TimeoutNow:
     term: Term = field(validator=_TERM)
 
 
+@frozen(kw_only=True)
+class ReadRequest:
+    """Follower to leader: behind which log index is a read linearizable? context  the asker's, never used twice."""
+
+    context: int = field(validator=_COUNT)
+
+
+@frozen(kw_only=True)
+class ReadReply:
+    """Leader to follower. index  committed, confirmed after the request arrived; 0 = refused: this node leads no more.
+
+    Neither carries a term: the index is right whatever happened since, and an asker's term deposes nobody.
+    """
+
+    context: int = field(validator=_COUNT)
+    index: LogIndex = field(validator=_INDEX)
+
+
 Message: TypeAlias = (
     VoteRequest
     | VoteReply
@@ -148,6 +167,8 @@ Message: TypeAlias = (
     | SnapshotChunk
     | SnapshotReply
     | TimeoutNow
+    | ReadRequest
+    | ReadReply
 )
 
 
@@ -333,6 +354,23 @@ def _decode_timeout_now(values: Sequence[object]) -> TimeoutNow:
     return TimeoutNow(term=Term(_Fields("TimeoutNow", values, 1).number(1)))
 
 
+def _encode_read_request(m: ReadRequest) -> Sequence[object]:
+    return (m.context,)
+
+
+def _decode_read_request(values: Sequence[object]) -> ReadRequest:
+    return ReadRequest(context=_Fields("ReadRequest", values, 1).number())
+
+
+def _encode_read_reply(m: ReadReply) -> Sequence[object]:
+    return (m.context, m.index)
+
+
+def _decode_read_reply(values: Sequence[object]) -> ReadReply:
+    f = _Fields("ReadReply", values, 2)
+    return ReadReply(context=f.number(), index=LogIndex(f.number()))
+
+
 Encode: TypeAlias = Callable[[Any], Sequence[object]]
 Decode: TypeAlias = Callable[[Sequence[object]], Message]
 
@@ -346,5 +384,7 @@ MESSAGES: Final[Mapping[int, tuple[type[Message], Encode, Decode]]] = {
     7: (SnapshotChunk, _encode_chunk, _decode_chunk),
     8: (SnapshotReply, _encode_snapshot_reply, _decode_snapshot_reply),
     9: (TimeoutNow, _encode_timeout_now, _decode_timeout_now),
+    10: (ReadRequest, _encode_read_request, _decode_read_request),
+    11: (ReadReply, _encode_read_reply, _decode_read_reply),
 }
 """tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 1 to 19 belong to consensus."""

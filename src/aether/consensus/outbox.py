@@ -23,8 +23,13 @@ def _add(queue: list[Envelope], envelope: Envelope) -> None:
     to, message = envelope
     if queue and isinstance(message, AppendReply) and not message.rejected:
         last_to, last = queue[-1]
-        smaller = isinstance(last, AppendReply) and not last.rejected and last.match_index <= message.match_index
-        if smaller and last_to == to and last.term == message.term:
+        if (
+            last_to == to
+            and isinstance(last, AppendReply)
+            and not last.rejected
+            and last.term == message.term
+            and last.match_index <= message.match_index
+        ):
             queue.pop()
     queue.append(envelope)
 

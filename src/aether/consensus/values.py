@@ -82,12 +82,16 @@ class Ready:
     messages     send now. Acks and votes that depend on a write stay inside the core until that write is acknowledged
     restore      a received snapshot that is durable now: hand it to the state machine before `committed`
     committed    apply in order; then tell `core.applied(index)`
+    reads        (context, index): a read is linearizable once `index` is applied here
+    reads_refused  contexts that nobody confirmed, because leadership was lost: ask again
     """
 
     write: StorageWrite | None = None
     messages: tuple[tuple[NodeId, Message], ...] = ()
     restore: Snapshot | None = None
     committed: tuple[Entry, ...] = ()
+    reads: tuple[tuple[int, LogIndex], ...] = ()
+    reads_refused: tuple[int, ...] = ()
 
 
 class LogStorage(Protocol):
