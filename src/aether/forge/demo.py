@@ -161,7 +161,7 @@ class Demo:
         self._blueprint = (application / "blueprint.toml").read_text()
         self._orders = [json.loads(line) for line in (application / "orders.jsonl").read_text().splitlines()]
         urls = {name: ports.management_url for name, ports in processes.ports.items()}
-        self.console = Console(client, urls, self._token)
+        self.console: Console = Console(client, urls, self._token)
 
     @property
     def wanted(self) -> dict[str, int]:

@@ -21,10 +21,10 @@ class Span:
     __slots__ = ("began_s", "children", "ended_s", "name", "remote", "running")
 
     def __init__(self, name: str, began_s: float) -> None:
-        self.name = name
-        self.began_s = began_s
+        self.name: str = name
+        self.began_s: float = began_s
         self.ended_s: float | None = None
-        self.running = True
+        self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported
         self.children: list[Span] = []
 

@@ -19,9 +19,10 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.messages import MESSAGES as CONSENSUS_MESSAGES
 from aether.consensus.service import ConsensusService
 from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import ClassStore, route_row
+from aether.deployment.slice_store import ClassStore, SliceStore, route_row
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
@@ -49,8 +50,8 @@ from aether.node.route_cache import RouteCache
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
-from aether.slice_api.contract import contract_of
-from aether.transport.values import Handlers
+from aether.slice_api.contract import Contract, contract_of
+from aether.transport.values import Handlers, Transport
 from aether.web.service import WebConfig, WebServer
 from aether.web.slices_service import SliceHandler
 from aether.wire.session import Identity, Refused, RefusedCode
@@ -67,6 +68,15 @@ class Node:
     Attributes of use to whoever embeds it: `kv`, `invoker`, `operator`, `facts`, `consensus`, `contracts` (registered).
     """
 
+    config: NodeConfig
+    facts: NodeFacts
+    consensus: ConsensusService
+    kv: KvService
+    hosting: Hosting
+    registry: EndpointRegistry
+    invoker: Invoker
+    operator: Operator
+
     def __init__(
         self,
         config: NodeConfig,
@@ -79,7 +89,7 @@ class Node:
         self.config = config
         self.facts = NodeFacts(config.node)
         self.incarnation: Incarnation = seams.incarnation()
-        self.ready = trio.Event()
+        self.ready: trio.Event = trio.Event()
         self._seams = seams
         self._opened = opened
         self._bind = tuple(bind)
@@ -104,15 +114,21 @@ class Node:
             initial=config.voters,
         )
         admit = admission(lambda: self.kv)
-        self.transport = seams.make_transport(config, identity, messages_table(), admit)
+        self.transport: Transport = seams.make_transport(config, identity, messages_table(), admit)
         store = Store()
-        self.consensus = ConsensusService(raft, opened.storage, store, self.transport.send, seams.work)
-        self.kv = KvService(config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall)
+        self.consensus: ConsensusService = ConsensusService(
+            raft, opened.storage, store, self.transport.send, seams.work
+        )
+        self.kv: KvService = KvService(
+            config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall
+        )
 
     def _build_calls(self, slices: Sequence[type]) -> None:
         config, seams = self.config, self._seams
-        self.store = seams.slice_store or ClassStore(slices)
-        self.contracts = {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
+        self.store: SliceStore = seams.slice_store or ClassStore(slices)
+        self.contracts: dict[Artifact, Contract] = {
+            c.artifact: c for c in map(contract_of, slices) if c.artifact is not None
+        }
         self.hosting = Hosting(
             config.node,
             self.store,
@@ -133,7 +149,7 @@ class Node:
         seams = self._seams
         self.operator = Operator(self.kv, seams.wall, self._default_instances)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
-        self.cluster_manager = make_cluster_manager(
+        self.cluster_manager: ClusterManager = make_cluster_manager(
             self.kv,
             self._live,
             wall=seams.wall,
@@ -141,7 +157,7 @@ class Node:
             placement=seams.placement,
         )
         make_node_manager = seams.node_manager or NodeDeploymentManager
-        self.node_manager = make_node_manager(
+        self.node_manager: NodeManager = make_node_manager(
             self.config.node,
             self.incarnation,
             self.kv,

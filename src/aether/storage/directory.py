@@ -48,8 +48,8 @@ class DataDirectory:
         self._lock_fd = _lock(path)
         try:
             found = _read_identity(path / _IDENTITY)
-            self.is_new = found is None
-            self.identity = _check(path, found, cluster, node) if found else _create(path, cluster, node)
+            self.is_new: bool = found is None
+            self.identity: Identity = _check(path, found, cluster, node) if found else _create(path, cluster, node)
         except BaseException:
             self.close()
             raise

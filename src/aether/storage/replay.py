@@ -26,7 +26,7 @@ class Replay:
     """Applies steps in order; then `hard_state`, `snapshot` and `entries` are the state of the store."""
 
     def __init__(self) -> None:
-        self.hard_state = HardState()
+        self.hard_state: HardState = HardState()
         self.snapshot: Position = NO_SNAPSHOT
         self.entries: list[Entry] = []
 

@@ -80,7 +80,7 @@ class HttpConnection:
         self._body = bytearray()
         self._continue_said = False
         self._refusal: Refusal | None = None
-        self.keep_alive = True
+        self.keep_alive: bool = True
         """Whether the connection may serve another request after the one returned last."""
 
     @property

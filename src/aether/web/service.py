@@ -61,7 +61,7 @@ class WebServer:
 
     def __init__(self, handler: Handler, config: WebConfig) -> None:
         self.config = config
-        self.draining = False
+        self.draining: bool = False
         self._handler = handler
         self._accepting = trio.CancelScope()
         self._connections: set[_Connection] = set()

@@ -154,7 +154,7 @@ class AcceptingSession:
         self._identity, self._live, self._admit = identity, live, admit
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
         self._first = b""
-        self.reply = b""
+        self.reply: bytes = b""
 
     def feed(self, data: bytes) -> Hello | None:
         """The hello, once complete and acceptable; None while more is needed.

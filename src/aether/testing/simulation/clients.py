@@ -21,9 +21,9 @@ class Client:
     def __init__(self, session: int, nodes: Sequence[NodeId], rng: random.Random) -> None:
         self.session = session
         self.request = 0
-        self.answered = True
+        self.answered: bool = True
         self.tries = 0
-        self.redirects = 0  # since it chose a node itself
+        self.redirects: int = 0  # since it chose a node itself
         self.acknowledged: list[tuple[str, str, int, int, int]] = []  # key, value, position, asked at, answered at
         self._nodes = nodes
         self._rng = rng

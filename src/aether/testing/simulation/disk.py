@@ -30,7 +30,7 @@ class Disk:
     """Durable state plus the queue of what is not durable yet."""
 
     def __init__(self) -> None:
-        self.hard = HardState()
+        self.hard: HardState = HardState()
         self.snapshot: Snapshot | None = None
         self.queue: deque[Job] = deque()
         self._entries: list[Entry] = []
