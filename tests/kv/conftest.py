@@ -42,6 +42,17 @@ class FakeConsensus:
         if self.cluster.leader == self.node:
             self.cluster.pending.append(payload)  # else it believes that it leads, and its entry will never commit
 
+    async def read_index(self):
+        """As consensus promises: confirmed once a leader is there, and can be reached."""
+        while (
+            self.cluster.leader is None
+            or not self.cluster.committing
+            or {self.node, self.cluster.leader} & self.cluster.cut
+        ):
+            await trio.sleep(0.01)
+        await trio.sleep(self.cluster.commit_s)
+        return len(self.cluster.log)
+
     def set(self, status):
         self.status = status
         self._changed.set()

@@ -135,7 +135,7 @@ async def test_a_restarted_node_has_its_rows_again_and_a_session_of_its_own(grou
     member.scope.cancel()
     await trio.sleep(1)
     await group.start(name)
-    await member.kv.barrier()
+    await member.kv.propose(Batch())
 
     assert member.kv.get(entry("k")) == b"v"
     owners = [request for request, _ in member.store.sessions() if request.node == name]

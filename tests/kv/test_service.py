@@ -74,7 +74,7 @@ async def test_compares_decide_between_two_writers(cluster, autojump_clock):
 
 async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_once(cluster, autojump_clock):
     """The old leader took it and lost it: it is sent again under the same number."""
-    await cluster.kv["c"].barrier()
+    await cluster.kv["c"].propose(Batch())
     cluster.committing = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cluster.kv["c"].propose, put(b"once"))
@@ -89,7 +89,7 @@ async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_o
 
 async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluster, autojump_clock):
     """It committed after all, and was repeated: the session recognises the repeat."""
-    await cluster.kv["c"].barrier()
+    await cluster.kv["c"].propose(Batch())
     cluster.committing = False
     results = []
 
@@ -114,7 +114,7 @@ async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluste
 
 async def test_a_local_proposal_lost_with_the_leadership_is_sent_to_the_new_leader(cluster, autojump_clock):
     """The caller sat in the old leader's process; it still gets its answer."""
-    await cluster.kv["a"].barrier()
+    await cluster.kv["a"].propose(Batch())
     cluster.committing = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cluster.kv["a"].propose, put(b"moved"))
@@ -129,7 +129,7 @@ async def test_a_local_proposal_lost_with_the_leadership_is_sent_to_the_new_lead
 
 async def test_lost_forwards_are_repeated_until_they_arrive(cluster, autojump_clock):
     """A message may vanish without an error: only its effect proves that it arrived."""
-    await cluster.kv["b"].barrier()
+    await cluster.kv["b"].propose(Batch())
     cluster.loss = 1.0
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cluster.kv["b"].propose, put(b"v"))
@@ -184,7 +184,7 @@ async def test_counters_are_exact_under_loss_duplication_reordering_and_election
 
 async def test_without_a_leader_the_caller_learns_that_nothing_happened(cluster, autojump_clock):
     """Exactly the deadline, and an error that says: try again."""
-    await cluster.kv["b"].barrier()
+    await cluster.kv["b"].propose(Batch())
     cluster.depose()
     began = trio.current_time()
 
@@ -205,7 +205,7 @@ async def test_without_a_leader_a_first_proposal_cannot_open_its_session(fake_cl
 
 async def test_sent_but_never_decided_is_an_unknown_outcome(cluster, autojump_clock):
     """It sits in some log: to call it failed would be a lie."""
-    await cluster.kv["b"].barrier()
+    await cluster.kv["b"].propose(Batch())
     cluster.committing = False
 
     with pytest.raises(OutcomeUnknown):
@@ -214,7 +214,7 @@ async def test_sent_but_never_decided_is_an_unknown_outcome(cluster, autojump_cl
 
 async def test_a_full_queue_at_home_is_told_at_once(cluster, autojump_clock):
     """Back-pressure, not a hidden queue."""
-    await cluster.kv["a"].barrier()
+    await cluster.kv["a"].propose(Batch())
     cluster.consensus["a"].full = True
 
     with pytest.raises(Overloaded):
@@ -226,7 +226,7 @@ async def test_a_full_queue_at_home_is_told_at_once(cluster, autojump_clock):
 
 async def test_a_full_queue_at_the_leader_is_waited_out(cluster, autojump_clock):
     """A forwarded proposal repeats itself within its deadline."""
-    await cluster.kv["b"].barrier()
+    await cluster.kv["b"].propose(Batch())
     cluster.consensus["a"].full = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cluster.kv["b"].propose, put(b"v"))
@@ -238,7 +238,7 @@ async def test_a_full_queue_at_the_leader_is_waited_out(cluster, autojump_clock)
 
 async def test_the_oldest_undecided_proposal_bounds_the_younger(cluster, autojump_clock):
     """At most SESSION_ANSWERS_MAX sequences are open, so that the store never has to forget an answer too early."""
-    await cluster.kv["a"].barrier()
+    await cluster.kv["a"].propose(Batch())
     cluster.committing = False
     async with trio.open_nursery() as nursery:
         for _ in range(SESSION_ANSWERS_MAX):
@@ -253,7 +253,7 @@ async def test_the_oldest_undecided_proposal_bounds_the_younger(cluster, autojum
 
 async def test_a_cancelled_proposal_leaves_nothing_waiting(cluster, autojump_clock):
     """Its number is free for the acknowledgement to pass, whether or not it happened."""
-    await cluster.kv["a"].barrier()
+    await cluster.kv["a"].propose(Batch())
     cluster.committing = False
     with trio.move_on_after(1) as scope:
         await cluster.kv["a"].propose(put(b"v"))
@@ -284,7 +284,7 @@ async def test_a_proposal_that_arrives_after_its_session_ended_is_asked_again_in
         await trio.sleep(0.05)
         cluster.wall_s += SESSION_IDLE_S + 1
         cluster.stalled.add("b")
-        await cluster.kv["a"].barrier()
+        await cluster.kv["a"].propose(Batch())
         cluster.cut.clear()
         await trio.sleep(0.5)
         cluster.stalled.clear()
@@ -308,7 +308,7 @@ async def test_a_session_that_ended_behind_a_snapshot_leaves_the_outcome_unknown
         nursery.start_soon(write)
         await trio.sleep(0.5)
         cluster.wall_s += SESSION_IDLE_S + 1
-        await cluster.kv["a"].barrier()
+        await cluster.kv["a"].propose(Batch())
         cluster.stores["b"].restore(cluster.stores["a"].snapshot(), cluster.stores["a"].revision)
 
     assert len(errors) == 1
@@ -388,7 +388,7 @@ async def test_a_fence_of_another_node_is_refused_before_anything_is_sent(cluste
 async def test_a_leader_that_was_replaced_unawares_changes_nothing(cluster, autojump_clock):
     """It still believes that it leads; the row in the log knows better, and it is told that nothing happened."""
     kv = cluster.kv["a"]
-    await kv.barrier()
+    await kv.propose(Batch())
     fence = kv.leadership
     cluster.committing = False
     errors = []
@@ -412,7 +412,7 @@ async def test_a_leader_that_was_replaced_unawares_changes_nothing(cluster, auto
 async def test_a_fenced_batch_that_survived_behind_the_new_row_conflicts(cluster, autojump_clock):
     """Whatever the order in the log, a batch fenced by an old row is never applied after a new one."""
     kv = cluster.kv["a"]
-    await kv.barrier()
+    await kv.propose(Batch())
     version = kv.version(keys.leadership)
     cluster.elect("b")
     await trio.sleep(0.05)
@@ -493,7 +493,7 @@ async def test_a_malformed_forwarded_proposal_is_refused_by_the_leader(cluster, 
 
 async def test_a_refused_proposal_tells_its_caller_why(cluster, autojump_clock):
     """The leader found it malformed: repeating it would not help."""
-    await cluster.kv["b"].barrier()
+    await cluster.kv["b"].propose(Batch())
     cluster.loss = 1.0
     errors = []
 
@@ -533,7 +533,7 @@ async def test_a_stopping_node_leaves_no_caller_behind(fake_cluster, nursery, au
             for kv in cluster.kv.values():
                 await services.start(kv.run)
             cluster.elect("a")
-            await cluster.kv["b"].barrier()
+            await cluster.kv["b"].propose(Batch())
             cluster.committing = False
             outer.start_soon(expect, OutcomeUnknown, cluster.kv["b"].propose, put(b"v"))
             await wait_all_tasks_blocked()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn, Protocol
+from contextlib import closing
+from typing import Final, NoReturn
 
 import trio
 from trio import TaskStatus
@@ -20,11 +21,12 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
 from aether.consensus.messages import Message
+from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import (
     HardState,
-    LogStorage,
+    PreparingStorage,
     Role,
     Snapshot,
     SnapshotMeta,
@@ -66,19 +68,6 @@ class Bell:
         self._rung = False
 
 
-class PreparingStorage(LogStorage, Protocol):
-    """A LogStorage that can get space ready beside its writes."""
-
-    @property
-    def wants_preparation(self) -> bool:
-        """Whether `prepare` would spare a later write from preallocating space. Cheap; does not block."""
-        ...
-
-    def prepare(self) -> None:
-        """Preallocate. Blocks; may run beside `write`."""
-        ...
-
-
 class ConsensusService:
     """One node's member of the consensus group.
 
@@ -111,6 +100,7 @@ class ConsensusService:
         self._inbox: list[tuple[NodeId, Message]] = []
         self._proposals: list[bytes] = []
         self._proposals_bytes = 0
+        self._reads = ReadDesk(config, self._bell.ring)
         self._tick_due = False
         self._presumed_dead: list[NodeId] = []
         self._messages_dropped = 0
@@ -160,6 +150,14 @@ class ConsensusService:
         self._proposals.append(payload)
         self._proposals_bytes += len(payload)
         self._bell.ring()
+
+    async def read_index(self) -> LogIndex:
+        """An index that covers all that was committed anywhere before this call: apply up to it, then read.
+
+        On any node, without a log write: a round trip of the leader to a majority, one hop more from a follower, shared
+        by all who wait. The caller's scope is the bound; cancelling is free. Raises Draining, Overloaded.
+        """
+        return await self._reads.read_index()
 
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection: unless it is back within CLOSED_LEADER_GRACE_S, it is presumed dead."""
@@ -212,22 +210,23 @@ class ConsensusService:
         Raises StorageCorrupt and StorageFull from loading, StorageFailed when the store fails, then or later.
         Cancellation waits for the write in progress.
         """
-        persisted = await self._work.run(self._storage.load)
-        self._core = core = RaftCore(self._config, persisted)
-        self._disk = WriteQueue(persisted.hard_state)
-        if persisted.snapshot is not None:
-            self._restore(persisted.snapshot)
-        async with trio.open_nursery() as nursery:
-            for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._watch_closed):
-                nursery.start_soon(task)
-            task_status.started()
-            while self._failure is None:
-                self._take_mail(core)
-                await self._carry_out(core)
-                self._publish(core)
-                await self._bell.wait()
-            nursery.cancel_scope.cancel()
-        raise self._failure
+        with closing(self._reads):
+            persisted = await self._work.run(self._storage.load)
+            self._core = core = RaftCore(self._config, persisted)
+            self._disk = WriteQueue(persisted.hard_state)
+            if persisted.snapshot is not None:
+                self._restore(persisted.snapshot)
+            async with trio.open_nursery() as nursery:
+                for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._watch_closed):
+                    nursery.start_soon(task)
+                task_status.started()
+                while self._failure is None:
+                    self._take_mail(core)
+                    await self._carry_out(core)
+                    self._publish(core)
+                    await self._bell.wait()
+                nursery.cancel_scope.cancel()
+            raise self._failure
 
     async def _tick(self) -> NoReturn:
         """Ticks on a fixed grid. What a late turn missed is skipped: the messages of the peers are late as well."""
@@ -331,6 +330,7 @@ class ConsensusService:
             self._muted = self._disk.is_stalled(trio.current_time(), _DISK_STALL_S)
         if self._proposals:
             self._propose_queued(core)
+        self._reads.put(core)
 
     def _propose_queued(self, core: RaftCore) -> None:
         try:
@@ -350,6 +350,7 @@ class ConsensusService:
             if ready.write is not None and self._disk.put(ready.write):
                 self._writer_bell.ring()
             core.persisted(self._disk.acknowledged)
+            self._reads.take(core, ready)
             if ready.restore is not None:
                 self._restore(ready.restore)
             if ready.committed:

@@ -112,6 +112,19 @@ class LogStorage(Protocol):
     def close(self) -> None: ...
 
 
+class PreparingStorage(LogStorage, Protocol):
+    """A LogStorage that can get space ready beside its writes."""
+
+    @property
+    def wants_preparation(self) -> bool:
+        """Whether `prepare` would spare a later write from preallocating space. Cheap; does not block."""
+        ...
+
+    def prepare(self) -> None:
+        """Preallocate. Blocks; may run beside `write`."""
+        ...
+
+
 class StateMachine(Protocol):
     """What committed entries drive. Synchronous and deterministic; called by the consensus task alone."""
 

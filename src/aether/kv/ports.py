@@ -1,6 +1,6 @@
 """What the store asks of its neighbours, as Protocols.
 
-Knows: the few members of consensus that proposing needs.
+Knows: the few members of consensus that proposing and reading need.
 Never: who provides them (aether.consensus.service.ConsensusService, or a fake in a test).
 """
 
@@ -30,6 +30,10 @@ class Consensus(Protocol):
 
     def propose(self, payload: bytes) -> None:
         """Ask for an entry. Raises NotLeader, Overloaded: no entry. The store sees it when it commits, or never."""
+        ...
+
+    async def read_index(self) -> int:
+        """An index that covers all that was committed anywhere before the call. Raises Draining, Overloaded."""
         ...
 
     @property

@@ -17,7 +17,7 @@ import trio
 from trio import TaskStatus
 
 from aether.consensus.values import Role
-from aether.errors import Draining, NotLeader, Overloaded
+from aether.errors import Draining, NoQuorum, NotLeader, Overloaded
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.keys import Key, Prefix
@@ -28,6 +28,7 @@ from aether.kv.store import AppliedEntries, Store
 from aether.kv.watch import WatcherSet
 from aether.kv.watch_service import Watch
 from aether.model.ids import Incarnation, NodeId, Revision
+from aether.model.limits import PROPOSE_DEADLINE_S
 from aether.model.rows import LeadershipRow
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class KvService:
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
         self._closed = False
         self._claimed_term = 0
+        self._barriers: set[trio.CancelScope] = set()
         self._revision_waits: list[tuple[int, int, trio.Event]] = []
         self._ticket = itertools.count()
         self._leadership: tuple[Revision, LeadershipRow | None] = (Revision(0), None)
@@ -155,8 +157,25 @@ class KvService:
         return result
 
     async def barrier(self) -> Revision:
-        """Everything acknowledged anywhere before this call is applied here on return. Errors of `propose`."""
-        return (await self.propose(Batch())).revision
+        """Everything acknowledged anywhere before this call is applied here on return. Writes nothing to the log.
+
+        Raises NoQuorum when nobody confirmed it within PROPOSE_DEADLINE_S, Draining, Overloaded. Cancelling is free.
+        Paper: Ongaro's dissertation, section 6.4.
+        """
+        scope = trio.CancelScope(deadline=trio.current_time() + PROPOSE_DEADLINE_S)
+        self._barriers.add(scope)
+        try:
+            with scope:
+                if self._closed:
+                    raise Draining(self._node)
+                index = Revision(await self._consensus.read_index())
+                await self.wait_applied(index)
+                return index
+        finally:
+            self._barriers.discard(scope)
+        if self._closed:
+            raise Draining(self._node)
+        raise NoQuorum(reachable=1, wanted=len(self._consensus.status.voters) // 2 + 1)
 
     def end_session(self) -> None:
         """Ask once, unanswered, to forget this process's session. For a node that leaves, as its last proposal."""
@@ -219,6 +238,8 @@ class KvService:
     def _close(self) -> None:
         self._closed = True
         self._proposer.close()
+        for scope in self._barriers:
+            scope.cancel()
         for _, _, event in self._revision_waits:
             event.set()
         self._revision_waits.clear()
