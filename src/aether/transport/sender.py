@@ -3,6 +3,11 @@
 Knows: a link, an outbox.
 Never: messages, peers.
 Holds: bytes leave in the order in which `put` took them, long frames aside; `put` writes only while `run` waits.
+
+A message alone is written at once, without a task switch. One that follows the end of a write within EAGER_GAP_S is one
+of many: it waits for the turn of `run`, with all that come until then; so does every later one, until a turn finds a
+single message. Joining them saves a system call here and a wake-up of the peer for each. A full batch does not wait for
+the turn: the peer works on it while this loop makes the next.
 """
 
 from __future__ import annotations
@@ -18,9 +23,11 @@ from aether.transport.outbox import Outbox
 from aether.wire.frames import encode_frame
 from aether.wire.lane import Lane
 
-EAGER_GAP_S: Final = 50e-6
-"""A message this soon after the last write is one of many: joining them costs a task switch, and saves a system call
-here and a wake-up of the peer for each. A caller in sequence never writes as often."""
+EAGER_GAP_S: Final = 75e-6
+"""Less than a round trip to a peer, more than a busy loop needs between two calls: so callers in sequence are apart."""
+
+EAGER_BATCH: Final = 16
+"""Messages that are worth a system call and a wake-up of the peer, a microsecond for each."""
 
 
 class Sender:
@@ -29,39 +36,55 @@ class Sender:
     def __init__(self, lane: Lane, link: Link, counters: Counters) -> None:
         self._lane, self._link, self._counters = lane, link, counters
         self._outbox = Outbox(drop_oldest=lane is Lane.CONSENSUS)
-        self._rest = b""  # of a frame that was only partly written at once
-        self._is_idle = False  # `run` waits for work: `put` may write
-        self._wake = trio.lowlevel.ParkingLot()
+        self._rest = b""  # of what was only partly written at once
+        self._is_writing = True  # `run` has not begun, has ended, or waits for the link: `put` may not write
+        self._is_crowded = False  # until a turn of `run` finds one message alone
         self._wrote_at = float("-inf")
+        self._parked: trio.lowlevel.Task | None = None
         self.has_carried = False
 
     def put(self, payload: bytes) -> bool:
         """Send or queue `payload`; False when it is lost already. Never waits."""
-        if self._is_idle and len(payload) <= FRAME_CHUNK_BYTES:
-            now = trio.current_time()
-            if now - self._wrote_at >= EAGER_GAP_S:
-                self._wrote_at = now
-                return self._write_now(payload)
-        dropped = self._outbox.dropped
-        accepted = self._outbox.put(payload)
-        self._counters.dropped[self._lane] += self._outbox.dropped - dropped
+        may_write = not (self._is_writing or self._rest)
+        if may_write and not self._is_crowded and len(payload) <= FRAME_CHUNK_BYTES:
+            if trio.current_time() - self._wrote_at >= EAGER_GAP_S:
+                return self._write_one(payload)
+            self._is_crowded = True
+        outbox = self._outbox
+        dropped = outbox.dropped
+        accepted = outbox.put(payload)
+        self._counters.dropped[self._lane] += outbox.dropped - dropped
         if accepted:
             self._count(payload)
-            self._rouse()
+            if may_write and len(outbox) >= EAGER_BATCH:
+                self._write_batch()
+            else:
+                self._rouse()
         return accepted
 
-    def _write_now(self, payload: bytes) -> bool:
-        frame = encode_frame(payload)
+    def _write_one(self, payload: bytes) -> bool:
         try:
-            written = self._link.send_now(frame)
+            self._write_now(encode_frame(payload))
         except OSError:  # the reader of this link sees the same end and tells it
             self._counters.dropped[self._lane] += 1
             return False
         self._count(payload)
-        if written < len(frame):
-            self._rest = frame[written:]
-            self._rouse()
         return True
+
+    def _write_batch(self) -> None:
+        batch = self._outbox.take()
+        try:
+            self._write_now(batch)
+        except OSError:
+            self._rest = batch  # `run` meets the same error, and ends by it
+            self._rouse()
+
+    def _write_now(self, data: bytes) -> None:
+        written = self._link.send_now(data)
+        self._wrote_at = trio.current_time()  # after the write, which may have taken long: the peer woke up in it
+        if written < len(data):
+            self._rest = data[written:]
+            self._rouse()
 
     def _count(self, payload: bytes) -> None:
         self.has_carried = True
@@ -69,20 +92,27 @@ class Sender:
         self._counters.sent_bytes[self._lane] += len(payload)
 
     def _rouse(self) -> None:
-        if self._is_idle:
-            self._is_idle = False
-            self._wake.unpark()
+        if self._parked is not None:
+            task, self._parked = self._parked, None
+            trio.lowlevel.reschedule(task)
 
     async def run(self) -> NoReturn:
         """Write what waits until cancelled. Raises OSError or trio.BrokenResourceError for a broken connection."""
         try:
             while True:
+                self._is_crowded = len(self._outbox) > 1
+                self._is_writing = True
                 while self._rest or self._outbox:
                     data, self._rest = self._rest or self._outbox.take(), b""
                     await self._link.send(data)
                     self._wrote_at = trio.current_time()
-                self._is_idle = True
-                await self._wake.park()
+                self._is_writing = False
+                self._parked = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:
-            self._is_idle = False
+            self._is_writing = True
             self._counters.dropped[self._lane] += len(self._outbox)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
