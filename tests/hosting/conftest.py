@@ -51,6 +51,10 @@ class InstantConsensus:
         self.index += 1
         self.store.apply([Entry(self.index, 1, EntryKind.COMMAND, payload)])
 
+    async def read_index(self):
+        await trio.lowlevel.checkpoint()
+        return self.index
+
     async def status_changed(self, since):
         await trio.sleep_forever()
 
