@@ -6,7 +6,7 @@ Never: hidden tasks; everything runs in the nursery of the `async with` block.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import trio
 from typing_extensions import TypeForm
 
-from aether.cluster.opening import deploy_own, new_node_name, open_node, resolve
+from aether.cluster.opening import new_node_name, open_node, opening, resolve
+from aether.cluster.own_slices import deploy_own
+from aether.cluster.replaced import Parts, replaced
+from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.operator import BlueprintApplied
+from aether.deployment.placement import Placement
+from aether.deployment.slice_store import SliceStore
 from aether.errors import BadInput
 from aether.hosting.replicated_map import replicated_map
 from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
-from aether.model.ids import NodeId, Revision
-from aether.node.config import NodeConfig, parse_peers
+from aether.model.ids import NodeId, Revision, node_id
+from aether.node.config import NodeConfig, flatten, parse_peers
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
 from aether.node.seams import Seams
@@ -57,9 +62,14 @@ class Cluster:
         http: int | None = None,
         management: int | None = None,
         config: Mapping[str, object] | None = None,
+        secrets: Mapping[str, object] | None = None,
         bind: Sequence[Binding] = (),
         calls: str = "direct",
         insecure: bool = False,
+        cluster_manager: Callable[..., ClusterManager] | str | None = None,
+        node_manager: Callable[..., NodeManager] | str | None = None,
+        placement: Placement | str | None = None,
+        slice_store: SliceStore | str | None = None,
         seams: Seams | None = None,
     ) -> AbstractAsyncContextManager[Cluster]:
         """Open one node of a cluster that runs `slices`; it returns when they are ACTIVE.
@@ -68,18 +78,24 @@ class Cluster:
         peers       the founding nodes as `id:host:port,...` or a mapping; empty = alone
         data        directory that survives; without it nothing does, and the node must be alone
         host        address of every listener; port, http, management  None = no listener, 0 = any free port
-        config      what slices read through `aether.config`, dotted names
+        config      what slices read through `aether.config`, dotted names or nested; secrets  through `aether.secret`
         bind        which slice implements a Protocol, where several could
         calls       "wire" sends co-located calls through the codec, as tests do
-        seams       replaceable parts: placement, managers, slice store, clocks
+        insecure    changes over the management port need no token, and `host` need not be loopback
+        cluster_manager, node_manager, placement, slice_store
+                    an object, or a name that is built in or registered as an entry point: see `aether.cluster.replaced`
+        seams       further replaceable parts, for tests: storage, transport, clocks, randomness
 
-        Leaving the block drains the node. An error of the body leaves it unwrapped; failures of the node are a group.
-        Raises BadInput, ContractError, AddressInUse, DataDirectoryInUse, IdentityMismatch, StorageCorrupt, NoInstance.
+        Opening registers the code of `slices`. A slice that nobody wants yet is wanted from now on, by the blueprint
+        `app`, with its own count; what is wanted already stays as it is, in the version in force.
+        Leaving the block drains the node. An error of the body leaves it unwrapped and at once; later failures of the
+        node are a group. Raises BadInput, ContractError, AddressInUse, DataDirectoryInUse, IdentityMismatch,
+        StorageCorrupt, NotFound (an unknown name); alone also NoInstance when a slice does not become ACTIVE.
         """
         if calls not in ("direct", "wire"):
             raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
-        known = parse_peers(peers) if isinstance(peers, str) else {NodeId(n): a for n, a in peers.items()}
-        node = NodeId(name or new_node_name())
+        known = parse_peers(peers if isinstance(peers, str) else ",".join(f"{n}:{a}" for n, a in peers.items()))
+        node = new_node_name() if name is None else node_id(name)
         known.pop(node, None)
         if known and (data is None or name is None or port is None):
             raise BadInput("a node with peers needs name=, port= and data=", ("it votes, and must remember its votes",))
@@ -92,17 +108,22 @@ class Cluster:
             http_port=http,
             management_port=management,
             data=Path(data) if data is not None else None,
-            settings={key: str(value) for key, value in (config or {}).items()},
+            settings=flatten(config or {}),
+            secrets=flatten(secrets or {}),
             insecure=insecure,
             wire_calls=calls == "wire",
         )
-        return _open(settings, slices, bind, seams or Seams())
+        parts = Parts(
+            cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store
+        )
+        return _open(settings, slices, bind, replaced(seams or Seams(), parts, slices))
 
     @staticmethod
     def local(
         *slices: type,
         nodes: int = 3,
         config: Mapping[str, object] | None = None,
+        secrets: Mapping[str, object] | None = None,
         bind: Sequence[Binding] = (),
         http: bool = False,
         calls: str = "wire",
@@ -114,7 +135,9 @@ class Cluster:
         """
         from aether.cluster.local import open_local
 
-        return open_local(slices, nodes=nodes, config=config or {}, bind=bind, http=http, calls=calls)
+        return open_local(
+            slices, nodes=nodes, config=config or {}, secrets=secrets or {}, bind=bind, http=http, calls=calls
+        )
 
     @property
     def node(self) -> NodeId:
@@ -158,8 +181,11 @@ class Cluster:
         """The replicated map `name`, typed. All nodes and slices that name it share it."""
         return replicated_map(self._node.kv, name, key, value)
 
-    async def deploy(self, artifact: str | type, instances: int = 1) -> Revision:
-        """Want `instances` of an artifact (`group:artifact:version`, or a slice class). Returns once applied here."""
+    async def deploy(self, artifact: str | type, instances: int | None = None) -> Revision:
+        """Want `instances` of an artifact (`group:artifact:version`, or a slice class). Returns once applied here.
+
+        instances  None keeps the count in force, else takes the slice's own
+        """
         return (await self._node.operator.deploy(_text(artifact), instances)).revision
 
     async def scale(self, artifact: str | type, instances: int) -> Revision:
@@ -195,10 +221,12 @@ class Cluster:
 async def _open(
     config: NodeConfig, slices: Sequence[type], bind: Sequence[Binding], seams: Seams
 ) -> AsyncGenerator[Cluster]:
-    async with open_node(config, slices, bind, seams) as node:
-        await node.ready.wait()
-        await deploy_own([node], slices)
-        yield Cluster(node, bind)
+    with opening() as state:
+        async with open_node(config, slices, bind, seams) as node:
+            await node.ready.wait()
+            await deploy_own([node], slices, bind, closed=len(config.voters) == 1)
+            state.done = True
+            yield Cluster(node, bind)
 
 
 def _text(target: str | type) -> str:

@@ -16,10 +16,11 @@ import trio
 from typing_extensions import TypeForm
 
 from aether.cluster.embedded import Cluster
-from aether.cluster.opening import deploy_own, dotted, open_node, unwrapped_body
+from aether.cluster.opening import open_node, opening, unwrapped_body
+from aether.cluster.own_slices import deploy_own
 from aether.errors import BadInput, NotFound, TryAgain
 from aether.model.ids import NodeId, StoreId
-from aether.node.config import NodeConfig
+from aether.node.config import NodeConfig, flatten
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
 from aether.slice_api.binding import Binding
@@ -36,6 +37,7 @@ class _Member:
     config: NodeConfig
     storage: OpenedStorage
     cluster: Cluster | None = None
+    running: bool = False
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ended: trio.Event = attrs.field(factory=trio.Event)
 
@@ -74,15 +76,17 @@ class LocalCluster:
     @overload
     def get(self, target: TypeForm[T], /) -> T: ...
     def get(self, target: object, /) -> object:
-        """A typed proxy through any running node; see `Cluster.get`."""
-        if not self.nodes:
+        """A typed proxy through any running node, ready ones first; see `Cluster.get`. It ends with that node."""
+        nodes = self.nodes
+        if not nodes:
             raise TryAgain("every node of this cluster was killed; restart one")
-        return self.nodes[0].proxy(target)
+        return next((node for node in nodes if node.addresses.ready), nodes[0]).proxy(target)
 
     @property
     def leader(self) -> Cluster | None:
-        """The running node that leads now; None in an election."""
-        return next((cluster for cluster in self.nodes if cluster.kv.leadership is not None), None)
+        """The running node that leads now; None in an election. Cut off, an old leader may not know of a newer one."""
+        leading = [(row.term, node) for node in self.nodes if (row := node.kv.leadership) is not None]
+        return max(leading, key=lambda each: each[0])[1] if leading else None
 
     async def wait_leader(self) -> Cluster:
         """The leader, as soon as there is one."""
@@ -93,31 +97,40 @@ class LocalCluster:
             await trio.sleep(0.01)
 
     async def kill(self, name: str) -> None:
-        """End a node at once, as SIGKILL would. Its storage survives for `restart`."""
+        """End a node at once, as SIGKILL would, even one that is still starting. Its storage survives for `restart`."""
         member = self._member(name)
-        if member.cluster is None:
+        if not member.running:
             raise BadInput(f"{name} does not run")
         member.scope.cancel()
         await member.ended.wait()
 
     async def restart(self, name: str) -> Cluster:
-        """Start a killed node again with the storage it left; returns when it has caught up."""
+        """Start a killed node again with the storage it left; returns when it has caught up.
+
+        Raises BadInput when it runs already, TryAgain when it is killed meanwhile.
+        """
+        node = await self.start(NodeId(name))
         member = self._member(name)
-        if member.cluster is not None:
-            raise BadInput(f"{name} runs already")
-        await self.start(NodeId(name))
-        cluster = self.node(name)
-        await cluster.wait_ready()
-        return cluster
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_then_cancel, member.ended, nursery.cancel_scope)
+            await node.ready.wait()
+            nursery.cancel_scope.cancel()
+        if member.cluster is None or not node.ready.is_set():
+            raise TryAgain(f"{name} was killed while it started")
+        return member.cluster
 
     async def start(self, name: NodeId) -> Node:
-        """Start a node that does not run; it may not have caught up yet."""
-        node: Node = await self._nursery.start(self._run, name)
+        """Start a node that does not run; it may not have caught up yet. Raises BadInput, TryAgain as `restart`."""
+        member = self._member(name)
+        if member.running:
+            raise BadInput(f"{name} runs already")
+        member.running, member.scope, member.ended = True, trio.CancelScope(), trio.Event()
+        node: Node | None = await self._nursery.start(self._run, name, member)
+        if node is None:
+            raise TryAgain(f"{name} was killed while it started")
         return node
 
-    async def _run(self, name: NodeId, *, task_status: trio.TaskStatus[Node]) -> None:
-        member = self._members[name]
-        member.scope, member.ended = trio.CancelScope(), trio.Event()
+    async def _run(self, name: NodeId, member: _Member, *, task_status: trio.TaskStatus[Node | None]) -> None:
         try:
             with member.scope:
                 async with open_node(
@@ -126,8 +139,10 @@ class LocalCluster:
                     member.cluster = Cluster(node, self._bind)
                     task_status.started(node)
                     await trio.sleep_forever()
+            if member.cluster is None:
+                task_status.started(None)
         finally:
-            member.cluster = None
+            member.cluster, member.running = None, False
             member.ended.set()
 
     def _member(self, name: str) -> _Member:
@@ -136,12 +151,18 @@ class LocalCluster:
         return self._members[NodeId(name)]
 
 
+async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
 @asynccontextmanager
 async def open_local(
     slices: Sequence[type],
     *,
     nodes: int,
     config: Mapping[str, object],
+    secrets: Mapping[str, object] | None = None,
     bind: Sequence[Binding] = (),
     http: bool = False,
     calls: str = "wire",
@@ -149,7 +170,12 @@ async def open_local(
     tcp: bool = True,
     make: type[LocalCluster] = LocalCluster,
 ) -> AsyncGenerator[LocalCluster]:
-    """A LocalCluster whose slices are ACTIVE. Without `tcp` the seams bring the network; `make` may be a subclass."""
+    """A LocalCluster whose slices are ACTIVE. Without `tcp` the seams bring the network; `make` may be a subclass.
+
+    Raises what `Cluster.open` raises.
+    """
+    if calls not in ("direct", "wire"):
+        raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
     if not 1 <= nodes <= NODES_MAX:
         raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
     names = [NodeId(f"node-{n + 1}") for n in range(nodes)]
@@ -164,21 +190,24 @@ async def open_local(
                 port=ports[name],
                 http_port=0 if http else None,
                 management_port=0 if http else None,
-                settings=dotted(config),
+                settings=flatten(config),
+                secrets=flatten(secrets or {}),
                 wire_calls=calls == "wire",
             ),
             OpenedStorage(MemoryStorage(), StoreId(f"memory-{name}")),
         )
         for name in names
     }
-    async with unwrapped_body() as nursery:
-        local = make(members, slices, bind, seams, nursery)
-        started = [await local.start(name) for name in names]
-        for node in started:
-            await node.ready.wait()
-        await deploy_own(started, slices)
-        yield local
-        nursery.cancel_scope.cancel()
+    with opening() as state:
+        async with unwrapped_body() as nursery:
+            local = make(members, slices, bind, seams, nursery)
+            started = [await local.start(name) for name in names]
+            for node in started:
+                await node.ready.wait()
+            await deploy_own(started, slices, bind, closed=True)
+            state.done = True
+            yield local
+            nursery.cancel_scope.cancel()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,25 +1,24 @@
-"""Opening nodes and waiting for their slices.
+"""Opening nodes: their storage, their errors, and how a type names a slice.
 
-Knows: storage's life around a node, what "ACTIVE" means for whoever opened it, how a type names a slice.
-Never: typed access (embedded, local).
-Holds: an error of the body leaves the block as itself; failures of the node come as a group.
+Knows: storage's life around a node, which errors leave as themselves.
+Never: typed access (embedded, local), waiting for slices (own_slices).
+Holds: an error of the body leaves the block as itself; a lone failure while opening too; later failures of the node
+       come as a group.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import attrs
 import trio
 
-from aether.errors import ContractError, NoInstance
-from aether.kv import keys
+from aether.errors import ContractError
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
-from aether.model.lifecycle import SliceState
-from aether.model.rows import InstanceRow
 from aether.node.config import NodeConfig
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
@@ -40,7 +39,7 @@ async def open_node(
     seams: Seams,
     storage: OpenedStorage | None = None,
 ) -> AsyncGenerator[Node]:
-    """A running node whose ports accept; it may not be ready yet. Leaving drains it, unless by cancellation.
+    """A running node whose ports accept; it may not be ready yet. Leaving drains it, but for an error or cancellation.
 
     storage  one that outlives the node; else it is opened and closed here
     """
@@ -50,7 +49,7 @@ async def open_node(
         async with unwrapped_body() as nursery:
             await nursery.start(node.run)
             yield node
-            await node.drain()
+            await node.leave()
             nursery.cancel_scope.cancel()
     finally:
         if storage is None:
@@ -77,41 +76,30 @@ async def unwrapped_body() -> AsyncGenerator[trio.Nursery]:
         raise
 
 
-async def deploy_own(nodes: Sequence[Node], slices: Sequence[type]) -> None:
-    """Write the implicit blueprint where nothing is wanted yet, then wait until the slices are ACTIVE.
+@attrs.define
+class Opening:
+    """`done` is set when the block is handed to its user."""
 
-    Raises NoInstance when this cluster has one node only and a slice FAILED or waits for a slice that nobody brings.
-    """
-    if not slices:
-        return
-    contracts = [contract_of(each) for each in slices]
-    await nodes[0].operator.implicit(contracts)
-    bases = [contract.artifact.base for contract in contracts if contract.artifact is not None]
-    for node in nodes:
-        await _wait_active(node, bases, alone=len(node.config.voters) == 1)
+    done: bool = False
 
 
-async def _wait_active(node: Node, bases: Sequence[ArtifactBase], *, alone: bool) -> None:
-    async with node.kv.watch(keys.INSTANCES, keys.DESIRED) as watch:
-        while True:
-            rows = list(node.kv.rows(keys.INSTANCES))
-            if all(_is_active(node, base, rows) for base in bases):
-                return
-            if alone:
-                _raise_failed([r for r in rows if r.artifact.base in bases and r.incarnation == node.incarnation])
-            await watch.changed()
+@contextmanager
+def opening() -> Generator[Opening]:
+    """Until `done`, the only error inside nested groups leaves as itself: `except AddressInUse` works around `open`."""
+    state = Opening()
+    try:
+        yield state
+    except BaseExceptionGroup as group:
+        leaf = only_leaf(group)
+        if state.done or isinstance(leaf, BaseExceptionGroup):
+            raise
+        raise leaf from leaf.__cause__
 
 
-def _is_active(node: Node, base: ArtifactBase, rows: Sequence[InstanceRow]) -> bool:
-    desired = node.kv.get(keys.desired(base))
-    active = sum(row.artifact == desired.artifact and row.state is SliceState.ACTIVE for row in rows) if desired else 0
-    return desired is None or active >= desired.instances
-
-
-def _raise_failed(rows: Sequence[InstanceRow]) -> None:
-    for row in rows:
-        if row.state is SliceState.FAILED or (row.state is SliceState.ACTIVATING and row.reason):
-            raise NoInstance(str(row.artifact), row.state, row.reason)
+def only_leaf(error: BaseException) -> BaseException:
+    """The only error inside nested groups, else the innermost group that holds several."""
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return only_leaf(inner[0]) if len(inner) == 1 else error
 
 
 def resolve(node: Node, target: Any, bind: Sequence[Binding]) -> tuple[Contract, ArtifactBase]:
@@ -123,7 +111,3 @@ def resolve(node: Node, target: Any, bind: Sequence[Binding]) -> tuple[Contract,
     if choice is None or choice.contract.artifact is None:
         raise ContractError(missing(target, node.contracts.values()))
     return contract, choice.contract.artifact.base
-
-
-def dotted(config: Mapping[str, object]) -> dict[str, str]:
-    return {key: str(value) for key, value in config.items()}

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 
 import attrs
 import trio
 
-from aether.cluster.opening import deploy_own, open_node
+from aether.cluster.opening import only_leaf, open_node
+from aether.cluster.own_slices import deploy_own
 from aether.errors import AddressInUse, AetherError
 from aether.model.ids import NodeId
-from aether.node.config import HTTP_PORT, MANAGEMENT_PORT, NodeConfig
+from aether.node.config import HTTP_PORT, MANAGEMENT_PORT, NodeConfig, flatten
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
 from aether.node.seams import Seams
 
 INTERRUPTED = 130
-INTERRUPT_DRAIN_S = 0.5
+INTERRUPT_DRAIN_S = 0.4
+FORCED_S = 0.3  # after Ctrl-C, what does not end in this time is left behind
+UNFORCED_S = 5.0  # after SIGTERM and its drain
 
 
 def run(
@@ -33,10 +38,12 @@ def run(
     management: int | None = MANAGEMENT_PORT,
     host: str = "127.0.0.1",
     config: Mapping[str, object] | None = None,
+    secrets: Mapping[str, object] | None = None,
     insecure: bool = False,
 ) -> None:
     """Run `slices` on one node as this script's main job, until Ctrl-C or SIGTERM; then exit the process.
 
+    config, secrets   what slices read, as for `Cluster.open`
     http, management  ports; 0 = any free one, None = closed. Prints one line with every URL.
     What its user can mend (a taken port, a dependency that nobody brings) ends the process with 1 and one line.
     """
@@ -45,13 +52,16 @@ def run(
         bind=host,
         http_port=http,
         management_port=management,
-        settings={key: str(value) for key, value in (config or {}).items()},
+        settings=flatten(config or {}),
+        secrets=flatten(secrets or {}),
         insecure=insecure,
     )
     try:
         code = trio.run(_main, settings, slices, True)
     except AetherError as error:
         sys.exit(f"aether: {_as_parameter(error)}")
+    except KeyboardInterrupt:  # before or after the time in which signals are heard
+        code = INTERRUPTED
     if code:
         sys.exit(code)
 
@@ -70,58 +80,82 @@ def run_node(config: NodeConfig, slices: Sequence[type]) -> int:
 
 @attrs.define
 class _Ending:
-    """How the process ends: set by the first signal."""
+    """How the process ends: set by the first signal.
+
+    heard_s  monotonic time of the first signal; its handler runs even while a slice keeps the loop busy
+    """
 
     code: int = 0
     drain_s: float = float("inf")
+    heard_s: float | None = None
     asked: trio.Event = attrs.field(factory=trio.Event)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    def ask(self, number: int) -> None:
+        """The first signal asks the node to leave, a later one cancels."""
+        if self.asked.is_set():
+            self.cancel(FORCED_S)
+            return
+        self.code = INTERRUPTED if number == signal.SIGINT else 0
+        self.drain_s = INTERRUPT_DRAIN_S if number == signal.SIGINT else float("inf")
+        self.asked.set()
+
+    def cancel(self, within_s: float) -> None:
+        """Cancel everything; what does not end by cancellation, such as a blocking method, is left behind."""
+        signal.signal(signal.SIGALRM, self._abandon)
+        signal.setitimer(signal.ITIMER_REAL, within_s)
+        self.scope.cancel()
+
+    def _abandon(self, *_: object) -> None:
+        os.write(2, b"aether: something blocks and does not end; leaving without it\n")
+        os._exit(self.code)
 
 
 async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool) -> int:
     ending = _Ending()
     try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(_signals, ending, nursery.cancel_scope)
-            async with open_node(config, slices, (), Seams()) as node:
-                nursery.start_soon(_leave, node, ending, nursery.cancel_scope)
+        with _signals(ending), ending.scope:
+            async with open_node(config, slices, (), Seams()) as node, trio.open_nursery() as nursery:
+                nursery.start_soon(_leave, node, ending)
                 _say(node.facts)
                 await node.ready.wait()
                 if deploys:
-                    await deploy_own([node], slices)
+                    await deploy_own([node], slices, (), closed=True)
                 gc.collect()
                 gc.freeze()  # what lives until the end is not looked at again: shorter pauses
                 await trio.sleep_forever()
     except BaseExceptionGroup as group:
-        raise _single(group) from None
+        raise only_leaf(group) from None
     return ending.code
 
 
-async def _signals(
-    ending: _Ending, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """The first signal asks the node to leave, the second leaves at once."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for number in signals:
-            if ending.asked.is_set():
-                scope.cancel()
-                continue
-            ending.code = INTERRUPTED if number == signal.SIGINT else 0
-            ending.drain_s = INTERRUPT_DRAIN_S if number == signal.SIGINT else float("inf")
-            ending.asked.set()
+@contextlib.contextmanager
+def _signals(ending: _Ending) -> Generator[None]:
+    """SIGINT and SIGTERM are heard while the block runs, also by a process whose loop is kept busy by a slice."""
+    token = trio.lowlevel.current_trio_token()
+
+    def hear(number: int, _: object) -> None:
+        now = time.monotonic()
+        if ending.heard_s is None:
+            ending.heard_s = now
+        elif not ending.asked.is_set() and now - ending.heard_s > FORCED_S:
+            os._exit(128 + number)  # the loop has not even taken up the first signal
+        token.run_sync_soon(ending.ask, number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-async def _leave(node: Node, ending: _Ending, scope: trio.CancelScope) -> None:
+async def _leave(node: Node, ending: _Ending) -> None:
     await ending.asked.wait()
     with trio.move_on_after(ending.drain_s):
-        await node.drain()
-    scope.cancel()
-
-
-def _single(error: BaseException) -> BaseException:
-    """The only error inside nested groups, else the group: people read one line better than a tree."""
-    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return _single(inner[0]) if len(inner) == 1 else error
+        await node.leave()
+    ending.cancel(FORCED_S if ending.code else UNFORCED_S)
 
 
 def _say(facts: NodeFacts) -> None:

@@ -1,4 +1,4 @@
-"""Deployment managers and placements by name: our own, and those that other distributions register.
+"""Deployment managers, placements and slice stores by name: our own, and those that other distributions register.
 
 Knows: the entry point groups, the names that are built in.
 Never: what a plugin does.
@@ -17,6 +17,7 @@ from aether.errors import BadInput, NotFound
 CLUSTER_MANAGERS: Final = "aether.cluster_managers"
 NODE_MANAGERS: Final = "aether.node_managers"
 PLACEMENT: Final = "aether.placement"
+SLICE_STORES: Final = "aether.slice_stores"
 
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     CLUSTER_MANAGERS: {
@@ -30,6 +31,9 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     PLACEMENT: {
         "spread": "aether.deployment.placement:spread",
         "least_loaded": "aether.deployment.placement:least_loaded",
+    },
+    SLICE_STORES: {  # called with the registered classes
+        "classes": "aether.deployment.slice_store:ClassStore",
     },
 }
 

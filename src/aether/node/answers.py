@@ -6,12 +6,18 @@ Never: HTTP bytes, endpoints.
 
 from __future__ import annotations
 
-from aether.errors import NoInstance
+from aether import errors
+from aether.errors import NoInstance, OutcomeUnknown
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.model.artifact import ArtifactBase
 from aether.web.slices import FaultAnswer, SliceAnswer, answered
+
+UNFINISHED = frozenset(
+    name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
+)
+"""Errors of calls that a method made: it stopped half-way, and a client with an idempotency key may repeat it."""
 
 
 class SliceCalls:
@@ -21,7 +27,10 @@ class SliceCalls:
         self._invoker = invoker
 
     async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
-        """The answer, or the error that web turns into a problem. Raises CallFailed, NoInstance, trio.TooSlowError."""
+        """The answer, or the error that web turns into a problem.
+
+        Raises CallFailed, OutcomeUnknown, NoInstance, trio.TooSlowError.
+        """
         reply = await self._invoker.call(target, method, plain, form=Form.HTTP, request_id=request_id)
         return slice_answer(self._invoker, target, reply)
 
@@ -32,6 +41,8 @@ def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceA
             return answered((200 if payload else 204, "application/json", payload))
         case Faulted(fault):
             return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
+        case Failed() if reply.kind in UNFINISHED:
+            raise OutcomeUnknown(f"{reply.slice}.{reply.method} stopped half-way, by {reply.kind}: {reply.message}")
         case Failed():
             raise failed_error(reply)
         case TimedOut(hops):

@@ -186,8 +186,8 @@ def load(sources: Sources) -> NodeConfig:
         http_port=_port(pick("http_port", "ports", "http"), HTTP_PORT, "--http-port"),
         management_port=_port(pick("management_port", "ports", "management"), MANAGEMENT_PORT, "--management-port"),
         data=Path(str(data)) if data else Path("aether-data") / identifier,
-        settings=_flatten(section["config"]),
-        secrets=_flatten(section["secrets"]),
+        settings=flatten(section["config"]),
+        secrets=flatten(section["secrets"]),
         insecure=bool(sources.arguments.get("insecure")),
         deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
         drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),
@@ -251,11 +251,20 @@ def _seconds(value: object, default: float, key: str) -> float:
     return float(value)
 
 
-def _flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+def flatten(table: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Settings as slices read them: dotted keys, values as text; lists are separated by commas."""
     flat: dict[str, str] = {}
     for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= _flatten(cast("dict[str, object]", value), f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            flat |= flatten(cast("Mapping[str, object]", value), f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = str(value).lower() if isinstance(value, bool) else str(value)
+            flat[f"{prefix}{key}"] = _text(value)
     return flat
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, cast("Sequence[object]", value)))
+    return str(value)

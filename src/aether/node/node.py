@@ -60,6 +60,8 @@ _log = logging.getLogger("aether.node")
 
 FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
 DRAIN_ANNOUNCE_S = 1.0
+RELIEF_SHARE = 0.5
+RELIEF_LOOK_S = 0.25
 
 
 class Node:
@@ -95,6 +97,7 @@ class Node:
         self._bind = tuple(bind)
         self._failure: AetherError | None = None
         self._failed = trio.Event()
+        self._drained = trio.Event()
         self._build_store(opened)
         self._build_calls(slices)
         self._build_managers()
@@ -195,19 +198,37 @@ class Node:
         raise AssertionError("a node ends only by cancellation or failure")
 
     async def drain(self) -> None:
-        """Take no new work, finish what runs, within `config.drain_s`; cancel `run` afterwards."""
+        """Take no new work, finish what runs, within `config.drain_s`; cancel `run` afterwards.
+
+        Half of that time at most is spent on waiting for others to take over: calls in flight need the rest.
+        Whoever asks again waits for the same end.
+        """
         if self.facts.draining:
+            await self._drained.wait()
             return
         self.facts.draining = True
         _log.info("%s drains for at most %.0f s", self.config.node, self.config.drain_s)
-        with trio.move_on_after(self.config.drain_s):
-            if self.ready.is_set() and self._connected():
-                await self._announce_drain()
-                await self._wait_relieved()
-            async with trio.open_nursery() as nursery:
-                for server in self._servers:
-                    nursery.start_soon(server.drain, self.config.drain_s)
-            await self.hosting.drain()
+        try:
+            with trio.move_on_after(self.config.drain_s):
+                if self.ready.is_set() and self._connected():
+                    await self._announce_drain()
+                    with trio.move_on_after(self.config.drain_s * RELIEF_SHARE):
+                        await self._wait_relieved()
+                async with trio.open_nursery() as nursery:
+                    for server in self._servers:
+                        nursery.start_soon(server.drain, self.config.drain_s)
+                await self.hosting.drain()
+        finally:
+            self._drained.set()
+
+    async def leave(self) -> None:
+        """Drain, and let the cluster forget this process's session; nothing may be proposed afterwards."""
+        await self.drain()
+        if self.ready.is_set():
+            try:
+                self.kv.end_session()
+            except AetherError as error:
+                _log.debug("%s leaves a session behind: %s", self.config.node, error)
 
     async def _announce_drain(self) -> None:
         """Best effort: without a quorum the node leaves all the same, and its peers notice by the closed connection."""
@@ -218,10 +239,21 @@ class Node:
                 _log.warning("%s could not announce that it drains: %s", self.config.node, error)
 
     async def _wait_relieved(self) -> None:
-        """Serve until the leader has moved this node's instances elsewhere, within the time for draining."""
-        async with self.kv.watch(keys.INSTANCES) as watch:
-            while self._connected() and any(r.incarnation == self.incarnation for r in self.kv.rows(keys.INSTANCES)):
-                await watch.changed()
+        """Serve until the leader has moved this node's instances elsewhere, or nobody is left to take them."""
+        async with self.kv.watch(keys.INSTANCES, keys.MEMBERS) as watch:
+            while self._can_be_relieved():
+                with trio.move_on_after(RELIEF_LOOK_S):  # a lost connection changes no row
+                    await watch.changed()
+
+    def _can_be_relieved(self) -> bool:
+        rows = self.kv.rows(keys.INSTANCES)
+        here = {r.artifact for r in rows if r.incarnation == self.incarnation and r.state is not SliceState.FAILED}
+        reached = self._connected()
+        return any(
+            not here.isdisjoint(member.available)
+            for member in self.kv.rows(keys.MEMBERS)
+            if member.node in reached and not member.draining
+        )
 
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
@@ -294,9 +326,14 @@ class Node:
         self.cluster_manager.members_changed()
 
     def _peer_refused(self, peer: NodeId, refused: Refused) -> None:
-        if refused.code in FATAL_REFUSALS and self._failure is None:
-            self._failure = refused
-            self._failed.set()
+        """A refusal ends a node that has not joined yet. One that has is right, and whoever refuses it is not."""
+        if refused.code not in FATAL_REFUSALS or self._failure is not None:
+            return
+        if self.ready.is_set():
+            _log.error("%s is refused at the address of %s: %s", self.config.node, peer, refused)
+            return
+        self._failure = refused
+        self._failed.set()
 
     async def _raise_failure(self) -> NoReturn:
         await self._failed.wait()

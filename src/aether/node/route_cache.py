@@ -2,13 +2,19 @@
 
 Knows: the routes prefix of the store.
 Never: tasks; a request must see what its node has applied, not what a watcher has got round to.
+Holds: of two slices that claim one path the first keeps it, and the log says so once.
 """
 
 from __future__ import annotations
 
+import logging
+
 from aether.kv import keys
 from aether.kv.service import KvService
+from aether.web.router import RouteConflict
 from aether.web.slices import RouteTable
+
+_log = logging.getLogger("aether.node")
 
 
 class RouteCache:
@@ -19,6 +25,7 @@ class RouteCache:
         self._revision = -1
         self._seen: tuple[tuple[str, int], ...] = ()
         self._table = RouteTable()
+        self._conflicts: frozenset[str] = frozenset()
 
     def __call__(self) -> RouteTable:
         if self._kv.revision != self._revision:
@@ -26,4 +33,17 @@ class RouteCache:
             seen = tuple((key, int(version)) for key, _, version in self._kv.scan(keys.ROUTES))
             if seen != self._seen:
                 self._seen, self._table = seen, RouteTable(self._kv.rows(keys.ROUTES))
+                self._say_conflicts()
         return self._table
+
+    def _say_conflicts(self) -> None:
+        conflicts = frozenset(map(self._described, self._table.router.conflicts))
+        for conflict in sorted(conflicts - self._conflicts):
+            _log.warning("two slices claim one path: %s", conflict)
+        self._conflicts = conflicts
+
+    def _described(self, conflict: RouteConflict) -> str:
+        templates = (conflict.kept, conflict.refused)
+        found = [t for t in self._table.targets if t.route.verb == conflict.verb and t.route.template in templates]
+        owners = dict.fromkeys(str(target.artifact) for target in found)
+        return f"{' and '.join(owners)}: {conflict}"

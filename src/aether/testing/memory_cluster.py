@@ -54,6 +54,7 @@ async def memory_cluster(
     nodes: int = 3,
     seed: int = 0,
     config: Mapping[str, object] | None = None,
+    secrets: Mapping[str, object] | None = None,
     bind: Sequence[Binding] = (),
     calls: str = "wire",
 ) -> AsyncGenerator[MemoryCluster]:
@@ -68,6 +69,7 @@ async def memory_cluster(
         slices,
         nodes=nodes,
         config=config or {},
+        secrets=secrets or {},
         bind=bind,
         calls=calls,
         seams=_seams(network, seed, nodes),
