@@ -7,14 +7,16 @@ Holds: a token is made once per data directory, with 256 bits from the operating
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file
 TOKEN_CHARS_MAX = 256
+TOKEN_CHARS_MIN = 32  # what is shorter is the rest of a file that was not written whole
+OTHERS = 0o077
 
 
 def state_directory() -> Path:
@@ -28,27 +30,34 @@ def ensure_token(directory: Path | None) -> str:
     if directory is None:
         return secrets.token_urlsafe(32)
     path = directory / TOKEN_FILE
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
+    token = _kept(path)
+    if token is None:
         token = secrets.token_urlsafe(32)
         _write_private(path, token)
-        return token
+    return token
 
 
-@contextmanager
+def _kept(path: Path) -> str | None:
+    """The token in `path`; None when there is none, when it is cut off, or when others could have read it."""
+    try:
+        shown = path.stat().st_mode & OTHERS
+        token = path.read_text()[:TOKEN_CHARS_MAX].strip()
+    except FileNotFoundError:
+        return None
+    return None if shown or len(token) < TOKEN_CHARS_MIN else token
+
+
+@contextlib.contextmanager
 def published(address: str, token: str) -> Generator[None]:
     """While the block runs, tools of this user find `token` by the management address `host:port`."""
     path = _pointer(address)
-    try:
+    with contextlib.suppress(OSError):  # a read-only home: tools then need --token
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_private(path, token)
-    except OSError:
-        path = Path(os.devnull)  # a read-only home: tools then need --token
     try:
         yield
     finally:
-        if path != Path(os.devnull):
+        if _read(path) == token:  # another node may have taken the address over
             path.unlink(missing_ok=True)
 
 
@@ -56,8 +65,12 @@ def find_token(address: str) -> str | None:
     """The token for `host:port`: AETHER_TOKEN, else what a running node of this user published; None when unknown."""
     if os.environ.get("AETHER_TOKEN"):
         return os.environ["AETHER_TOKEN"]
+    return _read(_pointer(address))
+
+
+def _read(path: Path) -> str | None:
     try:
-        return _pointer(address).read_text()[:TOKEN_CHARS_MAX].strip() or None
+        return path.read_text()[:TOKEN_CHARS_MAX].strip() or None
     except OSError:
         return None
 
@@ -71,7 +84,8 @@ def _pointer(address: str) -> Path:
 def _write_private(path: Path, text: str) -> None:
     """Write so that no other user can read it, not even for a moment."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text + "\n")
     temporary.replace(path)
