@@ -3,7 +3,7 @@
 import pytest
 
 from aether.errors import BadInput
-from aether.node.config import NodeConfig, Sources, load, parse_peers, set_values
+from aether.node.config import NodeConfig, Sources, flatten, load, parse_peers, set_values
 
 
 def test_arguments_win_over_the_environment_and_the_file():
@@ -87,3 +87,47 @@ def test_settings_for_slices_are_flattened_and_can_be_set():
 def test_a_setting_without_a_value_is_refused():
     with pytest.raises(BadInput, match="write NAME=VALUE"):
         set_values(NodeConfig(node="n"), ["x"])
+
+
+@pytest.mark.parametrize("variable", ["AETHER_PORT", "CLUSTER_PORT"])
+def test_a_bad_value_names_the_variable_that_it_came_from(variable):
+    """Nobody typed --port; an operator would search their command line in vain."""
+    with pytest.raises(BadInput, match=f"{variable}=many"):
+        load(Sources(environment={variable: "many"}))
+
+
+def test_the_variables_that_kubernetes_makes_up_are_recognised():
+    """A service named `aether` sets AETHER_PORT=tcp://...: known from many a program that failed by it."""
+    with pytest.raises(BadInput, match="Kubernetes"):
+        load(Sources(environment={"AETHER_PORT": "tcp://10.0.0.1:8090"}))
+
+
+def test_a_bad_value_of_the_file_names_its_key():
+    with pytest.raises(BadInput, match=r"aether\.toml: ports\.http=many"):
+        load(Sources(file="aether.toml", toml='[ports]\nhttp = "many"'))
+
+
+@pytest.mark.parametrize("text", ["²", "999999999999999999999999", "-1", "1.5"])
+def test_what_only_looks_like_a_port_is_none(text):
+    with pytest.raises(BadInput, match="0 to 65535"):
+        load(Sources(arguments={"port": text}))
+
+
+def test_the_originals_environment_is_understood():
+    """Its container image and its tests set these."""
+    environment = {
+        "NODE_ID": "node-2",
+        "CLUSTER_PORT": "9090",
+        "MANAGEMENT_PORT": "9080",
+        "PEERS": "node-1:10.99.0.2:8090,node-2:10.99.0.3:8090",
+    }
+
+    config = load(Sources(environment=environment))
+
+    assert (config.node, config.port, config.management_port) == ("node-2", 9090, 9080)
+    assert dict(config.peers) == {"node-1": "10.99.0.2:8090"}
+    assert load(Sources(environment={"CLUSTER_PEERS": "a:h:1", "PEERS": "b:h:2"})).peers == {"a": "h:1"}
+
+
+def test_python_values_become_the_text_that_slices_read():
+    assert flatten({"a": True, "b": {"c": [1, 2]}, "d.e": 1.5}) == {"a": "true", "b.c": "1,2", "d.e": "1.5"}

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from aether.errors import BadInput
+from aether.errors import AetherError, BadInput
 from aether.slice_api.contract import contract_of
 from aether.slice_api.marks import is_slice
 
 
 def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
-    """The slice classes of all `apps`, each once. Raises BadInput that names the app and what to do."""
+    """The slice classes of all `apps`, each once. Raises BadInput that names the app and what to do, ContractError."""
     path = str(folder.resolve())
     if path not in sys.path:
         sys.path.insert(0, path)
@@ -73,4 +74,20 @@ def _import(app: str, name: str, path: str) -> ModuleType:
             raise BadInput(
                 f"--app {app}", (f"no module {name!r} in {path}; --app-dir names another folder",)
             ) from error
-        raise
+        raise _broken(app, error) from error
+    except AetherError:
+        raise  # says which class breaks which rule
+    except (Exception, SystemExit) as error:
+        raise _broken(app, error) from error
+
+
+def _broken(app: str, error: BaseException) -> BadInput:
+    """Whatever an import raised, as one line with its place: people look for a mistake of their own, not of ours."""
+    place = ""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}:{error.lineno}: "
+    else:
+        own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+        place = f"{own[-1].filename}:{own[-1].lineno}: " if len(own) > 1 else ""
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return BadInput(f"--app {app} cannot be imported", (f"{place}{type(error).__name__}: {said}",))

@@ -6,6 +6,7 @@ Never: what a blueprint means (the node validates it and answers with every prob
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ def list_(context: click.Context, /, **_: Any) -> None:
     """The blueprints that are applied."""
     here = settings(context)
     answer = Connection(here).get("/blueprints")
-    show(here, answer, answer["blueprints"], ["id", "number", "slices", "appliedBy", "appliedAt"])
+    rows = answer["blueprints"]
+    if here.output == "table":
+        rows = [{**row, "appliedAt": _local_time(row["appliedAt"])} for row in rows]
+    show(here, answer, rows, ["id", "number", "slices", "appliedBy", "appliedAt"])
 
 
 @blueprint.command()
@@ -57,9 +61,14 @@ def init(apps: tuple[str, ...], app_dir: Path) -> None:
     """Write a blueprint for the slices of an application to the standard output."""
     from aether.cli.applications import describe
 
+    rows = describe(apps, app_dir)  # before the first word: the output is a file already
     click.echo('id = "app:1.0.0"')
-    for row in describe(apps, app_dir):
+    for row in rows:
         click.echo(f'\n[[slices]]\nartifact = "{row["artifact"]}"\ninstances = {row["instances"]}')
+
+
+def _local_time(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s).astimezone().isoformat(" ", "seconds")
 
 
 def _read(file: Path) -> str:

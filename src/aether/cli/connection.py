@@ -16,6 +16,7 @@ from aether.node.tokens import find_token
 
 CONNECT_S = 3.0
 REQUEST_S = 30.0
+_OTHER_PORT = "is that a management port? a node prints its own when it starts (8080 unless told otherwise)"
 
 
 class Connection:
@@ -63,7 +64,7 @@ class Connection:
         except httpx.TimeoutException as error:
             raise CommandFailed(Exit.TIMED_OUT, f"{self._settings.connect} did not answer in time") from error
         except httpx.HTTPError as error:
-            raise CommandFailed(Exit.CANNOT_CONNECT, f"{self._settings.connect}: {error}") from error
+            raise CommandFailed(Exit.CANNOT_CONNECT, f"{self._settings.connect}: {error}", _OTHER_PORT) from error
 
 
 def _authorization(token: str | None) -> dict[str, str]:
@@ -96,4 +97,4 @@ def _result(answer: httpx.Response, where: str) -> Any:
         raise CommandFailed(Exit.REFUSED, message, hint)
     if answer.status_code == 504:
         raise CommandFailed(Exit.TIMED_OUT, message)
-    raise CommandFailed(Exit.FAILED, message)
+    raise CommandFailed(Exit.FAILED, message, _OTHER_PORT if fields.get("kind") == "route" else "")

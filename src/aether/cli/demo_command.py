@@ -6,6 +6,7 @@ Never: the steps (forge.demo).
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import trio
 
 from aether.cli.exits import CommandFailed, Exit
 from aether.cli.output import plain_table, table
-from aether.cli.terminal import ProgressLines
+from aether.cli.terminal import ProgressLines, ended_by_signals
 from aether.forge.demo import Demo, DemoPlan, DemoResult, Placement, Victim, audit_text, open_demo
 from aether.forge.load import OrderOutcome, percentile
 
@@ -47,7 +48,7 @@ def demo(nodes: int, rate: float, seconds: float, kill: Victim, keep: bool, verb
 
 async def _run(plan: DemoPlan, keep: bool, display: ProgressLines) -> DemoResult:
     with tempfile.TemporaryDirectory(prefix="aether-demo-", ignore_cleanup_errors=True) as folder:
-        async with open_demo(plan, Path(folder), display) as running:
+        async with ended_by_signals(), open_demo(plan, Path(folder), display) as running:
             result = await running.run()
             for text in report(result):
                 click.echo(text)
@@ -70,7 +71,9 @@ async def _keep(running: Demo) -> None:
     click.echo(table(rows, ["node", "http", "management", "data"]))
     first = rows[0]
     click.echo(f"\n  aether -c {first['management'].removeprefix('http://')} slices")
-    await trio.sleep_forever()
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            return  # the demo ran; how it went decides the exit code
 
 
 def report(result: DemoResult) -> Iterable[str]:

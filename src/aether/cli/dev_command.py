@@ -7,22 +7,27 @@ Never: what the module does.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import httpx
+import tomli
 import trio
 
 from aether.cli.applications import load_slices
 from aether.cli.exits import CommandFailed, Exit
 from aether.cli.output import table
-from aether.cli.terminal import node_log
+from aether.cli.terminal import ended_by_signals, node_log, styled
 from aether.forge.console import Console
 from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from aether.slice_api.contract import contract_of
 
 READY_S = 60.0
+REQUEST_S = 30.0
+ACTIVE_S = 60.0
 WATCH_S = 0.2
 
 
@@ -48,7 +53,9 @@ def dev(apps: tuple[str, ...], nodes: int, app_dir: Path, data_dir: Path | None,
     )
     settings = dict(_pair(value) for value in values)
     with ExitStack() as stack:
-        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aether-dev-")))
+        folder = data_dir or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="aether-dev-", ignore_cleanup_errors=True))
+        )
         plan = LocalPlan(nodes=nodes, apps=apps, app_dir=app_dir.resolve(), folder=folder.resolve(), settings=settings)
         plan.check()
         trio.run(_run, plan, blueprint)
@@ -63,7 +70,8 @@ def _pair(value: str) -> tuple[str, str]:
 
 async def _run(plan: LocalPlan, blueprint: str) -> None:
     log = node_log([f"node-{n + 1}" for n in range(plan.nodes)])
-    async with open_processes(plan, log) as processes, httpx.AsyncClient(trust_env=False) as client:
+    client = httpx.AsyncClient(timeout=REQUEST_S, trust_env=False)
+    async with ended_by_signals(), open_processes(plan, log) as processes, client:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(processes.watch)  # half a start would only confuse
             await _deploy(processes, client, blueprint)
@@ -80,7 +88,7 @@ async def _outlive(processes: LocalProcesses) -> None:
             known.discard(node)
             rest = ", ".join(sorted(known)) or "none"
             text = f"{node} ended with exit code {processes.exit_code(node)}; still running: {rest}"
-            click.echo(click.style(text, bold=True))
+            click.echo(styled(text, bold=True))
         await trio.sleep(WATCH_S)
     raise CommandFailed(Exit.FAILED, "no node is left")
 
@@ -92,10 +100,29 @@ async def _deploy(processes: LocalProcesses, client: httpx.AsyncClient, blueprin
     console = Console(client, {n: p.management_url for n, p in processes.ports.items()}, token)
     for node in processes.ports:
         await console.wait_ready(node, READY_S)
-    try:
-        await console.post(next(iter(processes.ports)), "/blueprint?wait=60", text=blueprint)
-    except httpx.HTTPStatusError as error:
-        click.echo(click.style(f"not everything is ACTIVE: {error}", bold=True))
+    first = next(iter(processes.ports))
+    await console.post(first, "/blueprint", text=blueprint)
+    problem = await _settled(
+        console, first, {each["artifact"]: each["instances"] for each in tomli.loads(blueprint)["slices"]}
+    )
+    if problem:
+        click.echo(styled(f"not everything is ACTIVE: {problem}", bold=True))
+
+
+async def _settled(console: Console, node: str, wanted: Mapping[str, int]) -> str:
+    """Wait until all is ACTIVE, or one FAILED or waits for another; what is wrong, "" when nothing is."""
+    active = Counter[str]()
+    with trio.move_on_after(ACTIVE_S):
+        while True:
+            instances = await console.instances(node)
+            stuck = [i for i in instances if i["reason"] and i["state"] in ("FAILED", "ACTIVATING")]
+            if stuck:
+                return "; ".join(sorted({f"{i['artifact']} is {i['state']}: {i['reason']}" for i in stuck}))
+            active = Counter(i["artifact"] for i in instances if i["state"] == "ACTIVE")
+            if all(active[artifact] >= count for artifact, count in wanted.items()):
+                return ""
+            await trio.sleep(WATCH_S)
+    return f"after {ACTIVE_S:g} s only {sum(active.values())} of {sum(wanted.values())} instances are"
 
 
 def _say_where(processes: LocalProcesses) -> None:

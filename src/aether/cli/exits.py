@@ -22,6 +22,9 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
+_NETWORK = frozenset({"httpx", "httpcore"})  # by name: not every command imports them
+
+
 class CommandFailed(Exception):
     """Ends the command with `code`; `message` is what the user reads, `hint` what they can do."""
 
@@ -44,6 +47,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 def exit_for(error: BaseException) -> CommandFailed | None:
     """How to end for `error`; None when it is a defect of aether, whose traceback helps to mend it."""
     all_leaves = list(leaves(error))
+    if any(isinstance(leaf, BrokenPipeError) for leaf in all_leaves):
+        return CommandFailed(Exit.FAILED, "")  # whoever read our output has seen enough
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in all_leaves):
         return CommandFailed(Exit.INTERRUPTED, "")
     for leaf in all_leaves:
@@ -56,7 +61,14 @@ def exit_for(error: BaseException) -> CommandFailed | None:
         code = Exit.TIMED_OUT if isinstance(first, OutcomeUnknown) else Exit.FAILED
         hint = str(first.__cause__) if isinstance(first, TryAgain) and first.__cause__ else ""
         return CommandFailed(code, str(first), hint)
+    foreign = [leaf for leaf in all_leaves if type(leaf).__module__.partition(".")[0] in _NETWORK]
+    if foreign and len(foreign) == len(all_leaves):
+        return CommandFailed(Exit.FAILED, f"a node did not answer as it should: {_described(foreign[0])}")
     return None
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def bad_input(error: BadInput) -> str:

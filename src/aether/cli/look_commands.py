@@ -42,9 +42,9 @@ def health(context: click.Context, /, **_: Any) -> None:
 @shared
 @click.pass_context
 def nodes(context: click.Context, /, **_: Any) -> None:
-    """The members of the cluster."""
+    """The members of the cluster, those that do not answer too."""
     here = settings(context)
-    answer = Connection(here).get("/nodes")
+    answer = Connection(here).get("/members")
     show(here, answer, answer["members"], ["id", "state", "isLeader", "httpAddress", "managementAddress", "instances"])
 
 

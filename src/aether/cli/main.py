@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -104,10 +105,23 @@ def run(arguments: list[str] | None = None) -> int:
         if ending is None:
             raise
         return _say(ending)
+    if not _flush():
+        return int(Exit.FAILED)
     return result if isinstance(result, int) else int(Exit.OK)
 
 
+def _flush() -> bool:
+    """Write what is left to the standard output. False when nobody reads it any more: no word about that at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
 def _say(ending: CommandFailed) -> int:
+    _flush()
     if ending.message:
         click.echo(f"aether: {ending.message}", err=True)
     if ending.hint:

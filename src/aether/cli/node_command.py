@@ -15,6 +15,7 @@ import click
 
 from aether.cli.exits import CommandFailed, Exit
 
+FILE_CHARS_MAX = 1024 * 1024
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 
 
@@ -62,6 +63,11 @@ def node(
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text()
+        with file.open() as opened:
+            text = opened.read(FILE_CHARS_MAX + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise CommandFailed(Exit.USAGE, f"cannot read --config {file}: {error}") from error
+    if len(text) > FILE_CHARS_MAX:
+        message = f"--config {file} is longer than {FILE_CHARS_MAX} characters; is that a configuration?"
+        raise CommandFailed(Exit.USAGE, message)
+    return text

@@ -1,11 +1,12 @@
 """Options that stand before or after a command: whom to ask, how to print.
 
-Knows: click, the precedence command line > AETHER_CONNECT > default.
+Knows: click, the precedence command line > AETHER_CONNECT > default, NO_COLOR.
 Never: HTTP.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,11 @@ class Settings:
     output: str = "table"
     color: bool = True
     token: str | None = None
+
+
+def colors_welcome() -> bool:
+    """Whether the user has not set NO_COLOR (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR")
 
 
 def shared(command: F) -> F:
@@ -54,6 +60,6 @@ def settings(context: click.Context) -> Settings:
     return Settings(
         connect=found.get("connect") or DEFAULT_CONNECT,
         output=found.get("output") or "table",
-        color=not found.get("no_color"),
+        color=not found.get("no_color") and colors_welcome(),
         token=found.get("token"),
     )

@@ -1,22 +1,49 @@
-"""One log of several nodes, and progress: coloured on a terminal, plain lines in a pipe.
+"""One log of several nodes, progress, signals: coloured on a terminal, plain lines in a pipe.
 
-Knows: ANSI colours that colour-blind readers can tell apart, rich when it is installed.
+Knows: ANSI colours that colour-blind readers can tell apart, NO_COLOR, which signals end a command.
 Never: what the nodes do.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import attrs
 import click
+import trio
 
+from aether.cli.options import colors_welcome
 from aether.forge.load import OrderOutcome
 
 COLORS = ("bright_blue", "yellow", "bright_cyan", "bright_magenta", "white", "bright_yellow")  # no red-green pair
 PROGRESS_S = 1.0
+
+
+def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
+    """`text` in a colour, unless NO_COLOR is set; click takes colours out again when the output is no terminal."""
+    return click.style(text, fg=fg, bold=bold, dim=dim) if colors_welcome() else text
+
+
+@asynccontextmanager
+async def ended_by_signals() -> AsyncGenerator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal end the block as KeyboardInterrupt; inside, all is cleaned up first.
+
+    Later signals wait until the clean-up is done: a second Ctrl-C must not leave processes behind.
+    """
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_interrupt, signals)
+            yield
+            nursery.cancel_scope.cancel()
+
+
+async def _interrupt(signals: AsyncIterator[int]) -> None:
+    async for _ in signals:
+        raise KeyboardInterrupt
 
 
 def node_log(nodes: Sequence[str], write: Callable[[str], None] = click.echo) -> Callable[[str, str], None]:
@@ -25,7 +52,7 @@ def node_log(nodes: Sequence[str], write: Callable[[str], None] = click.echo) ->
     colors = {node: COLORS[n % len(COLORS)] for n, node in enumerate(nodes)}
 
     def log(node: str, line: str) -> None:
-        write(f"{click.style(node.ljust(width), fg=colors[node])} | {line}")
+        write(f"{styled(node.ljust(width), fg=colors[node])} | {line}")
 
     return log
 
@@ -45,7 +72,7 @@ class ProgressLines:
 
     def step(self, text: str) -> None:
         self._close()
-        click.echo(f"{click.style(f'{self._now():6.1f} s', dim=True)}  {text}")
+        click.echo(f"{styled(f'{self._now():6.1f} s', dim=True)}  {text}")
 
     def progress(self, outcomes: Sequence[OrderOutcome], total: int) -> None:
         now = self._now()

@@ -21,7 +21,7 @@ import httpx
 import tomli
 import trio
 
-from aether.errors import BadInput, NotFound
+from aether.errors import BadInput, NotFound, OutcomeUnknown
 from aether.forge.audit import Audit, audit
 from aether.forge.console import Console
 from aether.forge.load import OrderOutcome, OrderStream
@@ -101,8 +101,13 @@ class DemoResult:
         problems += [f"{len(failed)} orders failed"] * (len(failed) > 5)
         problems += [f"audit of {a.node} is not clean: {audit_text(a)}" for a in self.audits if not a.clean]
         problems += ["no order was placed"] * (not any(o.placed for o in self.outcomes))
+        if len(self.audits) < self.plan.nodes:
+            there = ", ".join(a.node for a in self.audits) or "no node"
+            problems.append(f"{self.plan.nodes} nodes were started, but only {there} was there for the audit")
         if self.disturbance is not None:
             hit = self.disturbance
+            if self.plan.kill == "leader" and not hit.was_leader:
+                problems.append(f"{hit.node} was killed, but it did not lead: no leader could be found")
             if not hit.heal_s <= HEAL_S_MAX:
                 problems.append(f"healing took {hit.heal_s:.1f} s, more than {HEAL_S_MAX} s")
             if hit.in_flight < IN_FLIGHT_AT_KILL:
@@ -213,13 +218,16 @@ class Demo:
 
     @property
     def _first(self) -> str:
-        return self.processes.running[0]
+        running = self.processes.running
+        if not running:
+            raise NotFound("running node", "any", "all processes of the demo have ended; `--verbose` shows their logs")
+        return running[0]
 
     def _token(self, node: str) -> str:
         return (self.processes.directory(node) / "admin-token").read_text().strip()
 
     async def _disturb(self, stream: OrderStream, nursery: trio.Nursery) -> Disturbance:
-        leader = await self.console.leader(self._first)
+        leader = await self._leader()
         followers = [node for node in self.processes.running if node != leader]
         node = leader if self.plan.kill == "leader" and leader else followers[-1]
         in_flight = await stream.burst(nursery, BURST, IN_FLIGHT_AT_KILL)
@@ -247,11 +255,24 @@ class Demo:
             placement_during=during,
         )
 
+    async def _leader(self) -> str | None:
+        """Who leads; None when nobody does for READY_S."""
+        with trio.move_on_after(READY_S):
+            while True:
+                leader = await self.console.leader(self._first)
+                if leader in self.processes.running:
+                    return leader
+                await trio.sleep(POLL_S)
+        return None
+
     async def _healed(self, survivor: str, dead: str, stream: OrderStream) -> float | None:
         """When every wanted instance was ACTIVE on living nodes, as a survivor sees it; None after 4 x HEAL_S_MAX."""
         with trio.move_on_after(4 * HEAL_S_MAX):
             while True:
-                instances = await self.console.instances(survivor)
+                try:
+                    instances = await self.console.instances(survivor)
+                except httpx.HTTPError:  # a busy machine: ask again
+                    instances = []
                 alive = Counter(i["artifact"] for i in instances if i["state"] == "ACTIVE" and i["nodeId"] != dead)
                 if all(alive[artifact] >= count for artifact, count in self.wanted.items()):
                     return stream.now_s
@@ -268,6 +289,8 @@ class Demo:
         """Wait until `node`'s own copy includes everything that any node has applied by now."""
         answers: list[Mapping[str, Any]] = [await self.console.get(n, "/status") for n in self.processes.running]
         goal = max(int(answer["revision"]) for answer in answers)
-        with trio.fail_after(CATCH_UP_S):
+        with trio.move_on_after(CATCH_UP_S):
             while int((await self.console.get(node, "/status"))["revision"]) < goal:
                 await trio.sleep(POLL_S)
+            return
+        raise OutcomeUnknown(f"{node} has not applied revision {goal} after {CATCH_UP_S:g} s, so it cannot be audited")

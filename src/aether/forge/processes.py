@@ -226,7 +226,7 @@ class LocalProcesses:
 
 @contextlib.asynccontextmanager
 async def open_processes(plan: LocalPlan, log: Log) -> AsyncGenerator[LocalProcesses]:
-    """All nodes of `plan`, started. Leaving the block stops them: SIGTERM, then SIGKILL after STOP_S."""
+    """All nodes of `plan`, started. Leaving the block stops them: SIGINT, then SIGKILL after STOP_S."""
     async with trio.open_nursery() as nursery:
         processes = LocalProcesses(plan, log, nursery)
         for node in processes.ports:

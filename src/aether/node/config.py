@@ -160,13 +160,17 @@ def load(sources: Sources) -> NodeConfig:
     table = _read_toml(sources)
     section = {name: dict(table.get(name, {})) for name in FILE_KEYS}
 
-    def pick(name: str, group: str = "", key: str = "") -> object:
+    def found(name: str, group: str, key: str) -> tuple[object, str]:
+        """The value, and how its source spells the setting."""
         if sources.arguments.get(name) is not None:
-            return sources.arguments[name]
+            return sources.arguments[name], f"--{name.replace('_', '-')}"
         for variable in ENVIRONMENT.get(name, ()):
             if sources.environment.get(variable):
-                return sources.environment[variable]
-        return section.get(group, {}).get(key)
+                return sources.environment[variable], variable
+        return section.get(group, {}).get(key), f"{sources.file}: {group}.{key}"
+
+    def pick(name: str, group: str, key: str) -> object:
+        return found(name, group, key)[0]
 
     peers = pick("peers", "cluster", "peers")
     identifier = node_id(str(pick("node_id", "node", "id") or "node-1"))
@@ -182,9 +186,9 @@ def load(sources: Sources) -> NodeConfig:
         peers=known,
         bind=str(pick("bind", "node", "bind") or "127.0.0.1"),
         advertise=str(advertise) if advertise else None,
-        port=_port(pick("port", "ports", "cluster"), CLUSTER_PORT, "--port"),
-        http_port=_port(pick("http_port", "ports", "http"), HTTP_PORT, "--http-port"),
-        management_port=_port(pick("management_port", "ports", "management"), MANAGEMENT_PORT, "--management-port"),
+        port=_port(*found("port", "ports", "cluster"), CLUSTER_PORT),
+        http_port=_port(*found("http_port", "ports", "http"), HTTP_PORT),
+        management_port=_port(*found("management_port", "ports", "management"), MANAGEMENT_PORT),
         data=Path(str(data)) if data else Path("aether-data") / identifier,
         settings=flatten(section["config"]),
         secrets=flatten(section["secrets"]),
@@ -234,12 +238,15 @@ def _did_you_mean(word: str, known: Mapping[str, object] | set[str]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
 
 
-def _port(value: object, default: int, option: str) -> int:
+def _port(value: object, source: str, default: int) -> int:
     if value is None:
         return default
     text = str(value)
-    if isinstance(value, bool) or not text.isdigit() or int(text) > 65535:
-        raise BadInput(f"{option}={text}", ("a port is a number from 0 to 65535",))
+    if isinstance(value, bool) or not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        problems = ["a port is a number from 0 to 65535"]
+        if text.startswith("tcp://"):
+            problems.append("Kubernetes sets such variables for a service of that name; give the service another name")
+        raise BadInput(f"{source}={text}", problems)
     return int(text)
 
 

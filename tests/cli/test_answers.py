@@ -1,0 +1,92 @@
+"""What a node, or something else that listens, answers, and what the user then reads."""
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from aether.cli.main import run
+from aether.node.tokens import published
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Answers from the list that its server carries, in turn; remembers the tokens it was shown."""
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.tokens.append(self.headers.get("Authorization"))
+        self.server.before_answer()
+        status, body = self.server.answers.pop(0)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def listener(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("AETHER_TOKEN", raising=False)
+    with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
+        server.tokens, server.before_answer = [], lambda: None
+        server.address = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_token_of_a_node_that_is_just_starting_is_found(listener, capsys):
+    """`aether node & aether deploy` in a script: the port answers a moment before the token lies where tools look."""
+    left = published(listener.address, "t" * 32)
+    listener.before_answer = lambda: listener.tokens == [None] and left.__enter__()
+    listener.answers = [(401, {"detail": "no token"}), (200, {"status": "undeployed", "artifact": "a:b"})]
+
+    assert run(["undeploy", "a:b", "-c", listener.address]) == 0
+    assert listener.tokens == [None, f"Bearer {'t' * 32}"]
+    left.__exit__(None, None, None)
+
+
+def test_a_wrong_token_is_shown_once(listener, capsys):
+    listener.answers = [(401, {"detail": "wrong"})]
+
+    assert run(["undeploy", "a:b", "--token", "x", "-c", listener.address]) == 4
+    assert listener.tokens == ["Bearer x"]
+
+
+def test_the_port_of_the_routes_is_told_apart_from_the_management_port(listener, capsys):
+    """The two ports are neighbours, and the wrong one answers politely."""
+    listener.answers = [(404, {"detail": "no route 'GET /status'", "kind": "route"})]
+
+    assert run(["status", "-c", listener.address]) == 1
+    assert "management port" in capsys.readouterr().err
+
+
+def test_members_that_do_not_answer_are_shown(listener, capsys):
+    """Whoever asks for the nodes after an outage looks for the one that is missing."""
+    listener.answers = [(200, {"members": [{"id": "node-2", "state": "UNREACHABLE", "isLeader": False}]})]
+
+    assert run(["nodes", "-c", listener.address]) == 0
+    assert "UNREACHABLE" in capsys.readouterr().out
+
+
+def test_the_time_of_a_blueprint_can_be_read(listener, capsys):
+    row = {"id": "app", "number": 1, "slices": [], "appliedBy": "admin", "appliedAt": 1_700_000_000.25}
+    listener.answers = [(200, {"blueprints": [row]}), (200, {"blueprints": [row]})]
+
+    run(["blueprint", "list", "-c", listener.address])
+    assert "2023-11-1" in capsys.readouterr().out
+    run(["blueprint", "list", "-o", "json", "-c", listener.address])
+    assert json.loads(capsys.readouterr().out)["blueprints"] == [row]
+
+
+def test_a_first_blueprint_is_written_whole_or_not_at_all(capsys):
+    """Its output is usually a file: half a blueprint there would be applied some day."""
+    assert run(["blueprint", "init", "--app", "no_such_module"]) == 2
+    assert capsys.readouterr().out == ""
