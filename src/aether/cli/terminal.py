@@ -21,6 +21,7 @@ from aether.forge.load import OrderOutcome
 
 COLORS = ("bright_blue", "yellow", "bright_cyan", "bright_magenta", "white", "bright_yellow")  # no red-green pair
 PROGRESS_S = 1.0
+SETTLE_S = 0.01
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None) -> str:
@@ -35,10 +36,15 @@ async def ended_by_signals() -> AsyncGenerator[None]:
     Later signals wait until the clean-up is done: a second Ctrl-C must not leave processes behind.
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_interrupt, signals)
-            yield
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_interrupt, signals)
+                yield
+                nursery.cancel_scope.cancel()
+        finally:  # what came meanwhile is answered; left unread, it would be delivered once more
+            with trio.move_on_after(SETTLE_S, shield=True):
+                async for _ in signals:
+                    pass
 
 
 async def _interrupt(signals: AsyncIterator[int]) -> None:
