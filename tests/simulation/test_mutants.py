@@ -16,6 +16,7 @@ from aether.consensus.log import RaftLog
 from aether.consensus.messages import AppendEntries, AppendReply, VoteReply, VoteRequest
 from aether.consensus.outbox import Outbox
 from aether.consensus.progress import Progress
+from aether.consensus.reads import Read, ReadRounds
 from aether.consensus.values import HardState, Persisted
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.testing.simulation import run
@@ -172,20 +173,74 @@ def leaves_sessions_out_of_snapshots(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SessionMachine, "restore", restore)
 
 
+def answers_reads_without_confirmation(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Leadership, "_is_answered", lambda self, number: True)
+
+
+def confirms_reads_by_earlier_heartbeats(patch: pytest.MonkeyPatch) -> None:
+    """Any reply counts, also one to a heartbeat that was sent before the read came (etcd 20418)."""
+    honest = Leadership.heartbeat_reply
+    patch.setattr(Leadership, "heartbeat_reply", lambda self, peer, number: honest(self, peer, self._round))
+
+
+def answers_reads_before_its_own_commit(patch: pytest.MonkeyPatch) -> None:
+    """A fresh leader does not know how far its predecessor committed (Redis-Raft 19)."""
+
+    class Hasty(Leadership):
+        def advance_reads(self):
+            self._own_start = LogIndex(0)
+            return super().advance_reads()
+
+    patch.setattr("aether.consensus.core.Leadership", Hasty)
+
+
+def reads_what_a_follower_has(patch: pytest.MonkeyPatch) -> None:
+    """Local reads are stale."""
+
+    def read_index(self: RaftCore, context: int) -> None:
+        if self._leadership is None:
+            self._read_answers.give(Read(self.node, context), self.commit_index)
+        else:
+            honest(self, context)
+
+    honest = RaftCore.read_index
+    patch.setattr(RaftCore, "read_index", read_index)
+
+
+def joins_a_read_to_the_round_under_way(patch: pytest.MonkeyPatch) -> None:
+    """Its index is of before the read, and so may be the replies."""
+
+    def gather(self: ReadRounds, read: Read) -> None:
+        if self._rounds:
+            last = self._rounds.pop()
+            self._rounds.append(attrs.evolve(last, reads=(*last.reads, read)))
+            self._count += 1
+        else:
+            honest(self, read)
+
+    honest = ReadRounds.gather
+    patch.setattr(ReadRounds, "gather", gather)
+
+
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, Callable[[int], Faults]]] = {
     acknowledges_before_durable: ("Durable acknowledgement", Faults.draw),
     asks_for_votes_before_durable: ("Durable vote", Faults.draw),
+    answers_reads_before_its_own_commit: ("Stale read", Faults.reading),
+    answers_reads_without_confirmation: ("Stale read", Faults.reading),
     believes_old_write_numbers: ("durable", Faults.draw),
     commits_beyond_what_was_compared: ("State Machine Safety|contradicts|Durable quorum", Faults.diverging),
     commits_by_counting: ("Leader Completeness|State Machine Safety|contradicts", Faults.diverging),
+    confirms_reads_by_earlier_heartbeats: ("Stale read", Faults.reading),
     counts_itself_before_durable: ("Durable quorum", Faults.draw),
     cuts_a_matching_suffix: ("contradicts|lies beyond the log|Durable", Faults.draw),
     forgets_its_term_at_restart: ("term falls|One vote|Election Safety", Faults.draw),
     forgets_its_vote_at_restart: ("One vote|Election Safety", Faults.restarting),
     has_no_session_dedupe: ("Exactly once", Faults.draw),
-    keeps_a_conflicting_suffix: ("Log Matching|State Machine Safety|Durable quorum", Faults.draw),
+    joins_a_read_to_the_round_under_way: ("Stale read", Faults.draw),
+    keeps_a_conflicting_suffix: ("Log Matching|State Machine Safety|Durable quorum|Liveness", Faults.draw),
     leaves_sessions_out_of_snapshots: ("Exactly once", Faults.draw),
     never_repeats_a_lost_append: ("Liveness", Faults.draw),
+    reads_what_a_follower_has: ("Stale read", Faults.draw),
     skips_the_consistency_check: ("Log Matching|State Machine Safety", Faults.draw),
     votes_before_durable: ("Durable vote", Faults.draw),
     votes_for_short_logs: ("Leader Completeness", Faults.draw),

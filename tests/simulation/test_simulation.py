@@ -19,7 +19,7 @@ BATCH = 20
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
 def test_all_rules_hold_under_faults_and_the_cluster_heals(first):
-    """The five properties of the paper, durable votes, exactly-once sessions, and liveness after healing."""
+    """The paper's five properties, durable votes, exactly-once sessions, fresh reads, and liveness after healing."""
     for seed in range(first, first + BATCH):
         report = run(seed, 2_500)
         assert report.violation is None, f"{report}\n" + "\n".join(report.trace[-30:])
@@ -41,10 +41,13 @@ def test_the_seeds_reach_what_they_are_meant_to_reach():
         "acknowledged",
         "leaders",
         "transfers",
+        "reads",
+        "reads refused",
     }
     assert not {name for name in wanted if not total.get(name)}, total
     assert total["acknowledged"] > 1_000
     assert total["leaders"] > 80
+    assert total["reads"] > 500
 
 
 def test_one_seed_gives_one_trace():

@@ -76,10 +76,14 @@ class Chaos:
         self._loop.counts["crashes"] += 1
         self._loop.note(f"crash {node.name} lost={lost}")
         self._loop.later(rng.randrange(self._faults.down_us), lambda: self._restart(node))
-        if self._faults.closed:  # the operating system closes the dead process's connections
-            for peer in self._nodes:
-                delay_us = 50 * MILLISECOND + rng.randrange(10 * MILLISECOND)
-                self._loop.later(delay_us, partial(self._close, peer, node.name))
+        self._close_everywhere(node)  # the operating system closes the dead process's connections
+
+    def _close_everywhere(self, node: Node) -> None:
+        if not self._faults.closed:
+            return
+        for peer in self._nodes:
+            delay_us = 50 * MILLISECOND + self._rng.randrange(10 * MILLISECOND)
+            self._loop.later(delay_us, partial(self._close, peer, node.name))
 
     def hunt(self, node: Node) -> None:
         """Perhaps crash a new leader soon, or cut it off from the others."""
@@ -90,7 +94,13 @@ class Chaos:
         if rng.random() < 0.5:
             self._loop.later(delay_us, lambda: self._crash(node))
         else:
-            self._loop.later(delay_us, lambda: self._cut([node.name], one_way=rng.random() < faults.one_way))
+            self._loop.later(delay_us, lambda: self._isolate(node))
+
+    def _isolate(self, node: Node) -> None:
+        """Cut it off; the others may learn that their connections broke, while it does not."""
+        self._cut([node.name], one_way=self._rng.random() < self._faults.one_way)
+        if self._rng.random() < 0.5:
+            self._close_everywhere(node)
 
     def _restart(self, node: Node) -> None:
         if node.core is None:

@@ -31,6 +31,11 @@ class Client:
         self._asked_us = 0
         self._key = self._value = ""
 
+    @property
+    def key(self) -> str:
+        """Of the newest request."""
+        return self._key
+
     def next_request(self, now_us: int) -> None:
         """Begin a new request."""
         self.request += 1

@@ -59,11 +59,15 @@ class Faults:
     think_us: int
     election_ticks_min: int
     election_ticks_max: int
+    readers: int
+    read_us: int
 
     @classmethod
     def draw(cls, seed: int) -> Faults:
-        """A mixture: mostly any faults in any strength, now and then one of the two hard plots."""
-        plot = stream(seed, "plot").choice((cls.mixed, cls.mixed, cls.mixed, cls.diverging, cls.restarting))
+        """A mixture: mostly any faults in any strength, now and then one of the hard plots."""
+        plot = stream(seed, "plot").choice(
+            (cls.mixed, cls.mixed, cls.mixed, cls.diverging, cls.restarting, cls.reading)
+        )
         return plot(seed)
 
     @classmethod
@@ -94,6 +98,7 @@ class Faults:
             think_us=100 * MILLISECOND,
             election_ticks_min=4,
             election_ticks_max=8,
+            readers=0,
         )
 
     @classmethod
@@ -113,6 +118,39 @@ class Faults:
             think_us=300 * MILLISECOND,
             election_ticks_min=4,
             election_ticks_max=6,
+        )
+
+    @classmethod
+    def reading(cls, seed: int) -> Faults:
+        """Leaders are cut off, and asked for reads while others lead already and old answers still arrive."""
+        return attrs.evolve(
+            cls.mixed(seed),
+            nodes=3,
+            clients=2,
+            loss=0.0,
+            slow=0.2,
+            slow_delay_us=3 * SECOND,
+            delay_us=3 * MILLISECOND,
+            disk_us=20 * MILLISECOND,
+            disk_stall=0.0,
+            crash=0.0,
+            all_crash=0.0,
+            hunt=1.0,
+            hunt_us=300 * MILLISECOND,
+            down_us=50 * MILLISECOND,
+            partition=0.0,
+            partition_us=3 * SECOND,
+            one_way=0.0,
+            pause=0.1,
+            pause_us=SECOND,
+            closed=0.01,
+            drift=0.3,
+            request_us=100 * MILLISECOND,
+            think_us=50 * MILLISECOND,
+            election_ticks_min=8,
+            election_ticks_max=10,
+            readers=3,
+            read_us=30 * MILLISECOND,
         )
 
     @classmethod
@@ -157,4 +195,6 @@ class Faults:
             think_us=rng.choice((1, 10 * MILLISECOND, 300 * MILLISECOND)),
             election_ticks_min=(ticks := rng.choice((3, 4, 10))),
             election_ticks_max=ticks + rng.choice((2, ticks)),
+            readers=rng.choice((0, 1, 1, 2)),
+            read_us=rng.choice((20, 100, 400)) * MILLISECOND,
         )

@@ -31,13 +31,13 @@ class Node:
         self._make_machine = make_machine
         config = make_config()
         self.name: NodeId = config.node
-        self.disk = Disk()
+        self.disk: Disk = Disk()
         self.core: RaftCore | None = None
-        self.machine = make_machine()
+        self.machine: SessionMachine = make_machine()
         self.incarnation = 0
         self.paused_until_us = 0
-        self.role = Role.FOLLOWER  # as noted last
-        self.syncing = 0  # jobs covered by the sync under way
+        self.role: Role = Role.FOLLOWER  # as noted last
+        self.syncing: int = 0  # jobs covered by the sync under way
         self._entries_kept = config.entries_kept
         self._snapshot_at = LogIndex(0)
 

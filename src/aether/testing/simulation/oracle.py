@@ -8,6 +8,7 @@ Paper: Raft figure 3 (the five properties), 5.2 (one vote per term, durable), 6.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 
 from aether.consensus.core import RaftCore
@@ -28,6 +29,7 @@ class Oracle:
         self._leaders: dict[Term, NodeId] = {}
         self._entries: dict[tuple[LogIndex, Term], tuple[Term, bytes]] = {}  # -> term before it, payload
         self._committed: list[Entry] = []  # of index 1, 2, ...
+        self._committed_in: list[Term] = []  # the term in which each was committed first: it never falls
         self._votes: dict[tuple[NodeId, Term], NodeId] = {}
         self._durable_terms: dict[NodeId, Term] = {}
         self._digests: dict[int, str] = {}
@@ -56,7 +58,7 @@ class Oracle:
             else:
                 self._elected(core, log)
         if core.commit_index > commit:
-            self._commits(node, log, commit, core.commit_index)
+            self._commits(core, log, commit)
         self._last[node] = (core.term, core.role, core.last_index, core.commit_index)
 
     def restarted(self, node: NodeId) -> None:
@@ -66,17 +68,20 @@ class Oracle:
     def _elected(self, core: RaftCore, log: RaftLog) -> None:
         other = self._leaders.setdefault(core.term, core.node)
         assert other == core.node, f"Election Safety: {other} and {core.node} both lead term {core.term}"
-        assert core.last_index >= len(self._committed), (
+        # Votes may arrive so late that a later term has committed more: that, this leader need not have.
+        count = bisect.bisect_left(self._committed_in, core.term)
+        assert core.last_index >= count, (
             f"Leader Completeness: {core.node} leads term {core.term} with {core.last_index} entries, "
-            f"{len(self._committed)} are committed"
+            f"{count} were committed in earlier terms"
         )
-        for entry in self._committed[log.first_index - 1 :]:
+        for entry in self._committed[log.first_index - 1 : count]:
             assert log.matches(entry.index, entry.term), (
                 f"Leader Completeness: {core.node} leads term {core.term} without committed entry {entry.index} "
                 f"of term {entry.term}; it has term {log.term_at(entry.index)} there"
             )
 
-    def _commits(self, node: NodeId, log: RaftLog, before: LogIndex, now: LogIndex) -> None:
+    def _commits(self, core: RaftCore, log: RaftLog, before: LogIndex) -> None:
+        node, term, now = core.node, core.term, core.commit_index
         for entry in log.slice(LogIndex(max(before + 1, log.first_index)), 2**60, now):
             if entry.index <= len(self._committed):
                 known = self._committed[entry.index - 1]
@@ -88,6 +93,7 @@ class Oracle:
                 f"Durable quorum: {node} commits {entry.index} of term {entry.term}, durable only on {holders}"
             )
             self._committed.append(entry)
+            self._committed_in.append(term)
 
     # --- what leaves a node -------------------------------------------------------------------------------------------
 

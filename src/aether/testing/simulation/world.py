@@ -23,6 +23,7 @@ from aether.testing.simulation.faults import MILLISECOND, SECOND, Faults, stream
 from aether.testing.simulation.loop import Loop
 from aether.testing.simulation.node import MakeCore, MakeMachine, Node, log_of
 from aether.testing.simulation.oracle import Oracle
+from aether.testing.simulation.readers import Readers
 
 _TICK_US = 100 * MILLISECOND
 _HEAL_US = 60 * SECOND  # many election time-outs: after healing everything must be well by then
@@ -35,7 +36,7 @@ class World:
 
     def __init__(self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine) -> None:
         self.faults = faults
-        self.loop = Loop()
+        self.loop: Loop = Loop()
         self._seed = seed
         self._rng = {purpose: stream(seed, purpose) for purpose in ("network", "disk", "clients", "ticks")}
         names = [NodeId(f"n{i}") for i in range(1, faults.nodes + 1)]
@@ -45,10 +46,19 @@ class World:
         ticks = self._rng["ticks"]
         self._tick_us = {name: round(_TICK_US * (1 + ticks.uniform(-1, 1) * faults.drift)) for name in names}
         self._chaos = Chaos(self.loop, self._nodes, faults, stream(seed, "chaos"), self._start, self._drive)
+        self._readers = Readers(
+            self.loop,
+            self._nodes,
+            faults,
+            stream(seed, "readers"),
+            lambda: self._oracle.committed_index,
+            self._drive,
+        )
         for node in self._nodes.values():
             self._start(node)
         for client in self._clients:
             self.loop.later(self._rng["clients"].randrange(SECOND), partial(self._client_turn, client))
+        self._readers.begin()
         self._chaos.begin()
 
     def _config_maker(self, name: NodeId, names: Sequence[NodeId]) -> Callable[[], RaftConfig]:
@@ -115,6 +125,7 @@ class World:
         for to, message in ready.messages:
             self._oracle.sends(node.name, to, message)
             self._send(node.name, to, message)
+        self._readers.take(node, ready)
         if ready.restore is not None or ready.committed:
             answers = node.apply(ready)
             self.loop.counts["applied"] += len(ready.committed)
@@ -126,6 +137,7 @@ class World:
             if node.take_snapshot(self.faults.snapshot_every):
                 self.loop.counts["snapshots"] += 1
                 self._sync(node)
+        self._readers.applied(node)
 
     # --- disk ---------------------------------------------------------------------------------------------------------
 
@@ -240,6 +252,7 @@ class World:
 
     def _answered(self, client: Client, request: int, answer: int) -> None:
         if client.answer(request, answer, self.loop.now_us):
+            self._readers.acknowledged(client.key, answer)
             self.loop.later(self._rng["clients"].randrange(self.faults.think_us), partial(self._ask_anew, client))
 
     def _ask_again(self, client: Client) -> None:
@@ -268,7 +281,7 @@ class World:
         self._audit()
 
     def _is_well(self) -> bool:
-        if not all(client.answered for client in self._clients):
+        if not (self._readers.answered and all(client.answered for client in self._clients)):
             return False
         cores = [node.core for node in self._nodes.values() if node.core is not None]
         return (
