@@ -225,5 +225,7 @@ def test_a_blueprint_and_what_was_sold_outlive_the_node(start, aether, tmp_path)
 
     program = start(*node)
     url = program.wait_for(r"  http (http://\S+)  management")[1]
-    program.wait_for("ACTIVATING to ACTIVE")
-    assert curl(["curl", f"{url}/sold/tea"]).text == "4"
+    until = time.monotonic() + HEALED_S
+    while (answer := curl(["curl", f"{url}/sold/tea"])).status_code == 503 and time.monotonic() < until:
+        pass  # its slices are starting
+    assert answer.text == "4"

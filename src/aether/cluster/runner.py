@@ -44,7 +44,7 @@ def run(
     """Run `slices` on one node as this script's main job, until Ctrl-C or SIGTERM; then exit the process.
 
     config, secrets   what slices read, as for `Cluster.open`
-    http, management  ports; 0 = any free one, None = closed. Prints one line with every URL.
+    http, management  ports; 0 = any free one, None = closed. Prints one line with every URL once the slices are ACTIVE.
     What its user can mend (a taken port, a dependency that nobody brings) ends the process with 1 and one line.
     """
     settings = NodeConfig(
@@ -117,10 +117,12 @@ async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool) -> in
         with _signals(ending), ending.scope:
             async with open_node(config, slices, (), Seams()) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(_leave, node, ending)
-                _say(node.facts)
+                if not deploys:
+                    _say(node.facts)  # it may wait for peers, and its management port answers meanwhile
                 await node.ready.wait()
                 if deploys:
                     await deploy_own([node], slices, (), closed=True)
+                    _say(node.facts)  # who reads it asks at once, and shall not be told 404
                 gc.collect()
                 gc.freeze()  # what lives until the end is not looked at again: shorter pauses
                 await trio.sleep_forever()
