@@ -14,6 +14,9 @@ import aether
 CUSTOMER = r"CUST-[0-9]{8}"
 ORDER = r"ORD-[a-f0-9]{8}"
 PRODUCT = r"PROD-[A-Z0-9]{6}"
+RESERVATION = r"RES-([a-f0-9]{8})-([A-Z0-9]{6})"
+QUANTITY_MAX = 1000
+ORDERS_MAX = 100_000
 
 
 class OrderStatus(enum.Enum):
@@ -43,7 +46,7 @@ class Item:
     """What a customer asks for: `quantity` pieces, 1 to 1000."""
 
     product_id: str = attrs.field(validator=matches_re(PRODUCT))
-    quantity: int = attrs.field(validator=[ge(1), le(1000)])
+    quantity: int = attrs.field(validator=[ge(1), le(QUANTITY_MAX)])
 
 
 @attrs.frozen
@@ -57,7 +60,7 @@ class PricedItem:
 class Order:
     """One row of the map `orders`: the decision about an order is made here, by compare-and-set on `status`.
 
-    key      the client's Idempotency-Key, "" when it sent none
+    key      the client's Idempotency-Key, or the one that the node gave the request; "" in a plain call without
     refusal  why the order is REJECTED, "" otherwise
     """
 
@@ -93,6 +96,13 @@ class InvalidRequest(aether.Fault):
 
     status = 400
     reason: str
+
+
+class KeyReused(aether.Fault):
+    """This Idempotency-Key belongs to another order."""
+
+    status = 422
+    order_id: str
 
 
 class ProductNotFound(aether.Fault):

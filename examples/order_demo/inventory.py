@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -10,11 +11,22 @@ import trio
 
 import aether
 
-from .domain import InsufficientStock, ProductNotFound, Reservation, ReservationReleased, Stock
+from .domain import (
+    ORDERS_MAX,
+    QUANTITY_MAX,
+    RESERVATION,
+    InsufficientStock,
+    InvalidRequest,
+    ProductNotFound,
+    Reservation,
+    ReservationReleased,
+    Stock,
+)
 from .pricing import PRICES
 
 ATTEMPTS_MAX = 100
 BACKOFF_MAX_S = 0.02
+RESERVATIONS_MAX = ORDERS_MAX * len(PRICES) + 1_000  # one for each product of each order
 
 
 @attrs.frozen
@@ -42,8 +54,17 @@ def reservation_id(order_id: str, product_id: str) -> str:
 
 
 def reservation_key(reservation: str) -> str:
-    _, order, product = reservation.split("-", 2)
-    return f"reservation/ORD-{order}/PROD-{product}"
+    """The row of a reservation. Raises InvalidRequest for what is no `RES-<order>-<product>`."""
+    parts = re.fullmatch(RESERVATION, reservation)
+    if parts is None:
+        raise InvalidRequest(reason=f"reservationId {reservation[:50]!r}: write RES-<order>-<product>")
+    return f"reservation/ORD-{parts[1]}/PROD-{parts[2]}"
+
+
+def check_quantity(quantity: int) -> None:
+    """Raises InvalidRequest: a negative quantity would put pieces on the shelf that nobody has."""
+    if not 1 <= quantity <= QUANTITY_MAX:
+        raise InvalidRequest(reason=f"quantity {quantity}: 1 to {QUANTITY_MAX} pieces")
 
 
 @aether.slice(artifact="org.pragmatica-lite.aether.demo:inventory-service:0.1.0", instances=2, json_case="camel")
@@ -54,18 +75,23 @@ class InventoryService:
     turns, many would read the same stock, and all but one would have to try again.
     """
 
-    rows: aether.Map[str, Stock | Reservation] = aether.map("inventory", entries_max=200_000, bytes_max=64 * 2**20)
+    rows: aether.Map[str, Stock | Reservation] = aether.map(
+        "inventory", entries_max=RESERVATIONS_MAX, bytes_max=64 * 2**20
+    )
     initial: int = aether.config("inventory.initial", default=1_000_000)
     turns: dict[str, trio.Lock] = aether.state(factory=lambda: {product: trio.Lock() for product in PRICES})
 
     @aether.method(idempotent=True)
     async def check_stock(self, product_id: str, quantity: int) -> StockLevel:
+        check_quantity(quantity)
         stock, _ = await self._stock(product_id)
         return StockLevel(product_id, stock.available, stock.available >= quantity)
 
     @aether.method(idempotent=True)
     async def reserve_stock(self, product_id: str, quantity: int, order_id: str) -> Reserved:
         """Take `quantity` pieces for the order. A repeat finds its reservation and takes nothing."""
+        check_quantity(quantity)
+        reservation_key(reservation_id(order_id, product_id))
         if product_id not in self.turns:
             raise ProductNotFound(product_id=product_id)
         async with self.turns[product_id]:

@@ -16,9 +16,11 @@ import aether
 
 from .domain import (
     CUSTOMER,
+    ORDERS_MAX,
     InsufficientStock,
     InvalidRequest,
     Item,
+    KeyReused,
     Money,
     Order,
     OrderNotCancellable,
@@ -35,7 +37,7 @@ from .pricing import PRICES, PricingService
 CANDIDATES_MAX = 8
 LINES_MAX = 100
 CANCELLABLE = frozenset({OrderStatus.PENDING, OrderStatus.CONFIRMED, OrderStatus.PROCESSING})
-ORDERS_MAX = 100_000
+KEY_CHARS_MAX = 200
 DECISIONS_MAX = 50
 
 
@@ -91,7 +93,7 @@ class PlaceOrder:
         idempotency_key: Annotated[str | None, aether.Header()] = None,
     ) -> OrderPlaced:
         """Check, price, reserve, confirm. The same Idempotency-Key gets the same order, on whichever node it asks."""
-        check_request(customer_id, items)
+        check_request(customer_id, items, idempotency_key or "")
         order = await self._open(customer_id, items, discount_code, idempotency_key or "")
         if order.status is OrderStatus.PENDING:
             order = await self._complete(order)
@@ -112,6 +114,7 @@ class PlaceOrder:
                     return order
                 existing = await self.orders.get(order_id)
             if key and existing is not None and existing.key == key:
+                check_same(existing, customer_id, items)
                 return existing
         raise aether.Overloaded("order ids", CANDIDATES_MAX)
 
@@ -176,7 +179,16 @@ class CancelOrder:
         return OrderCancelled(order_id, order.status, order.refusal, order.updated_at)
 
 
-def check_request(customer_id: str, items: list[Item]) -> None:
+def check_same(order: Order, customer_id: str, items: list[Item]) -> None:
+    """Raises KeyReused: whoever asks for something else under the same key would believe that it was placed."""
+    wanted = [(item.product_id, item.quantity) for item in items]
+    if order.customer_id != customer_id or [(i.product_id, i.quantity) for i in order.items] != wanted:
+        raise KeyReused(order_id=order.order_id)
+
+
+def check_request(customer_id: str, items: list[Item], key: str) -> None:
+    if len(key) > KEY_CHARS_MAX:
+        raise InvalidRequest(reason=f"an Idempotency-Key has at most {KEY_CHARS_MAX} characters, this one {len(key)}")
     if not re.fullmatch(CUSTOMER, customer_id):
         raise InvalidRequest(reason=f"customerId {customer_id!r}: write CUST- and eight digits")
     if not 1 <= len(items) <= LINES_MAX:

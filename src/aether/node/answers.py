@@ -6,6 +6,10 @@ Never: HTTP bytes, endpoints.
 
 from __future__ import annotations
 
+import itertools
+import secrets
+from typing import Final
+
 from aether import errors
 from aether.errors import NoInstance, OutcomeUnknown
 from aether.invocation.proxy import failed_error
@@ -13,6 +17,8 @@ from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Rep
 from aether.invocation.service import Invoker
 from aether.model.artifact import ArtifactBase
 from aether.web.slices import FaultAnswer, SliceAnswer, answered
+
+_KEY: Final = "idempotency-key"
 
 UNFINISHED = frozenset(
     name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
@@ -25,14 +31,27 @@ class SliceCalls:
 
     def __init__(self, invoker: Invoker) -> None:
         self._invoker = invoker
+        self._keys = f"node-{secrets.token_hex(8)}"
+        self._numbers = itertools.count(1)
 
     async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
         """The answer, or the error that web turns into a problem.
 
         Raises CallFailed, OutcomeUnknown, NoInstance, trio.TooSlowError.
         """
-        reply = await self._invoker.call(target, method, plain, form=Form.HTTP, request_id=request_id)
+        reply = await self._invoker.call(target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id)
         return slice_answer(self._invoker, target, reply)
+
+    def _keyed(self, plain: object) -> object:
+        """`plain` with an Idempotency-Key where a client that creates something sent none.
+
+        It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
+        """
+        match plain:
+            case [("POST" | "PATCH") as verb, template, path, query, dict(headers), *rest] if not headers.get(_KEY):
+                return [verb, template, path, query, {**headers, _KEY: f"{self._keys}-{next(self._numbers)}"}, *rest]
+            case _:
+                return plain
 
 
 def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceAnswer:
