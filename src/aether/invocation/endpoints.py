@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 import attrs
 
@@ -50,6 +51,9 @@ class Terms:
 
     def deadline_of(self, method: str) -> float:
         return self.deadlines_s.get(method, self.deadline_s)
+
+
+_NO_TERMS: Final = Terms()
 
 
 class EndpointRegistry:
@@ -98,4 +102,4 @@ class EndpointRegistry:
 
     def terms(self, base: ArtifactBase) -> Terms:
         """What is known of its contract; the default when it has no route row yet."""
-        return self._terms.get(base, Terms())
+        return self._terms.get(base, _NO_TERMS)

@@ -8,7 +8,7 @@ Holds: tags are never reused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -17,9 +17,8 @@ from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
 
 
-@attrs.frozen
-class CallRequest:
-    """Caller to callee: run `method` of `instance`.
+class CallRequest(NamedTuple):
+    """Caller to callee: run `method` of `instance`. A NamedTuple, as is its reply: each call makes one on both sides.
 
     call_id      the caller's correlation id, unique per process of the caller
     target       `group:artifact`; instance  the one that the caller chose
@@ -38,8 +37,7 @@ class CallRequest:
     attempt: int = 1
 
 
-@attrs.frozen
-class CallReply:
+class CallReply(NamedTuple):
     """Callee to caller: what came of it."""
 
     call_id: int

@@ -110,7 +110,8 @@ class RetryBudget:
         return self._left >= 1.0
 
     def earn(self) -> None:
-        self._left = min(BUDGET_MAX, self._left + BUDGET_PER_CALL)
+        if self._left < BUDGET_MAX:
+            self._left = min(BUDGET_MAX, self._left + BUDGET_PER_CALL)
 
     def spend(self) -> None:
         self._left -= 1.0

@@ -50,6 +50,8 @@ RESERVE_MAX_S: Final = (
     0.005  # a callee gets this much less than its caller has, so that its account of the time arrives
 )
 RESERVE_SHARE: Final = 0.01
+RESERVE_FULL_S: Final = RESERVE_MAX_S / RESERVE_SHARE  # with more time than this, the reserve is RESERVE_MAX_S
+_NOTHING: Final = (NotStarted, Abandoned)
 _TIMED: Final = (Done, Faulted, TimedOut)  # outcomes whose latency says something about the instance
 
 
@@ -153,7 +155,8 @@ class Invoker:
         own = deadline < in_force
         if not own:
             deadline = in_force
-        give_up_at = deadline - min(RESERVE_MAX_S, RESERVE_SHARE * max(deadline - now, 0.0))
+        left_s = deadline - now
+        give_up_at = deadline - (RESERVE_MAX_S if left_s > RESERVE_FULL_S else RESERVE_SHARE * max(left_s, 0.0))
         call = _Call(
             target, method, payload, form, request_id, span, method in terms.idempotent, deadline, own, give_up_at, now
         )
@@ -217,7 +220,7 @@ class Invoker:
                 continue
             call.attempt += 1
             result = await self._try(call, endpoint)
-            if not isinstance(result, NotStarted | Abandoned):
+            if not isinstance(result, _NOTHING):
                 return result
             await self._after_nothing(call, endpoint, result)
 

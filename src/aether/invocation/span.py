@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import functools
 from contextvars import ContextVar
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from aether.invocation.hops import CHILDREN_MAX, Hop
 
@@ -50,8 +48,7 @@ class Span:
         return Hop(self.name, spent_s, self.running, children)
 
 
-@attrs.frozen
-class Running:
+class Running(NamedTuple):
     """What a task that serves a call passes on to the calls that it makes."""
 
     span: Span

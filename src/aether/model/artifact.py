@@ -6,7 +6,9 @@ Never: where code is found.
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import Final
 
 import attrs
 
@@ -15,9 +17,10 @@ from aether.model.version import Version
 
 _GROUP = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)*")
 _ARTIFACT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_KNOWN_MAX: Final = 4_096  # texts whose value is kept: a cluster has few, and every row and call names one
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class ArtifactBase:
     """`group:artifact`: a slice without its version."""
 
@@ -27,12 +30,7 @@ class ArtifactBase:
     @classmethod
     def parse(cls, text: str) -> ArtifactBase:
         """Read `group:artifact`. Raises BadInput that shows `text` and the rule."""
-        parts = text.split(":")
-        if len(parts) != 2 or _GROUP.fullmatch(parts[0]) is None or _ARTIFACT.fullmatch(parts[1]) is None:
-            raise BadInput(
-                f"{text!r} is no artifact", ("write group:artifact in lower case, such as shop.orders:place-order",)
-            )
-        return cls(*parts)
+        return _base(text)
 
     def at(self, version: Version) -> Artifact:
         return Artifact(self, version)
@@ -41,7 +39,17 @@ class ArtifactBase:
         return f"{self.group}:{self.name}"
 
 
-@attrs.frozen(order=True)
+@functools.lru_cache(maxsize=_KNOWN_MAX)
+def _base(text: str) -> ArtifactBase:
+    parts = text.split(":")
+    if len(parts) != 2 or _GROUP.fullmatch(parts[0]) is None or _ARTIFACT.fullmatch(parts[1]) is None:
+        raise BadInput(
+            f"{text!r} is no artifact", ("write group:artifact in lower case, such as shop.orders:place-order",)
+        )
+    return ArtifactBase(*parts)
+
+
+@attrs.frozen(order=True, cache_hash=True)
 class Artifact:
     """`group:artifact:version`: one exact slice."""
 
@@ -51,10 +59,15 @@ class Artifact:
     @classmethod
     def parse(cls, text: str) -> Artifact:
         """Read `group:artifact:version`. Raises BadInput that shows `text` and the rule."""
-        base, _, version = text.rpartition(":")
-        if not base:
-            raise BadInput(f"{text!r} is no artifact", ("write group:artifact:version, such as shop:pricing:1.2.0",))
-        return cls(ArtifactBase.parse(base), Version.parse(version))
+        return _exact(text)
 
     def __str__(self) -> str:
         return f"{self.base}:{self.version}"
+
+
+@functools.lru_cache(maxsize=_KNOWN_MAX)
+def _exact(text: str) -> Artifact:
+    base, _, version = text.rpartition(":")
+    if not base:
+        raise BadInput(f"{text!r} is no artifact", ("write group:artifact:version, such as shop:pricing:1.2.0",))
+    return Artifact(ArtifactBase.parse(base), Version.parse(version))
