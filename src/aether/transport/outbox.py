@@ -50,13 +50,14 @@ class Outbox:
 
     def put(self, payload: bytes) -> bool:
         """Queue `payload`; False when there is no room and none may be made. Every loss counts in `dropped`."""
-        while len(self) >= OUTBOX_MESSAGES_MAX or self._bytes + len(payload) > OUTBOX_BYTES_MAX:
+        size = len(payload)
+        while len(self) >= OUTBOX_MESSAGES_MAX or self._bytes + size > OUTBOX_BYTES_MAX:
             self.dropped += 1
             if not self._drop_oldest or not (self._short or self._long):
                 return False
             self._bytes -= len((self._short or self._long).popleft())
-        (self._long if len(payload) > FRAME_CHUNK_BYTES else self._short).append(payload)
-        self._bytes += len(payload)
+        (self._long if size > FRAME_CHUNK_BYTES else self._short).append(payload)
+        self._bytes += size
         return True
 
     def take(self) -> bytes:

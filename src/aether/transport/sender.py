@@ -26,7 +26,7 @@ from aether.wire.lane import Lane
 EAGER_GAP_S: Final = 75e-6
 """Less than a round trip to a peer, more than a busy loop needs between two calls: so callers in sequence are apart."""
 
-EAGER_BATCH: Final = 16
+EAGER_BATCH: Final = 32
 """Messages that are worth a system call and a wake-up of the peer, a microsecond for each."""
 
 
