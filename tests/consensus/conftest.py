@@ -49,6 +49,7 @@ class Group:
         self.held: set[NodeId] = set()  # nodes whose disks do not finish
         self.cut: set[tuple[NodeId, NodeId]] = set()
         self.said: list[str] = []
+        self.reads: list[tuple[str, int, int]] = []  # node, context, index (0: refused)
         for name in self.names:
             self.start(name)
 
@@ -95,6 +96,12 @@ class Group:
             self.applied[name] += ready.committed
             self.said.append(f"  {name} applies {_entries(ready.committed)}")
             core.applied(ready.committed[-1].index)
+        for context, index in ready.reads:
+            self.reads.append((name, context, index))
+            self.said.append(f"  {name} may answer read {context} at {index}")
+        for context in ready.reads_refused:
+            self.reads.append((name, context, 0))
+            self.said.append(f"  {name} must ask again for read {context}")
         if name not in self.held:
             self.persist(name)
 
@@ -174,6 +181,10 @@ class Group:
 
     def propose(self, name: str, *payloads: str) -> None:
         self[name].propose([payload.encode() for payload in payloads])
+        self.drive(NodeId(name))
+
+    def read(self, name: str, context: int) -> None:
+        self[name].read_index(context)
         self.drive(NodeId(name))
 
     def log(self, name: str) -> str:

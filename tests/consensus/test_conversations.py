@@ -6,7 +6,7 @@ answers anew; read the diff before committing.
 Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N; store NODE TERMS [term=N commit=N vote=NODE];
 tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM TO; cut A B;
 mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE
-[N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO.
+[N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT.
 `*` stands for any node.
 """
 
@@ -128,6 +128,9 @@ class Stage:
     def do_closed(self, peer, nodes):
         for node in nodes:
             self.group[node].peer_closed(peer)
+
+    def do_read(self, node, context):
+        self.group.read(node, int(context))
 
     def do_transfer(self, node, to):
         self.group[node].transfer(to)
