@@ -11,8 +11,8 @@ import trio
 pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
 SCRIPT = """
-import time
 from collections.abc import AsyncIterator
+from time import sleep
 
 import trio
 
@@ -23,7 +23,7 @@ import aether
 class Stubborn:
     @aether.blocking
     def block(self) -> None:
-        time.sleep(60)
+        sleep(60)
 
     @aether.lifespan
     async def lifespan(self, nursery: trio.Nursery) -> AsyncIterator[None]:
@@ -40,7 +40,7 @@ class Stubborn:
     async def _computes(self) -> None:
         await trio.sleep(0.5)
         print("WORKING", flush=True)
-        time.sleep(60)
+        sleep(60)
 
 
 aether.run(Stubborn, http=0, management=None)

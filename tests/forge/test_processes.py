@@ -1,0 +1,118 @@
+"""Node processes: started, watched, killed, and never left behind."""
+
+import os
+import signal
+import sys
+
+import pytest
+import trio
+
+from aether.errors import BadInput, NotFound
+from aether.forge.processes import LocalPlan, LocalProcesses, NodeEnded, free_ports, open_processes
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """A plan whose "nodes" are small scripts: printing, sleeping, deaf to signals, or ending."""
+
+    def make(script, nodes=2):
+        monkeypatch.setattr(LocalProcesses, "command", lambda self, node: [sys.executable, "-c", script])
+        return LocalPlan(nodes=nodes, apps=(), app_dir=tmp_path, folder=tmp_path)
+
+    return make
+
+
+def gone(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+SLEEPS = "from time import sleep; print('up', flush=True); sleep(60)"
+
+
+async def test_leaving_ends_every_process(plan):
+    async with open_processes(plan(SLEEPS, 3), lambda *_: None) as processes:
+        ids = [processes.process_id(node) for node in processes.ports]
+
+    assert all(map(gone, ids))
+
+
+async def test_a_deaf_process_is_killed_in_the_end(plan, monkeypatch):
+    monkeypatch.setattr("aether.forge.processes.STOP_S", 0.3)
+    deaf = f"import signal; signal.signal(2, signal.SIG_IGN); {SLEEPS}"
+    heard = trio.Event()
+    async with open_processes(plan(deaf, 1), lambda *_: heard.set()) as processes:
+        await heard.wait()
+        process_id = processes.process_id("node-1")
+
+    assert gone(process_id)
+
+
+async def test_an_error_of_the_body_ends_every_process_too(plan):
+    ids = []
+
+    async def fail():
+        async with open_processes(plan(SLEEPS), lambda *_: None) as processes:
+            ids.extend(processes.process_id(node) for node in processes.ports)
+            raise ValueError("mine")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await fail()
+    assert caught.group_contains(ValueError)
+    assert all(map(gone, ids))
+
+
+async def test_a_node_that_ends_by_itself_is_told_with_its_last_words(plan):
+    async def watch():
+        async with open_processes(plan("print('port taken'); raise SystemExit(3)", 1), lambda *_: None) as processes:
+            await processes.watch()
+
+    with trio.fail_after(30), pytest.raises(ExceptionGroup) as caught:
+        await watch()
+    ended = caught.value.exceptions[0]
+    assert isinstance(ended, NodeEnded)
+    assert (ended.node, ended.exit_code) == ("node-1", 3)
+    assert "port taken" in str(ended)
+
+
+async def test_lines_of_all_nodes_come_with_their_names_and_endless_ones_are_cut(plan):
+    """A node that prints megabytes without a newline must not fill this process."""
+    lines = []
+    script = "import sys; sys.stdout.write('x' * 300_000); print(); print('end', flush=True)"
+    async with open_processes(plan(script), lambda node, line: lines.append((node, len(line), line[-3:]))) as processes:
+        with trio.fail_after(30):
+            while processes.running or sum(end == "end" for _, _, end in lines) < 2:
+                await trio.sleep(0.01)
+
+    assert {node for node, _, end in lines if end == "end"} == {"node-1", "node-2"}
+    assert max(length for _, length, _ in lines) < 150_000
+
+
+async def test_a_killed_node_can_be_started_again_but_not_twice(plan):
+    async with open_processes(plan(SLEEPS, 1), lambda *_: None) as processes:
+        with pytest.raises(BadInput, match="runs already"):
+            await processes.start("node-1")
+        first = processes.process_id("node-1")
+        await processes.kill("node-1")
+        assert (processes.running, processes.exit_code("node-1")) == ((), -signal.SIGKILL)
+
+        await processes.start("node-1")
+
+        assert processes.process_id("node-1") != first
+        with pytest.raises(NotFound, match="node-1"):
+            await processes.kill("node-7")
+
+
+def test_free_ports_are_different():
+    assert len(set(free_ports(30))) == 30
+
+
+@pytest.mark.parametrize("nodes", [0, 17])
+async def test_a_machine_takes_so_many_nodes_only(plan, nodes):
+    with pytest.raises(BadInput, match="--nodes"):
+        plan(SLEEPS, nodes).check()
