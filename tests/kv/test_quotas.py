@@ -140,3 +140,18 @@ def test_usage_is_always_what_the_rows_say(writer, batches):
         assert write.store.map_usage("m").entries <= 2
         assert write.store.map_usage("m").bytes <= 60
         assert total <= 120
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 40)), max_size=20))
+def test_a_change_alone_is_judged_as_beside_others(writer, changes):
+    """A batch of one entry takes a shorter way, and two nodes of two versions must still agree."""
+    alone, beside = writer(Store(maps_bytes_max=100)), writer(Store(maps_bytes_max=100))
+    for write in (alone, beside):
+        write.apply(write.session(), 1, limits(entries_max=2, bytes_max=80))
+    for sequence, (number, size) in enumerate(changes, 2):
+        change = entry(number, None if size is None else bytes(size))
+        one = alone.apply(1, sequence, change)
+        two = beside.apply(1, sequence, change, ("desired/a:b", b"v"))
+        assert one == two
+        assert alone.store.map_usage("m") == beside.store.map_usage("m")

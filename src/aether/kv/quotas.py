@@ -8,7 +8,7 @@ Holds: usage equals what the rows say; a change that does not grow a map is neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 import attrs
@@ -23,12 +23,14 @@ _MAPS_CHARS: Final = len(MAPS)
 _DEFAULTS: Final = MapRow()
 
 
-@attrs.frozen
-class Usage:
+class Usage(NamedTuple):
     """bytes counts key texts and values."""
 
     entries: int = 0
     bytes: int = 0
+
+
+_NOTHING: Final = Usage()
 
 
 @attrs.define
@@ -50,7 +52,17 @@ class MapQuotas:
         self._limits: dict[str, MapRow] = {}
 
     def usage(self, name: str) -> Usage:
-        return self._usage.get(name, Usage())
+        return self._usage.get(name, _NOTHING)
+
+    def change(self, key: str, value: bytes | None, size: int | None) -> Refused | None:
+        """`stage` and `commit` of a single change of an entry, which most batches are; None when it is counted."""
+        name, _, _ = key[_MAPS_CHARS:].partition("/")
+        old = self.usage(name)
+        new = _grown(old, size, None if value is None else len(key) + len(value))
+        refused = self._refused(name, old, new, self._limits.get(name)) or self._refused_together(new.bytes - old.bytes)
+        if refused is None:
+            self._count(name, old, new)
+        return refused
 
     def stage(self, changes: Sequence[ChangePlain], size: Callable[[str], int | None]) -> Staged | Refused:
         """What `changes` would do, or why they may not.
@@ -70,10 +82,7 @@ class MapQuotas:
     def commit(self, staged: Staged) -> None:
         """Make it so."""
         for name, usage in staged.usage.items():
-            self._bytes += usage.bytes - self.usage(name).bytes
-            self._usage[name] = usage
-            if not usage.entries:
-                del self._usage[name]
+            self._count(name, self.usage(name), usage)
         for name, limits in staged.limits.items():
             self._limits.pop(name, None)
             if limits is not None:
@@ -98,10 +107,13 @@ class MapQuotas:
         old = staged.sizes[key] if key in staged.sizes else size(key)
         new = None if value is None else len(key) + len(value)
         staged.sizes[key] = new
-        usage = staged.usage.get(name) or self.usage(name)
-        staged.usage[name] = Usage(
-            usage.entries + (new is not None) - (old is not None), usage.bytes + (new or 0) - (old or 0)
-        )
+        staged.usage[name] = _grown(staged.usage.get(name) or self.usage(name), old, new)
+
+    def _count(self, name: str, old: Usage, new: Usage) -> None:
+        self._bytes += new.bytes - old.bytes
+        self._usage[name] = new
+        if not new.entries:
+            del self._usage[name]
 
     def _stage_definition(self, staged: Staged, name: str, value: bytes | None) -> bool:
         try:
@@ -114,15 +126,38 @@ class MapQuotas:
         total = 0
         for name, new in staged.usage.items():
             old = self.usage(name)
-            limits = (staged.limits if name in staged.limits else self._limits).get(name) or _DEFAULTS
             total += new.bytes - old.bytes
-            if new.entries > max(limits.entries_max, old.entries):
-                return Refused(RefusedBy.QUOTA, _title(name), limits.entries_max, "entries")
-            if new.bytes > max(limits.bytes_max, old.bytes):
-                return Refused(RefusedBy.QUOTA, _title(name), limits.bytes_max, "bytes")
+            limits = (staged.limits if name in staged.limits else self._limits).get(name)
+            refused = self._refused(name, old, new, limits)
+            if refused is not None:
+                return refused
+        return self._refused_together(total)
+
+    @staticmethod
+    def _refused(name: str, old: Usage, new: Usage, limits: MapRow | None) -> Refused | None:
+        limits = limits or _DEFAULTS
+        if new.entries > limits.entries_max and new.entries > old.entries:
+            return Refused(RefusedBy.QUOTA, _title(name), limits.entries_max, "entries")
+        if new.bytes > limits.bytes_max and new.bytes > old.bytes:
+            return Refused(RefusedBy.QUOTA, _title(name), limits.bytes_max, "bytes")
+        return None
+
+    def _refused_together(self, total: int) -> Refused | None:
         if total > 0 and self._bytes + total > self._bytes_max:
             return Refused(RefusedBy.QUOTA, "the user maps together", self._bytes_max, "bytes")
         return None
+
+
+def is_entry(key: str) -> bool:
+    """Whether `key` is of an entry of a user map."""
+    return key.startswith(MAPS) and "/" in key[_MAPS_CHARS:]
+
+
+def _grown(usage: Usage, old: int | None, new: int | None) -> Usage:
+    """`usage` after an entry of `old` bytes became one of `new`; None = absent."""
+    if old is not None and new is not None:
+        return Usage(usage.entries, usage.bytes + new - old)
+    return Usage(usage.entries + (new is not None) - (old is not None), usage.bytes + (new or 0) - (old or 0))
 
 
 def _title(name: str) -> str:

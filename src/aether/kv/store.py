@@ -20,7 +20,7 @@ from aether.errors import BadInput
 from aether.kv.commands import Apply, BatchResult, ChangePlain, EndSession, OpenSession, decode_payload
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
-from aether.kv.quotas import MapQuotas, Staged, Usage
+from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
 from aether.kv.sessions import EXPIRED, SessionTable
 from aether.kv.snapshot import HASH_BYTES, State, decode_state, encode_state
 from aether.model.ids import LogIndex, Revision
@@ -189,6 +189,12 @@ class Store:
             row = self._rows.get(key)
             if (0 if row is None else row.version) != version:
                 return BatchResult(False, Revision(index), key)
+        if len(request.changes) == 1 and is_entry(key := request.changes[0][0]):
+            refused = self._quotas.change(key, request.changes[0][1], self._size(key))
+            if refused is not None:
+                return refused
+            self._change(Revision(index), request.changes, applied)
+            return BatchResult(True, Revision(index))
         staged = _NOTHING_STAGED
         for key, _ in request.changes:
             if key.startswith(MAPS):
