@@ -245,3 +245,94 @@ async def test_counters_are_exact_while_leaders_are_killed(nursery, autojump_clo
             assert int(member.kv.get(entry(f"counter-{number}"))) - value in (0, number in undecided)
     assert len({member.store.snapshot() for member in group.members.values()}) == 1
     assert interrupted, "nobody was in the middle of a proposal: this run proved nothing"
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_barrier_never_shows_less_than_was_acknowledged_before_it(nursery, autojump_clock, seed):
+    """Readers on every node, while leaders are killed and cut off: no read that began after an answer misses it."""
+    group = Group(nursery, seed)
+    group.loss, group.duplicate = 0.02, 0.05
+    for name in NAMES:
+        await group.start(name)
+    await group.leader()
+    acknowledged = 0
+    reads = dict.fromkeys(NAMES, 0)
+    failures, slow, finished = [], [], trio.Event()
+    key = entry("counter")
+
+    async def write():
+        nonlocal acknowledged
+        number = 0
+        while not finished.is_set():
+            number += 1
+            member = group.members[group.random.choice(NAMES)]
+            if member.scope is not None:
+                try:
+                    result = await member.kv.propose(Batch(changes=(Put(key, b"%d" % number),)))
+                except AetherError:
+                    continue
+                assert result.applied
+                acknowledged = number
+            await trio.sleep(group.random.uniform(0, 0.02))
+
+    async def read(name):
+        while not finished.is_set():
+            member = group.members[name]
+            if member.scope is None:
+                await trio.sleep(0.01)
+                continue
+            kv, known, began_s = member.kv, acknowledged, trio.current_time()
+            try:
+                revision = await kv.barrier()
+            except AetherError as error:
+                failures.append(type(error).__name__)
+            else:
+                # Nothing ran between the answer and these lines.
+                assert kv.revision >= revision
+                assert int(kv.get(key) or b"0") >= known, f"{name} showed an old value"
+                reads[name] += 1
+                if trio.current_time() - began_s > 0.2:
+                    slow.append(name)  # while leaders changed
+            await trio.sleep(group.random.uniform(0, 0.02))
+
+    async def disturb():
+        for number in range(6):
+            await trio.sleep(group.random.uniform(0.2, 0.6))
+            victim = await group.leader()
+            if number % 2:
+                group.cut.add(victim.name)
+                for member in group.members.values():  # they elect at once, while the victim believes that it leads
+                    if member is not victim:
+                        member.consensus.peer_closed(victim.name)
+                await trio.sleep(group.random.uniform(0.5, 4))
+                group.cut.clear()
+            else:
+                victim.scope.cancel()
+                await trio.sleep(group.random.uniform(0.1, 3))
+                await group.start(victim.name)
+        await group.leader()
+        await trio.sleep(1)
+        finished.set()
+
+    with trio.fail_after(300):
+        async with trio.open_nursery() as workers:
+            workers.start_soon(disturb)
+            workers.start_soon(write)
+            for name in NAMES:
+                workers.start_soon(read, name)
+
+    assert min(reads.values()) > 20
+    assert acknowledged > 50
+    assert set(failures) <= {"Draining", "NoQuorum"}
+    assert slow, "no read outlived a leader: this run proved little"
+
+
+async def test_reads_write_nothing_to_the_log(group, autojump_clock):
+    """The reason for read index: a hundred reads on each node leave the log as it was."""
+    await group.leader()
+    before = await group.settle()
+    await trio.sleep(0.5)
+    for member in group.members.values():
+        for _ in range(100):
+            await member.kv.barrier()
+    assert {member.kv.revision for member in group.members.values()} == {before}

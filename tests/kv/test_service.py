@@ -452,6 +452,43 @@ async def test_a_barrier_shows_what_was_acknowledged_elsewhere(cluster, autojump
     assert cluster.kv["b"].revision >= revision
 
 
+async def test_a_barrier_writes_nothing_and_needs_no_session(cluster, autojump_clock):
+    """A read must not cost an entry of the log and a sync of every disk."""
+    before = len(cluster.log)
+    for kv in cluster.kv.values():
+        assert await kv.barrier() == before
+    assert len(cluster.log) == before
+    assert not list(cluster.stores["a"].sessions())
+
+
+async def test_a_barrier_that_nobody_confirms_ends_as_no_quorum(cluster, autojump_clock):
+    """The caller learns it in bounded time, and that repeating is harmless."""
+    cluster.cut.add("a")
+    began_s = trio.current_time()
+    with pytest.raises(NoQuorum):
+        await cluster.kv["b"].barrier()
+    assert trio.current_time() - began_s == pytest.approx(PROPOSE_DEADLINE_S)
+
+
+async def test_a_barrier_of_a_node_that_applies_nothing_ends_as_no_quorum(cluster, autojump_clock):
+    """Confirmed is not enough: this node cannot show it."""
+    await cluster.kv["a"].propose(put(b"v"))
+    cluster.stalled.add("b")
+    await cluster.kv["a"].propose(put(b"w"))
+    with pytest.raises(NoQuorum):
+        await cluster.kv["b"].barrier()
+    assert cluster.kv["b"]._revision_waits == []
+
+
+async def test_a_cancelled_barrier_leaves_nothing_behind(cluster, autojump_clock):
+    """Others go on; the node does not remember it."""
+    cluster.cut.add("a")
+    with trio.move_on_after(1) as scope:
+        await cluster.kv["b"].barrier()
+    assert scope.cancelled_caught
+    assert not cluster.kv["b"]._barriers
+
+
 async def test_wait_applied_returns_exactly_when_the_revision_is_there(cluster, autojump_clock):
     """Mutations answer with a revision; another node waits for it."""
     revision = (await cluster.kv["a"].propose(put(b"v"))).revision
@@ -518,7 +555,7 @@ async def test_an_unknown_message_is_a_programming_error(cluster, autojump_clock
 
 
 async def test_a_stopping_node_leaves_no_caller_behind(fake_cluster, nursery, autojump_clock):
-    """Sent: unknown. Not sent, or asked later: draining. Waiting for a revision: draining."""
+    """Sent: unknown. Not sent, or asked later: draining. Waiting to read: draining."""
     cluster = fake_cluster()
     nursery.start_soon(cluster.pump)
     raised = []
@@ -541,12 +578,16 @@ async def test_a_stopping_node_leaves_no_caller_behind(fake_cluster, nursery, au
             outer.start_soon(expect, Draining, cluster.kv["b"].propose, put(b"v"))
             outer.start_soon(expect, Draining, cluster.kv["c"].propose, put(b"v"))
             outer.start_soon(expect, Draining, cluster.kv["b"].wait_applied, 10_000)
+            outer.start_soon(expect, Draining, cluster.kv["b"].barrier)
             await wait_all_tasks_blocked()
+            stopped_s = trio.current_time()
             services.cancel_scope.cancel()
 
-    with pytest.raises(Draining):
-        await cluster.kv["b"].propose(put(b"v"))
-    assert sorted(kind.__name__ for kind in raised) == ["Draining", "Draining", "Draining", "OutcomeUnknown"]
+    assert trio.current_time() - stopped_s < 1
+    for late in (lambda kv: kv.propose(put(b"v")), lambda kv: kv.barrier()):
+        with pytest.raises(Draining):
+            await late(cluster.kv["b"])
+    assert sorted(kind.__name__ for kind in raised) == ["Draining"] * 4 + ["OutcomeUnknown"]
 
 
 async def test_rows_and_scans_are_typed_sorted_and_fixed_at_the_call(cluster, autojump_clock):
