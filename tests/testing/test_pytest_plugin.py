@@ -46,8 +46,8 @@ def test_an_async_test_that_asks_for_a_cluster_runs_without_configuration(run):
 async def test_it(aether_cluster):
     cluster = await aether_cluster(Greeter, nodes=3)
     began = trio.current_time()
-    await trio.sleep(3600)
-    assert trio.current_time() - began >= 3600
+    await trio.sleep(60)
+    assert trio.current_time() - began >= 60
     assert await cluster.get(Greeter).hello("ann") == "Hello, ann!"
 
 @pytest.mark.parametrize("name", ["a", "b"])
@@ -119,7 +119,8 @@ def pytest_pycollect_makeitem(collector, name, obj):
 
 def test_the_plugin_imports_nothing_heavy():
     """Every pytest run of every project in that environment loads it."""
-    code = "import sys, aether.testing.pytest_plugin; print([m for m in ('trio', 'httpx', 'h11', 'aether.cluster') if m in sys.modules])"
+    heavy = ("trio", "httpx", "h11", "aether.cluster")
+    code = f"import sys, aether.testing.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
