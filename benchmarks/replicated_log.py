@@ -36,7 +36,7 @@ from aether.transport.values import Handlers
 from aether.wire.lane import Lane
 from aether.wire.session import Identity
 from aether.wire.table import MessageTable
-from aether.work import ThreadWork
+from aether.work import BareThreadWork
 from benchmarks.cluster import free_ports
 from benchmarks.figure import Figure, medians
 from benchmarks.limits import bare_log_rate, drive
@@ -91,7 +91,7 @@ class Member:
             election_ticks_max=ticks[1],
         )
         self.machine = Dictionary()
-        self.service = ConsensusService(config, self.storage, self.machine, self.transport.send, ThreadWork())
+        self.service = ConsensusService(config, self.storage, self.machine, self.transport.send, BareThreadWork())
         self._number = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

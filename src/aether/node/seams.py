@@ -28,7 +28,7 @@ from aether.transport.tcp import TcpTransport
 from aether.transport.values import Transport
 from aether.wire.session import Admission, Identity
 from aether.wire.table import MessageTable
-from aether.work import ThreadWork, Work
+from aether.work import BareThreadWork, ThreadWork, Work
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ class Seams:
 
     open_storage: Callable[[NodeConfig], OpenedStorage] = open_storage
     make_transport: MakeTransport = make_transport
-    work: Work = attrs.field(factory=ThreadWork)
+    work: Work = attrs.field(factory=BareThreadWork)
     slice_work: Work = attrs.field(factory=lambda: ThreadWork(BLOCKING_THREADS_MAX))
     wall: Callable[[], float] = time.time
     rng: random.Random = attrs.field(factory=random.SystemRandom)
