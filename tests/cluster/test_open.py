@@ -305,3 +305,10 @@ async def test_a_second_drain_waits_for_the_first():
             nursery.start_soon(cluster.drain)
             await trio.sleep(0.05)
     assert served == [1]
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+async def test_a_node_listens_on_ipv6(host):
+    async with aether.Cluster.open(Many, host=host, http=0, port=0, management=0) as cluster:
+        assert cluster.http_url.startswith("http://[::1]:")
+        assert cluster.addresses.cluster_address.startswith("[::1]:")

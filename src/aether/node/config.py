@@ -37,6 +37,11 @@ ENVIRONMENT = {  # the original's names; AETHER_ names win where both are set
 }
 
 
+def _host(text: str) -> str:
+    """A host without the brackets that IPv6 addresses wear beside a port."""
+    return text.removeprefix("[").removesuffix("]")
+
+
 @attrs.frozen(kw_only=True)
 class NodeConfig:
     """Settings of one node. Ports: None opens no listener, 0 takes any free port.
@@ -50,8 +55,8 @@ class NodeConfig:
     node: NodeId
     cluster: str = "aether"
     peers: Mapping[NodeId, str] = attrs.field(factory=dict[NodeId, str])
-    bind: str = "127.0.0.1"
-    advertise: str | None = None
+    bind: str = attrs.field(default="127.0.0.1", converter=_host)
+    advertise: str | None = attrs.field(default=None, converter=attrs.converters.optional(_host))
     port: int | None = None
     http_port: int | None = None
     management_port: int | None = None
@@ -105,7 +110,7 @@ def _exposure_problems(config: NodeConfig) -> list[str]:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 

@@ -51,6 +51,7 @@ from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
+from aether.transport.address import join_address
 from aether.transport.values import Handlers, Transport
 from aether.web.service import WebConfig, WebServer
 from aether.web.slices_service import SliceHandler
@@ -113,7 +114,7 @@ class Node:
             node=config.node,
             store=opened.store,
             incarnation=self.incarnation,
-            address=f"{config.advertise}:{config.port}" if config.advertise and config.port else "",
+            address=join_address(config.advertise, config.port) if config.advertise and config.port else "",
             initial=config.voters,
         )
         admit = admission(lambda: self.kv)
@@ -284,7 +285,8 @@ class Node:
         return address
 
     def _management(self, token: str) -> ManagementApi:
-        hosts = frozenset(filter(None, (self.config.advertise, self.config.bind)))
+        names = filter(None, (self.config.advertise, self.config.bind))
+        hosts = frozenset(f"[{name}]" if ":" in name else name for name in names)
         return ManagementApi(
             view=KvClusterView(self.kv),
             consensus=lambda: self.consensus.status,

@@ -20,8 +20,10 @@ from aether.deployment.slice_store import SliceStore
 from aether.model.ids import Incarnation, StoreId
 from aether.model.limits import BLOCKING_THREADS_MAX
 from aether.node.config import NodeConfig
+from aether.node.founders import check_founders
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
+from aether.transport.address import join_address
 from aether.transport.memory import MemoryTransport
 from aether.transport.network import MemoryNetwork
 from aether.transport.tcp import TcpTransport
@@ -46,10 +48,18 @@ class MakeTransport(Protocol):
 
 
 def open_storage(config: NodeConfig) -> OpenedStorage:
-    """A data directory when one is configured, else memory that lives as long as this node. Blocks."""
+    """A data directory when one is configured, else memory that lives as long as this node. Blocks.
+
+    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, BadInput.
+    """
     if config.data is None:
         return OpenedStorage(MemoryStorage(), StoreId(secrets.token_hex(8)))
     disk = DiskStorage(config.data, config.cluster, config.node)
+    try:
+        check_founders(config.data, config.voters)
+    except BaseException:
+        disk.close()
+        raise
     return OpenedStorage(disk, disk.store_id)
 
 
@@ -57,7 +67,7 @@ def make_transport(config: NodeConfig, identity: Identity, table: MessageTable, 
     """TCP when the node has a cluster port, else a transport that reaches nobody."""
     if config.port is None:
         return MemoryTransport(identity, MemoryNetwork(), (), table)
-    return TcpTransport(identity, f"{config.bind}:{config.port}", config.peers, table, admit=admit)
+    return TcpTransport(identity, join_address(config.bind, config.port), config.peers, table, admit=admit)
 
 
 @attrs.frozen(kw_only=True)

@@ -87,7 +87,9 @@ def _create(path: Path, cluster: str, node: NodeId) -> Identity:
 def _check(path: Path, found: Identity, cluster: str, node: NodeId) -> Identity:
     if (found.cluster, found.node) != (cluster, node):
         what = f"{path} holds node {found.node} of cluster {found.cluster}, not node {node} of cluster {cluster}"
-        raise IdentityMismatch(what, f"Give {node} its own --data-dir, or start it as --node-id {found.node}")
+        raise IdentityMismatch(
+            what, f"Give {node} its own --data-dir, or start it as --node-id {found.node} --cluster {found.cluster}"
+        )
     return found
 
 
