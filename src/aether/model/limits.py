@@ -104,6 +104,8 @@ assert PROPOSAL_BYTES_MAX <= APPEND_BYTES_MAX
 # Everything in front of an empty core finds room in it.
 assert PROPOSALS_QUEUED_BYTES_MAX + PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX
 assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
+# A lost read is asked again well before its caller gives up, and not while it may still be answered.
+assert TICK_S < READ_RESEND_S < PROPOSE_DEADLINE_S / 2
 # The largest single value, with its key, fits one proposal.
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
 # A hello that names every possible peer, of the longest name, fits.
