@@ -6,7 +6,8 @@ Never: deciding where instances go.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -15,11 +16,21 @@ from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
 
 WAIT_S = 120.0
+F = TypeVar("F", bound=Callable[..., Any])
 
-wait_option = click.option(
-    "--wait", "wait_s", is_flag=False, flag_value=WAIT_S, type=click.FloatRange(0, 3600), default=None,
-    metavar="[SECONDS]", help=f"Return when the change is ACTIVE everywhere [up to {WAIT_S:g} s].",
-)  # fmt: skip
+
+def wait_option(command: F) -> F:
+    """Give `command` the option --wait."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        is_flag=False,
+        flag_value=WAIT_S,
+        type=click.FloatRange(0, 3600),
+        default=None,
+        metavar="[SECONDS]",
+        help=f"Return when the change is ACTIVE everywhere [up to {WAIT_S:g} s].",
+    )(command)
 
 
 def _answer(here: Settings, answer: Any) -> None:

@@ -50,7 +50,7 @@ class Leadership:
         self.term = term
         self.snapshot = snapshot  # the newest one; sent to followers whose entries are compacted
         self.transferee: NodeId | None = None
-        self.reads = ReadRounds(config.reads_pending_max)
+        self.reads: ReadRounds = ReadRounds(config.reads_pending_max)
         self._config = config
         self._configuration = configuration
         self._log = log

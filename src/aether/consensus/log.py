@@ -43,10 +43,12 @@ class RaftLog:
         self._ends: list[int] = []  # running total of encoded bytes, so that a batch is found by bisection
         self._bytes_before = 0
         self.append(entries)
-        self.committed = LogIndex(max(base, committed))
-        self.applying = self.applied = base
-        self.handed = self.durable = self.last_index
-        self.restoring = False
+        self.committed: LogIndex = LogIndex(max(base, committed))
+        self.applying: LogIndex = base
+        self.applied: LogIndex = base
+        self.handed: LogIndex = self.last_index
+        self.durable: LogIndex = self.last_index
+        self.restoring: bool = False
         # Writes that storage has not acknowledged: [number, last index that was in it and is still in this log].
         # A truncation lowers the second, so that an acknowledgement of overwritten entries attests nothing (ABA).
         self._writes: deque[list[int]] = deque()

@@ -26,8 +26,8 @@ class SnapshotPlan:
         self._index = _NONE
         self._bytes = 0
         self._applied_bytes = 0
-        self.applied_index = _NONE
-        self.applied_term = Term(0)
+        self.applied_index: LogIndex = _NONE
+        self.applied_term: Term = Term(0)
 
     def applied(self, entries: Sequence[Entry]) -> None:
         """The state machine has applied `entries`."""

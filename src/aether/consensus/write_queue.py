@@ -21,8 +21,8 @@ class WriteQueue:
         self._needs_disk = False
         self._busy_since_s: float | None = None
         self._put = 0
-        self.acknowledged = 0
-        self.full = False
+        self.acknowledged: int = 0
+        self.full: bool = False
 
     def put(self, write: StorageWrite) -> bool:
         """Queue `write`. Whether the disk has something to do now."""

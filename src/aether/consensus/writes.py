@@ -17,8 +17,8 @@ class WriteLedger:
     """number  of the newest write; durable  of the newest that storage has acknowledged."""
 
     def __init__(self, written: HardState) -> None:
-        self.number = 0
-        self.durable = 0
+        self.number: int = 0
+        self.durable: int = 0
         self._written = written
 
     def next(self, term: Term, vote: NodeId | None, log: RaftLog, following: Following) -> StorageWrite | None:

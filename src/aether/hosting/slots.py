@@ -24,7 +24,7 @@ class Slots:
         self._concurrency = concurrency
         self._queue = queue
         self._waiting: deque[Task] = deque()
-        self.running = 0
+        self.running: int = 0
 
     @property
     def limit(self) -> int:

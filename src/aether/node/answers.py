@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from typing import Final
+from typing import Any, Final, cast
 
 from aether import errors
 from aether.errors import NoInstance, OutcomeUnknown
@@ -19,6 +19,7 @@ from aether.model.artifact import ArtifactBase
 from aether.web.slices import FaultAnswer, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
+HEADERS: Final = 4  # their place in HttpInput.to_plain()
 
 UNFINISHED = frozenset(
     name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
@@ -47,11 +48,12 @@ class SliceCalls:
 
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
-        match plain:
-            case [("POST" | "PATCH") as verb, template, path, query, dict(headers), *rest] if not headers.get(_KEY):
-                return [verb, template, path, query, {**headers, _KEY: f"{self._keys}-{next(self._numbers)}"}, *rest]
-            case _:
-                return plain
+        parts = cast("list[Any]", plain)  # HttpInput.to_plain(), whose first is the verb
+        if parts[0] not in ("POST", "PATCH") or parts[HEADERS].get(_KEY):
+            return plain
+        keyed = list(parts)
+        keyed[HEADERS] = {**parts[HEADERS], _KEY: f"{self._keys}-{next(self._numbers)}"}
+        return keyed
 
 
 def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceAnswer:

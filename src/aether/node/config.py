@@ -24,7 +24,7 @@ MANAGEMENT_PORT = 8080
 HTTP_PORT = 8081
 CLUSTER_PORT = 8090
 
-ENVIRONMENT = {  # the original's names; AETHER_ names win where both are set
+ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ names win where both are set
     "node_id": ("AETHER_NODE_ID", "NODE_ID"),
     "port": ("AETHER_PORT", "CLUSTER_PORT"),
     "management_port": ("AETHER_MANAGEMENT_PORT", "MANAGEMENT_PORT"),
@@ -151,7 +151,7 @@ class Sources:
     toml: str = ""
 
 
-FILE_KEYS = {
+FILE_KEYS: Mapping[str, set[str] | None] = {
     "cluster": {"name", "peers"},
     "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s"},
     "ports": {"cluster", "http", "management"},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aether.errors import IdentityMismatch, StorageCorrupt
 from aether.model.ids import NodeId
@@ -50,7 +50,8 @@ def _read(path: Path) -> list[str] | None:
         return None
     except ValueError as error:
         raise StorageCorrupt(str(path), 0, f"the record of founding voters is unreadable: {error}") from error
-    voters: Any = found.get("voters") if isinstance(found, dict) else None
-    if not isinstance(voters, list) or not all(isinstance(each, str) for each in voters):
+    voters = cast("dict[str, Any]", found).get("voters") if isinstance(found, dict) else None
+    names = cast("list[object]", voters) if isinstance(voters, list) else [None]
+    if not all(isinstance(each, str) for each in names):
         raise StorageCorrupt(str(path), 0, "the record of founding voters is unreadable: no list of names")
-    return sorted(voters)
+    return sorted(map(str, names))

@@ -39,7 +39,7 @@ class Outbox:
         self._begun: deque[_Begun] = deque()
         self._numbers = 0
         self._bytes = 0
-        self.dropped = 0
+        self.dropped: int = 0
 
     def __bool__(self) -> bool:
         return bool(self._short or self._begun or self._long)

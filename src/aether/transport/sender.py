@@ -41,7 +41,7 @@ class Sender:
         self._is_crowded = False  # until a turn of `run` finds one message alone
         self._wrote_at = float("-inf")
         self._parked: trio.lowlevel.Task | None = None
-        self.has_carried = False
+        self.has_carried: bool = False
 
     def put(self, payload: bytes) -> bool:
         """Send or queue `payload`; False when it is lost already. Never waits."""

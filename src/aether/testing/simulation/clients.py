@@ -20,7 +20,7 @@ class Client:
 
     def __init__(self, session: int, nodes: Sequence[NodeId], rng: random.Random) -> None:
         self.session = session
-        self.request = 0
+        self.request: int = 0
         self.answered: bool = True
         self.tries = 0
         self.redirects: int = 0  # since it chose a node itself

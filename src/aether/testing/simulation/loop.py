@@ -17,7 +17,7 @@ class Loop:
     """now_us  virtual time; healed  faults are over."""
 
     def __init__(self) -> None:
-        self.now_us = 0
+        self.now_us: int = 0
         self.healed = False
         self.counts: Counter[str] = Counter()
         self.trace: list[str] = []

@@ -18,8 +18,8 @@ class SessionMachine:
     """Appends values to lists. The answer of an append is the position that the value took."""
 
     def __init__(self) -> None:
-        self.index = 0
-        self.digest = ""
+        self.index: int = 0
+        self.digest: str = ""
         self.lists: dict[str, list[str]] = {}
         self.answers: dict[int, tuple[int, int]] = {}  # session -> its last request and the answer
 

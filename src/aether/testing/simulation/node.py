@@ -34,7 +34,7 @@ class Node:
         self.disk: Disk = Disk()
         self.core: RaftCore | None = None
         self.machine: SessionMachine = make_machine()
-        self.incarnation = 0
+        self.incarnation: int = 0
         self.paused_until_us = 0
         self.role: Role = Role.FOLLOWER  # as noted last
         self.syncing: int = 0  # jobs covered by the sync under way

@@ -36,7 +36,7 @@ class StoreMachine(SessionMachine):
         change = (f"sim/{key}", json.dumps(values).encode())
         self._feed(Apply(self._sessions[session], request, request, (), (change,)))
         self.lists[key] = self._read(key)
-        self.digest = hashlib.sha256(self.digest.encode() + self._store.state_hash).hexdigest()[:16]
+        self.digest: str = hashlib.sha256(self.digest.encode() + self._store.state_hash).hexdigest()[:16]
         return self.lists[key].index(value) + 1
 
     def _feed(self, command: Command) -> None:
@@ -56,4 +56,6 @@ class StoreMachine(SessionMachine):
         self.index, self.digest, revision, sessions, state = json.loads(data)
         self._sessions = dict(sessions)
         self._store.restore(base64.b64decode(state), LogIndex(revision))
-        self.lists = {key.removeprefix("sim/"): json.loads(row.value) for key, row in self._store.scan("sim/")}
+        self.lists: dict[str, list[str]] = {
+            key.removeprefix("sim/"): json.loads(row.value) for key, row in self._store.scan("sim/")
+        }
