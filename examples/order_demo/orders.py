@@ -77,7 +77,13 @@ def order_ids(key: str) -> Iterator[str]:
     return (f"ORD-{digest[8 * n : 8 * n + 8]}" for n in range(CANDIDATES_MAX))
 
 
-@aether.slice(artifact="org.pragmatica-lite.aether.demo:place-order:0.1.0", instances=3, json_case="camel")
+@aether.slice(
+    artifact="org.pragmatica-lite.aether.demo:place-order:0.1.0",
+    instances=3,
+    json_case="camel",
+    concurrency=16,  # more would only wait for the same three products; who is sent away soon can ask again in time
+    queue=32,
+)
 class PlaceOrder:
     inventory: InventoryService
     pricing: PricingService

@@ -8,6 +8,7 @@ Holds: every order ends as placed, refused or failed; repeats stop at the order'
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -15,9 +16,10 @@ import attrs
 import httpx
 import trio
 
-ORDER_S = 10.0  # an order that has no answer by then has failed
+ORDER_S = 20.0  # an order that has no answer by then has failed
 ATTEMPT_S = 3.0  # a node that is silent for this long is passed over
-PAUSE_S = 0.02
+PAUSE_S = 0.02  # before the first repeat; doubled for each further one, up to PAUSE_S_MAX, with jitter
+PAUSE_S_MAX = 0.64
 SENT_S = 0.005
 BURSTS_MAX = 5
 IN_FLIGHT_MAX = 1_000
@@ -111,7 +113,7 @@ class OrderStream:
                 status, answer, problem = await self._ask(url, key, order)
                 if status and status not in REPEATABLE:
                     break
-                await trio.sleep(PAUSE_S)
+                await trio.sleep(pause_s(repeats, random.random()))
         self.in_flight -= 1
         outcome = OrderOutcome(
             key=key,
@@ -142,6 +144,11 @@ class OrderStream:
             return answer.status_code, {}, f"{url}: {answer.status_code} with no JSON"
         fields = cast("dict[str, object]", body) if isinstance(body, dict) else {}
         return answer.status_code, fields, "" if answer.is_success else answer.text
+
+
+def pause_s(repeats: int, jitter: float) -> float:
+    """Seconds before the next repeat: an overloaded cluster recovers only if its clients step back."""
+    return min(PAUSE_S_MAX, PAUSE_S * 2.0 ** min(repeats, 16)) * (0.5 + jitter / 2)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
