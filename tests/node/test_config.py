@@ -131,3 +131,12 @@ def test_the_originals_environment_is_understood():
 
 def test_python_values_become_the_text_that_slices_read():
     assert flatten({"a": True, "b": {"c": [1, 2]}, "d.e": 1.5}) == {"a": "true", "b.c": "1,2", "d.e": "1.5"}
+
+
+def test_a_wildcard_address_needs_a_name_that_peers_can_dial():
+    """0.0.0.0 means something else on every machine."""
+    given = {"bind": "0.0.0.0", "insecure": True, "peers": "a:h:1,b:h:2"}
+    with pytest.raises(BadInput, match="--advertise"):
+        load(Sources(arguments=given))
+
+    assert load(Sources(arguments={**given, "advertise": "h"})).advertise == "h"

@@ -74,6 +74,8 @@ def _authorization(token: str | None) -> dict[str, str]:
 def _url(connect: str) -> str:
     if "://" in connect:
         return connect.rstrip("/")
+    if connect.isdigit():
+        connect = f"127.0.0.1:{connect}"
     host, _, port = connect.rpartition(":")
     if not host or not port.isdigit():
         raise CommandFailed(Exit.USAGE, f"--connect {connect}: write HOST:PORT, such as 127.0.0.1:8080")

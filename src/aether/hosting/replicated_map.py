@@ -34,7 +34,7 @@ class ReplicatedBackend:
         self._prefix = keys.map_entries(name)
 
     async def get(self, key: bytes) -> RawEntry | None:
-        """The entry as every acknowledged write left it. Raises NoQuorum, OutcomeUnknown."""
+        """The entry as every acknowledged write left it. Raises NoQuorum, Overloaded, Draining."""
         await self._kv.barrier()
         row = keys.map_entry(self._name, key)
         value = self._kv.get(row)

@@ -101,6 +101,8 @@ def _port_problems(config: NodeConfig) -> list[str]:
 
 
 def _exposure_problems(config: NodeConfig) -> list[str]:
+    if config.bind in ("0.0.0.0", "::") and config.peers and not config.advertise:  # noqa: S104 - compared, not bound
+        return [f"--bind {config.bind} is no address that peers can dial; say theirs with --advertise HOST"]
     if config.insecure or is_loopback(config.bind):
         return []
     exposed = f"--bind {config.bind} is reachable from other machines and this node has no TLS and no tokens"

@@ -55,8 +55,8 @@ def check_store(kv: KvService, row: MemberRow) -> None:
 def lost_disk(node: str) -> IdentityMismatch:
     return IdentityMismatch(
         f"the cluster knows {node} with another data directory than this one: its disk was lost, emptied or exchanged",
-        f"Put the data directory of {node} back (--data-dir), or restore it from a backup; a voter that forgot "
-        "its votes could vote twice in one term",
+        f"Put the data directory of {node} back (--data-dir); a voter that forgot its votes could vote twice in one "
+        "term, so this id does not come back without it",
     )
 
 

@@ -189,6 +189,8 @@ class Node:
                 self.facts.cluster_address = await nursery.start(self.transport.run, self._handlers())
                 await self._open_ports(nursery, stack)
                 task_status.started(self.facts)
+                if len(self.config.voters) > 1:
+                    _log.info("%s waits for a majority of %s", self.config.node, ", ".join(self.config.voters))
                 await enrol(self.kv, self.config.cluster, self._member)
                 await nursery.start(self.cluster_manager.run)
                 await nursery.start(self.node_manager.run)
