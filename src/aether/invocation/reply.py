@@ -115,7 +115,7 @@ def encode_reply(reply: Outcome) -> list[object]:
 
 def decode_reply(plain: object) -> Outcome:
     """Inverse of encode_reply. Raises BadInput for anything else."""
-    parts = list[Any](cast("Any", plain)) if isinstance(plain, list) else []
+    parts: list[Any] = cast("list[Any]", plain) if isinstance(plain, list) else []
     if len(parts) == 2 and parts[0] == "done":  # nearly all are
         return Done(parts[1])
     match parts:

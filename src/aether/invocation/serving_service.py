@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import copy_context
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import attrs
 import outcome
@@ -44,11 +44,7 @@ IDLE_TASKS_MAX: Final = 64
 _log = logging.getLogger(__name__)
 
 
-class _Arrived(NamedTuple):
-    sender: NodeId
-    request: CallRequest
-    request_id: str
-    scope: trio.CancelScope
+_Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 
 
 class CallServer:
@@ -79,7 +75,7 @@ class CallServer:
         else:
             scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
             self._served[key] = scope
-            arrived = _Arrived(sender, request, request_id, scope)
+            arrived = (sender, request, request_id, scope)
             if self._idle:
                 trio.lowlevel.reschedule(self._idle.pop(), outcome.Value(arrived))
             else:
