@@ -6,8 +6,8 @@ import pytest
 from aether.cli.demo_command import report
 from aether.errors import BadInput
 from aether.forge.audit import Audit
-from aether.forge.demo import DemoPlan, DemoResult, Disturbance, order_demo
-from aether.forge.load import OrderOutcome
+from aether.forge.demo import DemoPlan, DemoResult, Disturbance, order_client, order_demo
+from aether.forge.load import IN_FLIGHT_MAX, OrderOutcome
 
 
 def outcome(**changes):
@@ -79,3 +79,11 @@ def test_a_plan_that_cannot_work_is_refused(plan):
 
 def test_the_shop_is_found_in_the_repository():
     assert (order_demo() / "orders.jsonl").is_file()
+
+
+async def test_every_order_in_flight_has_a_connection():
+    """An order that waits for a connection of its client looks like a cluster that does not answer."""
+    async with order_client() as client:
+        pool = client._transport._pool
+
+        assert pool._max_connections > IN_FLIGHT_MAX

@@ -24,13 +24,14 @@ import trio
 from aether.errors import BadInput, NotFound, OutcomeUnknown
 from aether.forge.audit import Audit, audit
 from aether.forge.console import Console
-from aether.forge.load import OrderOutcome, OrderStream
+from aether.forge.load import BURSTS_MAX, IN_FLIGHT_MAX, OrderOutcome, OrderStream
 from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 
 READY_S = 60.0
 HEAL_S_MAX = 5.0
 IN_FLIGHT_AT_KILL = 8
 BURST = 24
+REQUEST_S = 10.0
 CATCH_UP_S = 15.0
 POLL_S = 0.02
 INITIAL_STOCK = 1_000_000
@@ -145,19 +146,33 @@ async def open_demo(plan: DemoPlan, folder: Path, display: Display) -> AsyncGene
         folder=folder,
         settings={"inventory.initial": str(INITIAL_STOCK)},
     )
-    limits = httpx.Limits(max_connections=256, max_keepalive_connections=64)
-    async with httpx.AsyncClient(timeout=httpx.Timeout(10.0), limits=limits, trust_env=False) as client:
+    async with order_client() as client, httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as console:
         async with open_processes(local, display.log) as processes:
-            demo = Demo(plan, processes, client, display, application)
+            demo = Demo(plan, processes, client, console, display, application)
             await demo.prepare()
             yield demo
+
+
+def order_client() -> httpx.AsyncClient:
+    """A client with a connection for each order that may be in flight.
+
+    The console has another one: queued behind orders, it would see a cluster as slow to heal that is not.
+    """
+    limits = httpx.Limits(max_connections=IN_FLIGHT_MAX + BURST * BURSTS_MAX, max_keepalive_connections=64)
+    return httpx.AsyncClient(timeout=REQUEST_S, limits=limits, trust_env=False)
 
 
 class Demo:
     """One run against running nodes. Made by `open_demo`."""
 
     def __init__(
-        self, plan: DemoPlan, processes: LocalProcesses, client: httpx.AsyncClient, display: Display, application: Path
+        self,
+        plan: DemoPlan,
+        processes: LocalProcesses,
+        client: httpx.AsyncClient,
+        console: httpx.AsyncClient,
+        display: Display,
+        application: Path,
     ) -> None:
         self.plan = plan
         self.processes = processes
@@ -166,7 +181,7 @@ class Demo:
         self._blueprint = (application / "blueprint.toml").read_text()
         self._orders = [json.loads(line) for line in (application / "orders.jsonl").read_text().splitlines()]
         urls = {name: ports.management_url for name, ports in processes.ports.items()}
-        self.console: Console = Console(client, urls, self._token)
+        self.console: Console = Console(console, urls, self._token)
 
     @property
     def wanted(self) -> dict[str, int]:

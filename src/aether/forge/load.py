@@ -22,7 +22,7 @@ PAUSE_S = 0.02  # before the first repeat; doubled for each further one, up to P
 PAUSE_S_MAX = 0.64
 SENT_S = 0.005
 BURSTS_MAX = 5
-IN_FLIGHT_MAX = 1_000
+IN_FLIGHT_MAX = 150  # beyond this the stream waits: a cluster that is behind is not buried; each holds a connection
 REPEATABLE = frozenset({429, 502, 503, 504})
 
 
