@@ -23,7 +23,7 @@ from aether.transport.outbox import Outbox
 from aether.wire.frames import encode_frame
 from aether.wire.lane import Lane
 
-EAGER_GAP_S: Final = 75e-6
+EAGER_GAP_S: Final = 50e-6
 """Less than a round trip to a peer, more than a busy loop needs between two calls: so callers in sequence are apart."""
 
 EAGER_BATCH: Final = 32
