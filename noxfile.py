@@ -15,7 +15,7 @@ OLDEST_MYPY = "mypy==1.19.*"  # 1.18 does not know TypeForm: a Protocol given to
 OLDEST_PYRIGHT = "pyright==1.1.400"
 
 
-def install(session: nox.Session, *groups: str, extras: str = "cli,tls") -> None:
+def install(session: nox.Session, *groups: str, extras: str = "cli") -> None:
     """This project, editable, with the dependency groups of pyproject.toml."""
     requirements = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups)
     session.install("-e", f".[{extras}]", *requirements)
