@@ -110,6 +110,12 @@ BAD = [
     ("/deploy", b'{"artifact": "a", "artifact": "b"}', ["'artifact' is given twice"]),
     ("/deploy", b'{"artifact": "a", "instances": NaN}', ["NaN is no JSON number"]),
     ("/deploy", b"[" * 100_000, ["nested too deeply"]),
+    ("/deploy", b"[" * 500 + b"]" * 500, ["an object is wanted, such as {}, not a list"]),
+    ("/deploy", b'{"artifact": ' + b"[" * 500 + b"]" * 500 + b"}", ["artifact: a list is not text"]),
+    ("/scale", b'{"artifact": "a", "instances": ' + b"9" * 4000 + b"}", [f"instances: {'9' * 80} is out of range"]),
+    ("/scale", b'{"artifact": "\\ud800", "instances": 1}', ['artifact: "\\ud800" is not text']),
+    ("/scale", b'{"artifact": "a", "instances": 1, "\\ud800": 1}', ["\ud800: unknown"]),
+    ("/blueprint", b'{"toml": "slices=[]", "appliedBy": "\\udfff"}', ['appliedBy: "\\udfff" is not text']),
     ("/scale", {"artifact": "a"}, ["instances: missing; give a whole number"]),
     ("/undeploy", {"artifact": "a", "instances": 1}, ["instances: unknown; known are artifact"]),
     ("/blueprint", {"blueprnt": "x"}, ["blueprnt: unknown; did you mean blueprint?", "toml: missing"]),
@@ -126,6 +132,15 @@ async def test_a_body_that_does_not_fit_is_refused_with_every_problem_at_once(wo
     for said, wanted in zip(answer.json["problems"], problems, strict=True):
         assert wanted in said
     assert not world.operator.asked
+
+
+async def test_a_hostile_body_of_very_many_names_is_answered_briefly(world):
+    """Megabytes of wrong names cost neither seconds of the loop nor megabytes of answer."""
+    for name in ("k", "artifac", "x" * 10_000):
+        body = {f"{name}{n}": 1 for n in range(300)}
+        answer = await world.ask("POST", "/deploy", body)
+        assert (answer.status, len(answer.json["problems"])) == (400, 65)
+        assert len(str(answer.json)) < 30_000
 
 
 async def test_a_field_that_the_originals_clients_send_is_accepted_and_not_used(world):
@@ -214,7 +229,8 @@ async def test_wait_zero_looks_once(world, autojump_clock):
 
 
 @pytest.mark.parametrize(
-    "query", ["wait=-1", "wait=3601", "wait=soon", "wait=nan", "wiat=3", "wait=inf", "consistent=1"]
+    "query",
+    ["wait=-1", "wait=3601", "wait=soon", "wait=nan", "wiat=3", "wait=inf", "consistent=1", "wait=1_0", "wait="],
 )
 async def test_a_bad_wait_is_refused_before_anything_is_changed(world, query):
     """Bounded, and not after the fact."""

@@ -337,6 +337,8 @@ class _Failing:
         ("consistant=true", "consistant: unknown; did you mean consistent?"),
         ("consistent=maybe", "consistent: 'maybe' is not true or false"),
         ("min_revision=-1", "min_revision: '-1' is not a whole number"),
+        ("min_revision=1" + "0" * 30, "min_revision: 1" + "0" * 30 + " is out of range; allowed are 0 to 9.22337e+18"),
+        ("min_revision=" + "9" * 5000, "min_revision: '" + "9" * 80 + "' is not a whole number"),
         ("min_revision=1&minRevision=2", "minRevision: given twice, also in another spelling; keep one"),
         ("zzz=1", "zzz: unknown; known are consistent, minRevision, min_revision"),
     ],

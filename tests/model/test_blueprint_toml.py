@@ -263,3 +263,46 @@ def test_what_is_written_is_read(wishes):
 
     assert [(w.artifact.name, w.instances, w.max_per_node) for w in read] == wishes
     assert parse_blueprint(tables).slices == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join(["a"] * 20_000) + " = 1",
+        "[" + " . ".join(["a"] * 20_000) + "]",
+        ".".join(['"a"'] * 20_000) + " = 1",
+        ".".join(["'a'"] * 20_000) + " = 1",
+        "a = {" + ".".join(["a"] * 20_000) + " = 1}",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_key_of_very_many_names_is_refused_before_it_is_parsed(text):
+    """tomllib takes the square of their number: 40 KB stood a node's loop still for five seconds."""
+    with pytest.raises(BadInput, match="nested too deeply: line 1: more than 128 names in a key"):
+        parse_blueprint(text)
+
+
+@pytest.mark.parametrize("depth", [33, 200, 900])
+def test_configuration_nested_beyond_reason_is_refused_with_its_key(depth):
+    """By inline tables, which no key shows: no RecursionError, and no key of a thousand names."""
+    text = '[[slices]]\nartifact = "shop:pricing:1.0.0"\nconfig = ' + "{a = " * depth + "1" + "}" * depth
+    with pytest.raises(BadInput, match=r"slices\[0\].config.a.a|nested too deeply"):
+        parse_blueprint(text)
+
+
+def test_a_text_with_many_dots_is_no_deep_key():
+    """Addresses, sentences and versions stand in configurations."""
+    text = ", ".join(f"10.0.0.{n}" for n in range(100)) + " " + "a.b.c. " * 30
+    blueprint = parse_blueprint(f'[[slices]]\nartifact = "shop:pricing:1.0.0"\nconfig = {{ peers = "{text}" }}')
+    assert blueprint.slices[0].config["peers"] == text
+
+
+def test_half_a_character_is_refused_where_it_enters():
+    """JSON can carry a lone surrogate into a blueprint; the store could not keep it."""
+    with pytest.raises(BadInput, match="lone surrogate"):
+        parse_blueprint('id = "shop"\n# \ud800\nslices = []')
+
+
+def test_a_blueprint_of_wrong_keys_is_answered_briefly():
+    """Twenty thousand mistakes are not answered with twenty thousand lines."""
+    assert len(problems("\n".join(f"a{n} = 1" for n in range(20_000)))) == 64

@@ -105,3 +105,10 @@ def test_options_is_answered_with_allow_and_another_verb_with_405():
     refused = wrong_verb("BREW", allow, "r")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
     assert json.loads(refused.body)["detail"] == "BREW is not answered here; use GET, POST"
+
+
+def test_half_a_character_of_a_client_can_be_shown_to_it():
+    """A problem quotes what was wrong; a lone surrogate in it ended the connection without an answer."""
+    shown = problem(400, "\ud800 is unknown", "r-1", members={"problems": ["\udfff"]})
+    assert json.loads(shown.body)["detail"] == "\ud800 is unknown"
+    assert json.loads(shown.body)["problems"] == ["\udfff"]

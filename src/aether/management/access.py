@@ -59,7 +59,7 @@ class AccessRules:
 
         toml  whether the body may be TOML (or plain text) instead of JSON
         """
-        if request.header("sec-fetch-site") in ("cross-site", "same-site"):
+        if (request.header("sec-fetch-site") or "").lower() in ("cross-site", "same-site"):
             return problem(403, "pages of other sites may not use this API", request.request_id, kind="foreign-origin")
         if not self.insecure and not self._has_token(request):
             detail = "changes need the admin token of this node: send Authorization: Bearer <token>, or use the CLI"

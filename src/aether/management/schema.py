@@ -11,12 +11,17 @@ import difflib
 import enum
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NoReturn, cast
+from typing import Final, NoReturn, cast
 
 import attrs
 
 from aether.errors import BadInput
+
+PROBLEMS_MAX: Final = 64
+"""Problems said of one body; a hostile object of a hundred thousand names is not answered with as many lines."""
+SHOWN_CHARS_MAX: Final = 80
 
 
 class Kind(enum.Enum):
@@ -64,6 +69,8 @@ class Schema:
         found: dict[str, object] = {}
         spellings = {spelling: field for field in self.fields for spelling in (field.name, *field.also)}
         for name, value in given.items():
+            if len(problems) >= PROBLEMS_MAX:
+                raise BadInput(what, (*problems, "more of the kind follows; correct these first"))
             field = spellings.get(name)
             if field is None:
                 problems.extend(() if name in self.ignored else (_unknown(name, spellings),))
@@ -87,7 +94,7 @@ def parse_json_object(raw: bytes) -> dict[str, object]:
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise BadInput("the body is no JSON", (str(error),)) from error
     if not isinstance(value, dict):
-        raise BadInput("the body does not fit", (f"an object is wanted, such as {{}}, not {str(value)[:40]}",))
+        raise BadInput("the body does not fit", (f"an object is wanted, such as {{}}, not {_shown(value)}",))
     return cast("dict[str, object]", value)
 
 
@@ -95,7 +102,7 @@ def _unique(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"{name!r} is given twice")
+            raise ValueError(f"{name[:SHOWN_CHARS_MAX]!r} is given twice")
         found[name] = value
     return found
 
@@ -104,7 +111,15 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
+def _shown(value: object) -> str:
+    """`value` as JSON, short: it came from outside, and may be large or nested deeply."""
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else json.dumps(value)[:SHOWN_CHARS_MAX]
+
+
 def _unknown(name: str, known: Iterable[str]) -> str:
+    name = name[:SHOWN_CHARS_MAX]
     close = difflib.get_close_matches(name, list(known), 1)
     if close:
         return f"{name}: unknown; did you mean {close[0]}?"
@@ -115,7 +130,7 @@ def _checked(field: Field, value: object, name: str, problems: list[str]) -> obj
     """A JSON value, strictly: no text for a number, no truth for 1."""
     match field.kind:
         case Kind.TEXT:
-            fits = isinstance(value, str)
+            fits = isinstance(value, str) and _is_unicode(value)
         case Kind.WHOLE:
             fits = isinstance(value, int) and not isinstance(value, bool)
         case Kind.SECONDS:
@@ -125,7 +140,7 @@ def _checked(field: Field, value: object, name: str, problems: list[str]) -> obj
     if fits:
         problems.extend(_out_of_range(field, value, name))
     else:
-        problems.append(f"{name}: {json.dumps(value)[:80]} is not {field.kind.value}")
+        problems.append(f"{name}: {_shown(value)} is not {field.kind.value}")
     return value
 
 
@@ -135,23 +150,38 @@ def _converted(field: Field, value: object, name: str, problems: list[str]) -> o
     try:
         read = _READ[field.kind](text)
     except (ValueError, KeyError):
-        problems.append(f"{name}: {text[:80]!r} is not {field.kind.value}")
+        problems.append(f"{name}: {text[:SHOWN_CHARS_MAX]!r} is not {field.kind.value}")
         return None
     problems.extend(_out_of_range(field, read, name))
     return read
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it can be stored and shown: JSON may spell half a character, as `\\ud800`."""
+    return not _SURROGATE.search(text)
+
+
 def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if _DIGITS.fullmatch(text) is None:
         raise ValueError(text)
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """Digits, a point, an exponent: not all that `float` reads, such as `1_0` or `nan`."""
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError(text)
+    return float(text)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DIGITS = re.compile(r"[0-9]{1,4000}")  # `int` refuses more than 4300
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?|-?inf")
 _FLAGS = {"true": True, "false": False, "1": True, "0": False, "": True}
 _READ: Mapping[Kind, Callable[[str], object]] = {
     Kind.TEXT: str,
     Kind.WHOLE: _whole,
-    Kind.SECONDS: float,
+    Kind.SECONDS: _seconds,
     Kind.FLAG: lambda text: _FLAGS[text.lower()],
 }
 
@@ -161,4 +191,4 @@ def _out_of_range(field: Field, value: object, name: str) -> Iterator[str]:
         if not field.low <= len(value) <= field.high:
             yield f"{name}: {len(value)} characters; allowed are {field.low:g} to {field.high:g}"
     elif isinstance(value, int | float) and not isinstance(value, bool) and not field.low <= value <= field.high:
-        yield f"{name}: {value} is out of range; allowed are {field.low:g} to {field.high:g}"
+        yield f"{name}: {_shown(value)} is out of range; allowed are {field.low:g} to {field.high:g}"

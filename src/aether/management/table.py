@@ -28,6 +28,7 @@ Change = Callable[[Operator, Body, str], Awaitable[Changed]]
 
 NO_BODY: Final = Schema()
 WAIT_S_MAX: Final = 3600.0
+NUMBER_MAX: Final = 2**63 - 1  # revisions and numbers of blueprints are 64-bit integers
 PREFIXES: Final = ("", "/api")
 
 
@@ -55,7 +56,13 @@ class Endpoint:
 
 _FRESH: Final = (
     Field("consistent", Kind.FLAG, about="read after everything acknowledged before, by asking the majority"),
-    Field("min_revision", Kind.WHOLE, also=("minRevision",), about="read once this node has applied that revision"),
+    Field(
+        "min_revision",
+        Kind.WHOLE,
+        also=("minRevision",),
+        high=NUMBER_MAX,
+        about="read once this node has applied that revision",
+    ),
 )
 _WAIT: Final = Schema(
     (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when instances are ACTIVE as desired, or 504"),)
@@ -89,7 +96,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/blueprints/{id}",
         about="One blueprint with its text.",
-        query=Schema((*_FRESH, Field("number", Kind.WHOLE, low=1, about="an earlier one of the same id"))),
+        query=Schema(
+            (*_FRESH, Field("number", Kind.WHOLE, low=1, high=NUMBER_MAX, about="an earlier one of the same id"))
+        ),
         read=lambda facts, query, variables: queries.blueprint(facts, query, variables["id"]),
     ),
     Endpoint(

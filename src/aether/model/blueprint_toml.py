@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time
+from itertools import islice
 from typing import Final, TypeVar, cast
 
 from aether.errors import BadInput
@@ -27,6 +28,12 @@ _TOP: Final = ("id", "slices", "bind")
 _SLICE: Final = ("artifact", "instances", "max_per_node", "config")
 _WHERE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _SHOWN_CHARS_MAX: Final = 60
+_PROBLEMS_MAX: Final = 64
+_DEPTH_MAX: Final = 32
+_KEY_NAMES_MAX: Final = 128  # dotted words of one key; a text may hold dots as well, so this is generous
+_DEEP_KEY = re.compile(  # possessive, and begun at the start of a word only: its time grows with the text, no faster
+    rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_KEY_NAMES_MAX},}}"""
+)
 
 
 def parse_blueprint(text: str, default_id: str = APP) -> Blueprint:
@@ -42,7 +49,7 @@ def parse_blueprint(text: str, default_id: str = APP) -> Blueprint:
     slices = tuple(_slices(top, problems))
     bind = _bind(top.get("bind", {}), problems)
     if problems:
-        raise BadInput("the blueprint is not valid", tuple(problems))
+        raise BadInput("the blueprint is not valid", tuple(problems[:_PROBLEMS_MAX]))
     return Blueprint(id=identity[0], version=identity[1], slices=slices, bind=bind)
 
 
@@ -53,6 +60,13 @@ def _toml(text: str) -> Table:
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > BLUEPRINT_BYTES_MAX:
         raise BadInput(f"the blueprint has {size} bytes; at most {BLUEPRINT_BYTES_MAX} are allowed")
+    if size and any("\ud800" <= character <= "\udfff" for character in {*text}):
+        raise BadInput("the blueprint is no text", ("it holds half a character (a lone surrogate)",))
+    if (deep := _DEEP_KEY.search(text)) is not None:  # tomllib takes the square of a key's length
+        line = text.count("\n", 0, deep.start()) + 1
+        raise BadInput(
+            "the blueprint is nested too deeply", (f"line {line}: more than {_KEY_NAMES_MAX} names in a key",)
+        )
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -183,10 +197,10 @@ def _config(path: str, value: object, problems: list[str]) -> Mapping[str, str]:
         problems.append(f"{path}: {_shown(value)} is no table; write config = {{ name = value }}")
         return {}
     flat: dict[str, str] = {}
-    for name, item in _flat("", cast(Table, value)):
+    for name, item in _flat("", cast(Table, value), _DEPTH_MAX):
         text = _text(item)
         if text is None:
-            problems.append(f"{path}.{name}: {_shown(item)} is no text, number, truth value or date")
+            problems.append(f"{path}.{name[:_SHOWN_CHARS_MAX]}: {_shown(item)} is no text, number, truth value or date")
         elif name in flat:
             problems.append(f"{path}.{name}: stands there twice, once quoted and once as a table")
         else:
@@ -194,10 +208,11 @@ def _config(path: str, value: object, problems: list[str]) -> Mapping[str, str]:
     return flat
 
 
-def _flat(prefix: str, table: Table) -> Iterator[tuple[str, object]]:
+def _flat(prefix: str, table: Table, depth: int) -> Iterator[tuple[str, object]]:
+    """Every leaf with its dotted name. A table `depth` levels down is given as it is, and refused as no value."""
     for name, item in table.items():
-        if isinstance(item, Mapping):
-            yield from _flat(f"{prefix}{name}.", cast(Table, item))
+        if isinstance(item, Mapping) and depth > 1:
+            yield from _flat(f"{prefix}{name}.", cast(Table, item), depth - 1)
         else:
             yield f"{prefix}{name}", item
 
@@ -218,11 +233,11 @@ def _text(value: object) -> str | None:
 
 def _unknown_keys(path: str, table: Table, known: Iterable[str]) -> Iterator[str]:
     names = list(known)
-    for name in table:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}"
-            yield f"{path}{'.' if path else ''}{name[:_SHOWN_CHARS_MAX]}: unknown key; {hint}"
+    for name in islice((name for name in table if name not in names), _PROBLEMS_MAX):
+        shown = name[:_SHOWN_CHARS_MAX]
+        near = difflib.get_close_matches(shown, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}"
+        yield f"{path}{'.' if path else ''}{shown}: unknown key; {hint}"
 
 
 def _checked(path: str, parse: Callable[[str], T], text: str, problems: list[str]) -> T | None:

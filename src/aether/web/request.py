@@ -141,8 +141,11 @@ _encode: Final[Callable[[object], str]] = json.JSONEncoder(
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`value` as JSON in UTF-8. Raises ValueError (NaN, infinity) and TypeError (no JSON form)."""
-    return Response(status, _encode(value).encode(), JSON_TYPE, headers or {})
+    """`value` as JSON in UTF-8. Raises ValueError (NaN, infinity) and TypeError (no JSON form).
+
+    Half a character (a lone surrogate, which UTF-8 has not) is escaped, as JSON may: what a client sent can be shown.
+    """
+    return Response(status, _encode(value).encode(errors="backslashreplace"), JSON_TYPE, headers or {})
 
 
 def text_response(text: str, status: int = 200) -> Response:
