@@ -59,7 +59,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The numbers, each beside its bare limit of the same run: `nox -s bench -- --seconds 2 calls http`."""
-    install(session)
+    install(session, "tests")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
