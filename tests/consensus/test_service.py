@@ -15,13 +15,13 @@ import trio.testing
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
-from aether.consensus.messages import Message
+from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.service import ConsensusService
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role, StorageWrite
 from aether.errors import BadInput, NotLeader, Overloaded, StorageCorrupt, StorageFailed, StorageFull
 from aether.model import limits
-from aether.model.ids import LogIndex, NodeId
+from aether.model.ids import LogIndex, NodeId, Term
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 from aether.work import InlineWork
@@ -513,3 +513,93 @@ async def test_messages_beyond_the_mailbox_are_dropped_and_counted(autojump_cloc
     for _ in range(limits.CONSENSUS_INBOX_MESSAGES_MAX + 3):
         service.deliver(B, object())  # type: ignore[arg-type]
     assert service.messages_dropped == 3
+
+
+class Started:
+    """Notes what the machine had been given when the service said that it serves."""
+
+    def __init__(self, machine: Journal) -> None:
+        self._machine = machine
+        self.payloads: list[bytes] | None = None
+
+    def started(self, value: object = None) -> None:
+        self.payloads = self._machine.payloads
+
+
+async def test_what_is_known_to_be_committed_is_applied_before_anybody_is_let_in(autojump_clock, form):
+    """The rows tell whose store is whose: a node that let peers in before it read them would trust an emptied disk."""
+    group = form((A,))
+    leader = await group.leader()
+    for payload in (b"member row", b"another"):
+        leader.service.propose(payload)
+        await trio.sleep(0.1)
+    leader.stop()
+    await trio.sleep(0.1)
+    machine = Journal()
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    service = ConsensusService(config, leader.storage, machine, lambda to, message: True, InlineWork())
+    started = Started(machine)
+    with trio.move_on_after(1.0):
+        await service.run(task_status=started)
+    assert started.payloads == [b"member row"], "the commit index is written with the next entry: the last is unknown"
+
+
+def lone_voter(**changes: int) -> tuple[ConsensusService, Journal]:
+    """A service of which the tests play the peers."""
+    machine = Journal()
+    voters = (A,) if changes.pop("alone", 0) else NAMES
+    config = RaftConfig(node=A, voters=voters, random=random.Random(1), **changes)
+    service = ConsensusService(
+        config, MemoryStorage(), machine, lambda to, message: True, InlineWork(), entries_between_snapshots=3
+    )
+    return service, machine
+
+
+async def test_a_follower_says_that_it_cannot_take_a_snapshot(autojump_clock, nursery, caplog):
+    """It would stay behind for ever, and nobody would know why."""
+    service, _ = lone_voter(snapshot_bytes_max=100)
+    await nursery.start(service.run)
+    for _ in range(3):
+        service.deliver(
+            B,
+            SnapshotChunk(
+                term=Term(1),
+                index=LogIndex(9),
+                snapshot_term=Term(1),
+                voters=NAMES,
+                offset=0,
+                total_bytes=101,
+                chunk=b"x",
+            ),
+        )
+        await trio.sleep(0.1)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert said == ["a cannot take the snapshot of b, and stays behind: it has 101 bytes, the limit is 100"]
+
+
+async def test_a_state_that_no_follower_could_take_is_said_where_it_grows(autojump_clock, nursery, caplog):
+    """Before a follower needs it there is still time to delete something."""
+    service, machine = lone_voter(alone=1, snapshot_bytes_max=40)
+    await nursery.start(service.run)
+    for number in range(12):
+        while service.status.role is not Role.LEADER:
+            await trio.sleep(0.01)
+        service.propose(b"some more %d" % number)
+        await trio.sleep(0.05)
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(said) == 1
+    assert "no follower takes" in said[0]
+    assert len(machine.payloads) == 12, "it goes on all the same"
+
+
+async def test_the_status_counts_the_voters_that_are_connected(autojump_clock, nursery):
+    """An operator without a quorum wants to know how many are missing; who is no voter does not count."""
+    service, _ = lone_voter()
+    await nursery.start(service.run)
+    assert service.status.reachable == 1
+    service.peer_opened(B)
+    service.peer_opened(C)
+    service.peer_opened(NodeId("guest"))
+    assert service.status.reachable == 3
+    service.peer_closed(B)
+    assert service.status.reachable == 2

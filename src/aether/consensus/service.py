@@ -17,10 +17,12 @@ from typing import Final, NoReturn
 import trio
 from trio import TaskStatus
 
+from aether.consensus.bell_service import Bell
 from aether.consensus.config import RaftConfig
+from aether.consensus.connections_service import Connections
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
-from aether.consensus.messages import Message
+from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.status import ConsensusStatus
@@ -43,29 +45,6 @@ _log = logging.getLogger("aether.consensus")
 _FULL_RETRY_S: Final = 1.0
 _SLICE_S: Final = 0.005  # after so long in the state machine, other tasks get a turn
 _DISK_STALL_S: Final = limits.ELECTION_TICKS_MAX * limits.TICK_S  # the longest election time-out
-
-
-class Bell:
-    """Wakes one waiting task. Ringing twice before it wakes is ringing once."""
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._event: trio.Event | None = None
-
-    def ring(self) -> None:
-        self._rung = True
-        if self._event is not None:
-            self._event.set()
-            self._event = None
-
-    async def wait(self) -> None:
-        """Until rung; always lets other tasks run."""
-        if self._rung:
-            await trio.lowlevel.checkpoint()
-        else:
-            self._event = trio.Event()
-            await self._event.wait()
-        self._rung = False
 
 
 class ConsensusService:
@@ -102,12 +81,8 @@ class ConsensusService:
         self._proposals_bytes = 0
         self._reads = ReadDesk(config, self._bell.ring)
         self._tick_due = False
-        self._presumed_dead: list[NodeId] = []
+        self._connections = Connections(config, self._bell.ring)
         self._messages_dropped = 0
-
-        # closed connections in their time of grace
-        self._closed_bell = Bell()
-        self._closed_at: dict[NodeId, float] = {}  # when the time of grace ends
 
         # the writer's side
         self._disk = WriteQueue(HardState())
@@ -121,6 +96,7 @@ class ConsensusService:
         self._snapshot_after = 0  # the write that must be durable before it
         self._snapshot_done: Snapshot | None = None
         self._snapshot_bell = Bell()
+        self._complaints: set[str] = set()  # each is logged once
 
         self._muted = False  # the disk stalls: as leader neither heard nor asked, so that another one is elected
         self._published = ConsensusStatus(node=config.node, voters=config.voters)
@@ -161,12 +137,11 @@ class ConsensusService:
 
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection: unless it is back within CLOSED_LEADER_GRACE_S, it is presumed dead."""
-        self._closed_at[peer] = trio.current_time() + limits.CLOSED_LEADER_GRACE_S
-        self._closed_bell.ring()
+        self._connections.closed(peer)
 
     def peer_opened(self, peer: NodeId) -> None:
         """`peer` is connected (again)."""
-        self._closed_at.pop(peer, None)
+        self._connections.opened(peer)
 
     @property
     def status(self) -> ConsensusStatus:
@@ -184,6 +159,7 @@ class ConsensusService:
             has_quorum=not muted and core.quorum_active(),
             commit_index=core.commit_index,
             applied_index=core.applied_index,
+            reachable=self._connections.reachable,
         )
 
     @property
@@ -217,8 +193,9 @@ class ConsensusService:
             if persisted.snapshot is not None:
                 self._restore(persisted.snapshot)
             async with trio.open_nursery() as nursery:
-                for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._watch_closed):
+                for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._connections.run):
                     nursery.start_soon(task)
+                await self._carry_out(core)  # what is known to be committed is applied before anybody is let in
                 task_status.started()
                 while self._failure is None:
                     self._take_mail(core)
@@ -298,32 +275,20 @@ class ConsensusService:
                 await self._fail(error)
             self._snapshot = None
 
-    async def _watch_closed(self) -> NoReturn:
-        """Tell the core of peers that closed their connection and did not come back."""
-        while True:
-            while not self._closed_at:
-                await self._closed_bell.wait()
-            deadline_s, peer = min((deadline_s, peer) for peer, deadline_s in self._closed_at.items())
-            await trio.sleep_until(deadline_s)
-            if self._closed_at.get(peer) == deadline_s:
-                del self._closed_at[peer]
-                self._presumed_dead.append(peer)
-                self._bell.ring()
-
     # --- one turn of the loop -----------------------------------------------------------------------------------------
     def _take_mail(self, core: RaftCore) -> None:
         """Everything that waits, messages before the tick: a heartbeat that is here counts as heard in time."""
         core.persisted(self._disk.acknowledged)
         inbox, self._inbox = self._inbox, []
         for sender, message in inbox:
+            if isinstance(message, SnapshotChunk) and message.total_bytes > self._config.snapshot_bytes_max:
+                self._complain_of_size(f"cannot take the snapshot of {sender}, and stays behind", message.total_bytes)
             core.step(sender, message)
         if self._snapshot_done is not None:
             core.compacted(self._snapshot_done)
             self._snapshot_done = None
-        if self._presumed_dead:
-            closed, self._presumed_dead = self._presumed_dead, []
-            for peer in closed:
-                core.peer_closed(peer)
+        for peer in self._connections.take_dead():
+            core.peer_closed(peer)
         if self._tick_due:
             self._tick_due = False
             core.tick()
@@ -375,8 +340,18 @@ class ConsensusService:
         meta = SnapshotMeta(self._plan.applied_index, self._plan.applied_term, core.voters)
         self._snapshot = Snapshot(meta, self._machine.snapshot())
         self._plan.taken(self._snapshot)
+        if len(self._snapshot.data) > self._config.snapshot_bytes_max:
+            problem = "has a state that no follower takes, so one that lags will not catch up; delete rows or maps"
+            self._complain_of_size(problem, len(self._snapshot.data))
         self._snapshot_after = self._disk.last_put
         self._snapshot_bell.ring()
+
+    def _complain_of_size(self, problem: str, size: int) -> None:
+        if problem in self._complaints:
+            return
+        self._complaints.add(problem)
+        limit = self._config.snapshot_bytes_max
+        _log.error("%s %s: it has %d bytes, the limit is %d", self._config.node, problem, size, limit)
 
     def _publish(self, core: RaftCore) -> None:
         if self._snapshot is not None:

@@ -24,6 +24,7 @@ class ConsensusStatus:
     role        LEADER only while proposals are accepted: a leader whose disk stalls shows FOLLOWER
     leader      best guess; None in an election
     has_quorum  a majority answered within an election time-out (leader), or the leader was heard (others)
+    reachable   voters connected with this node, itself included; like the indexes, no part of equality
     """
 
     node: NodeId
@@ -34,3 +35,4 @@ class ConsensusStatus:
     has_quorum: bool = False
     commit_index: LogIndex = attrs.field(default=_NO_INDEX, eq=False)
     applied_index: LogIndex = attrs.field(default=_NO_INDEX, eq=False)
+    reachable: int = attrs.field(default=1, eq=False)

@@ -115,6 +115,9 @@ assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
 assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX
+# A snapshot of full maps fits a follower, even of entries so small that their spelling is thrice their size, with as
+# much again for control rows and sessions.
+assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 # A snapshot chunk is one frame.
 assert SNAPSHOT_CHUNK_BYTES < FRAME_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
