@@ -77,13 +77,18 @@ class NotLeader(TryAgain):
 class NoQuorum(TryAgain):
     """A majority of the voters did not answer in time, so nothing was decided.
 
-    reachable  voters that answered, this node included; wanted  voters that make a majority
+    reachable  voters connected with the node that says so, itself included; wanted  voters that make a majority
     """
 
     reachable: int
     wanted: int
 
     def __str__(self) -> str:
+        if self.reachable >= self.wanted:
+            return (
+                f"no quorum: {self.reachable} voters are connected and {self.wanted} are needed, "
+                "but they did not decide in time; look for a stalled disk or loop, and try again"
+            )
         return f"no quorum: {self.reachable} of the {self.wanted} voters needed are reachable; start the missing nodes"
 
 

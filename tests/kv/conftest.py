@@ -23,6 +23,7 @@ class FakeStatus:
     leader: str | None
     voters: tuple[str, ...]
     commit_index: int = 0
+    reachable: int = 1
 
 
 class FakeConsensus:

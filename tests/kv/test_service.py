@@ -1,5 +1,6 @@
 """Proposals from any node: exactly once, through losses, repeats and changes of leader."""
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -195,11 +196,12 @@ async def test_without_a_leader_the_caller_learns_that_nothing_happened(cluster,
 
 
 async def test_without_a_leader_a_first_proposal_cannot_open_its_session(fake_cluster, nursery, autojump_clock):
-    """The same answer before there is a session."""
+    """The same answer before there is a session, with what the node sees of the voters."""
     cluster = fake_cluster()
+    cluster.consensus["b"].status = attrs.evolve(cluster.consensus["b"].status, reachable=3)
     await nursery.start(cluster.kv["b"].run)
 
-    with pytest.raises(NoQuorum):
+    with pytest.raises(NoQuorum, match="3 voters are connected and 2 are needed"):
         await cluster.kv["b"].propose(put(b"v"))
 
 

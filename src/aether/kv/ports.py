@@ -23,6 +23,10 @@ class Status(Protocol):
     def leader(self) -> NodeId | None: ...
     @property
     def voters(self) -> tuple[NodeId, ...]: ...
+    @property
+    def reachable(self) -> int:
+        """Voters connected with this node, itself included."""
+        ...
 
 
 class Consensus(Protocol):

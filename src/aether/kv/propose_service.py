@@ -207,7 +207,7 @@ class Proposer:
             now = trio.current_time()
             for proposal in self._undecided():
                 if now >= proposal.deadline:
-                    self._proposals.answer(proposal, OutcomeUnknown() if proposal.sent else self._no_quorum())
+                    self._proposals.answer(proposal, OutcomeUnknown() if proposal.sent else self.no_quorum())
                 elif self._due(proposal, now):
                     self._dispatch_again(proposal)
 
@@ -266,10 +266,12 @@ class Proposer:
         if self._closed:
             raise Draining(self._node)
         if not opened.is_set():
-            raise self._no_quorum()
+            raise self.no_quorum()
 
-    def _no_quorum(self) -> NoQuorum:
-        return NoQuorum(reachable=1, wanted=len(self._consensus.status.voters) // 2 + 1)
+    def no_quorum(self) -> NoQuorum:
+        """The error of whoever waited in vain, with what this node sees of the voters."""
+        status = self._consensus.status
+        return NoQuorum(reachable=status.reachable, wanted=len(status.voters) // 2 + 1)
 
     # --- what was applied here --------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import trio
 from trio import TaskStatus
 
 from aether.consensus.values import Role
-from aether.errors import Draining, NoQuorum, NotLeader, Overloaded
+from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.keys import Key, Prefix
@@ -175,7 +175,7 @@ class KvService:
             self._barriers.discard(scope)
         if self._closed:
             raise Draining(self._node)
-        raise NoQuorum(reachable=1, wanted=len(self._consensus.status.voters) // 2 + 1)
+        raise self._proposer.no_quorum()
 
     def end_session(self) -> None:
         """Ask once, unanswered, to forget this process's session. For a node that leaves, as its last proposal."""
