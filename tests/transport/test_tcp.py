@@ -16,7 +16,7 @@ import trustme
 from trio.testing import MockClock
 
 from aether.errors import AddressInUse, BadInput
-from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S
+from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S, HANDSHAKES_MAX
 from aether.transport import TcpTransport
 from aether.transport.address import join_address, split_address
 from aether.wire import DiallingSession, Hello, Identity, Lane, MessageTable, encode_frame
@@ -159,6 +159,20 @@ async def test_a_stranger_that_says_nothing_is_closed(fast_clock, tcp_world, cap
 
     assert trio.current_time() - began >= HANDSHAKE_S
     assert [r for r in caplog.records if f"no handshake within {HANDSHAKE_S} s" in r.message]
+
+
+async def test_a_crowd_of_silent_strangers_is_said_once_and_a_peer_keeps_its_lanes(tcp_world, caplog):
+    """Whoever fills the waiting room keeps new peers out: those inside go on, and the operator must see why."""
+    a, b = await tcp_world.pair()
+    for _ in range(HANDSHAKES_MAX):
+        await tcp_world.connect(a)
+    for _ in range(3):
+        assert await until_closed(await tcp_world.connect(a)) == b""
+    a.transport.send("b", tcp_world.Note("still here"))
+    await b.until_received(1)
+
+    assert a.transport.statistics().closed == {"too-many-handshakes": 3}
+    assert len([r for r in caplog.records if "have not said who they are" in r.message]) == 1
 
 
 async def test_a_taken_port_names_the_address_and_the_option(tcp_world):

@@ -79,6 +79,7 @@ class TcpTransport:
         self._peers: dict[NodeId, Peer] = {}
         self._readers: dict[tuple[NodeId, Lane], trio.CancelScope] = {}
         self._shaking_hands = 0
+        self._crowded_told_s = float("-inf")
         self._nursery: trio.Nursery | None = None
         self._presence = Presence(identity.node, self._counters, self._give_up)
         for node, address in peers.items():
@@ -281,11 +282,23 @@ class TcpTransport:
                 await trio.sleep(RECONNECT_MIN_S)
                 continue
             if self._shaking_hands >= HANDSHAKES_MAX:
-                self._counters.closed["too-many-handshakes"] += 1
+                self._crowded(join_address(place[0], place[1]))
                 sock.close()
                 continue
             self._shaking_hands += 1
             nursery.start_soon(self._serve, sock, join_address(place[0], place[1]))
+
+    def _crowded(self, origin: str) -> None:
+        self._counters.closed["too-many-handshakes"] += 1
+        now_s = trio.current_time()
+        if now_s - self._crowded_told_s >= HANDSHAKE_S:
+            self._crowded_told_s = now_s
+            _log.warning(
+                "%s: closed %s unheard: %d strangers have not said who they are; look for a scan or a wrong client",
+                self._identity.node,
+                origin,
+                HANDSHAKES_MAX,
+            )
 
     async def _serve(self, sock: socket.socket, origin: str) -> None:
         """Read one accepted connection until it ends. Nothing that arrives raises out of here."""
