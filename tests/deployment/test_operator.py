@@ -318,10 +318,12 @@ async def test_undeploy_is_idempotent(operator, kv):
     """The original answers 200 for what is not there, and scripts rely on it."""
     await operator.deploy("shop:stock:1.0.0")
 
-    assert (await operator.undeploy("shop:stock:1.0.0")).row is None
+    first = await operator.undeploy("shop:stock:1.0.0")
+    assert (first.row, first.changed) == (None, True)
     revision = kv.revision
-    assert (await operator.undeploy("shop:stock")).row is None
-    assert (await operator.undeploy("never:heard-of:1.0.0")).row is None
+    for artifact in ("shop:stock", "never:heard-of:1.0.0"):
+        again = await operator.undeploy(artifact)
+        assert (again.row, again.changed) == (None, False)
     assert kv.revision == revision
     assert desired(kv) == {}
 
@@ -332,7 +334,7 @@ async def test_undeploy_of_another_version_leaves_the_one_in_force(operator, kv)
 
     wished = await operator.undeploy("shop:pricing:1.0.0")
 
-    assert wished.row.artifact == PRICING_2
+    assert (wished.row.artifact, wished.changed) == (PRICING_2, False)
     assert list(desired(kv)) == ["shop:pricing:2.0.0"]
 
 

@@ -156,6 +156,7 @@ class Wished:
     revision: Revision
     artifact: ArtifactBase
     row: DesiredRow | None
+    changed: bool = True
 
 
 @attrs.frozen
@@ -201,8 +202,10 @@ class Operator:
     async def undeploy(self, artifact: str) -> Wished:
         revision = self._ask("undeploy", artifact)
         base = ArtifactBase.parse(":".join(artifact.split(":")[:2]))
-        self.rows.desired_rows = [r for r in self.rows.desired_rows if r.artifact.base != base]
-        return Wished(revision, base, None)
+        kept = [r for r in self.rows.desired_rows if r.artifact.base != base]
+        changed = kept != self.rows.desired_rows
+        self.rows.desired_rows = kept
+        return Wished(revision, base, None, changed)
 
     async def apply(self, text: str, applied_by: str = "") -> BlueprintApplied:
         revision = self._ask("apply", text, applied_by)

@@ -69,6 +69,13 @@ async def test_a_mutation_asks_the_operator_and_answers_with_its_revision(
     assert given.json["revision"] == 43
 
 
+async def test_undeploying_what_nobody_wanted_says_so(world):
+    """It is no failure, as in the original; but a misspelt name should not look like a success."""
+    assert (await world.ask("POST", "/undeploy", {"artifact": PRICING})).json["wasWanted"] is True
+    again = await world.ask("POST", "/undeploy", {"artifact": PRICING})
+    assert (again.status, again.json["status"], again.json["wasWanted"]) == (200, "undeployed", False)
+
+
 @pytest.mark.parametrize(
     "content_type", ["application/toml", "text/plain; charset=utf-8", "text/toml", "application/json"]
 )

@@ -12,10 +12,11 @@ import trio
 from aether.errors import NoQuorum
 from aether.management.openapi import openapi_document
 from aether.management.table import ENDPOINTS
-from aether.model.artifact import Artifact
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import NodeId, Revision
 from aether.model.lifecycle import SliceState
-from aether.model.rows import UnsatisfiedRow
+from aether.model.route import Route
+from aether.model.rows import DesiredRow, RouteRow, UnsatisfiedRow
 
 GETS = [e.path.replace("{id}", "demo").replace("{name}", "orders") for e in ENDPOINTS if e.change is None]
 PRICING = Artifact.parse("shop:pricing:1.0.0")
@@ -218,6 +219,36 @@ async def test_routes_name_verb_path_slice_and_method(world):
             "idempotent": True,
         }
     ]
+
+
+async def test_a_route_that_another_slice_answers_says_which(world):
+    """Two teams chose one path: the operator sees whose requests go where."""
+    base = ArtifactBase.parse("shop.reports:orders")
+    routes = (
+        Route("POST", "/orders", "make"),
+        Route("GET", "/reports/{id}", "one"),
+        Route("GET", "/reports/new", "new"),
+    )
+    world.rows.route_rows.append(RouteRow(artifact=base, routes=routes))
+    world.rows.route_rows.append(
+        RouteRow(artifact=ArtifactBase.parse("shop.z:z"), routes=(Route("GET", "/reports/{name}", "z"),))
+    )
+    shown = (await world.ask("GET", "/routes")).json["routes"]
+    assert {(r["artifact"], r["path"]): r["shadowedBy"] for r in shown if "shadowedBy" in r} == {
+        ("shop.reports:orders", "/orders"): "shop.orders:place-order",
+        ("shop.z:z", "/reports/{name}"): "shop.reports:orders",
+    }
+
+
+async def test_slices_that_are_wanted_without_a_text_have_a_blueprint_all_the_same(world):
+    """`app` of an opening process, `adhoc` of `deploy`: a list without them hides who owns a slice."""
+    row = DesiredRow(artifact=Artifact.parse("shop:extra:1.0.0"), instances=1, blueprint="app")
+    world.rows.desired_rows.append(row)
+    listed = (await world.ask("GET", "/blueprints")).json["blueprints"]
+    assert [(b["id"], b["number"], b["slices"]) for b in listed][1:] == [("app", 0, ["shop:extra:1.0.0"])]
+    answer = await world.ask("GET", "/blueprints/app")
+    assert answer.status == 404
+    assert "wanted by `deploy` or an opening process" in answer.json["detail"]
 
 
 async def test_blueprints_are_listed_and_shown_with_their_text(world):

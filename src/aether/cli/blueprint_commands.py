@@ -68,6 +68,8 @@ def init(apps: tuple[str, ...], app_dir: Path) -> None:
 
 
 def _local_time(epoch_s: float) -> str:
+    if not epoch_s:  # no text was ever applied: `app` of an opening process, or `adhoc`
+        return ""
     return datetime.fromtimestamp(epoch_s).astimezone().isoformat(" ", "seconds")
 
 

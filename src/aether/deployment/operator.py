@@ -51,10 +51,14 @@ class BlueprintApplied(Applied):
 
 @attrs.frozen
 class Wished(Applied):
-    """The wish in force for one `group:artifact`: row None when nothing is wanted."""
+    """The wish in force for one `group:artifact`: row None when nothing is wanted.
+
+    changed  False: it was so before, and nothing was written
+    """
 
     artifact: ArtifactBase
     row: DesiredRow | None
+    changed: bool = True
 
 
 class Operator:
@@ -145,10 +149,11 @@ class Operator:
     ) -> Wished:
         await self._kv.barrier()
         for _ in range(_TRIES_MAX):
-            row = decide(self._desired())
+            desired = self._desired()
+            row = decide(desired)
             revision = await self._write({base: row}, Batch())
             if revision is not None:
-                return Wished(revision, base, row)
+                return Wished(revision, base, row, row != desired.get(base))
         raise _busy(str(base))
 
     async def _write(self, changes: Changes, extra: Batch) -> Revision | None:

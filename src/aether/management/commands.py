@@ -49,7 +49,10 @@ async def scale(operator: Operator, body: Mapping[str, object], by: str) -> Chan
 async def undeploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
     artifact = cast("str", body["artifact"])
     wish = await operator.undeploy(artifact)
-    return _changed({"status": "undeployed", "artifact": artifact}, wish.revision, wish.artifact)
+    shown: Answer = {"status": "undeployed", "artifact": artifact, "wasWanted": wish.changed}
+    if wish.row is not None:  # another version than the one named: it stays
+        shown["inForce"] = str(wish.row.artifact)
+    return _changed(shown, wish.revision, wish.artifact)
 
 
 async def apply(operator: Operator, body: Mapping[str, object], by: str) -> Changed:

@@ -18,10 +18,12 @@ import attrs
 from aether.errors import NotFound
 from aether.management.shown import cursor_bytes, shown_row
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
-from aether.model.artifact import Artifact
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import NodeId
 from aether.model.lifecycle import SliceState
+from aether.model.route import Route
 from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
+from aether.web.router import parse_template
 
 Answer = dict[str, object]
 LIMIT_DEFAULT: Final = 100
@@ -275,18 +277,23 @@ def _said(reason: str) -> str:
 
 def routes(facts: Facts, query: Mapping[str, object]) -> Answer:
     rows = sorted(facts.view.routes(), key=lambda row: row.artifact)
-    found = [
-        {
-            "method": route.verb,
-            "path": route.template,
-            "artifact": str(row.artifact),
-            "sliceMethod": route.method,
-            "idempotent": route.idempotent,
-        }
-        for row in rows
-        for route in row.routes
-    ]
+    claimed: dict[tuple[str, tuple[str, ...]], str] = {}
+    found = [_route(row.artifact, route, claimed) for row in rows for route in row.routes]
     return {"routes": found, "revision": facts.view.revision}
+
+
+def _route(artifact: ArtifactBase, route: Route, claimed: dict[tuple[str, tuple[str, ...]], str]) -> Answer:
+    """One route; `shadowedBy` when another slice, the first by name, answers the same verb and paths."""
+    shown: Answer = {
+        "method": route.verb,
+        "path": route.template,
+        "artifact": str(artifact),
+        "sliceMethod": route.method,
+        "idempotent": route.idempotent,
+    }
+    shape = tuple("{}" if is_variable else text for text, is_variable in parse_template(route.template))
+    first = claimed.setdefault((route.verb, shape), str(artifact))
+    return shown if first == str(artifact) else shown | {"shadowedBy": first}
 
 
 # --- blueprints and maps ----------------------------------------------------------------------------------------------
@@ -296,7 +303,10 @@ def blueprints(facts: Facts, query: Mapping[str, object]) -> Answer:
     owned: dict[str, list[str]] = defaultdict(list)
     for row in facts.view.desired():
         owned[row.blueprint].append(str(row.artifact))
-    found = [_blueprint(row) | {"slices": sorted(owned[row.id])} for row in facts.view.blueprints()]
+    found = [_blueprint(row) | {"slices": sorted(owned.pop(row.id, []))} for row in facts.view.blueprints()]
+    # `app` of an opening process and `adhoc` own slices without a text: number 0.
+    textless = (BlueprintRow(id=identity, number=0, text="") for identity in sorted(owned))
+    found += [_blueprint(row) | {"slices": sorted(owned[row.id])} for row in textless]
     return {"blueprints": found, "revision": facts.view.revision}
 
 
@@ -304,6 +314,8 @@ def blueprint(facts: Facts, query: Mapping[str, object], identity: str) -> Answe
     number = query.get("number")
     row = facts.view.blueprint(identity, number if isinstance(number, int) else None)
     if row is None:
+        if number is None and any(wish.blueprint == identity for wish in facts.view.desired()):
+            raise NotFound("text of blueprint", identity, "its slices are wanted by `deploy` or an opening process")
         raise NotFound("blueprint", identity if number is None else f"{identity}/{number}", "see /blueprints")
     return _blueprint(row) | {"toml": row.text, "revision": facts.view.revision}
 

@@ -108,12 +108,16 @@ class RevisionAnswer(Protocol):
 
 
 class WishAnswer(RevisionAnswer, Protocol):
-    """The wish in force after a mutation; `row` is None when nothing is wanted any more."""
+    """The wish in force after a mutation; `row` is None when nothing is wanted any more, `changed` False when it was
+    so before.
+    """
 
     @property
     def artifact(self) -> ArtifactBase: ...
     @property
     def row(self) -> DesiredRow | None: ...
+    @property
+    def changed(self) -> bool: ...
 
 
 class BlueprintAnswer(RevisionAnswer, Protocol):
