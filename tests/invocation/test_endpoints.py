@@ -22,8 +22,8 @@ def row(instance="i1", node=ME, incarnation="x", state=SliceState.ACTIVE, reason
     )  # fmt: skip
 
 
-def member(node=ME, incarnation="x"):
-    return MemberRow(node=node, incarnation=Incarnation(incarnation))
+def member(node=ME, incarnation="x", draining=False):
+    return MemberRow(node=node, incarnation=Incarnation(incarnation), draining=draining)
 
 
 def registry_of(view):
@@ -58,6 +58,16 @@ def test_an_instance_on_a_peer_counts_only_while_the_peer_is_connected():
     assert [e.node for e in registry_of(attrs.evolve(view, connected={PEER})).endpoints(BASE)] == [PEER]
 
 
+def test_an_instance_on_a_draining_node_is_asked_only_while_no_other_is_there():
+    """It would refuse soon and cost the call a hop; before its successor serves it is all there is."""
+    leaving, staying = row("i1", ME), row("i2", PEER)
+    view = View(instances=[leaving], members=[member(draining=True), member(PEER)], connected={PEER})
+
+    assert [e.instance for e in registry_of(view).endpoints(BASE)] == ["i1"]
+    both = attrs.evolve(view, instances=[leaving, staying])
+    assert [e.instance for e in registry_of(both).endpoints(BASE)] == ["i2"]
+
+
 def test_whoever_finds_no_endpoint_learns_why():
     """The state and reason end up in NoInstance, which is often all that a user sees."""
     waiting = row(state=SliceState.ACTIVATING, reason="waits for shop:stock")
@@ -75,6 +85,7 @@ def test_terms_come_from_the_route_row():
     registry = registry_of(View(routes=[RouteRow(artifact=BASE, idempotent=("quote",), deadline_s=2.0)]))
 
     assert registry.terms(BASE) == Terms(frozenset({"quote"}), 2.0)
+    assert registry.terms(BASE).deadline_of("quote") == 2.0
     assert EndpointRegistry(ME).terms(BASE) == Terms()
 
 

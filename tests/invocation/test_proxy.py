@@ -5,7 +5,7 @@ from typing import Protocol
 import pytest
 import trio
 
-from aether.errors import BadInput, CallFailed, NotInContract
+from aether.errors import BadInput, CallFailed, NotInContract, OutcomeUnknown
 from aether.invocation.hops import Hop
 from aether.invocation.proxy import bind_proxy
 from aether.invocation.reply import Done, Failed, Faulted, TimedOut
@@ -89,6 +89,18 @@ async def test_a_failure_carries_the_remote_traceback_as_a_note():
 
     assert (caught.value.kind, caught.value.node, caught.value.attempt) == ("KeyError", "n2", 2)
     assert "line 7" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("kind", ["NoQuorum", "NoInstance", "Overloaded", "OutcomeUnknown"])
+async def test_a_method_stopped_half_way_by_what_it_called_is_no_defect_of_it(kind):
+    """The caller of the caller may repeat what is idempotent, however many slices lie between."""
+    proxy, _ = stock(Failed(kind=kind, message="down", slice="Stock", method="take", node="n2", traceback="line 7"))
+    with pytest.raises(OutcomeUnknown, match=rf"Stock\.take stopped half-way, by {kind}: down") as caught:
+        await proxy.take("a")
+
+    cause = caught.value.__cause__
+    assert isinstance(cause, CallFailed)
+    assert (cause.kind, cause.node) == (kind, "n2")
 
 
 async def test_a_time_out_is_trios_own():

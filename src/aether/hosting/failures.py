@@ -42,7 +42,7 @@ def failure_of(error: BaseException, place: Place, method: str, form: Form = For
         return Faulted(encode_fault(faults[0], form))
     if faults:
         plain = [encode_fault(fault, form) for fault in faults]
-        fields = {"faults": [each.to_plain() for each in plain]}
+        fields = {"faults": [_listed(each) for each in plain]}
         return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, str(error), fields))
     return Failed(
         kind=type(error).__name__,
@@ -54,6 +54,12 @@ def failure_of(error: BaseException, place: Place, method: str, form: Form = For
         node=place.node,
         original=error,
     )
+
+
+def _listed(plain: FaultPlain) -> dict[str, object]:
+    """One of several Faults, in the words of the problem document that it would be alone."""
+    shown = {"fault": plain.name, "status": plain.status, "title": plain.title, "detail": plain.detail}
+    return {**plain.fields, **shown}
 
 
 def refusal_of(error: BadInput) -> Faulted:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import trio
 
-from aether.errors import BadInput
+from aether.errors import BadInput, OutcomeUnknown, TryAgain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
@@ -145,8 +145,10 @@ class RunningInstance:
     def _failure(self, error: Exception, spec: MethodSpec, form: Form) -> Faulted | Failed:
         spelling = spec.form if form is Form.HTTP else CodecForm.JSON
         failure = failure_of(error, self._place, spec.name, spelling)
-        if isinstance(failure, Failed):
-            place = self._place
+        place = self._place
+        if isinstance(failure, Failed) and isinstance(failure.original, TryAgain | OutcomeUnknown):
+            _log.warning("%s.%s (instance %s) stopped half-way: %s", place.slice, spec.name, place.instance, error)
+        elif isinstance(failure, Failed):
             _log.error("%s.%s (instance %s) raised", place.slice, spec.name, place.instance, exc_info=failure.original)
         return failure
 

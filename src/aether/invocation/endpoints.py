@@ -3,12 +3,13 @@
 Knows: instance, member, route and desired rows; which peers are connected.
 Never: watches, transports; whoever owns them calls `rebuild` with what it sees.
 Holds: only an ACTIVE row whose incarnation is that of its member's row, on this node or a connected peer, is an
-       endpoint. Rebuilding from the same rows gives the same table (level over edge).
+       endpoint; one on a draining member only while no other is there. Rebuilding from the same rows gives the same
+       table (level over edge).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -80,7 +81,8 @@ class EndpointRegistry:
                 waiting[base] = (row.state.value, row.reason)
             else:
                 found.setdefault(base, []).append(Endpoint(row.instance, row.node, row.artifact))
-        endpoints = {base: tuple(listed) for base, listed in found.items()}
+        draining = {row.node for row in view.members if row.draining}
+        endpoints = {base: _staying(listed, draining) for base, listed in found.items()}
         terms = {row.artifact: Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s) for row in view.routes}
         changed = (endpoints, waiting, terms) != (self._endpoints, self._waiting, self._terms)
         self._endpoints, self._waiting, self._terms = endpoints, waiting, terms
@@ -103,3 +105,8 @@ class EndpointRegistry:
     def terms(self, base: ArtifactBase) -> Terms:
         """What is known of its contract; the default when it has no route row yet."""
         return self._terms.get(base, _NO_TERMS)
+
+
+def _staying(endpoints: Sequence[Endpoint], draining: AbstractSet[NodeId]) -> tuple[Endpoint, ...]:
+    """Those on nodes that stay; all when none stays: a draining instance serves until its successor does."""
+    return tuple(e for e in endpoints if e.node not in draining) or tuple(endpoints)

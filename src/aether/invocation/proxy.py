@@ -8,9 +8,10 @@ Holds: co-located and remote calls raise the same types; wrong arguments raise T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
-from aether.errors import BadInput, CallFailed
+from aether import errors
+from aether.errors import BadInput, CallFailed, OutcomeUnknown
 from aether.invocation.hops import Hop
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.model.artifact import ArtifactBase
@@ -18,6 +19,11 @@ from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.proxy import make_proxy
+
+UNFINISHED: Final = frozenset(
+    name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
+)
+"""What calls and map accesses that a method made raise when something is down or full: the method stopped half-way."""
 
 
 class Caller(Protocol):
@@ -34,7 +40,8 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
     """An object with the methods of `contract` (a Contract, a slice class or a Protocol) that calls `target`.
 
     Its methods raise the Faults of the contract, CallFailed, trio.TooSlowError, BadInput, NoInstance, Overloaded and
-    OutcomeUnknown; TypeError for arguments that do not fit the signature.
+    OutcomeUnknown (also when the method stopped half-way because of what it called); TypeError for arguments that do
+    not fit the signature.
     """
     known = contract if isinstance(contract, Contract) else contract_of(contract)
 
@@ -65,10 +72,22 @@ def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception
     return CallFailed(plain.name, f"{plain.detail} ({shown})" if shown else plain.detail, contract.name, method)
 
 
-def failed_error(reply: Reply) -> CallFailed:
-    """CallFailed with every fact of `reply`, chained to the original when it was raised on this node."""
+def failed_error(reply: Reply) -> CallFailed | OutcomeUnknown:
+    """CallFailed with every fact of `reply`, chained to the original when it was raised on this node.
+
+    OutcomeUnknown, chained to it, when the method stopped half-way by an UNFINISHED: no defect, and a repeat may do.
+    """
     if not isinstance(reply, Failed):
         raise TypeError(f"{reply!r} is no failure of a call")
+    failed = _call_failed(reply)
+    if reply.kind not in UNFINISHED:
+        return failed
+    unknown = OutcomeUnknown(f"{reply.slice}.{reply.method} stopped half-way, by {reply.kind}: {reply.message}")
+    unknown.__cause__ = failed
+    return unknown
+
+
+def _call_failed(reply: Failed) -> CallFailed:
     error = CallFailed(
         kind=reply.kind,
         message=reply.message,

@@ -10,8 +10,7 @@ import itertools
 import secrets
 from typing import Any, Final, cast
 
-from aether import errors
-from aether.errors import NoInstance, OutcomeUnknown
+from aether.errors import NoInstance
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
@@ -20,11 +19,6 @@ from aether.web.slices import FaultAnswer, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
 HEADERS: Final = 4  # their place in HttpInput.to_plain()
-
-UNFINISHED = frozenset(
-    name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
-)
-"""Errors of calls that a method made: it stopped half-way, and a client with an idempotency key may repeat it."""
 
 
 class SliceCalls:
@@ -62,8 +56,6 @@ def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceA
             return answered((200 if payload else 204, "application/json", payload))
         case Faulted(fault):
             return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
-        case Failed() if reply.kind in UNFINISHED:
-            raise OutcomeUnknown(f"{reply.slice}.{reply.method} stopped half-way, by {reply.kind}: {reply.message}")
         case Failed():
             raise failed_error(reply)
         case TimedOut(hops):
