@@ -358,6 +358,24 @@ async def test_every_kind_of_field_gets_its_value(home_of, autojump_clock):
         assert await order.facts() == ["CHF", "9", "t", "7", "None", "['x']"]
 
 
+@aether.slice(artifact="shop:alike:1.0.0")
+class Alike:
+    async def quote(self, sku: str, qty: int = 1) -> int:
+        return qty
+
+
+async def test_a_protocol_found_by_its_methods_alone_is_said_once(home_of, autojump_clock, caplog):
+    """Worth a line, since nobody wrote it down; not one for each instance and look."""
+    caplog.set_level("INFO", "aether.hosting")
+    async with home_of() as home:
+        await home.deploy(Alike)
+        for _ in range(3):
+            await home.deploy(PlaceOrder)
+
+    said = [record.getMessage() for record in caplog.records if "implemented by" in record.getMessage()]
+    assert said == ["Quotes is implemented by Alike, which matches its methods"]
+
+
 async def test_a_fault_of_a_dependency_passes_through_a_slice(home_of, autojump_clock):
     """PlaceOrder does not declare OutOfStock; it is still the callee's answer, not a failure of PlaceOrder."""
     async with home_of(wire=True) as home:

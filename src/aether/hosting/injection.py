@@ -58,6 +58,8 @@ class Sources:
     config: Mapping[str, str]
     secrets: Mapping[str, str]
     bindings: Sequence[Binding] = ()
+    said: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]])
+    """(Protocol, slice) chosen by their methods alone and said so: once, not for each instance and look."""
 
 
 _log = logging.getLogger(__name__)
@@ -152,6 +154,8 @@ async def _implementation(sources: Sources, field: FieldSpec) -> ArtifactBase | 
     choice = choose(field.type, newest.values(), sources.bindings)
     if choice is None or choice.contract.artifact is None:
         return None
-    if choice.structural:
-        _log.info("%s is implemented by %s, which matches its methods", wanted.name, choice.contract.name)
+    pair = (wanted.name, choice.contract.name)
+    if choice.structural and pair not in sources.said:
+        sources.said.add(pair)
+        _log.info("%s is implemented by %s, which matches its methods", *pair)
     return choice.contract.artifact.base
