@@ -153,6 +153,21 @@ def test_a_refused_store_is_left_as_it_was(scene):
     assert segment.read_bytes() == broken
 
 
+def test_a_log_that_is_gone_is_not_taken_for_a_new_store(tmp_path, make):
+    """Its node would forget its votes and what it acknowledged; and its snapshots, the last trace, would be swept."""
+    path = tmp_path / "a"
+    store = DiskStorage(path, "test", NodeId("a"), segment_bytes=SEGMENT_BYTES)
+    store.load()
+    store.write([make.write(1, *make.entries(1, 3), state=make.hard(1, "a"))])
+    store.save_snapshot(make.snapshot(3), 4)
+    store.close()
+    shutil.rmtree(path / "wal")
+
+    with pytest.raises(StorageCorrupt, match="the write-ahead log is gone"):
+        load(path)
+    assert len(list((path / "snapshots").iterdir())) == 1
+
+
 def test_any_flipped_bit_of_a_snapshot_is_refused(tmp_path, make):
     """A state machine started from a wrong state would diverge for ever."""
     path = tmp_path / "a"

@@ -23,7 +23,7 @@ from aether.storage.bodies import Position, Step
 from aether.storage.directory import DataDirectory
 from aether.storage.record import Record, RecordKind
 from aether.storage.replay import NO_SNAPSHOT, LogGap, Replay
-from aether.storage.segment import Segment
+from aether.storage.segment import Segment, list_segments
 from aether.storage.wal import Body, Wal
 
 _WAL: Final = "wal"
@@ -67,12 +67,20 @@ class DiskStorage:
             for directory in (self._wal_directory, self._snapshots):
                 directory.mkdir(mode=0o700, exist_ok=True)
             files.sync_directory(self._path)
+            self._check_log_is_there()
             replay = Replay()
             for segment, record in self._wal.open():
                 step = self._decode(segment, record)
                 segment.index_max = max(segment.index_max, _index_max(step))
                 self._replay(replay, step, segment, record)
             return self._settle(replay)
+
+    def _check_log_is_there(self) -> None:
+        """The first segment is made before any snapshot: without one this would seem to be a new store."""
+        if snapshots.any_in(self._snapshots) and not list_segments(self._wal_directory):
+            raise StorageCorrupt(
+                str(self._wal_directory), 0, "the write-ahead log is gone; its snapshots are still there"
+            )
 
     def _settle(self, replay: Replay) -> Persisted:
         self._hard_state, self._snapshot = replay.hard_state, replay.snapshot

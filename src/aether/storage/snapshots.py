@@ -73,6 +73,11 @@ def load(directory: Path, position: Position) -> Snapshot:
     return Snapshot(meta, raw[_DATA_AT + meta_length :])
 
 
+def any_in(directory: Path) -> bool:
+    """Whether `directory` holds a snapshot."""
+    return any(path.suffix == _SUFFIX for path in directory.iterdir())
+
+
 def prune(directory: Path, newest: Position) -> None:
     """Keep `newest` and the one before it, delete older ones. May run beside `save`. Raises OSError."""
     current = snapshot_path(directory, newest)
