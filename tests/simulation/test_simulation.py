@@ -25,6 +25,17 @@ def test_all_rules_hold_under_faults_and_the_cluster_heals(first):
         assert report.violation is None, f"{report}\n" + "\n".join(report.trace[-30:])
 
 
+@pytest.mark.parametrize("first", range(0, 60, BATCH))
+def test_all_rules_hold_while_snapshots_travel_and_nodes_crash(first):
+    """Half a snapshot, one that is not durable yet, one of an earlier leader: the rarest paths of Raft, walked often."""
+    restores = 0
+    for seed in range(first, first + BATCH):
+        report = run(seed, 2_500, faults=Faults.installing(seed))
+        assert report.violation is None, f"{report}\n" + "\n".join(report.trace[-30:])
+        restores += report.counts.get("restores", 0)
+    assert restores > 2 * BATCH
+
+
 def test_the_seeds_reach_what_they_are_meant_to_reach():
     """A simulator that never crashes a node or installs a snapshot checks nothing: faults must really happen."""
     total: dict[str, int] = {}

@@ -154,6 +154,34 @@ class Faults:
         )
 
     @classmethod
+    def installing(cls, seed: int) -> Faults:
+        """Followers lag behind the log all the time; they and their leaders crash while a snapshot travels."""
+        rng = stream(seed, "installing")
+        return attrs.evolve(
+            cls.mixed(seed),
+            nodes=rng.choice((3, 5)),
+            loss=rng.choice((0.0, 0.1)),
+            duplication=0.2,
+            slow=0.2,
+            slow_delay_us=rng.choice((100 * MILLISECOND, SECOND)),
+            delay_us=rng.choice((5 * MILLISECOND, 40 * MILLISECOND)),
+            disk_us=rng.choice((2 * MILLISECOND, 50 * MILLISECOND, 200 * MILLISECOND)),
+            crash=1.0,
+            down_us=rng.choice((50 * MILLISECOND, 2 * SECOND)),
+            hunt=0.5,
+            hunt_us=SECOND,
+            partition=0.5,
+            partition_us=2 * SECOND,
+            snapshot_every=3,
+            entries_kept=0,
+            snapshot_chunk_bytes=rng.choice((16, 100)),
+            request_us=100 * MILLISECOND,
+            think_us=1,
+            election_ticks_min=4,
+            election_ticks_max=8,
+        )
+
+    @classmethod
     def mixed(cls, seed: int) -> Faults:
         """Swarm testing: each fault is absent from many runs, so that the others can show what it would mask."""
         rng = stream(seed, "faults")
