@@ -276,6 +276,17 @@ async def test_a_map_is_read_page_by_page_with_revisions(world):
     assert seen == [(f"k{n}", {"n": n}, 10 + n) for n in range(5)]
 
 
+async def test_a_page_of_large_values_ends_early_and_says_where_to_go_on(world):
+    """A thousand entries of half a megabyte would be half a gigabyte in one answer, for anybody who may look."""
+    world.rows.maps["big"] = [(f"k{n}".encode(), b"x" * 900_000, Revision(n + 1)) for n in range(5)]
+    pages, after = [], ""
+    while after is not None:
+        page = (await world.ask("GET", f"/maps/big?limit=1000&after={after}")).json
+        pages.append(len(page["entries"]))
+        after = page["next"]
+    assert pages == [2, 2, 1]
+
+
 async def test_any_text_key_may_stand_after(world):
     """A script that saw the last key needs no cursor."""
     page = (await world.ask("GET", "/maps/orders?after=k2")).json

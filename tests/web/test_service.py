@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import httpx
 import pytest
 import trio
@@ -403,12 +405,45 @@ async def test_an_error_of_the_tree_becomes_its_problem(connect, error, status, 
         assert (reply.status, reply.headers.get("retry-after")) == (status, retry_after)
 
 
+async def test_a_new_connection_beyond_the_limit_takes_the_place_of_the_oldest_idle_one(autojump_clock):
+    """A thousand sockets that ask nothing, an attack or a pool too large, lock nobody out."""
+    server = WebServer(nothing, WebConfig(connections_max=2))
+    async with trio.open_nursery() as nursery:
+
+        async def opened() -> trio.StapledStream:
+            ours, theirs = trio.testing.memory_stream_pair()
+            nursery.start_soon(server.serve_stream, theirs)
+            await trio.testing.wait_all_tasks_blocked()
+            return ours
+
+        idle, busy = await opened(), await opened()
+        await busy.send_all(b"GET /ha")
+        await trio.testing.wait_all_tasks_blocked()
+        third = await opened()
+        assert await idle.receive_some() == b""
+        await busy.send_all(b"lf HTTP/1.1\r\nHost: x\r\n\r\n")
+        await third.send_all(GET.encode())
+        for stream in (busy, third):
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 204 ")
+        nursery.cancel_scope.cancel()
+
+
+def test_a_listener_leaves_files_for_the_rest_of_the_process(monkeypatch):
+    """With `ulimit -n 1024`, a thousand clients took the descriptors of the log and of the peers."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (300, 1000))
+    assert WebServer(nothing, WebConfig())._connections_max == 100
+    assert WebServer(nothing, WebConfig(connections_max=7))._connections_max == 7
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert WebServer(nothing, WebConfig())._connections_max == WebConfig().connections_max
+
+
 async def test_a_connection_beyond_the_limit_is_turned_away_with_503(autojump_clock):
     """A refused client can go elsewhere; one that hangs cannot."""
     server = WebServer(nothing, WebConfig(connections_max=1))
     async with trio.open_nursery() as nursery:
         first, theirs = trio.testing.memory_stream_pair()
         nursery.start_soon(server.serve_stream, theirs)
+        await first.send_all(b"GET / HTTP/1.1\r\n")  # a request has begun: it is not idle
         await trio.testing.wait_all_tasks_blocked()
         second, theirs = trio.testing.memory_stream_pair()
         nursery.start_soon(server.serve_stream, theirs)

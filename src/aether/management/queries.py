@@ -9,8 +9,9 @@ Holds: no key and no string value of an answer equals `error`: scripts of the or
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -19,7 +20,7 @@ from aether.errors import NotFound
 from aether.management.shown import cursor_bytes, shown_row
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import NodeId
+from aether.model.ids import NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
 from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
@@ -27,6 +28,7 @@ from aether.web.router import parse_template
 
 Answer = dict[str, object]
 LIMIT_DEFAULT: Final = 100
+PAGE_BYTES_MAX: Final = 2 * 2**20  # of keys and values in one answer of /maps: values may have half a megabyte each
 PROGRESS: Final = (  # which state of many speaks for a slice that is not ACTIVE: the furthest on its way
     SliceState.ACTIVATING,
     SliceState.ACTIVATE,
@@ -324,6 +326,12 @@ def _blueprint(row: BlueprintRow) -> Answer:
     return {"id": row.id, "number": row.number, "appliedBy": _said(row.applied_by), "appliedAt": row.applied_at}
 
 
+def _fitting(rows: Sequence[tuple[bytes, bytes, Revision]]) -> int:
+    """How many of the first rows one answer may hold: one at least, then up to PAGE_BYTES_MAX."""
+    sizes = itertools.accumulate(len(key) + len(value) for key, value, _ in rows)
+    return max(1, sum(size <= PAGE_BYTES_MAX for size in sizes))
+
+
 def map_page(facts: Facts, query: Mapping[str, object], name: str) -> Answer:
     """Entries after the cursor `after`, in key order; `next` is the cursor of the following page, null at the end."""
     rows = facts.view.map_rows(name)
@@ -334,6 +342,7 @@ def map_page(facts: Facts, query: Mapping[str, object], name: str) -> Answer:
     asked = query.get("limit")
     limit = asked if isinstance(asked, int) else LIMIT_DEFAULT
     page = heapq.nsmallest(limit + 1, (row for row in rows if start is None or row[0] > start))
-    entries = [shown_row(key, value, revision) for key, value, revision in page[:limit]]
-    following = entries[-1]["cursor"] if len(page) > limit else None
+    fitting = _fitting(page[:limit])
+    entries = [shown_row(key, value, revision) for key, value, revision in page[:fitting]]
+    following = entries[-1]["cursor"] if len(page) > fitting else None
     return {"map": name, "entries": entries, "next": following, "revision": facts.view.revision}

@@ -12,7 +12,9 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
+import resource
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -29,6 +31,7 @@ from aether.web.request import Handler, Request, Response
 
 _log = logging.getLogger("aether.web")
 _RECEIVE_BYTES: Final = 64 * 1024
+_FILES_SHARE: Final = 3  # a listener takes a third of the files that this process may open: its disk needs some too
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +45,8 @@ class WebConfig:
     header_s, body_s   from the first byte of each to its end; then 408
     idle_s             between requests; then the connection is closed
     send_s             for a client to take one answer
+    connections_max    open at once, and at most a third of the files that the process may open (ulimit -n); one more
+                       takes the place of an idle one, or is turned away with 503
     """
 
     bind: str = "127.0.0.1"
@@ -64,7 +69,8 @@ class WebServer:
         self.draining: bool = False
         self._handler = handler
         self._accepting = trio.CancelScope()
-        self._connections: set[_Connection] = set()
+        self._connections: dict[_Connection, None] = {}  # a set in the order of arrival
+        self._connections_max = min(config.connections_max, _open_files_max() // _FILES_SHARE)
         self._changed = trio.Event()
         self._date = (0, "")
         prefix = secrets.token_hex(6)
@@ -88,16 +94,16 @@ class WebServer:
     async def serve_stream(self, stream: trio.abc.Stream, client: str = "") -> None:
         """Serve one connection until it ends, then close it. Never raises for what the peer does."""
         connection = _Connection(self, stream, client)
-        self._connections.add(connection)
+        self._connections[connection] = None
         try:
-            if len(self._connections) > self.config.connections_max:
-                await connection.turn_away()
+            if len(self._connections) > self._connections_max and not self._make_room():
+                await connection.turn_away(self._connections_max)
             else:
                 await connection.run()
         except Exception:  # noqa: BLE001 - logged; one connection must not end the server
             _log.exception("a connection from %s ended by an error of the server", client or "a stream")
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             self._changed.set()
             await trio.aclose_forcefully(stream)
 
@@ -138,6 +144,10 @@ class WebServer:
         except OSError:  # it left before it was accepted
             client = ""
         await self.serve_stream(stream, client)
+
+    def _make_room(self) -> bool:
+        """Close the oldest connection that is idle: a crowd that asks nothing must not lock clients out."""
+        return any(connection.close_if_idle() for connection in self._connections)
 
     async def _emptied(self) -> None:
         while self._connections:
@@ -182,19 +192,20 @@ class _Connection:
         if self._scope.cancelled_caught and not self._left and self._phase in (Wait.HEADER, Wait.BODY):
             await self._say_too_slow()
 
-    def close_if_idle(self) -> None:
-        """Close when no request has begun. A connection that has not been looked at yet counts as idle."""
-        if self._phase is Wait.IDLE:
+    def close_if_idle(self) -> bool:
+        """Close, and True, when no request has begun and nothing arrived; False also when it is closing already."""
+        idle = self._phase is Wait.IDLE and not self._arrived.is_set() and not self._scope.cancel_called
+        if idle:
             self._scope.cancel()
+        return idle
 
     def cut(self) -> None:
         """Close, whatever it is doing."""
         self._phase = None
         self._scope.cancel()
 
-    async def turn_away(self) -> None:
+    async def turn_away(self, limit: int) -> None:
         """Say that the server has no room, then close."""
-        limit = self._config.connections_max
         response = problem(503, f"all {limit} connections are taken", self._server.new_request_id(), retry_after_s=1.0)
         with trio.move_on_after(limits.HTTP_LINGER_S):
             await self._send(response, "GET", self._server.new_request_id(), keep_alive=False)
@@ -332,6 +343,11 @@ def _problem_for(error: Exception, request: Request) -> Response:
     _log.error("%s %s failed (request %s)", request.verb, request.path, request.request_id, exc_info=error)
     detail = f"an unexpected error; the log of this node has it under request {request.request_id}"
     return problem(500, detail, request.request_id, kind="unexpected")
+
+
+def _open_files_max() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 async def _open_listeners(config: WebConfig) -> list[trio.SocketListener]:
