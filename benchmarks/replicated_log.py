@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -61,8 +61,9 @@ class Dictionary:
                 if task is not None:
                     trio.lowlevel.reschedule(task, outcome.Value(None))
 
-    def snapshot(self) -> bytes:
-        return msgpack.packb(self.rows)
+    def freeze(self) -> Callable[[], bytes]:
+        rows = dict(self.rows)
+        return lambda: msgpack.packb(rows)
 
     def restore(self, data: bytes, index: LogIndex) -> None:
         del index

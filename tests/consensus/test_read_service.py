@@ -32,8 +32,8 @@ class Applied:
     def apply(self, entries):
         self.index = entries[-1].index
 
-    def snapshot(self):
-        return b""
+    def freeze(self):
+        return bytes
 
     def restore(self, data, index):
         self.index = index

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any
 
 import msgpack
 import pytest
@@ -46,8 +47,13 @@ class Journal:
             if entry.kind is EntryKind.COMMAND:
                 self.applied.append((entry.index, entry.payload))
 
-    def snapshot(self) -> bytes:
-        return msgpack.packb(self.applied)
+    def freeze(self) -> Callable[[], bytes]:
+        applied = list(self.applied)
+
+        def encode_journal() -> bytes:
+            return bytes(msgpack.packb(applied))
+
+        return encode_journal
 
     def restore(self, data: bytes, index: LogIndex) -> None:
         self.applied = [(at, payload) for at, payload in msgpack.unpackb(data)]
@@ -603,3 +609,33 @@ async def test_the_status_counts_the_voters_that_are_connected(autojump_clock, n
     assert service.status.reachable == 3
     service.peer_closed(B)
     assert service.status.reachable == 2
+
+
+class WatchedWork:
+    """Keeps the names of what leaves the loop, and gives it a virtual while."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        self.names.append(function.__name__)
+        await trio.sleep(0.05)
+        return function(*args)
+
+
+async def test_the_state_is_encoded_beside_the_loop_as_it_was_at_its_index(autojump_clock, nursery):
+    """A large state takes longer than a heartbeat may be late; what is applied meanwhile is not in it."""
+    storage, machine, work = MemoryStorage(), Journal(), WatchedWork()
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    service = ConsensusService(config, storage, machine, lambda to, message: True, work, entries_between_snapshots=5)
+    await nursery.start(service.run)
+    while service.status.role is not Role.LEADER:
+        await trio.sleep(0.01)
+    for number in range(12):
+        service.propose(b"%d" % number)
+        await trio.sleep(0.06)
+    await trio.sleep(1.0)
+    assert work.names.count("encode_journal") == work.names.count("save_snapshot") >= 1
+    saved = storage.load().snapshot
+    assert saved is not None
+    assert max(at for at, _ in msgpack.unpackb(saved.data)) == saved.meta.index < machine.last_index

@@ -24,14 +24,16 @@ def test_a_snapshot_is_due_after_enough_entries():
     plan.applied(commands(100, 100))
     assert plan.is_due()
     assert (plan.applied_index, plan.applied_term) == (100, 3)
-    plan.taken(snapshot(100))
+    plan.begun()
     assert not plan.is_due()
 
 
 def test_a_large_state_is_saved_less_often():
     """Otherwise a busy node with a large state would do little else than save it."""
     plan = SnapshotPlan(100)
-    plan.taken(snapshot(100, size=5_000))
+    plan.applied(commands(1, 100))
+    plan.begun()
+    plan.weighed(snapshot(100, size=5_000))
     plan.applied(commands(101, 400))
     assert not plan.is_due()
     plan.applied(commands(401, 600))
@@ -41,7 +43,9 @@ def test_a_large_state_is_saved_less_often():
 def test_a_huge_state_is_saved_before_the_log_is_huge_too():
     """The log is held in memory."""
     plan = SnapshotPlan(1)
-    plan.taken(snapshot(100, size=2 * LOG_BYTES_BETWEEN_SNAPSHOTS_MAX))
+    plan.applied(commands(1, 100))
+    plan.begun()
+    plan.weighed(snapshot(100, size=2 * LOG_BYTES_BETWEEN_SNAPSHOTS_MAX))
     plan.applied(commands(101, 164, size=LOG_BYTES_BETWEEN_SNAPSHOTS_MAX // 64))
     assert plan.is_due()
 

@@ -334,3 +334,17 @@ def test_the_listener_hears_what_changed(write):
     assert [applied.changed for applied in told] == [["a", "gone", "a"], [], []]
     assert [len(applied.outcomes) for applied in told] == [1, 1, 0]
     assert [applied.restored for applied in told] == [False, False, True]
+
+
+def test_a_frozen_state_is_not_changed_by_what_is_applied_later(write):
+    """It is encoded in another thread while the log goes on: rows, sessions and answers must be those of its index."""
+    session = write.session()
+    write.apply(session, 1, ("a", b"old"), ("b", b"x"))
+    before = write.store.snapshot()
+
+    frozen = write.store.freeze()
+    write.apply(session, 2, ("a", b"new"), ("b", None), ("c", b"y"), answered_below=2)
+    write.session("another")
+
+    assert frozen() == before
+    assert write.store.snapshot() != before

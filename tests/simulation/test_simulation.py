@@ -27,7 +27,7 @@ def test_all_rules_hold_under_faults_and_the_cluster_heals(first):
 
 @pytest.mark.parametrize("first", range(0, 60, BATCH))
 def test_all_rules_hold_while_snapshots_travel_and_nodes_crash(first):
-    """Half a snapshot, one that is not durable yet, one of an earlier leader: the rarest paths of Raft, walked often."""
+    """Half a snapshot, one that is not durable yet, one of an earlier leader: rare paths of Raft, walked often."""
     restores = 0
     for seed in range(first, first + BATCH):
         report = run(seed, 2_500, faults=Faults.installing(seed))

@@ -39,11 +39,16 @@ class SnapshotPlan:
         worth_bytes = min(self._bytes, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX)
         return self.applied_index - self._index >= self._entries_between and self._applied_bytes >= worth_bytes
 
-    def taken(self, snapshot: Snapshot) -> None:
-        """`snapshot` is being saved; when that fails for want of space, the next one is due as after a success."""
-        self._index, self._bytes, self._applied_bytes = snapshot.meta.index, len(snapshot.data), 0
+    def begun(self) -> None:
+        """The state of now is being saved; when that fails for want of space, the next is due as after a success."""
+        self._index, self._applied_bytes = self.applied_index, 0
+
+    def weighed(self, snapshot: Snapshot) -> None:
+        """How large the state is shows when it is encoded."""
+        self._bytes = len(snapshot.data)
 
     def restored(self, snapshot: Snapshot) -> None:
         """The state machine was restored from `snapshot`."""
         self.applied_index, self.applied_term = snapshot.meta.index, snapshot.meta.term
-        self.taken(snapshot)
+        self.begun()
+        self.weighed(snapshot)

@@ -8,7 +8,7 @@ Holds: an entry is encoded once, and these bytes serve the WAL and every peer.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
@@ -132,10 +132,13 @@ class StateMachine(Protocol):
         """Apply in order. Every kind of entry is passed, the empty ones too, so that indexes have no gap."""
         ...
 
-    def snapshot(self) -> bytes:
-        """The whole state after the last applied entry."""
+    def freeze(self) -> Callable[[], bytes]:
+        """The whole state after the last applied entry, held fast at little cost.
+
+        The function encodes it: called once, in another thread, while further entries are applied.
+        """
         ...
 
     def restore(self, data: bytes, index: LogIndex) -> None:
-        """Replace the whole state by what `snapshot()` gave at `index`."""
+        """Replace the whole state by what was frozen at `index`."""
         ...

@@ -18,4 +18,7 @@ UNPACK_ERRORS: Final[tuple[type[Exception], ...]] = (ValueError, TypeError, _msg
 """What `unpack` and a look at its result may raise for malformed bytes."""
 
 pack: Final[Callable[[object], bytes]] = _msgpack.packb
+Packer: Final[Callable[[], Any]] = functools.partial(_msgpack.Packer, autoreset=False)
+"""Collects the bytes of many values: `pack`, `pack_array_header`, then `bytes`."""
+
 unpack: Final[Callable[[bytes], Any]] = functools.partial(_msgpack.unpackb, use_list=False, strict_map_key=True)

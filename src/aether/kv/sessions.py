@@ -47,6 +47,10 @@ class Session:
             self.answers = {s: outcome for s, outcome in self.answers.items() if s >= below}
         self.answered_below = below
 
+    def copy(self) -> Session:
+        """As it is now."""
+        return attrs.evolve(self, answers=self.answers.copy())
+
     def known(self, sequence: int) -> Outcome | None:
         """The answer when `sequence` must not be decided now; None when it may."""
         if sequence < self.answered_below:

@@ -10,7 +10,7 @@ sessions [id, node, incarnation, number, used ms, answered below, [[sequence, ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -18,7 +18,7 @@ import attrs
 from aether.errors import BadInput
 from aether.kv.commands import OpenSession
 from aether.kv.outcome import decode_outcome, encode_outcome
-from aether.kv.packing import UNPACK_ERRORS, pack, unpack
+from aether.kv.packing import UNPACK_ERRORS, Packer, unpack
 from aether.kv.sessions import Session
 from aether.model.ids import Incarnation, NodeId
 
@@ -28,18 +28,28 @@ HASH_BYTES: Final = 16
 
 @attrs.frozen
 class State:
-    """rows are (key, value, version)."""
+    """keys in order; rows[key] is (value, version)."""
 
     revision: int
     log_time_ms: int
     hash: bytes
-    rows: Iterable[tuple[str, bytes, int]]
-    sessions: Iterable[Session]
+    keys: Sequence[str]
+    rows: Mapping[str, tuple[bytes, int]]
+    sessions: Sequence[Session]
 
 
 def encode_state(state: State) -> bytes:
-    sessions = [_plain_session(session) for session in state.sessions]
-    return pack((FORMAT, state.revision, state.log_time_ms, state.hash, list(state.rows), sessions))
+    """Row by row: in a thread it keeps no other thread waiting, and gives the garbage collector nothing to look at."""
+    packer = Packer()
+    packer.pack_array_header(6)
+    for value in (FORMAT, state.revision, state.log_time_ms, state.hash):
+        packer.pack(value)
+    packer.pack_array_header(len(state.keys))
+    rows = state.rows
+    for key in state.keys:
+        packer.pack((key, *rows[key]))
+    packer.pack([_plain_session(session) for session in state.sessions])
+    return cast("bytes", packer.bytes())
 
 
 def decode_state(data: bytes) -> State:
@@ -55,7 +65,8 @@ def decode_state(data: bytes) -> State:
             _count(revision),
             _count(log_time_ms),
             state_hash,
-            [_row(*row) for row in rows],
+            [row[0] for row in rows],
+            dict([_row(*row) for row in rows]),
             [_session(*session) for session in sessions],
         )
     except UNPACK_ERRORS as error:
@@ -73,10 +84,10 @@ def _count(value: object) -> int:
     return value
 
 
-def _row(key: object, value: object, version: object) -> tuple[str, bytes, int]:
+def _row(key: object, value: object, version: object) -> tuple[str, tuple[bytes, int]]:
     if type(key) is not str or type(value) is not bytes:
         raise TypeError(f"the row {str(key)[:80]!r} is malformed")
-    return key, value, _count(version)
+    return key, (value, _count(version))
 
 
 def _session(

@@ -9,6 +9,7 @@ Holds: the same entries give the same state and the same hash on every node; a b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Final, NamedTuple, cast
 
@@ -132,17 +133,22 @@ class Store:
         if self._listener is not None:
             self._listener(applied)
 
+    def freeze(self) -> Callable[[], bytes]:
+        """The whole state after the last applied entry; the function encodes it, in any thread, whatever is applied."""
+        keys, rows = list(self._keys), self._rows.copy()
+        sessions = [session.copy() for session in self._sessions]
+        return partial(encode_state, State(self._revision, self._log_time_ms, self._hash, keys, rows, sessions))
+
     def snapshot(self) -> bytes:
-        """The whole state after the last applied entry."""
-        rows = ((key, row.value, row.version) for key, row in self.scan(""))
-        return encode_state(State(self._revision, self._log_time_ms, self._hash, rows, self._sessions))
+        """The whole state, encoded here and now."""
+        return self.freeze()()
 
     def restore(self, data: bytes, index: LogIndex) -> None:
         """Replace the whole state. Raises BadInput when `data` is malformed or not of `index`; then nothing changed."""
         state = decode_state(data)
         if state.revision != index:
             raise BadInput("malformed store snapshot", (f"it is of revision {state.revision}, not of {index}",))
-        self._rows = {key: Row(value, Revision(version)) for key, value, version in state.rows}
+        self._rows = {key: Row(value, Revision(version)) for key, (value, version) in state.rows.items()}
         self._keys = SortedList(self._rows)
         self._sessions = SessionTable()
         for session in state.sessions:
