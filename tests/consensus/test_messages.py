@@ -44,7 +44,7 @@ GOLDEN = [
     ),
     (8, SnapshotReply(term=3, index=9, offset=2), "93030902"),
     (9, TimeoutNow(term=3), "9103"),
-    (10, ReadRequest(context=2**61), "91cf2000000000000000"),
+    (10, ReadRequest(term=3, context=2**61), "9203cf2000000000000000"),
     (11, ReadReply(context=2**61, index=7), "92cf200000000000000007"),
 ]
 

@@ -121,12 +121,70 @@ def test_a_group_of_one_confirms_at_once(make_group):
     assert group.reads == [("a", 1, 1)]
 
 
+# --- a follower's question is its own vote of confidence ---
+
+
+def test_in_a_group_of_three_a_followers_question_confirms_itself(led):
+    """It was sent after the read began, by a node that followed this leader then: with the leader, a majority."""
+    led.cut = {("a", "c")}
+    led.read("b", 1)
+    led.deliver("b", "a")
+    led.deliver("a", "b")
+
+    assert led.reads == [("b", 1, led["a"].commit_index)]
+    assert sent(led, Heartbeat, "a", "c") == []
+
+
+def test_in_a_group_of_five_it_takes_one_more(make_group):
+    """Two of five prove nothing: the other three may follow somebody else by now."""
+    group = make_group("abcde")
+    group.elect("a")
+    group.reads.clear()
+    group.cut = {("a", other) for other in "cde"}
+    group.read("b", 1)
+    group.deliver("b", "a")
+    group.deliver("a", "b")
+
+    assert group.reads == []
+
+
+def test_a_question_of_an_earlier_term_vouches_for_nothing(led):
+    """What its sender did in later terms is not known."""
+    led["b"].step("a", TimeoutNow(term=1))
+    led.drive("b")
+    led.stabilize()
+    assert led["b"].role is Role.LEADER
+    led.cut = {("b", "a"), ("b", "c")}
+    led["b"].step("c", ReadRequest(term=1, context=9))
+    led.drive("b")
+
+    assert sent(led, ReadReply, "b", "c") == []
+
+
+def test_a_new_leader_vouches_for_nothing_before_its_own_entry_is_committed(make_group):
+    """B8: until then an earlier leader may have committed, and acknowledged, more than this one knows of."""
+    group = make_group("abc")
+    group.elect("a")
+    group["b"].step("a", TimeoutNow(term=1))
+    group.drive("b")
+    group.deliver("b", "c")
+    group.deliver("c", "b")
+    assert group["b"].role is Role.LEADER
+    group["b"].step("c", ReadRequest(term=2, context=9))
+    group.drive("b")
+
+    assert sent(group, ReadReply, "b", "c") == []
+
+
 # --- losing leadership ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asker", ["a", "b"])
-def test_reads_of_a_leader_that_steps_down_are_refused(led, asker):
+def test_reads_of_a_leader_that_steps_down_are_refused(make_group, asker):
     """Explicitly, so that the asker repeats them at once (etcd: read-only queue leak)."""
+    led = make_group("abcde")
+    led.elect("a")
+    led.reads.clear()
     led.read(asker, 1)
     led.deliver(asker, "a")
     led.take("a")
@@ -146,7 +204,7 @@ def test_a_leader_that_hears_nobody_refuses_what_waits(led):
 
 def test_whoever_is_wrongly_taken_for_the_leader_refuses(led):
     """The asker must not wait for its time-out."""
-    led["b"].step("c", ReadRequest(context=9))
+    led["b"].step("c", ReadRequest(term=1, context=9))
     led.drive("b")
     assert sent(led, ReadReply, "b", "c") == [ReadReply(context=9, index=0)]
     led["c"].step("b", ReadReply(context=9, index=0))
@@ -217,11 +275,11 @@ def test_a_read_that_comes_while_a_round_is_under_way_is_not_confirmed_by_it(led
 
 def test_the_same_context_twice_gets_two_answers_each_from_its_own_round(led):
     """B9, etcd/raft 397: a repeated or doubled request must not be given the index of the earlier one."""
-    led["a"].step("b", ReadRequest(context=5))
+    led["a"].step("b", ReadRequest(term=1, context=5))
     led.stabilize()
     led.propose("a", "x")
     led.stabilize()
-    led["a"].step("b", ReadRequest(context=5))
+    led["a"].step("b", ReadRequest(term=1, context=5))
     led.stabilize()
     assert led.reads == [("b", 5, 1), ("b", 5, 2)]
 
@@ -262,14 +320,14 @@ def test_a_heartbeat_of_a_tick_makes_good_a_lost_round(led):
 
 def test_waiting_reads_are_bounded(make_group):
     """Without a majority they would pile up: callers are told, peers are refused."""
-    group = make_group("abc", reads_pending_max=2)
+    group = make_group("abcde", reads_pending_max=2)
     group.elect("a")
-    group.cut = {("a", "b"), ("a", "c")}
+    group.cut = {("a", other) for other in "bcde"}
     group.read("a", 1)
     group.read("a", 2)
     with pytest.raises(Overloaded):
         group.read("a", 3)
-    group["a"].step("b", ReadRequest(context=4))
+    group["a"].step("b", ReadRequest(term=1, context=4))
     assert sent(group, ReadReply, "a", "b") == [ReadReply(context=4, index=0)]
 
 

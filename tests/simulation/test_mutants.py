@@ -194,6 +194,11 @@ def answers_reads_before_its_own_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("aether.consensus.core.Leadership", Hasty)
 
 
+def takes_one_follower_for_a_quorum(patch: pytest.MonkeyPatch) -> None:
+    """In a group of five the leader and one more prove nothing."""
+    patch.setattr(Leadership, "asked", lambda self, read, term: self._log.committed)
+
+
 def reads_what_a_follower_has(patch: pytest.MonkeyPatch) -> None:
     """Local reads are stale."""
 
@@ -241,6 +246,7 @@ MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], tuple[str, Callable[[int], F
     leaves_sessions_out_of_snapshots: ("Exactly once", Faults.draw),
     never_repeats_a_lost_append: ("Liveness", Faults.draw),
     reads_what_a_follower_has: ("Stale read", Faults.draw),
+    takes_one_follower_for_a_quorum: ("Stale read", Faults.reading),
     skips_the_consistency_check: ("Log Matching|State Machine Safety", Faults.draw),
     votes_before_durable: ("Durable vote", Faults.draw),
     votes_for_short_logs: ("Leader Completeness", Faults.draw),

@@ -143,7 +143,7 @@ class RaftCore:
             self._on_vote_request(sender, message)
             return
         if isinstance(message, ReadRequest | ReadReply):
-            self._read_answers.step(sender, message, self._leadership.reads if self._leadership is not None else None)
+            self._read_answers.step(sender, message, self._leadership.asked if self._leadership is not None else None)
             return
         if message.term > self._term:
             self._become_follower(message.term, None)
@@ -180,7 +180,7 @@ class RaftCore:
         if self._leadership is not None:
             self._leadership.reads.gather(read)
         elif self._leader is not None:
-            self._outbox.send(self._leader, ReadRequest(context=context))
+            self._outbox.send(self._leader, ReadRequest(term=self._term, context=context))
         else:
             raise NotLeader(self._config.node, None)
 

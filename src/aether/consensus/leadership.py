@@ -150,6 +150,18 @@ class Leadership:
             confirmed += self.reads.confirm(self._is_answered)  # nobody to wait for in a group of one
         return confirmed
 
+    def asked(self, read: Read, term: Term) -> LogIndex | None:
+        """A follower of `term` asks. Where it and this leader are a quorum, its question is the heartbeat's answer.
+
+        It was sent after the read began, by a node that had voted for no later leader: in a group of three nothing more
+        is needed, and no round begins. Otherwise the read waits for one. Raises Overloaded.
+        """
+        vouched = term == self.term and self._configuration.has_quorum((read.asker, self._config.node))
+        if vouched and self._log.committed >= self._own_start:
+            return self._log.committed
+        self.reads.gather(read)
+        return None
+
     def _is_answered(self, number: int) -> bool:
         """Whether a quorum, this node included, obeyed this leader when round `number` had begun."""
         heard = [peer for peer, progress in self._progress.items() if progress.heard_round >= number]

@@ -141,8 +141,12 @@ class TimeoutNow:
 
 @frozen(kw_only=True)
 class ReadRequest:
-    """Follower to leader: behind which log index is a read linearizable? context  the asker's, never used twice."""
+    """Follower to leader: behind which log index is a read linearizable?
 
+    term     the asker's, while it follows the receiver; context  its own, never used twice
+    """
+
+    term: Term = field(validator=_TERM)
     context: int = field(validator=_COUNT)
 
 
@@ -150,7 +154,7 @@ class ReadRequest:
 class ReadReply:
     """Leader to follower. index  committed, confirmed after the request arrived; 0 = refused: this node leads no more.
 
-    Neither carries a term: the index is right whatever happened since, and an asker's term deposes nobody.
+    It carries no term: the index is right whatever happened since.
     """
 
     context: int = field(validator=_COUNT)
@@ -355,11 +359,12 @@ def _decode_timeout_now(values: Sequence[object]) -> TimeoutNow:
 
 
 def _encode_read_request(m: ReadRequest) -> Sequence[object]:
-    return (m.context,)
+    return (m.term, m.context)
 
 
 def _decode_read_request(values: Sequence[object]) -> ReadRequest:
-    return ReadRequest(context=_Fields("ReadRequest", values, 1).number())
+    f = _Fields("ReadRequest", values, 2)
+    return ReadRequest(term=Term(f.number(1)), context=f.number())
 
 
 def _encode_read_reply(m: ReadReply) -> Sequence[object]:

@@ -4,6 +4,7 @@ Knows: contexts of reads, rounds, the commit index that a read was given.
 Never: heartbeats and quorums (leadership), what is read.
 Holds: a read joins only a round that begins after it arrived, so no earlier heartbeat can vouch for it; each read is
        answered once or refused; at most `limit` wait.
+       A follower that asks vouches itself: it sent the question after its read began, and followed this leader then.
 Paper: dissertation 6.4 (processing read-only queries more efficiently).
 """
 
@@ -18,7 +19,7 @@ from attrs import frozen
 from aether.consensus.messages import ReadReply, ReadRequest
 from aether.consensus.outbox import Outbox
 from aether.errors import Overloaded
-from aether.model.ids import LogIndex, NodeId
+from aether.model.ids import LogIndex, NodeId, Term
 
 REFUSED: Final = LogIndex(0)
 """In place of an index: nobody confirmed it. No confirmed read has it, since a leader's own entry comes first."""
@@ -30,6 +31,10 @@ class Read:
 
     asker: NodeId
     context: int
+
+
+Asked = Callable[[Read, Term], LogIndex | None]
+"""A follower of that term asks: the index when that confirms it at once, None when it waits. Raises Overloaded."""
 
 
 @frozen
@@ -99,19 +104,21 @@ class ReadAnswers:
         else:
             self._outbox.send(read.asker, ReadReply(context=read.context, index=index))
 
-    def step(self, sender: NodeId, message: ReadRequest | ReadReply, rounds: ReadRounds | None) -> None:
-        """A peer asks, or the leader answers one of our own. rounds  while this node leads."""
+    def step(self, sender: NodeId, message: ReadRequest | ReadReply, asked: Asked | None) -> None:
+        """A peer asks, or the leader answers one of our own. asked  while this node leads."""
         if isinstance(message, ReadReply):
             self._own.append((message.context, message.index))
             return
         read = Read(sender, message.context)
-        if rounds is None:
+        if asked is None:
             self.give(read, REFUSED)
             return
         try:
-            rounds.gather(read)
+            index = asked(read, message.term)
         except Overloaded:
-            self.give(read, REFUSED)  # so that it comes again later
+            index = REFUSED  # so that it comes again later
+        if index is not None:
+            self.give(read, index)
 
     def take(self) -> tuple[tuple[tuple[int, LogIndex], ...], tuple[int, ...]]:
         """Our own confirmed reads with their indexes, and the refused ones; each once."""
