@@ -16,7 +16,7 @@ import trustme
 from trio.testing import MockClock
 
 from aether.errors import AddressInUse, BadInput
-from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S, HANDSHAKES_MAX
+from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S, HANDSHAKES_MAX, PEER_SILENT_S
 from aether.transport import TcpTransport
 from aether.transport.address import join_address, split_address
 from aether.wire import DiallingSession, Hello, Identity, Lane, MessageTable, encode_frame
@@ -159,6 +159,29 @@ async def test_a_stranger_that_says_nothing_is_closed(fast_clock, tcp_world, cap
 
     assert trio.current_time() - began >= HANDSHAKE_S
     assert [r for r in caplog.records if f"no handshake within {HANDSHAKE_S} s" in r.message]
+
+
+async def test_a_peer_that_falls_silent_is_given_up(fast_clock, tcp_world):
+    """A stopped process keeps its connections, its kernel sees to that: calls sent to it would wait for nothing."""
+    a = await tcp_world.start("a")
+    began = trio.current_time()
+    stream = await introduce(tcp_world, a, Lane.CONSENSUS)
+    await stream.send_all(encode_frame(b""))
+    with trio.fail_after(10 * PEER_SILENT_S):
+        assert await stream.receive_some() == b""
+
+    assert trio.current_time() - began >= PEER_SILENT_S
+    assert a.transport.statistics().closed == {"silent": 1}
+
+
+async def test_peers_with_nothing_to_say_stay_connected(fast_clock, tcp_world):
+    """Nodes that only call each other now and then are no dead ones."""
+    a, b = await tcp_world.pair()
+    await trio.sleep(4 * PEER_SILENT_S)
+
+    assert (a.count("disconnected", "b"), b.count("disconnected", "a")) == (0, 0)
+    assert a.transport.statistics().closed == {}
+    assert sum(a.transport.statistics().sent_frames.values()) == 0, "what only says that it lives is no message"
 
 
 async def test_a_crowd_of_silent_strangers_is_said_once_and_a_peer_keeps_its_lanes(tcp_world, caplog):

@@ -43,7 +43,7 @@ HELLO_BYTES_MAX: Final = 32 * 1024  # what a stranger may make us buffer
 HANDSHAKE_S: Final = 5.0
 HANDSHAKES_MAX: Final = 128  # accepted connections that have not said who they are
 PEERS_MAX: Final = 256
-PEER_SILENT_S: Final = 5.0  # a host that stopped answering altogether: the kernel closes its connections
+PEER_SILENT_S: Final = 5.0  # a host whose kernel stopped answering, or a process whose loop stands still
 OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane
 OUTBOX_BYTES_MAX: Final = 32 * 2**20
 RECONNECT_MIN_S: Final = 0.05
@@ -95,6 +95,7 @@ HTTP_SEND_S: Final = 30.0  # a client that does not read its answer
 HTTP_LINGER_S: Final = 1.0  # after a refusal, so that a client still sending can read it
 HTTP_READ_AHEAD_BYTES: Final = 64 * 1024  # pipelined bytes taken in while a request is answered
 HTTP_CONNECTIONS_MAX: Final = 10_000
+HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not answered yet, over all its connections
 
 # Three lost heartbeats in a row must not start an election.
 assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS

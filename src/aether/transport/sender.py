@@ -12,6 +12,7 @@ the turn: the peer works on it while this loop makes the next.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, NoReturn
 
 import trio
@@ -34,7 +35,8 @@ class Sender:
     """Owns the outbox of one connection. `run` for as long as the connection lives."""
 
     def __init__(self, lane: Lane, link: Link, counters: Counters) -> None:
-        self._lane, self._link, self._counters = lane, link, counters
+        self.lane: Lane = lane
+        self._link, self._counters = link, counters
         self._outbox = Outbox(drop_oldest=lane is Lane.CONSENSUS)
         self._rest = b""  # of what was only partly written at once
         self._is_writing = True  # `run` has not begun, has ended, or waits for the link: `put` may not write
@@ -53,7 +55,7 @@ class Sender:
         outbox = self._outbox
         dropped = outbox.dropped
         accepted = outbox.put(payload)
-        self._counters.dropped[self._lane] += outbox.dropped - dropped
+        self._counters.dropped[self.lane] += outbox.dropped - dropped
         if accepted:
             self._count(payload)
             if may_write and len(outbox) >= EAGER_BATCH:
@@ -62,11 +64,17 @@ class Sender:
                 self._rouse()
         return accepted
 
+    def say_alive(self) -> None:
+        """An empty frame, when nothing else is being written that would tell as much."""
+        if not (self._is_writing or self._rest or self._outbox):
+            with contextlib.suppress(OSError):  # the reader of this link sees the same end and tells it
+                self._write_now(encode_frame(b""))
+
     def _write_one(self, payload: bytes) -> bool:
         try:
             self._write_now(encode_frame(payload))
         except OSError:  # the reader of this link sees the same end and tells it
-            self._counters.dropped[self._lane] += 1
+            self._counters.dropped[self.lane] += 1
             return False
         self._count(payload)
         return True
@@ -88,8 +96,8 @@ class Sender:
 
     def _count(self, payload: bytes) -> None:
         self.has_carried = True
-        self._counters.sent_frames[self._lane] += 1
-        self._counters.sent_bytes[self._lane] += len(payload)
+        self._counters.sent_frames[self.lane] += 1
+        self._counters.sent_bytes[self.lane] += len(payload)
 
     def _rouse(self) -> None:
         if self._parked is not None:
@@ -111,7 +119,7 @@ class Sender:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:
             self._is_writing = True
-            self._counters.dropped[self._lane] += len(self._outbox)
+            self._counters.dropped[self.lane] += len(self._outbox)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._parked = None

@@ -21,7 +21,13 @@ import trio
 
 from aether.errors import BadInput
 from aether.model.ids import ClusterUuid, NodeId
-from aether.model.limits import HANDSHAKE_S, HANDSHAKES_MAX, PEERS_MAX, RECONNECT_MAX_S, RECONNECT_MIN_S
+from aether.model.limits import (
+    HANDSHAKE_S,
+    PEER_SILENT_S,
+    PEERS_MAX,
+    RECONNECT_MAX_S,
+    RECONNECT_MIN_S,
+)
 from aether.transport.address import is_wildcard, join_address, split_address
 from aether.transport.counters import Counters
 from aether.transport.dispatch import Dispatch
@@ -29,8 +35,10 @@ from aether.transport.handshake import BROKEN, answer, dial, words
 from aether.transport.link import Link, listen, tune
 from aether.transport.peer import Peer
 from aether.transport.presence import Direction, Presence
+from aether.transport.pulse import Listener, beat
 from aether.transport.sender import Sender
 from aether.transport.values import Handlers, TransportStatistics
+from aether.transport.waiting_room import WaitingRoom
 from aether.wire.frames import FrameDecoder, encode_frame
 from aether.wire.lane import Lane
 from aether.wire.session import (
@@ -78,8 +86,7 @@ class TcpTransport:
         self._counters = Counters()
         self._peers: dict[NodeId, Peer] = {}
         self._readers: dict[tuple[NodeId, Lane], trio.CancelScope] = {}
-        self._shaking_hands = 0
-        self._crowded_told_s = float("-inf")
+        self._waiting_room = WaitingRoom(identity.node, self._counters)
         self._nursery: trio.Nursery | None = None
         self._presence = Presence(identity.node, self._counters, self._give_up)
         for node, address in peers.items():
@@ -247,6 +254,8 @@ class TcpTransport:
                     nursery.cancel_scope.cancel()
 
             nursery.start_soon(write)
+            if sender.lane is Lane.CONSENSUS:
+                nursery.start_soon(beat, sender.say_alive)
             try:
                 if await link.receive():
                     reason = "it sent on a lane that it should only read"
@@ -281,24 +290,11 @@ class TcpTransport:
                 _log.error("%s: cannot accept a connection: %s", self._identity.node, words(error))
                 await trio.sleep(RECONNECT_MIN_S)
                 continue
-            if self._shaking_hands >= HANDSHAKES_MAX:
-                self._crowded(join_address(place[0], place[1]))
+            origin = join_address(place[0], place[1])
+            if self._waiting_room.enter(origin):
+                nursery.start_soon(self._serve, sock, origin)
+            else:
                 sock.close()
-                continue
-            self._shaking_hands += 1
-            nursery.start_soon(self._serve, sock, join_address(place[0], place[1]))
-
-    def _crowded(self, origin: str) -> None:
-        self._counters.closed["too-many-handshakes"] += 1
-        now_s = trio.current_time()
-        if now_s - self._crowded_told_s >= HANDSHAKE_S:
-            self._crowded_told_s = now_s
-            _log.warning(
-                "%s: closed %s unheard: %d strangers have not said who they are; look for a scan or a wrong client",
-                self._identity.node,
-                origin,
-                HANDSHAKES_MAX,
-            )
 
     async def _serve(self, sock: socket.socket, origin: str) -> None:
         """Read one accepted connection until it ends. Nothing that arrives raises out of here."""
@@ -309,7 +305,7 @@ class TcpTransport:
                     session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
                     link, hello = await answer(sock, session, self._server_tls)
             finally:
-                self._shaking_hands -= 1
+                self._waiting_room.leave()
             await self._read(link, hello, session.reply)
         except trio.TooSlowError:
             self._turn_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
@@ -331,11 +327,10 @@ class TcpTransport:
     async def _read(self, link: Link, hello: Hello, welcome: bytes) -> None:
         """From the decision to welcome a peer to the end of its connection.
 
-        Nothing is awaited before it counts as live,
-        so that a second process with its id is refused.
+        Nothing is awaited before it counts as live, so that a second process with its id is refused.
         """
         key, node = (Direction.IN, hello.lane), hello.identity.node
-        scope, reason = trio.CancelScope(), ""
+        scope, reason = trio.CancelScope(), f"it was silent for {PEER_SILENT_S} s"
         older = self._readers.get((node, hello.lane))
         self._readers[node, hello.lane] = scope
         if older is not None:  # a peer that dials again has lost the older connection, noticed or not
@@ -345,20 +340,26 @@ class TcpTransport:
         self._meet(hello.identity)
         try:
             with scope:
-                reason = await self._read_until_end(link, hello, welcome)
+                async with trio.open_nursery() as nursery:
+                    listener = Listener()
+                    if hello.lane is Lane.CONSENSUS:
+                        nursery.start_soon(self._end_when_silent, listener, scope)
+                    reason = await self._read_until_end(link, hello, welcome, listener)
+                    nursery.cancel_scope.cancel()
         finally:
             is_current = self._readers.get((node, hello.lane)) is scope
             if is_current:
                 del self._readers[node, hello.lane]
-        if is_current and not scope.cancelled_caught:
+        if is_current:  # neither dialled again nor forgotten
             self._presence.closed(key, node, reason)
             self._part(node)
 
-    async def _read_until_end(self, link: Link, hello: Hello, welcome: bytes) -> str:
+    async def _read_until_end(self, link: Link, hello: Hello, welcome: bytes, listener: Listener) -> str:
         try:
             await link.send(welcome)
             decoder = FrameDecoder()
             while data := await link.receive():
+                listener.heard = True
                 try:
                     self._take(hello, decoder, data)
                 except BadInput as error:
@@ -368,6 +369,11 @@ class TcpTransport:
         except BROKEN as error:
             return words(error)
         return "it ended the connection" if decoder.is_empty else "it ended the connection inside a frame"
+
+    async def _end_when_silent(self, listener: Listener, scope: trio.CancelScope) -> None:
+        await listener.wait_silent()
+        self._counters.closed["silent"] += 1
+        scope.cancel()
 
     def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
         node, lane, deliver = hello.identity.node, hello.lane, self._dispatch.deliver
