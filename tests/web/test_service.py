@@ -428,6 +428,35 @@ async def test_a_new_connection_beyond_the_limit_takes_the_place_of_the_oldest_i
         nursery.cancel_scope.cancel()
 
 
+async def test_requests_that_never_end_cannot_take_all_memory(autojump_clock):
+    """Ten thousand connections with a megabyte each are ten gigabytes; small requests go on meanwhile."""
+    server = WebServer(nothing, WebConfig(held_bytes_max=100_000))
+    part = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 59_000
+    async with trio.open_nursery() as nursery:
+
+        async def opened() -> trio.StapledStream:
+            ours, theirs = trio.testing.memory_stream_pair()
+            nursery.start_soon(server.serve_stream, theirs)
+            return ours
+
+        first, second, small = await opened(), await opened(), await opened()
+        await first.send_all(part)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(50):
+            await small.send_all(GET.encode())
+            assert (await small.receive_some()).startswith(b"HTTP/1.1 204 ")
+        await second.send_all(part)
+        refused = bytes(await second.receive_some())
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in refused
+        await second.aclose()
+        await first.send_all(b"x" * 1_000)
+        assert (await first.receive_some()).startswith(b"HTTP/1.1 204 ")
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.held == 0
+        nursery.cancel_scope.cancel()
+
+
 def test_a_listener_leaves_files_for_the_rest_of_the_process(monkeypatch):
     """With `ulimit -n 1024`, a thousand clients took the descriptors of the log and of the peers."""
     monkeypatch.setattr(resource, "getrlimit", lambda which: (300, 1000))

@@ -47,6 +47,7 @@ class WebConfig:
     send_s             for a client to take one answer
     connections_max    open at once, and at most a third of the files that the process may open (ulimit -n); one more
                        takes the place of an idle one, or is turned away with 503
+    held_bytes_max     received and not answered yet, over all connections; who sends more meanwhile gets 503
     """
 
     bind: str = "127.0.0.1"
@@ -59,6 +60,7 @@ class WebConfig:
     idle_s: float = limits.HTTP_IDLE_S
     send_s: float = limits.HTTP_SEND_S
     connections_max: int = limits.HTTP_CONNECTIONS_MAX
+    held_bytes_max: int = limits.HTTP_HELD_BYTES_MAX
 
 
 class WebServer:
@@ -67,6 +69,8 @@ class WebServer:
     def __init__(self, handler: Handler, config: WebConfig) -> None:
         self.config = config
         self.draining: bool = False
+        self.held = 0
+        """Bytes received and not answered yet. Counted by the connections."""
         self._handler = handler
         self._accepting = trio.CancelScope()
         self._connections: dict[_Connection, None] = {}  # a set in the order of arrival
@@ -104,6 +108,7 @@ class WebServer:
             _log.exception("a connection from %s ended by an error of the server", client or "a stream")
         finally:
             self._connections.pop(connection, None)
+            connection.release(all_of_it=True)
             self._changed.set()
             await trio.aclose_forcefully(stream)
 
@@ -180,6 +185,8 @@ class _Connection:
         self._answering = False
         self._left = False
         self._discarding = False
+        self._held = 0
+        self._crowded = False
         self._arrived = trio.Event()
         self._consumed = trio.Event()
 
@@ -210,6 +217,12 @@ class _Connection:
         with trio.move_on_after(limits.HTTP_LINGER_S):
             await self._send(response, "GET", self._server.new_request_id(), keep_alive=False)
 
+    def release(self, *, all_of_it: bool = False) -> None:
+        """What was answered is held no more."""
+        kept = 0 if all_of_it else self._http.buffered
+        self._server.held += kept - self._held
+        self._held = kept
+
     # --- reader: the only one that receives -------------------------------------------------------------------------
 
     async def _read(self) -> None:
@@ -229,6 +242,9 @@ class _Connection:
                 return
             if not self._discarding:
                 self._http.receive(data)
+                self._held += len(data)
+                self._server.held += len(data)
+                self._crowded = self._server.held > self._config.held_bytes_max
                 self._arrived.set()
 
     # --- worker: the only one that sends ------------------------------------------------------------------------------
@@ -240,8 +256,12 @@ class _Connection:
             if isinstance(step, Request):
                 if not await self._serve(step):
                     return
+                self.release()
             elif isinstance(step, Refusal):
                 await self._refuse(step)
+                return
+            elif self._crowded and step is not Wait.IDLE:
+                await self._refuse(Refusal(503, "requests that arrive take all the memory set apart for them"))
                 return
             elif not await self._wait(step):
                 return
@@ -277,7 +297,8 @@ class _Connection:
     async def _refuse(self, refusal: Refusal) -> None:
         self._phase = None
         request_id = self._server.new_request_id()
-        response = problem(refusal.status, refusal.detail, request_id)
+        retry_after_s = 1.0 if refusal.status == 503 else None
+        response = problem(refusal.status, refusal.detail, request_id, retry_after_s=retry_after_s)
         if not await self._send(response, "GET", request_id, keep_alive=False):
             return
         # Closing now, with bytes unread, would reset the connection and could take the answer with it (RFC 9112 9.6).
