@@ -490,3 +490,17 @@ def test_a_snapshot_says_what_it_covers(make_group):
     core = group.elect("a")
     assert core.snapshot_meta() == SnapshotMeta(1, 1, VOTERS)
     assert attrs.asdict(core.snapshot_meta())["voters"] == VOTERS
+
+
+def test_half_a_snapshot_is_forgotten_when_the_log_has_overtaken_it():
+    """A new leader still had the entries: up to a gigabyte of the old one's snapshot must not stay for ever."""
+    core = start(Persisted())
+    half = SnapshotChunk(term=1, index=5, snapshot_term=1, voters=VOTERS, offset=0, total_bytes=10, chunk=b"half of")
+    core.step("b", half)
+    assert core._following._inbox._collected == b"half of"
+
+    added = entries(*((index, 2) for index in range(1, 7)))
+    core.step("c", AppendEntries(term=2, prev_index=0, prev_term=0, commit_index=4, entries=added))
+    assert core._following._inbox._collected, "not yet: what is committed ends before it"
+    core.step("c", AppendEntries(term=2, prev_index=6, prev_term=2, commit_index=6, entries=()))
+    assert not core._following._inbox._collected

@@ -57,6 +57,7 @@ class Following:
             self._outbox.promise(leader, refusal)
             return
         self._log.commit_to(min(message.commit_index, last))
+        self._inbox.forget_until(self._log.committed)
         self._outbox.promise(leader, AppendReply(term=message.term, match_index=last))
 
     def heartbeat(self, leader: NodeId, message: Heartbeat) -> None:
@@ -71,6 +72,7 @@ class Following:
         if message.index > log.committed and log.matches(message.index, message.snapshot_term):
             log.commit_to(message.index)  # the entries are here already
         if message.index <= log.committed:
+            self._inbox.forget_until(log.committed)
             self._outbox.promise(leader, AppendReply(term=message.term, match_index=log.committed))
             return
         progress = self._inbox.add(leader, message)
