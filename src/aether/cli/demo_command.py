@@ -21,7 +21,7 @@ from aether.cli.terminal import ProgressLines, ended_by_signals
 from aether.forge.demo import Demo, DemoPlan, DemoResult, Placement, Victim, audit_text, open_demo
 from aether.forge.load import OrderOutcome, percentile
 
-LOG_LINES_SHOWN = 40
+HELD_TOLD_S = 0.1
 
 
 @click.command()
@@ -87,6 +87,8 @@ def report(result: DemoResult) -> Iterable[str]:
     yield ""
     for each in result.audits:
         yield f"audit of {each.node}: {'clean' if each.clean else 'NOT CLEAN'}: {audit_text(each)}"
+    if result.held_s > HELD_TOLD_S:
+        yield f"the cluster was behind: sending waited {result.held_s:.1f} s in all, so the rate was not kept"
     if result.disturbance is not None:
         hit = result.disturbance
         role = "leader" if hit.was_leader else "follower"

@@ -93,6 +93,7 @@ class DemoResult:
     before: Placement
     after: Placement
     disturbance: Disturbance | None
+    held_s: float = 0.0
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -225,6 +226,7 @@ class Demo:
             before=before,
             after=after,
             disturbance=disturbance,
+            held_s=stream.held_s,
         )
 
     async def placement(self, node: str) -> Placement:

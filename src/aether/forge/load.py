@@ -59,7 +59,10 @@ class OrderOutcome:
 
 @attrs.define
 class OrderStream:
-    """Sends orders to `urls` in turn. Read `outcomes` and `in_flight` at any time."""
+    """Sends orders to `urls` in turn. Read `outcomes` and `in_flight` at any time.
+
+    held_s  how long the stream waited because the cluster was behind: a rate that was not kept must be told
+    """
 
     client: httpx.AsyncClient
     urls: Sequence[str]
@@ -68,6 +71,7 @@ class OrderStream:
     path: str = "/api/orders"
     outcomes: list[OrderOutcome] = attrs.field(factory=list[OrderOutcome])
     in_flight: int = 0
+    held_s: float = 0.0
     on_outcome: Callable[[OrderOutcome], None] = lambda _: None
     _began: float = attrs.field(factory=trio.current_time, init=False)
     _numbers: Iterator[int] = attrs.field(factory=itertools.count, init=False)
@@ -82,9 +86,11 @@ class OrderStream:
         self._began = began = trio.current_time()
         async with trio.open_nursery() as nursery:
             for number in range(round(rate * seconds)):
-                await trio.sleep_until(began + number / rate)
+                due = began + number / rate + self.held_s
+                await trio.sleep_until(due)
                 while self.in_flight >= IN_FLIGHT_MAX:  # the cluster is far behind: do not bury it
                     await trio.sleep(PAUSE_S)
+                self.held_s += max(0.0, trio.current_time() - due - PAUSE_S)
                 nursery.start_soon(self._order)
 
     async def burst(self, nursery: trio.Nursery, size: int, wanted: int) -> int:
