@@ -77,6 +77,34 @@ def test_members_that_do_not_answer_are_shown(listener, capsys):
     assert "UNREACHABLE" in capsys.readouterr().out
 
 
+def test_undeploying_what_nobody_wanted_says_so_beside_the_answer(listener, capsys):
+    """A misspelt name must not look like a success; scripts go on."""
+    done = {"status": "undeployed", "artifact": "a:b", "revision": 1}
+    listener.answers = [(200, {**done, "wasWanted": False}), (200, {**done, "wasWanted": True})]
+
+    assert run(["undeploy", "a:b", "-c", listener.address]) == 0
+    assert "nobody wanted a:b" in capsys.readouterr().err
+    assert run(["undeploy", "a:b", "-c", listener.address]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_route_that_never_answers_says_whose_does(listener, capsys):
+    route = {"method": "GET", "path": "/a", "artifact": "x:y", "sliceMethod": "m"}
+    listener.answers = [(200, {"routes": [route, {**route, "artifact": "z:z", "shadowedBy": "x:y"}]})]
+
+    assert run(["routes", "-c", listener.address]) == 0
+    assert "SHADOWEDBY" in capsys.readouterr().out
+
+
+def test_a_blueprint_without_a_text_has_no_time(listener, capsys):
+    """`app` of an opening process was never applied; 1970 would be a lie."""
+    row = {"id": "app", "number": 0, "slices": ["a:b:1.0.0"], "appliedBy": "", "appliedAt": 0.0}
+    listener.answers = [(200, {"blueprints": [row]})]
+
+    assert run(["blueprint", "list", "-c", listener.address]) == 0
+    assert "1970" not in capsys.readouterr().out
+
+
 def test_the_time_of_a_blueprint_can_be_read(listener, capsys):
     row = {"id": "app", "number": 1, "slices": [], "appliedBy": "admin", "appliedAt": 1_700_000_000.25}
     listener.answers = [(200, {"blueprints": [row]}), (200, {"blueprints": [row]})]

@@ -69,4 +69,9 @@ def scale(context: click.Context, /, artifact: str, instances: int, wait_s: floa
 def undeploy(context: click.Context, /, artifact: str, wait_s: float | None, **_: Any) -> None:
     """Remove ARTIFACT from the cluster. Calls in flight finish first."""
     here = settings(context)
-    _answer(here, Connection(here).post("/undeploy", {"artifact": artifact}, wait_s=wait_s))
+    answer = Connection(here).post("/undeploy", {"artifact": artifact}, wait_s=wait_s)
+    _answer(here, answer)
+    if "inForce" in answer:
+        click.echo(f"{answer['inForce']} is wanted, and stays", err=True)
+    elif answer.get("wasWanted") is False:
+        click.echo(f"nobody wanted {artifact}; `aether slices` shows what is left", err=True)

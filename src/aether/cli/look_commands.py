@@ -77,4 +77,5 @@ def routes(context: click.Context, /, **_: Any) -> None:
     """The HTTP routes of deployed slices."""
     here = settings(context)
     answer = Connection(here).get("/routes")
-    show(here, answer, answer["routes"], ["method", "path", "artifact", "sliceMethod"])
+    shadowed = ["shadowedBy"] if any("shadowedBy" in row for row in answer["routes"]) else []
+    show(here, answer, answer["routes"], ["method", "path", "artifact", "sliceMethod", *shadowed])
