@@ -6,6 +6,7 @@ import pytest
 import trio
 
 import aether
+from aether.kv import keys
 
 
 class Empty(aether.Fault):
@@ -99,3 +100,13 @@ async def test_a_slice_that_cannot_start_says_why(aether_cluster):
 
     with pytest.raises(aether.NoInstance, match=r"no\.such\.setting"):
         await aether_cluster(Broken, nodes=1)
+
+
+async def test_all_nodes_name_the_same_cluster_to_their_peers(aether_cluster):
+    """Two clusters may share a name and the names of their nodes; what they drew at random tells them apart."""
+    cluster = await aether_cluster(nodes=3)
+
+    told = {node._node.transport._identity.cluster_uuid for node in cluster.nodes}
+    kept = {node.kv.get(keys.cluster).uuid for node in cluster.nodes}
+    assert told == kept
+    assert len(kept) == 1

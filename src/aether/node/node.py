@@ -183,6 +183,7 @@ class Node:
                 nursery.start_soon(self.facts.run)
                 await nursery.start(self.consensus.run)
                 await nursery.start(self.kv.run)
+                self._tell_cluster()
                 await nursery.start(self.invoker.run)
                 await nursery.start(self.hosting.run, self.invoker, self.node_manager)
                 await nursery.start(self._endpoints.run)
@@ -192,6 +193,7 @@ class Node:
                 if len(self.config.voters) > 1:
                     _log.info("%s waits for a majority of %s", self.config.node, ", ".join(self.config.voters))
                 await enrol(self.kv, self.config.cluster, self._member)
+                self._tell_cluster()
                 await nursery.start(self.cluster_manager.run)
                 await nursery.start(self.node_manager.run)
                 self.facts.ready = True
@@ -343,6 +345,12 @@ class Node:
         await self._failed.wait()
         assert self._failure is not None
         raise self._failure
+
+    def _tell_cluster(self) -> None:
+        """From now on peers of another cluster are refused, also one of the same name with nodes of the same names."""
+        row = self.kv.get(keys.cluster)
+        if row is not None:
+            self.transport.set_cluster_uuid(row.uuid)
 
     # --- facts that rooms ask for ---
 
