@@ -2,7 +2,9 @@
 
 import pytest
 
+from aether.errors import CallFailed, OutcomeUnknown, Overloaded
 from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of
+from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Failed, Faulted
 from aether.slice_api.codec import Form
 from aether.slice_api.faults import Fault
@@ -58,3 +60,23 @@ def test_a_faults_fields_are_spelt_as_the_callers_form_asks():
 
     assert failure_of(TooMany(wanted_pieces=3), place, "m", Form.CAMEL).fault.fields == {"wantedPieces": 3}
     assert failure_of(TooMany(wanted_pieces=3), place, "m").fault.fields == {"wanted_pieces": 3}
+
+
+class Draining(Exception):
+    """An author's own class, which happens to bear the name of one of ours."""
+
+
+class WarehouseFull(Overloaded):
+    """An author's own kind of ours."""
+
+
+def test_what_stopped_a_method_half_way_is_known_by_class_and_not_by_a_like_name():
+    """A repeat is offered for the one and would only repeat a defect for the other."""
+    theirs, ours, plain = (
+        failure_of(error, HERE, "place") for error in (Draining("tea"), WarehouseFull("w", 3), KeyError("a"))
+    )
+
+    assert isinstance(failed_error(theirs), CallFailed)
+    assert theirs.kind.endswith("test_failures.Draining")
+    assert isinstance(failed_error(ours), OutcomeUnknown)
+    assert (ours.kind, plain.kind) == ("Overloaded", "KeyError")

@@ -65,7 +65,7 @@ async def test_a_page_of_this_node_is_welcome(world):
     assert (await world.ask("GET", "/status", headers={"origin": "http://localhost:8080"})).status == 200
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site"])
 async def test_a_change_that_a_browser_marks_as_foreign_is_refused(world, site):
     """Fetch metadata catches what sends no Origin."""
     assert (await world.ask("POST", "/deploy", DEPLOY, headers={"sec-fetch-site": site})).status == 403

@@ -13,7 +13,8 @@ from typing import Final
 
 import attrs
 
-from aether.errors import BadInput
+from aether.errors import BadInput, OutcomeUnknown, TryAgain
+from aether.invocation.proxy import UNFINISHED
 from aether.invocation.reply import Failed, Faulted
 from aether.slice_api.codec import Form
 from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
@@ -45,7 +46,7 @@ def failure_of(error: BaseException, place: Place, method: str, form: Form = For
         fields = {"faults": [_listed(each) for each in plain]}
         return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, str(error), fields))
     return Failed(
-        kind=type(error).__name__,
+        kind=_kind(error),
         message=str(error)[:MESSAGE_CHARS_MAX],
         traceback=trimmed(error)[-TRACEBACK_CHARS_MAX:],
         slice=place.slice,
@@ -54,6 +55,14 @@ def failure_of(error: BaseException, place: Place, method: str, form: Form = For
         node=place.node,
         original=error,
     )
+
+
+def _kind(error: BaseException) -> str:
+    """The class name. An author's subclass of an UNFINISHED goes by its base, a namesake of one by its module too."""
+    cls = type(error)
+    if isinstance(error, TryAgain | OutcomeUnknown):
+        return next(base.__name__ for base in cls.__mro__ if base.__module__ == TryAgain.__module__)
+    return f"{cls.__module__}.{cls.__name__}" if cls.__name__ in UNFINISHED else cls.__name__
 
 
 def _listed(plain: FaultPlain) -> dict[str, object]:
