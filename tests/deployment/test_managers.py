@@ -313,6 +313,23 @@ async def test_a_node_whose_rows_were_forgotten_stops_its_instances(autojump_clo
     assert host.calls[-1][0] == "unload"
 
 
+async def test_an_old_version_that_comes_late_does_not_take_the_routes_back(autojump_clock, world):
+    """It was starting when the new one was wanted: callers would read its terms, and its routes, of yesterday."""
+    newer = f"{BASE}:2.0.0"
+    node = await world.start("n1", PRICING, newer)
+    world.elect("n1")
+    node.host.waits_for["pricing"] = ("waits for shop:stock", 5.0)
+    await world.operator.deploy(PRICING, 1)
+    await trio.sleep(1.0)
+    del node.host.waits_for["pricing"]
+    await world.operator.deploy(newer, 1)
+    await world.until(lambda: [row.idempotent for row in world.rows(keys.ROUTES)] == [("v2",)])
+
+    came = await world.until(lambda: any(call[0] == "deactivate" for call in node.host.calls))
+    assert came > 3.0, "the old one did arrive, and was sent away"
+    assert [row.idempotent for row in world.rows(keys.ROUTES)] == [("v2",)]
+
+
 async def test_a_new_version_starts_before_the_old_one_stops(autojump_clock, world):
     """At no moment are there fewer ACTIVE instances than wanted."""
     await three_nodes(world, PRICING, NEWER)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from aether.errors import CallFailed, OutcomeUnknown, Overloaded
-from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of
+from aether.errors import BadInput, CallFailed, OutcomeUnknown, Overloaded
+from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of, refusal_of
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Failed, Faulted
 from aether.slice_api.codec import Form
@@ -80,3 +80,11 @@ def test_what_stopped_a_method_half_way_is_known_by_class_and_not_by_a_like_name
     assert theirs.kind.endswith("test_failures.Draining")
     assert isinstance(failed_error(ours), OutcomeUnknown)
     assert (ours.kind, plain.kind) == ("Overloaded", "KeyError")
+
+
+@pytest.mark.parametrize(("malformed", "status"), [(True, 400), (False, 422)])
+def test_what_could_not_be_read_and_what_does_not_fit_have_their_own_status(malformed, status):
+    """A client library that sends no JSON is broken; one that sends a wrong field has a wrong user."""
+    refusal = refusal_of(BadInput("the body", ("qty: missing",), malformed=malformed))
+
+    assert (refusal.fault.status, refusal.fault.fields["problems"]) == (status, ["qty: missing"])

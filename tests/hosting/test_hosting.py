@@ -598,6 +598,26 @@ async def test_a_stop_that_hangs_is_ended_by_cancelling_deactivate(home_of, auto
         assert home.hosting.find(instance) is None
 
 
+async def test_a_stop_that_fails_is_told_to_who_stopped_it_and_is_no_crash(home_of, autojump_clock):
+    """As a crash it would be started again, though nobody wants it any more."""
+
+    @aether.slice(artifact="shop:untidy:1.0.0")
+    class Untidy:
+        @aether.lifespan
+        async def lifespan(self):
+            yield
+            raise ValueError("could not close")
+
+        async def ping(self) -> None: ...
+
+    async with home_of() as home:
+        instance = await home.deploy(Untidy)
+        with pytest.raises(ValueError, match="could not close"):
+            await home.hosting.deactivate(instance)
+
+        assert home.crashes == []
+
+
 async def test_an_instance_id_runs_at_most_once(home_of, autojump_clock):
     async with home_of() as home:
         await home.deploy(ListPricing)
