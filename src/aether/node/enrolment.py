@@ -14,7 +14,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from aether.errors import IdentityMismatch, OutcomeUnknown, TryAgain
+from aether.errors import BadInput, IdentityMismatch, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
 from aether.kv.service import KvService
@@ -65,7 +65,10 @@ def admission(kv: Callable[[], KvService | None]) -> Callable[[Hello], str]:
 
     def admit(hello: Hello) -> str:
         service = kv()
-        known = service.get(keys.member(hello.identity.node)) if service is not None else None
+        try:
+            known = service.get(keys.member(hello.identity.node)) if service is not None else None
+        except BadInput as error:
+            return f"the member row of {hello.identity.node} is malformed here: {error}"
         if known is None or known.store == hello.identity.store:
             return ""
         return str(lost_disk(hello.identity.node))
