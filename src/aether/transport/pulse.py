@@ -29,7 +29,7 @@ class Listener:
     """heard  to be set by whoever reads, whenever something comes."""
 
     def __init__(self) -> None:
-        self.heard = True
+        self.heard: bool = True
 
     async def wait_silent(self) -> None:
         """Return after BEATS_MAX beats in a row without a word."""

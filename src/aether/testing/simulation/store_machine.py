@@ -36,7 +36,7 @@ class StoreMachine(SessionMachine):
         change = (f"sim/{key}", json.dumps(values).encode())
         self._feed(Apply(self._sessions[session], request, request, (), (change,)))
         self.lists[key] = self._read(key)
-        self.digest: str = hashlib.sha256(self.digest.encode() + self._store.state_hash).hexdigest()[:16]
+        self.digest = hashlib.sha256(self.digest.encode() + self._store.state_hash).hexdigest()[:16]
         return self.lists[key].index(value) + 1
 
     def _feed(self, command: Command) -> None:
@@ -53,7 +53,9 @@ class StoreMachine(SessionMachine):
         return json.dumps([self.index, self.digest, self._store.revision, list(self._sessions.items()), state]).encode()
 
     def restore(self, data: bytes) -> None:
-        self.index, self.digest, revision, sessions, state = json.loads(data)
+        index, digest, revision, sessions, state = json.loads(data)
+        self.index: int = index
+        self.digest: str = digest
         self._sessions = dict(sessions)
         self._store.restore(base64.b64decode(state), LogIndex(revision))
         self.lists: dict[str, list[str]] = {
