@@ -504,3 +504,23 @@ def test_half_a_snapshot_is_forgotten_when_the_log_has_overtaken_it():
     assert core._following._inbox._collected, "not yet: what is committed ends before it"
     core.step("c", AppendEntries(term=2, prev_index=6, prev_term=2, commit_index=6, entries=()))
     assert not core._following._inbox._collected
+
+
+def test_of_two_that_notice_the_leaders_death_apart_one_wins_at_once(make_group):
+    """One asks while the other still believes in the leader, and is refused; then the other asks, and is outranked.
+
+    Without a second question both would wait for an election time-out, with nobody leading.
+    """
+    group = make_group("abc")
+    group.elect("a")
+    group.stabilize()
+    group.cut = {(one, other) for one in "abc" for other in "abc" if "a" in (one, other) and one != other}
+    group["c"].peer_closed("a")
+    group.drive("c")
+    group.deliver("c", "b")  # b believes in a, and refuses
+    group.deliver("b", "c")
+    group["b"].peer_closed("a")
+    group.drive("b")
+    group.stabilize()
+
+    assert group["c"].role is Role.LEADER

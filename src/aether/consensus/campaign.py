@@ -38,8 +38,9 @@ class Campaign:
         )
 
     def count(self, voter: NodeId, granted: bool, configuration: Configuration) -> Vote:
-        """Note a vote and say how the election stands. The first word of a voter holds."""
-        self._votes.setdefault(voter, granted)
+        """Note a vote and say how the election stands. The first word holds, but a pre-vote may turn to yes."""
+        first = self._votes.setdefault(voter, granted)
+        self._votes[voter] = first or (granted and self.pre)
         return configuration.vote_result(self._votes)
 
 

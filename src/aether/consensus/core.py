@@ -287,12 +287,12 @@ class RaftCore:
         own = VoteReply(term=self._term, granted=True, campaign=self._campaign.number)
         self._outbox.promise(self._config.node, own)
 
-    def _ask_for_votes(self) -> None:
+    def _ask_for_votes(self, *peers: NodeId) -> None:
         pre = self._campaign.pre
         term = Term(self._term + 1) if pre else self._term
         request = self._campaign.request(term, self._log.last_index, self._log.last_term)
         post = self._outbox.send if pre else self._outbox.promise
-        for peer in self._members:
+        for peer in peers or self._members:
             if peer != self._config.node:
                 post(peer, request)
 
@@ -343,6 +343,7 @@ class RaftCore:
             theirs = (request.last_term, request.last_index, sender)
             ours = (self._log.last_term, self._log.last_index, self._config.node)
             if self._elapsed == 0 and outranks(ours, theirs):
+                self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
                 return False
             self._become_follower(self._term, None)
         return True
