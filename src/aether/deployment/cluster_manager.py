@@ -15,12 +15,12 @@ from typing import Any, Final, NoReturn, TypeVar
 import attrs
 import trio
 
-from aether.deployment.cached_rows import CachedRows
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
 from aether.deployment.reconcile import reconcile
 from aether.errors import OutcomeUnknown, TryAgain
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.keys import Key
 from aether.kv.service import KvService

@@ -15,11 +15,11 @@ from typing import Any, Final, NoReturn, cast
 import attrs
 import trio
 
-from aether.deployment.cached_rows import CachedRows
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
 from aether.deployment.reconcile import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.keys import Key
 from aether.kv.service import KvService

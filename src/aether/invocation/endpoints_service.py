@@ -7,35 +7,15 @@ Never: how rows came to be.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NoReturn, TypeVar
+from typing import NoReturn
 
 import trio
 
 from aether.invocation.endpoints import EndpointRegistry, View
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.service import KvService
-from aether.model.ids import NodeId, Revision
-
-T = TypeVar("T")
-
-
-class _Rows(Generic[T]):
-    """The values under a prefix, decoded once per change: a row with the version it had is the value it was."""
-
-    def __init__(self, kv: KvService, prefix: keys.Prefix[T]) -> None:
-        self._kv = kv
-        self._prefix = prefix
-        self._known: dict[str, tuple[Revision, T]] = {}
-
-    def look(self) -> list[T]:
-        known, found = self._known, dict[str, tuple[Revision, T]]()
-        for text, raw, version in self._kv.scan(self._prefix):
-            cached = known.get(text)
-            if cached is None or cached[0] != version:
-                cached = (version, self._prefix.codec.decode(raw))
-            found[text] = cached
-        self._known = found
-        return [row for _, row in found.values()]
+from aether.model.ids import NodeId
 
 
 class EndpointWatcher:
@@ -55,10 +35,10 @@ class EndpointWatcher:
         self._kv = kv
         self._connected = connected
         self._changed = changed
-        self._instances = _Rows(kv, keys.INSTANCES)
-        self._members = _Rows(kv, keys.MEMBERS)
-        self._routes = _Rows(kv, keys.ROUTES)
-        self._desired = _Rows(kv, keys.DESIRED)
+        self._instances = CachedRows(kv, keys.INSTANCES)
+        self._members = CachedRows(kv, keys.MEMBERS)
+        self._routes = CachedRows(kv, keys.ROUTES)
+        self._desired = CachedRows(kv, keys.DESIRED)
 
     def refresh(self) -> None:
         """Rebuild now. Cheap enough for each connection that comes or goes; never blocks."""

@@ -1,10 +1,39 @@
 """Rows are decoded when they change, and never shown stale."""
 
-from aether.deployment.cached_rows import CachedRows
+import pytest
+
+from aether.consensus.entry import Entry, EntryKind
 from aether.kv import keys
-from aether.kv.commands import Batch, Delete, Put
+from aether.kv.cached_rows import CachedRows
+from aether.kv.commands import Apply, Batch, Delete, Put, encode_command, plain_batch, stamped
+from aether.kv.store import Store
 from aether.model.artifact import Artifact
 from aether.model.rows import DesiredRow
+
+
+class Log:
+    """A store that is fed without consensus, read as the service lets it be read."""
+
+    def __init__(self):
+        self.store = Store()
+
+    def apply(self, batch):
+        command = encode_command(Apply(0, 0, 0, *plain_batch(batch)))
+        self.store.apply([Entry(self.store.revision + 1, 1, EntryKind.COMMAND, stamped(command, 0))])
+
+    def scan(self, prefix):
+        return ((text, row.value, row.version) for text, row in self.store.scan(prefix))
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+@pytest.fixture
+def kv(log):
+    return log
+
 
 A, B = Artifact.parse("shop:a:1.0.0"), Artifact.parse("shop:b:1.0.0")
 
