@@ -55,5 +55,5 @@ async def wait_connected(cluster: aether.Cluster, peers: int) -> None:
     """Until this node reaches `peers` others and somebody leads."""
     node = cluster._node
     with trio.fail_after(30.0):
-        while len(node.transport.connected()) < peers or not node.consensus.status.has_quorum:  # noqa: ASYNC110
+        while len(node.transport.connected()) < peers or not node.consensus.status.has_quorum:  # noqa: ASYNC110 - bounded
             await trio.sleep(0.02)

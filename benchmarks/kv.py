@@ -37,7 +37,7 @@ async def member(name: str, ports: list[int], folder: Path, outstanding: int, se
         await wait_connected(cluster, len(NAMES) - 1)
         gc.collect()
         gc.freeze()
-        while kv.leadership is None:  # noqa: ASYNC110
+        while kv.leadership is None:  # noqa: ASYNC110 - one that never leads is ended by its parent
             await trio.sleep(0.02)
 
         async def propose(key: bytes, value: bytes) -> None:

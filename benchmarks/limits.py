@@ -148,7 +148,7 @@ async def bare_log_rate(directory: Path, outstanding: int, duration_s: float) ->
     for name in ("b", "c"):
         (directory / name).mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "benchmarks.limits", str(directory / name)]
-        followers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))  # noqa: ASYNC220
+        followers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))  # noqa: ASYNC220 - before anything is measured
     try:
         ports = [int(follower.stdout.readline()) for follower in followers if follower.stdout]
         streams = [await trio.open_tcp_stream("127.0.0.1", port) for port in ports]

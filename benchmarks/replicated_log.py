@@ -128,7 +128,7 @@ async def our_rate(
     """Rate, p50 and p99 of the replicated log over three processes."""
     ports = free_ports(3)
     followers = [
-        subprocess.Popen(  # noqa: ASYNC220
+        subprocess.Popen(  # noqa: ASYNC220 - before anything is measured
             [sys.executable, "-m", "benchmarks.replicated_log", "--member", name, *map(str, ports), str(directory)]
         )
         for name in NAMES[1:]

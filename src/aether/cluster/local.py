@@ -89,7 +89,7 @@ class LocalCluster:
         return max(leading, key=lambda each: each[0])[1] if leading else None
 
     async def wait_leader(self) -> Cluster:
-        """The leader, as soon as there is one."""
+        """The leader, as soon as there is one. The caller's scope is the bound: without a majority there is none."""
         while True:
             leader = self.leader
             if leader is not None:

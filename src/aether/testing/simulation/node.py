@@ -6,7 +6,6 @@ Never: time, other nodes, which faults happen.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 
@@ -91,9 +90,3 @@ class Node:
 def log_of(core: RaftCore) -> RaftLog:
     """The log inside a core: the oracle reads what the public surface does not show."""
     return core._log  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # only the checker looks inside
-
-
-def snapshot_index_of(data: bytes) -> int:
-    """The index that a machine's snapshot says it is of."""
-    index: int = json.loads(data)[0]
-    return index
