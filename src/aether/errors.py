@@ -248,9 +248,13 @@ class StorageCorrupt(Rejected):
     path: str
     offset: int
     what: str
+    fix: str = (
+        "`aether wal verify` says more. While a majority of the others works: remove this node from the cluster, and "
+        "add it anew with an empty directory"
+    )
 
     def __str__(self) -> str:
-        return f"{self.path} at byte {self.offset}: {self.what}. Restore this node from a backup, or remove it"
+        return f"{self.path} at byte {self.offset}: {self.what}. {self.fix}"
 
 
 # --- OutcomeUnknown ---------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aether.consensus.entry import Entry, EntryKind, new_entry
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, LogStorage, Snapshot, SnapshotMeta, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.storage.disk import DiskStorage
@@ -30,7 +31,7 @@ def hard(term: int, vote: str | None = None, commit: int = 0) -> HardState:
 
 
 def snapshot(index: int, term: int = 1, data: bytes = b"state") -> Snapshot:
-    return Snapshot(SnapshotMeta(LogIndex(index), Term(term), (A, NodeId("b"))), data)
+    return Snapshot(SnapshotMeta(LogIndex(index), Term(term), Configuration((A, NodeId("b")))), data)
 
 
 def write(number: int = 1, *added: Entry, state: HardState | None = None, snap: Snapshot | None = None) -> StorageWrite:

@@ -137,8 +137,8 @@ def test_another_format_version_is_refused_and_named(scene):
     import zlib
 
     _, _, raw, _, _ = scene
-    head = raw[:8] + (2).to_bytes(4, "little") + raw[12:28]
-    with pytest.raises(StorageCorrupt, match="format 2; expected 1 in format 1"):
+    head = raw[:8] + (9).to_bytes(4, "little") + raw[12:28]
+    with pytest.raises(StorageCorrupt, match="format 9; expected 1 in format 2"):
         with_log(scene, head + zlib.crc32(head).to_bytes(4, "little") + raw[32:])
 
 

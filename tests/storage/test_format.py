@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from aether.model.ids import NodeId
 from aether.storage.disk import DiskStorage
 from aether.storage.record import BadRecord, RecordKind, encode_record, read_record, record_bytes
+
+
+@pytest.fixture(autouse=True)
+def same_store_id(monkeypatch):
+    """The golden bytes are of one store: its id is drawn at random otherwise."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "5e" * size)
 
 
 def test_golden_log(tmp_path, make):
@@ -34,6 +42,12 @@ def test_golden_snapshot(tmp_path, make):
     assert path.read_bytes().hex(" ", -16).split(" ") == GOLDEN_SNAPSHOT
 
 
+def test_golden_identity(tmp_path):
+    """A node that could not read its own identity would be a stranger to its cluster."""
+    DiskStorage(tmp_path / "a", "test", NodeId("a")).close()
+    assert (tmp_path / "a" / "identity.json").read_text() == GOLDEN_IDENTITY
+
+
 def test_the_size_of_a_record_is_known_before_it_is_encoded():
     """Space is found before a byte is written."""
     for length in range(70):
@@ -50,8 +64,8 @@ def test_a_record_of_an_unknown_kind_is_refused():
 
 
 GOLDEN_LOG = [
-    "4145544857414c000100000001000000",
-    "00000000000000000000000065c95b80",
+    "4145544857414c000200000001000000",
+    "00000000000000004030abdcdfc21b52",
     "07000000b77de2a1d26ca7d3010000a5",
     "939300c000c09000000000000000005a",
     "150000005dce7b0b53b337c7010000a5",
@@ -60,6 +74,14 @@ GOLDEN_LOG = [
     "03000000e43e807b419b4db9020000a5",
     "9201020000000000000000000000005a",
 ]
+GOLDEN_IDENTITY = """{
+ "cluster": "test",
+ "crc32": 3023166354,
+ "format": 1,
+ "node": "a",
+ "store_id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
+}
+"""
 GOLDEN_SNAPSHOT = [
     "41455448534e41500100000008000000",
     "050000000000000095240b8593010292",

@@ -14,6 +14,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from aether.consensus.entry import EntryKind, new_entry
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, Snapshot, SnapshotMeta, StorageWrite
 from aether.storage.disk import DiskStorage
 
@@ -26,7 +27,7 @@ while True:
     store.write([StorageWrite(index, HardState(1, "a", index - 1), (entry,))])
     print(index, flush=True)
     if index % 25 == 0:
-        store.save_snapshot(Snapshot(SnapshotMeta(index, 1, ("a",)), b"%d" % index), index - 10)
+        store.save_snapshot(Snapshot(SnapshotMeta(index, 1, Configuration(("a",))), b"%d" % index), index - 10)
 """
 
 

@@ -1,31 +1,37 @@
 """A data directory: whose it is, and that nobody else uses it.
 
 Knows: the lock file, the identity file (format version, cluster, node, random store id).
-Never: what lies in the directory besides.
+Never: what lies in the directory besides, but that a log without an identity is no new store.
 Holds: a directory belongs to one node of one cluster for ever, and to one live process at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
-import json
 import os
 import secrets
 import zlib
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from aether.errors import BadInput, DataDirectoryInUse, IdentityMismatch, StorageCorrupt
+from aether.errors import BadInput, DataDirectoryInUse, IdentityMismatch, StorageCorrupt, StorageFailed
 from aether.model.ids import NodeId, StoreId
 from aether.storage import files
+from aether.storage.checked_file import encode_fields, read_fields, write_fields
 
 FORMAT_VERSION: Final = 1
+IDENTITY_FILE: Final = "identity.json"
+WAL_DIRECTORY: Final = "wal"
+SNAPSHOT_DIRECTORY: Final = "snapshots"
+RECOVERY_DIRECTORY: Final = "recovery"
+"""Exists while `aether recover` exchanges the files of a directory: half of them would be of one cluster each."""
 _LOCK: Final = "lock"
-_IDENTITY: Final = "identity.json"
-_IDENTITY_BYTES_MAX: Final = 64 * 1024
+_WHAT: Final = "the identity of the store"
 
 
 @attrs.frozen
@@ -36,18 +42,24 @@ class Identity:
     node: NodeId
     store_id: StoreId
 
+    @property
+    def mark(self) -> int:
+        """What every segment of the store's log carries: one of another store is told by it."""
+        return zlib.crc32(self.store_id.encode())
+
 
 class DataDirectory:
     """The directory at `path`, created when missing, locked until `close`.
 
-    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, BadInput when the path cannot be used at all.
+    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, StorageFull, StorageFailed, BadInput when the path
+    cannot be used at all.
     """
 
     def __init__(self, path: Path, cluster: str, node: NodeId) -> None:
         self.path = path
         self._lock_fd = _lock(path)
         try:
-            found = _read_identity(path / _IDENTITY)
+            found = read_identity(path)
             self.is_new: bool = found is None
             self.identity: Identity = _check(path, found, cluster, node) if found else _create(path, cluster, node)
         except BaseException:
@@ -67,8 +79,12 @@ def _lock(path: Path) -> int:
         fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise BadInput(f"{path} cannot be a data directory", (error.strerror or str(error),)) from error
+    return _flock(path, fd, fcntl.LOCK_EX)
+
+
+def _flock(path: Path, fd: int, kind: int) -> int:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except OSError as error:
         os.close(fd)
         if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
@@ -77,10 +93,57 @@ def _lock(path: Path) -> int:
     return fd
 
 
+@contextlib.contextmanager
+def exclusive(path: Path) -> Generator[None]:
+    """Hold the lock of the directory at `path`, which exists, as a running node does. Raises DataDirectoryInUse."""
+    require_store(path)
+    fd = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def read_only(path: Path) -> Generator[None]:
+    """Keep nodes from starting on `path` while it is read; nothing is created or changed, so a copy may be read-only.
+
+    Raises DataDirectoryInUse when a node runs on it, BadInput when `path` is no data directory.
+    """
+    require_store(path)
+    try:
+        fd = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a copy
+        yield
+        return
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read", (error.strerror or str(error),)) from error
+    fd = _flock(path, fd, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def require_store(path: Path) -> None:
+    """Raise BadInput unless something of a node's store is at `path`."""
+    known = (IDENTITY_FILE, WAL_DIRECTORY, SNAPSHOT_DIRECTORY, RECOVERY_DIRECTORY)
+    if not any((path / name).exists() for name in known):
+        missing = "there is nothing at that path" if not path.exists() else f"it holds none of {', '.join(known)}"
+        problems = (missing, "give the --data-dir of a node, by default aether-data/NODE-ID")
+        raise BadInput(f"{path} is no data directory of a node", problems)
+
+
 def _create(path: Path, cluster: str, node: NodeId) -> Identity:
+    if any((path / WAL_DIRECTORY).glob("*.wal")):
+        what = f"{_WHAT} is gone, but its write-ahead log is there: a new identity would hide whose votes these are"
+        raise StorageCorrupt(str(path / IDENTITY_FILE), 0, what)
     identity = Identity(cluster, node, StoreId(secrets.token_hex(16)))
-    files.replace_durably(path / _IDENTITY, (encode_identity(identity),))
-    files.sync_directory(path.parent)
+    write_identity(path, identity)
+    try:
+        files.sync_directory(path.parent)
+    except OSError as error:
+        raise StorageFailed(str(path.parent), error.strerror or str(error)) from error
     return identity
 
 
@@ -95,26 +158,22 @@ def _check(path: Path, found: Identity, cluster: str, node: NodeId) -> Identity:
 
 def encode_identity(identity: Identity) -> bytes:
     """JSON, for operators to read, with a checksum of its own fields."""
-    fields = {"format": FORMAT_VERSION, **attrs.asdict(identity)}
-    return json.dumps({**fields, "crc32": _checksum(fields)}, indent=1, sort_keys=True).encode() + b"\n"
+    return encode_fields(attrs.asdict(identity), FORMAT_VERSION)
 
 
-def _checksum(fields: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+def write_identity(path: Path, identity: Identity) -> None:
+    """Put the identity file into the directory `path`. Raises StorageFull, StorageFailed."""
+    write_fields(path / IDENTITY_FILE, attrs.asdict(identity), FORMAT_VERSION)
 
 
-def _read_identity(path: Path) -> Identity | None:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_IDENTITY_BYTES_MAX)
-    except FileNotFoundError:
+def read_identity(path: Path) -> Identity | None:
+    """Whose store lies in the directory `path`; None when nobody's. Raises StorageCorrupt, BadInput."""
+    if (path / RECOVERY_DIRECTORY).exists():
+        fix = f"run `aether recover {path} --yes-i-lost-the-quorum` again: it goes on where it stopped"
+        raise BadInput(f"an `aether recover` of {path} was interrupted", (fix,))
+    fields = read_fields(path / IDENTITY_FILE, _WHAT, FORMAT_VERSION)
+    if fields is None:
         return None
-    try:
-        fields: Any = json.loads(raw)
-        if fields.pop("crc32") != _checksum(fields):
-            raise StorageCorrupt(str(path), 0, "the identity of the store does not match its checksum")
-        if fields.pop("format") != FORMAT_VERSION:
-            raise StorageCorrupt(str(path), 0, f"written by another release; this one reads format {FORMAT_VERSION}")
-        return Identity(**fields)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StorageCorrupt(str(path), 0, f"the identity of the store is unreadable: {error!r}") from error
+    if fields.keys() != {"cluster", "node", "store_id"} or not all(isinstance(v, str) for v in fields.values()):
+        raise StorageCorrupt(str(path / IDENTITY_FILE), 0, f"{_WHAT} has other fields than cluster, node and store_id")
+    return Identity(**fields)

@@ -9,10 +9,10 @@ Holds: after the first failed write or sync this process never writes the store 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Final
 
 from aether.consensus.values import HardState, Persisted, Snapshot, StorageWrite
 from aether.errors import BadInput, StorageCorrupt, StorageFailed
@@ -20,14 +20,13 @@ from aether.model.ids import LogIndex, NodeId, StoreId
 from aether.model.limits import WAL_SEGMENT_BYTES
 from aether.storage import bodies, files, snapshots
 from aether.storage.bodies import Position, Step
-from aether.storage.directory import DataDirectory
+from aether.storage.directory import SNAPSHOT_DIRECTORY, WAL_DIRECTORY, DataDirectory
 from aether.storage.record import Record, RecordKind
-from aether.storage.replay import NO_SNAPSHOT, LogGap, Replay
+from aether.storage.replay import NO_SNAPSHOT, Impossible, LogGap, Replay
 from aether.storage.segment import Segment, list_segments
 from aether.storage.wal import Body, Wal
 
-_WAL: Final = "wal"
-_SNAPSHOTS: Final = "snapshots"
+_log = logging.getLogger("aether.storage")
 
 
 class DiskStorage:
@@ -44,8 +43,8 @@ class DiskStorage:
     def __init__(self, path: Path, cluster: str, node: NodeId, *, segment_bytes: int = WAL_SEGMENT_BYTES) -> None:
         self._path = path
         self._directory = DataDirectory(path, cluster, node)
-        self._snapshots = path / _SNAPSHOTS
-        self._wal = Wal(path / _WAL, segment_bytes, self._opening)
+        self._snapshots = path / SNAPSHOT_DIRECTORY
+        self._wal = Wal(path / WAL_DIRECTORY, segment_bytes, self._opening, self._directory.identity.mark)
         self._hard_state = HardState()
         self._snapshot: Position = NO_SNAPSHOT
         self._lock = Lock()  # the Work seam may bring several threads at once
@@ -83,15 +82,28 @@ class DiskStorage:
             )
 
     def _settle(self, replay: Replay) -> Persisted:
-        self._hard_state, self._snapshot = replay.hard_state, replay.snapshot
-        snapshot = snapshots.load(self._snapshots, replay.snapshot) if replay.snapshot != NO_SNAPSHOT else None
+        snapshot = self._newest_sound(replay) if replay.snapshot != NO_SNAPSHOT else None
         try:
             persisted = Persisted(replay.hard_state, snapshot, replay.tail())
         except LogGap as gap:
             raise StorageCorrupt(str(self._wal_directory), 0, str(gap)) from gap
+        self._hard_state, self._snapshot = replay.hard_state, replay.snapshot
         snapshots.sweep(self._snapshots, replay.snapshot)
         self._loaded = True
         return persisted
+
+    def _newest_sound(self, replay: Replay) -> Snapshot:
+        """The snapshot in force, or the kept one before it when the log leads on from there. Raises StorageCorrupt."""
+        try:
+            return snapshots.load(self._snapshots, replay.snapshot)
+        except StorageCorrupt as damaged:
+            for older in snapshots.positions(self._snapshots):
+                if older < replay.snapshot and replay.covers(older):
+                    snapshot = snapshots.load(self._snapshots, older)
+                    _log.warning("%s; the snapshot of entry %d and the log after it replace it", damaged.what, older[0])
+                    replay.snapshot = older
+                    return snapshot
+            raise
 
     def _decode(self, segment: Segment, record: Record) -> Step:
         try:
@@ -103,8 +115,9 @@ class DiskStorage:
 
     def _replay(self, replay: Replay, step: Step, segment: Segment, record: Record) -> None:
         try:
+            replay.check(step)
             replay.apply(step)
-        except LogGap as gap:
+        except (LogGap, Impossible) as gap:
             raise StorageCorrupt(str(segment.path), record.end, str(gap)) from gap
 
     def write(self, writes: Sequence[StorageWrite]) -> None:
@@ -169,7 +182,7 @@ class DiskStorage:
 
     @property
     def _wal_directory(self) -> Path:
-        return self._path / _WAL
+        return self._path / WAL_DIRECTORY
 
     def _opening(self) -> list[Body]:
         opening = [Body(RecordKind.WRITE, bodies.encode_step(Step(hard_state=self._hard_state)))]

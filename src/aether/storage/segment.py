@@ -7,7 +7,7 @@ Holds: a segment's preamble and first records are durable before it gets its nam
 
     offset 0   8 bytes "AETHWAL\\0"
            8   u32 format version     12  u64 number of the segment     20  u32 checksum of the last record before it
-          24   u32 zero               28  u32 checksum of bytes 0 to 28
+          24   u32 mark of the store  28  u32 checksum of bytes 0 to 28
           32   records
 """
 
@@ -28,7 +28,7 @@ from aether.errors import StorageCorrupt
 from aether.storage import files
 from aether.storage.record import BadRecord, Buffer, Record, Tail, read_record
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 PREAMBLE_BYTES: Final = 32
 _MAGIC: Final = b"AETHWAL\0"
 _PREAMBLE: Final = struct.Struct("<8sIQII")
@@ -68,36 +68,41 @@ def list_segments(directory: Path) -> list[Segment]:
     return segments
 
 
-def encode_preamble(number: int, chain: int) -> bytes:
-    """`chain` is the checksum of the last record of the segment before."""
-    head = _PREAMBLE.pack(_MAGIC, FORMAT_VERSION, number, chain, 0)
+def encode_preamble(number: int, chain: int, mark: int) -> bytes:
+    """chain: checksum of the last record of the segment before; mark: of the store (Identity.mark)."""
+    head = _PREAMBLE.pack(_MAGIC, FORMAT_VERSION, number, chain, mark)
     return head + zlib.crc32(head).to_bytes(4, "little")
 
 
-def decode_preamble(raw: bytes, segment: Segment) -> int:
-    """The seed of the segment's first record. Raises StorageCorrupt."""
+def decode_preamble(raw: bytes, segment: Segment, mark: int | None) -> int:
+    """The seed of the segment's first record. mark  of the store, None when unknown. Raises StorageCorrupt."""
     if len(raw) < PREAMBLE_BYTES or zlib.crc32(raw[:28]) != int.from_bytes(raw[28:32], "little"):
         raise StorageCorrupt(str(segment.path), 0, "the preamble of the segment does not match its checksum")
-    magic, version, number, chain, _ = _PREAMBLE.unpack(raw[:28])
+    magic, version, number, chain, found_mark = _PREAMBLE.unpack(raw[:28])
     if magic != _MAGIC or version != FORMAT_VERSION or number != segment.number:
         what = f"segment {number} in format {version}; expected {segment.number} in format {FORMAT_VERSION}"
         raise StorageCorrupt(str(segment.path), 0, what)
+    if mark is not None and mark != found_mark:
+        raise StorageCorrupt(str(segment.path), 0, "the segment belongs to another store: it was copied here")
     assert isinstance(chain, int)
     return chain
 
 
-def scan(segment: Segment, chain: int | None, *, newest: bool) -> Iterator[Record | SegmentEnd]:
+def scan(
+    segment: Segment, chain: int | None, *, newest: bool, mark: int | None = None
+) -> Iterator[Record | SegmentEnd]:
     """The records of the segment, then one SegmentEnd. Raises StorageCorrupt.
 
     chain   checksum of the last record of the segment before; None when that segment was deleted
     newest  only the newest segment may have a torn tail
+    mark    of the store; None when it is unknown
     """
     with segment.path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < PREAMBLE_BYTES:
             raise StorageCorrupt(str(segment.path), 0, "the file ends inside the preamble of the segment")
         with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped:
-            seed = decode_preamble(mapped[:PREAMBLE_BYTES], segment)
+            seed = decode_preamble(mapped[:PREAMBLE_BYTES], segment, mark)
             if chain is not None and chain != seed:
                 what = "the segment does not continue the one before it, whose last records are missing"
                 raise StorageCorrupt(str(segment.path), 0, what)

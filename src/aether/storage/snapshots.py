@@ -73,6 +73,12 @@ def load(directory: Path, position: Position) -> Snapshot:
     return Snapshot(meta, raw[_DATA_AT + meta_length :])
 
 
+def positions(directory: Path) -> list[Position]:
+    """The positions that the snapshots in `directory` are named by, newest first."""
+    named = (path.stem.partition("-") for path in directory.iterdir() if path.suffix == _SUFFIX)
+    return sorted(((int(i), int(t)) for i, _, t in named if i.isdecimal() and t.isdecimal()), reverse=True)
+
+
 def any_in(directory: Path) -> bool:
     """Whether `directory` holds a snapshot."""
     return any(path.suffix == _SUFFIX for path in directory.iterdir())

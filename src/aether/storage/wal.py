@@ -53,12 +53,14 @@ class Wal:
 
     segment_bytes  preallocated size of a segment; a larger batch gets a larger segment
     opening        bodies that every new segment starts with, so that older segments can be deleted
+    mark           of the store: a segment with another one is refused
     """
 
-    def __init__(self, directory: Path, segment_bytes: int, opening: Callable[[], Sequence[Body]]) -> None:
+    def __init__(self, directory: Path, segment_bytes: int, opening: Callable[[], Sequence[Body]], mark: int) -> None:
         self._directory = directory
         self._segment_bytes = -(-segment_bytes // ALIGNMENT) * ALIGNMENT
         self._opening = opening
+        self._mark = mark
         self._segments: list[Segment] = []
         self._fd = -1
         self._offset = self._size = self._crc = 0
@@ -72,7 +74,7 @@ class Wal:
         chain: int | None = None
         end: SegmentEnd | None = None
         for segment in self._segments:
-            for found in scan(segment, chain, newest=segment is self._segments[-1]):
+            for found in scan(segment, chain, newest=segment is self._segments[-1], mark=self._mark):
                 if isinstance(found, SegmentEnd):
                     chain, end = found.crc, found
                 else:
@@ -119,7 +121,7 @@ class Wal:
             number = self._segments[-1].number + 1 if self._segments else 1
             self._segments.append(Segment(segment_path(self._directory, number), number))
             self._fd, self._size, self._offset = prepared.fd, prepared.size, 0
-            self._put(opening, encode_preamble(number, self._crc))
+            self._put(opening, encode_preamble(number, self._crc, self._mark))
             files.sync_data(self._fd)
             (self._directory / _PREPARED).rename(self._segments[-1].path)
             files.sync_directory(self._directory)
