@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
 from aether.consensus.config import RaftConfig
@@ -19,6 +18,7 @@ from aether.consensus.messages import (
     VoteReply,
     VoteRequest,
 )
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, Persisted, Role, Snapshot, SnapshotMeta
 from aether.errors import BadInput, NotLeader, Overloaded
 
@@ -30,7 +30,7 @@ def start(persisted, voters=VOTERS):
 
 
 def snapshot_at(index, term=1, voters=VOTERS):
-    return Snapshot(SnapshotMeta(index, term, voters), b"state")
+    return Snapshot(SnapshotMeta(index, term, Configuration(voters)), b"state")
 
 
 def sent(group, kind, sender=None, to=None):
@@ -283,7 +283,8 @@ def test_chunks_arrive_once_each_in_any_order_and_number(make_group):
             term=1,
             index=5,
             snapshot_term=1,
-            voters=VOTERS,
+            configuration=Configuration(VOTERS),
+            configuration_index=0,
             offset=offset,
             total_bytes=10,
             chunk=data[offset : offset + size],
@@ -301,7 +302,14 @@ def test_a_snapshot_too_large_to_collect_is_ignored(make_group):
     """Nothing buffers without a bound, not even for the leader."""
     core = make_group("abc", snapshot_bytes_max=8)["a"]
     message = SnapshotChunk(
-        term=1, index=5, snapshot_term=1, voters=VOTERS, offset=0, total_bytes=9, chunk=b"123456789"
+        term=1,
+        index=5,
+        snapshot_term=1,
+        configuration=Configuration(VOTERS),
+        configuration_index=0,
+        offset=0,
+        total_bytes=9,
+        chunk=b"123456789",
     )
     core.step("b", message)
     assert core.snapshot_index == 0
@@ -488,14 +496,23 @@ def test_a_snapshot_says_what_it_covers(make_group):
     """The service names its snapshots by what the core says."""
     group = make_group("abc")
     core = group.elect("a")
-    assert core.snapshot_meta() == SnapshotMeta(1, 1, VOTERS)
-    assert attrs.asdict(core.snapshot_meta())["voters"] == VOTERS
+    assert core.snapshot_meta() == SnapshotMeta(1, 1, Configuration(VOTERS))
+    assert core.snapshot_meta().configuration.voters == VOTERS
 
 
 def test_half_a_snapshot_is_forgotten_when_the_log_has_overtaken_it():
     """A new leader still had the entries: up to a gigabyte of the old one's snapshot must not stay for ever."""
     core = start(Persisted())
-    half = SnapshotChunk(term=1, index=5, snapshot_term=1, voters=VOTERS, offset=0, total_bytes=10, chunk=b"half of")
+    half = SnapshotChunk(
+        term=1,
+        index=5,
+        snapshot_term=1,
+        configuration=Configuration(VOTERS),
+        configuration_index=0,
+        offset=0,
+        total_bytes=10,
+        chunk=b"half of",
+    )
     core.step("b", half)
     assert core._following._inbox._collected == b"half of"
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aether.consensus.entry import EntryKind, new_entry
 from aether.consensus.log import RaftLog
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
 
 EMPTY = ()
@@ -144,7 +145,7 @@ def test_compaction_keeps_a_tail_and_the_term_before_it():
 def test_a_received_snapshot_replaces_the_log_and_waits_for_its_disk():
     """Entries behind the snapshot are not applied before the snapshot is with the machine."""
     log = log_of(1, 1, committed=1)
-    log.restart_behind(SnapshotMeta(10, 3, ("a",)))
+    log.restart_behind(SnapshotMeta(10, 3, Configuration(("a",))))
     log.append(entries_of(3, start=11))
     log.hand_to_storage(1)
     log.commit_to(11)
@@ -161,7 +162,7 @@ def test_a_snapshot_that_would_undo_commits_is_refused():
     """Installing the past would apply entries twice."""
     log = log_of(1, 1, 1, committed=3)
     with pytest.raises(AssertionError, match="would undo"):
-        log.restart_behind(SnapshotMeta(2, 1, ("a",)))
+        log.restart_behind(SnapshotMeta(2, 1, Configuration(("a",))))
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=20), st.integers(1, 200), st.data())

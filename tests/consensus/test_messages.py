@@ -22,6 +22,7 @@ from aether.consensus.messages import (
     VoteReply,
     VoteRequest,
 )
+from aether.consensus.quorum import Configuration
 from aether.errors import BadInput
 
 ENTRY = new_entry(8, 2, EntryKind.COMMAND, b"x")
@@ -39,7 +40,16 @@ GOLDEN = [
     (6, HeartbeatReply(term=3, round=9), "920309"),
     (
         7,
-        SnapshotChunk(term=3, index=9, snapshot_term=2, voters=("a", "b"), offset=0, total_bytes=4, chunk=b"ab"),
+        SnapshotChunk(
+            term=3,
+            index=9,
+            snapshot_term=2,
+            configuration=Configuration(("a", "b")),
+            configuration_index=1,
+            offset=0,
+            total_bytes=4,
+            chunk=b"ab",
+        ),
         "9703090292a161a1620004c4026162",
     ),
     (8, SnapshotReply(term=3, index=9, offset=2), "93030902"),

@@ -20,6 +20,7 @@ from aether.consensus.messages import (
     VoteReply,
     VoteRequest,
 )
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import Role
 from aether.errors import NotLeader
 
@@ -386,7 +387,14 @@ def test_a_snapshot_replaces_the_whole_log_of_a_follower_that_lacks_it(make_grou
     group = make_group("abc")
     group.start("a", persisted_with(1, 1, 1, 2, term=2))
     chunk = SnapshotChunk(
-        term=3, index=9, snapshot_term=3, voters=("a", "b", "c"), offset=0, total_bytes=2, chunk=b"st"
+        term=3,
+        index=9,
+        snapshot_term=3,
+        configuration=Configuration(("a", "b", "c")),
+        configuration_index=0,
+        offset=0,
+        total_bytes=2,
+        chunk=b"st",
     )
     group["a"].step("b", chunk)
     group.drive("a")
@@ -401,7 +409,14 @@ def test_a_snapshot_of_a_prefix_keeps_the_entries_behind_it(make_group, persiste
     group = make_group("abc")
     group.start("a", persisted_with(1, 1, 1, term=1))
     chunk = SnapshotChunk(
-        term=1, index=2, snapshot_term=1, voters=("a", "b", "c"), offset=0, total_bytes=2, chunk=b"st"
+        term=1,
+        index=2,
+        snapshot_term=1,
+        configuration=Configuration(("a", "b", "c")),
+        configuration_index=0,
+        offset=0,
+        total_bytes=2,
+        chunk=b"st",
     )
     group["a"].step("b", chunk)
     group.drive("a")

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.consensus.progress import Mode, Progress, SnapshotTransfer
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import Snapshot, SnapshotMeta
 
 
 def snapshot_of(size):
-    return Snapshot(SnapshotMeta(5, 1, ("a",)), bytes(i % 251 for i in range(size)))
+    return Snapshot(SnapshotMeta(5, 1, Configuration(("a",))), bytes(i % 251 for i in range(size)))
 
 
 def test_a_probe_waits_for_its_answer():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aether.consensus.entry import Entry, EntryKind, new_entry
+from aether.consensus.quorum import Configuration
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.values import Snapshot, SnapshotMeta
 from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
@@ -13,7 +14,7 @@ def commands(first: int, last: int, size: int = 10) -> list[Entry]:
 
 
 def snapshot(index: int, size: int = 10) -> Snapshot:
-    return Snapshot(SnapshotMeta(index, 3, ("a",)), bytes(size))
+    return Snapshot(SnapshotMeta(index, 3, Configuration(("a",))), bytes(size))
 
 
 def test_a_snapshot_is_due_after_enough_entries():

@@ -30,6 +30,7 @@ def _voters(names: Sequence[NodeId]) -> tuple[NodeId, ...]:
 class RaftConfig:
     """The settings of one core. Raises BadInput when they contradict each other.
 
+    voters               the founding ones, in force until the log says otherwise; () for a node that joins a group
     random               a `random.Random`: draws election time-outs; the simulator seeds it
     election_ticks_min, election_ticks_max  a time-out is drawn from [min, max) ticks
     entries_kept         log entries kept behind a snapshot for followers that lag
@@ -60,7 +61,7 @@ class RaftConfig:
         problems: list[str] = []
         if len(set(self.voters)) != len(self.voters):
             problems.append(f"voters {', '.join(self.voters)}: each may stand there once")
-        if self.node not in self.voters:
+        if self.voters and self.node not in self.voters:
             problems.append(f"node {self.node!r} is not among the voters {', '.join(self.voters)}; add it")
         if not 0 < self.heartbeat_ticks < self.election_ticks_min < self.election_ticks_max:
             problems.append("0 < heartbeat_ticks < election_ticks_min < election_ticks_max must hold")

@@ -10,13 +10,15 @@ Paper: Raft 5 and 7; dissertation 3.10 (transfer), 4.2.3 and 9.6 (pre-vote, disr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from aether.consensus.campaign import Campaign, outranks
 from aether.consensus.config import RaftConfig
+from aether.consensus.elector import Elector
 from aether.consensus.following import Following
 from aether.consensus.leadership import Leadership
 from aether.consensus.log import RaftLog
+from aether.consensus.membership import MembershipChange
 from aether.consensus.messages import (
     AppendEntries,
     AppendReply,
@@ -32,16 +34,19 @@ from aether.consensus.messages import (
     VoteRequest,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.quorum import Configuration, Vote
-from aether.consensus.reads import REFUSED, Read, ReadAnswers
+from aether.consensus.progress import FollowerState
+from aether.consensus.quorum import Configuration
+from aether.consensus.reads import Read
 from aether.consensus.restart import check_persisted
 from aether.consensus.values import Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
 from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId, Term
 
+_ANSWERS: Final = (VoteReply, AppendReply, HeartbeatReply, SnapshotReply)
 
-class RaftCore:
+
+class RaftCore(Elector):
     """One node of a consensus group.
 
     Its driver calls an input, then `ready()` until it gives None, carries each Ready out, and reports writes with
@@ -52,24 +57,14 @@ class RaftCore:
     def __init__(self, config: RaftConfig, persisted: Persisted) -> None:
         """Raises BadInput when `persisted` is impossible: no correct node can have left it."""
         check_persisted(config, persisted)
-        self._config = config
-        self._configuration = Configuration(config.voters)
-        self._members = self._configuration.members()
-        self._term = persisted.hard_state.term
-        self._vote = persisted.hard_state.vote
-        self._leader: NodeId | None = None
-        self._role = Role.FOLLOWER
-        self._snapshot = persisted.snapshot
         meta = persisted.snapshot.meta if persisted.snapshot else None
-        self._log = RaftLog(persisted.entries, meta, persisted.hard_state.commit)
-        self._outbox = Outbox()
-        self._read_answers = ReadAnswers(config.node, self._outbox)
+        founding = Configuration(config.voters)
+        log = RaftLog(persisted.entries, meta, persisted.hard_state.commit, founding)
+        super().__init__(config, persisted.hard_state, log, Outbox())
+        self._snapshot = persisted.snapshot
         self._following = Following(self._log, self._outbox, config.snapshot_bytes_max)
-        self._leadership: Leadership | None = None
-        self._campaign = Campaign(0, pre=True, transfer=False)
         self._writes = WriteLedger(persisted.hard_state)
-        self._rest()
-        if config.voters == (config.node,):
+        if self._configuration.voting() == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
 
     # --- read-only state ----------------------------------------------------------------------------------------------
@@ -104,7 +99,29 @@ class RaftCore:
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
-        return self._members
+        """Everybody who votes now, in either half of a joint configuration."""
+        return self._configuration.voting()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force: the newest that stands in the log, committed or not."""
+        return self._configuration
+
+    @property
+    def configuration_index(self) -> LogIndex:
+        """Of its entry; 0 for the founding one. A change is proposed against it."""
+        return self._log.configurations.index
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether a committed change has put this node out of the group: for ever, it may stop."""
+        committed = self._log.configurations.at(self._log.committed)[1]
+        return bool(committed.voters) and self._config.node not in committed.members()
+
+    @property
+    def followers(self) -> Mapping[NodeId, FollowerState]:
+        """What this node, as leader, knows of the other members; empty when it does not lead."""
+        return self._leadership.describe() if self._leadership is not None else {}
 
     @property
     def snapshot_index(self) -> LogIndex:
@@ -115,7 +132,8 @@ class RaftCore:
         """What to call a snapshot of the state machine as it is after `applied_index`, which must not be 0."""
         term = self._log.term_at(self._log.applied)
         assert term, f"nothing is applied yet, or entry {self._log.applied} is compacted"
-        return SnapshotMeta(self._log.applied, term, self._members)
+        index, configuration = self._log.configurations.at(self._log.applied)
+        return SnapshotMeta(self._log.applied, term, configuration, index)
 
     def quorum_active(self) -> bool:
         """Whether a majority answered within an election time-out (leader), or the leader was heard (others)."""
@@ -131,19 +149,23 @@ class RaftCore:
             if not self._leadership.tick():
                 self._become_follower(self._term, None)
             return
-        self._elapsed += 1
-        if self._elapsed >= self._election_ticks:
-            self._start_campaign(pre=True)
+        self._wait_for_leader()
 
     def step(self, sender: NodeId, message: Message) -> None:
-        """Take one message from `sender`. Messages of nodes that are no members are ignored."""
-        if sender == self._config.node or sender not in self._members:
+        """Take one message from `sender`, which the transport has let in.
+
+        A node that this one does not know as a member may lead already, or ask for its vote (its configuration is
+        newer), so both are heard. Its answers count for nothing.
+        """
+        if sender == self._config.node:
             return
         if isinstance(message, VoteRequest):
             self._on_vote_request(sender, message)
             return
         if isinstance(message, ReadRequest | ReadReply):
             self._read_answers.step(sender, message, self._leadership.asked if self._leadership is not None else None)
+            return
+        if isinstance(message, _ANSWERS) and sender not in self._configuration.members():
             return
         if message.term > self._term:
             self._become_follower(message.term, None)
@@ -166,9 +188,20 @@ class RaftCore:
         BadInput when a payload is too long.
         """
         leadership = self._leadership
-        if leadership is None or leadership.transferee is not None:
-            raise NotLeader(self._config.node, leadership.transferee if leadership else self._leader)
+        if leadership is None or leadership.handover.to is not None:
+            raise NotLeader(self._config.node, leadership.handover.to if leadership else self._leader)
         leadership.propose(payloads)
+
+    def propose_change(self, change: MembershipChange, expected_index: LogIndex) -> None:
+        """Change the membership, if the configuration in force is still the one of `expected_index`.
+
+        The voters change through a joint configuration, which this or the next leader ends by itself. Raises NotLeader,
+        Conflict (another change came first or is under way, or a learner lags too far to vote), BadInput.
+        """
+        leadership = self._leadership
+        if leadership is None or leadership.handover.to is not None:
+            raise NotLeader(self._config.node, leadership.handover.to if leadership else self._leader)
+        leadership.propose_change(change, expected_index)
 
     def read_index(self, context: int) -> None:
         """Ask behind which log index a read is linearizable; `Ready.reads` or `Ready.reads_refused` names `context`.
@@ -189,6 +222,11 @@ class RaftCore:
         if self._leadership is None:
             raise NotLeader(self._config.node, self._leader)
         self._leadership.transfer(to)
+
+    @property
+    def transferee(self) -> NodeId | None:
+        """Whom this leader hands over to just now."""
+        return self._leadership.handover.to if self._leadership is not None else None
 
     def persisted(self, number: int) -> None:
         """All writes up to `number` are durable."""
@@ -211,7 +249,7 @@ class RaftCore:
         self._snapshot = snapshot
         keep_from = LogIndex(index - self._config.entries_kept + 1)
         if self._leadership is not None:
-            self._leadership.snapshot = snapshot
+            self._leadership.snapshots.newest = snapshot
             keep_from = min(keep_from, self._leadership.wanted_from())
         self._log.compact(index, keep_from)
 
@@ -230,6 +268,10 @@ class RaftCore:
         if self._leadership is not None:
             self._leadership.advance_commit()
             self._leadership.send_all()
+            if self._leadership.is_over:
+                self._leadership.bequeath()
+                self._become_follower(self._term, None)
+        if self._leadership is not None:
             for read, index in self._leadership.advance_reads():
                 self._read_answers.give(read, index)
         write = self._next_write()
@@ -261,109 +303,9 @@ class RaftCore:
 
     # --- roles --------------------------------------------------------------------------------------------------------
 
-    def _become_follower(self, term: Term, leader: NodeId | None) -> None:
-        if term > self._term:
-            self._term, self._vote = term, None
-        for read in self._leadership.reads.give_up() if self._leadership is not None else ():
-            self._read_answers.give(read, REFUSED)
-        self._role, self._leader, self._leadership = Role.FOLLOWER, leader, None
-        self._rest()
-
-    def _start_campaign(self, *, pre: bool, transfer: bool = False) -> None:
-        """Ask for votes. A pre-vote changes neither term nor vote, so a node that was cut off disturbs nobody."""
-        self._rest()
-        self._leader = None
-        self._campaign = Campaign(self._campaign.number + 1, pre=pre, transfer=transfer)
-        if pre:
-            self._role = Role.PRE_CANDIDATE
-            self._ask_for_votes()
-            self._count(self._config.node, granted=True)
-            return
-        self._role = Role.CANDIDATE
-        self._term, self._vote = Term(self._term + 1), self._config.node
-        # Nobody is asked before our own vote is durable: else this node could crash, forget that it led
-        # this term, win it again, and fill the same indexes differently.
-        self._ask_for_votes()
-        own = VoteReply(term=self._term, granted=True, campaign=self._campaign.number)
-        self._outbox.promise(self._config.node, own)
-
-    def _ask_for_votes(self, *peers: NodeId) -> None:
-        pre = self._campaign.pre
-        term = Term(self._term + 1) if pre else self._term
-        request = self._campaign.request(term, self._log.last_index, self._log.last_term)
-        post = self._outbox.send if pre else self._outbox.promise
-        for peer in peers or self._members:
-            if peer != self._config.node:
-                post(peer, request)
-
     def _become_leader(self) -> None:
         self._role, self._leader = Role.LEADER, self._config.node
-        self._leadership = Leadership(
-            self._config, self._configuration, self._term, self._log, self._outbox, self._snapshot
-        )
-
-    def _rest(self) -> None:
-        config = self._config
-        self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
-        self._election_ticks = config.random.randrange(config.election_ticks_min, config.election_ticks_max)
-
-    # --- votes --------------------------------------------------------------------------------------------------------
-
-    def _on_vote_request(self, sender: NodeId, request: VoteRequest) -> None:
-        # A leader that asks for votes itself has restarted: it leads no more.
-        leader_lives = self._leader not in (None, sender) and (
-            self._leadership is not None or self._elapsed < self._config.election_ticks_min
-        )
-        refused = leader_lives and not request.transfer
-        if request.pre:
-            granted = not refused and self._grants_pre_vote(sender, request)
-            reply = VoteReply(term=self._term, granted=granted, pre=True, campaign=request.campaign)
-            self._outbox.send(sender, reply)
-            return
-        if request.term > self._term and not refused:
-            self._become_follower(request.term, None)
-        granted = self._grants_vote(sender, request)
-        if granted:
-            self._vote = sender
-            self._elapsed = 0
-        reply = VoteReply(term=self._term, granted=granted, campaign=request.campaign)
-        self._outbox.promise(sender, reply)
-
-    def _grants_vote(self, sender: NodeId, request: VoteRequest) -> bool:
-        if request.term != self._term:
-            return False
-        free = self._vote == sender or (self._vote is None and self._leader is None)
-        return free and self._log.is_up_to_date(request.last_index, request.last_term)
-
-    def _grants_pre_vote(self, sender: NodeId, request: VoteRequest) -> bool:
-        if request.term <= self._term or not self._log.is_up_to_date(request.last_index, request.last_term):
-            return False
-        if self._role is Role.PRE_CANDIDATE:
-            # Two that lost the same leader at once would split the vote: the lower one yields.
-            theirs = (request.last_term, request.last_index, sender)
-            ours = (self._log.last_term, self._log.last_index, self._config.node)
-            if self._elapsed == 0 and outranks(ours, theirs):
-                self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
-                return False
-            self._become_follower(self._term, None)
-        return True
-
-    def _on_vote_reply(self, sender: NodeId, reply: VoteReply) -> None:
-        campaign = self._campaign
-        role = Role.PRE_CANDIDATE if campaign.pre else Role.CANDIDATE
-        if self._role is role and (reply.pre, reply.campaign) == (campaign.pre, campaign.number):
-            self._count(sender, granted=reply.granted)
-
-    def _count(self, voter: NodeId, *, granted: bool) -> None:
-        match self._campaign.count(voter, granted, self._configuration):
-            case Vote.WON if self._campaign.pre:
-                self._start_campaign(pre=False)
-            case Vote.WON:
-                self._become_leader()
-            case Vote.LOST:
-                self._become_follower(self._term, None)
-            case Vote.OPEN:
-                pass
+        self._leadership = Leadership(self._config, self._term, self._log, self._outbox, self._snapshot)
 
     # --- from the leader ----------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class EntryKind(enum.IntEnum):
 
     COMMAND = 0
     NO_OP = 1  # a new leader's first entry: commits what earlier terms left (Raft 8)
-    CONFIGURATION = 2  # reserved for membership changes
+    CONFIGURATION = 2  # who belongs to the group from here on (see membership)
 
 
 _KINDS = tuple(EntryKind)

@@ -14,22 +14,24 @@ from collections.abc import Sequence
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import EntryKind, new_entries
+from aether.consensus.handover import Handover
 from aether.consensus.log import RaftLog
+from aether.consensus.membership import MembershipChange, encode_configuration, next_configuration
 from aether.consensus.messages import (
     AppendEntries,
     AppendReply,
     Heartbeat,
     HeartbeatReply,
-    SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.progress import Mode, Progress
-from aether.consensus.quorum import EVERYTHING, Configuration
+from aether.consensus.progress import FollowerState, Mode, Progress
+from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
+from aether.consensus.snapshot_sending import SnapshotSending
 from aether.consensus.values import Snapshot
-from aether.errors import BadInput, Overloaded
+from aether.errors import BadInput, Conflict, NotLeader, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
 
 _NEVER = -(2**31)
@@ -41,38 +43,40 @@ class Leadership:
     def __init__(
         self,
         config: RaftConfig,
-        configuration: Configuration,
         term: Term,
         log: RaftLog,
         outbox: Outbox,
         snapshot: Snapshot | None,
     ) -> None:
         self.term = term
-        self.snapshot = snapshot  # the newest one; sent to followers whose entries are compacted
-        self.transferee: NodeId | None = None
+        self.snapshots = SnapshotSending(config, term, log, outbox, snapshot)
+        self.handover = Handover(term, outbox)
         self.reads: ReadRounds = ReadRounds(config.reads_pending_max)
         self._config = config
-        self._configuration = configuration
         self._log = log
         self._outbox = outbox
         self._now = 0  # in ticks since the election
         self._round = 0
         self._tick_round = 0  # the newest round that a tick began
-        self._transfer_until = 0
+        self._leaving: dict[NodeId, int] = {}  # removed members, and the tick until which they are still served
         self._acks_changed = True
         self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
-        self._progress = {peer: Progress(start) for peer in configuration.members() if peer != config.node}
+        self._progress = {peer: Progress(start) for peer in self._configuration.members() if peer != config.node}
         self._own_start = start
         self.append((b"",), EntryKind.NO_OP)
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._log.configurations.current
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self) -> bool:
         """One unit of time. False: step down, because a quorum is silent or our own storage stands still."""
         self._now += 1
-        if self.transferee is not None and self._now >= self._transfer_until:
-            self.transferee = None
+        self.handover.tick(self._now)
+        self._forget_leavers()
         if not self.quorum_active() or self._storage_stands_still():
             return False
         if self._now % self._config.heartbeat_ticks == 0:
@@ -117,6 +121,8 @@ class Leadership:
     def append(self, payloads: Sequence[bytes], kind: EntryKind) -> None:
         """Add one entry of this term for each payload."""
         self._log.append(new_entries(LogIndex(self._log.last_index + 1), self.term, kind, payloads))
+        if kind is EntryKind.CONFIGURATION:
+            self._reconfigure()
 
     def storage_advanced(self) -> None:
         """This node's own durable index may have moved."""
@@ -132,6 +138,7 @@ class Leadership:
         index = self._configuration.committed_index(match)
         if index > self._log.committed and self._may_commit(index):
             self._log.commit_to(index)
+        self._end_change()
 
     def _may_commit(self, index: LogIndex) -> bool:
         return self._log.matches(index, self.term)
@@ -175,7 +182,7 @@ class Leadership:
             if progress.mode is not Mode.SNAPSHOT:
                 self._send_entries(peer, progress)
             if progress.transfer is not None:
-                self._send_chunks(peer, progress)
+                self.snapshots.send_chunks(peer, progress)
             commit = min(self._log.committed, progress.match)
             if progress.commit_sent < commit:
                 progress.commit_sent = commit
@@ -186,7 +193,7 @@ class Leadership:
             if progress.next > self._log.last_index and progress.mode is Mode.REPLICATE:
                 return
             if self._log.term_at(LogIndex(progress.next - 1)) is None:
-                self._start_snapshot(progress)
+                self.snapshots.start(progress, self._now)
                 return
             self._append_to(peer, progress, progress.next, self._config.append_bytes_max)
 
@@ -210,46 +217,21 @@ class Leadership:
         progress.commit_sent = LogIndex(max(progress.commit_sent, min(self._log.committed, last)))
         progress.sent(last, len(entries))
 
-    def _start_snapshot(self, progress: Progress) -> None:
-        recently = self._now - self._config.election_ticks_max
-        assert self.snapshot is not None, "entries are compacted, but there is no snapshot"
-        if progress.active_tick >= recently:  # to a silent peer we would push megabytes into the void
-            progress.become_snapshot(self.snapshot)
-        else:
-            progress.probe_sent = True
-
-    def _send_chunks(self, peer: NodeId, progress: Progress) -> None:
-        transfer = progress.transfer
-        assert transfer is not None
-        meta = transfer.snapshot.meta
-        config = self._config
-        while (piece := transfer.next_chunk(config.snapshot_chunk_bytes, config.snapshot_window)) is not None:
-            offset, chunk = piece
-            self._outbox.send(
-                peer,
-                SnapshotChunk(
-                    term=self.term,
-                    index=meta.index,
-                    snapshot_term=meta.term,
-                    voters=meta.voters,
-                    offset=offset,
-                    total_bytes=transfer.total_bytes,
-                    chunk=chunk,
-                ),
-            )
-
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
         """One answer of this term."""
-        self._progress[peer].active_tick = self._now
+        progress = self._progress.get(peer)
+        if progress is None:
+            return
+        progress.active_tick = self._now
         match reply:
             case AppendReply():
                 self.append_reply(peer, reply)
             case HeartbeatReply():
                 self.heartbeat_reply(peer, reply.round)
             case SnapshotReply():
-                self.snapshot_reply(peer, reply)
+                self.snapshots.reply(progress, reply)
 
     def append_reply(self, peer: NodeId, reply: AppendReply) -> None:
         """A follower stored entries, or does not hold the one before them."""
@@ -264,15 +246,9 @@ class Leadership:
             self._acks_changed = True
         elif reply.match_index < progress.match:
             return
-        if progress.mode is Mode.PROBE or (progress.transfer is not None and self._caught_up(progress)):
+        if progress.mode is Mode.PROBE or (progress.transfer is not None and self.snapshots.is_caught_up(progress)):
             progress.become_replicate()
-        if peer == self.transferee and progress.match == self._log.last_index:
-            self._outbox.send(peer, TimeoutNow(term=self.term))
-
-    def _caught_up(self, progress: Progress) -> bool:
-        """Whether entries can follow now: it installed the snapshot, or did not need it after all."""
-        assert progress.transfer is not None
-        return progress.match >= progress.transfer.snapshot.meta.index or self._log.term_at(progress.match) is not None
+        self.handover.acknowledged(peer, progress.match, self._log.last_index)
 
     def heartbeat_reply(self, peer: NodeId, number: int) -> None:
         """A follower lives: send again what may have been lost, once for each round of a tick."""
@@ -290,49 +266,94 @@ class Leadership:
         else:
             progress.become_probe(progress.next)
 
-    def snapshot_reply(self, peer: NodeId, reply: SnapshotReply) -> None:
-        """A follower says which byte of the snapshot it wants next."""
-        progress = self._progress[peer]
-        transfer = progress.transfer
-        if (
-            transfer is not None
-            and reply.index == transfer.snapshot.meta.index
-            and reply.offset <= transfer.total_bytes
-        ):
-            transfer.acknowledge(reply.offset)
-
     def peer_closed(self, peer: NodeId) -> None:
         """What was on its way to `peer` is lost."""
         progress = self._progress.get(peer)
         if progress is not None and progress.mode is Mode.REPLICATE:
             progress.become_probe(LogIndex(progress.match + 1))
 
+    # --- membership ---------------------------------------------------------------------------------------------------
+
+    def propose_change(self, change: MembershipChange, expected_index: LogIndex) -> None:
+        """See RaftCore.propose_change. Not before an entry of this term is committed (Ongaro, raft-dev 2015)."""
+        known, committed = self._log.configurations, self._log.committed
+        if committed < self._own_start:
+            raise NotLeader(self._config.node, None)
+        if known.index != expected_index:
+            reason = f"entry {known.index} changed it, and this change was made for entry {expected_index}; look again"
+            raise Conflict("the membership", reason)
+        if known.index > committed:
+            raise Conflict("the membership", f"the change of entry {known.index} is under way; wait until it has ended")
+        configuration = next_configuration(known.current, change)
+        for node in change.promote:
+            if not self._is_caught_up(node):
+                reason = f"it holds entry {self._progress[node].match} of {self._log.last_index}; wait until it has all"
+                raise Conflict(f"learner {node} cannot vote yet", reason)
+        self.append((encode_configuration(configuration),), EntryKind.CONFIGURATION)
+
+    def _is_caught_up(self, node: NodeId) -> bool:
+        """Whether one message would bring it up to date, and it lives."""
+        progress = self._progress[node]
+        lives = progress.active_tick >= self._now - self._config.election_ticks_min
+        behind = self._log.bytes_after(progress.match)
+        return lives and progress.mode is Mode.REPLICATE and behind <= self._config.append_bytes_max
+
+    def _reconfigure(self) -> None:
+        """A configuration entry was appended, and is in force: follow its members, and for a while those who leave."""
+        members = {*self._configuration.members()} - {self._config.node}
+        start = LogIndex(self._log.last_index + 1)
+        for node in sorted(members - self._progress.keys()):
+            self._progress[node] = Progress(start, active_tick=self._now)
+        for node in self._progress.keys() - members - self._leaving.keys():
+            self._leaving[node] = self._now + self._config.election_ticks_max  # so that it hears that it is out
+        for node in self._leaving.keys() & members:
+            del self._leaving[node]
+        self._acks_changed = True
+
+    def _forget_leavers(self) -> None:
+        for node in [node for node, until in self._leaving.items() if self._now >= until]:
+            del self._leaving[node], self._progress[node]
+
+    def _end_change(self) -> None:
+        """The voters of both halves have committed the joint configuration: leave the old half behind.
+
+        Whoever leads then does it, once: afterwards the configuration in force is no joint one.
+        """
+        known = self._log.configurations
+        if known.current.is_joint and self._own_start <= self._log.committed >= known.index:
+            self.append((encode_configuration(known.current.left()),), EntryKind.CONFIGURATION)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this leader is no voter any more, by a change that is committed: another one has to lead."""
+        outside = self._config.node not in self._configuration.voting()
+        return outside and self._log.configurations.index <= self._log.committed
+
+    def bequeath(self) -> None:
+        """Tell the voter with the longest log to campaign at once."""
+        heirs = [(self._progress[voter].match, voter) for voter in self._configuration.voters]
+        self._outbox.send(max(heirs)[1], TimeoutNow(term=self.term))
+
     # --- other --------------------------------------------------------------------------------------------------------
 
     def transfer(self, to: NodeId) -> None:
         """Make `to` lead: it is told to campaign once its log is complete. Given up after one election time-out."""
-        if to not in self._progress:
-            raise BadInput(f"leadership cannot go to {to}", (f"choose one of {', '.join(sorted(self._progress))}",))
-        self.transferee = to
-        self._transfer_until = self._now + self._config.election_ticks_min
-        if self._progress[to].match == self._log.last_index:
-            self._outbox.send(to, TimeoutNow(term=self.term))
+        others = [voter for voter in self._configuration.voters if voter != self._config.node]
+        if to not in others:
+            raise BadInput(f"leadership cannot go to {to}", (f"choose one of {', '.join(sorted(others)) or 'no one'}",))
+        self.handover.begin(to, self._now + self._config.election_ticks_min)
+        self.handover.acknowledged(to, self._progress[to].match, self._log.last_index)
 
     def wanted_from(self) -> LogIndex:
-        """From here the log should stay, if it is not too long: a snapshot travels to a follower that still lives."""
-        oldest = self._now - self._config.election_ticks_max
-        held = [
-            progress.transfer.snapshot.meta.index
-            for progress in self._progress.values()
-            if progress.transfer is not None and progress.active_tick >= oldest
-        ]
-        if not held or self._log.bytes_after(min(held)) > self._config.held_bytes_max:
-            return EVERYTHING
-        return LogIndex(min(held) + 1)
+        """From here the log should stay for those who receive a snapshot."""
+        return self.snapshots.wanted_from(self._progress.values(), self._now)
 
-    def describe(self) -> dict[NodeId, tuple[Mode, LogIndex, LogIndex]]:
-        """Mode, match and next index of each follower."""
-        return {peer: (p.mode, p.match, p.next) for peer, p in self._progress.items()}
+    def describe(self) -> dict[NodeId, FollowerState]:
+        """Every other member, and those who just left."""
+        return {
+            peer: FollowerState(p.mode, p.match, p.next, self._now - p.active_tick)
+            for peer, p in self._progress.items()
+        }
 
     def check(self) -> None:
         """Assert the invariants of every follower's progress."""

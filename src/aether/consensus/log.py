@@ -15,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
-from aether.consensus.entry import Entry, encode_entry
+from aether.consensus.entry import Entry, EntryKind, encode_entry
+from aether.consensus.membership import Configurations
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
 from aether.model.ids import LogIndex, Term
 
 _term_of: Final = itemgetter(1)
+_NOBODY: Final = Configuration(())
 
 
 class RaftLog:
@@ -28,11 +31,22 @@ class RaftLog:
     committed  known to be on a majority; applying  handed to the state machine; applied  done by it
     handed     given to storage in some write; durable  acknowledged by storage
     restoring  a snapshot from the leader is not with the state machine yet
+    configurations  those whose entries stand in the log, and the one before
     """
 
-    def __init__(self, entries: Sequence[Entry], snapshot: SnapshotMeta | None, committed: LogIndex) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        snapshot: SnapshotMeta | None,
+        committed: LogIndex,
+        founding: Configuration = _NOBODY,
+    ) -> None:
         """A log as storage held it: `entries` may begin before the end of the snapshot, and are all durable."""
         base = snapshot.index if snapshot else LogIndex(0)
+        if snapshot:
+            self.configurations = Configurations(snapshot.configuration_index, snapshot.configuration)
+        else:
+            self.configurations = Configurations(LogIndex(0), founding)
         self.snapshot_index: LogIndex = base
         self._before = LogIndex(entries[0].index - 1) if entries else base
         # Unknown (None) when storage kept a tail behind the snapshot: then nobody can be probed there.
@@ -127,6 +141,8 @@ class RaftLog:
         for entry in entries:
             total += len(entry.encoded or encode_entry(entry))
             ends.append(total)
+            if entry.kind is EntryKind.CONFIGURATION:
+                self.configurations.appended(entry.index, entry.payload)
         self._ends += ends
         self._entries += entries
 
@@ -155,6 +171,7 @@ class RaftLog:
         assert last >= self.committed, f"the leader contradicts entry {start}, committed here up to {self.committed}"
         keep = last - self._before
         del self._entries[keep:], self._ends[keep:]
+        self.configurations.truncated(last)
         self._forget_writes(last)
 
     def _forget_writes(self, last: LogIndex) -> None:
@@ -210,6 +227,7 @@ class RaftLog:
         """A local snapshot covers `snapshot_index`: drop what lies before both `keep_from` and its end."""
         assert snapshot_index <= self.applied, f"snapshot at {snapshot_index}, applied {self.applied}"
         self.snapshot_index = LogIndex(max(self.snapshot_index, snapshot_index))
+        self.configurations.compacted(self.snapshot_index)
         count = min(keep_from - 1, snapshot_index) - self._before
         if count <= 0:
             return
@@ -226,6 +244,7 @@ class RaftLog:
         self._ends.clear()
         self._bytes_before = 0
         self._before, self._before_term = meta.index, meta.term
+        self.configurations.restarted(meta.configuration_index, meta.configuration)
         self.snapshot_index = self.committed = self.handed = meta.index
         self.restoring = True
 

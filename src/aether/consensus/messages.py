@@ -10,14 +10,16 @@ Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissert
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import ge
 
-from aether.consensus.entry import Entry, decode_entry, encode_entry
-from aether.errors import BadInput
-from aether.model.ids import LogIndex, NodeId, Term, is_name
+from aether.consensus.entry import Entry, EntryKind, decode_entry, encode_entry
+from aether.consensus.fields import Fields, malformed
+from aether.consensus.membership import configuration_of, decode_configuration, plain_configuration
+from aether.consensus.quorum import Configuration
+from aether.model.ids import LogIndex, Term
 
 _TERM = ge(Term(1))
 _TERM_OR_NONE = ge(Term(0))
@@ -117,7 +119,8 @@ class SnapshotChunk:
     term: Term = field(validator=_TERM)
     index: LogIndex = field(validator=ge(LogIndex(1)))
     snapshot_term: Term = field(validator=_TERM)
-    voters: tuple[NodeId, ...]
+    configuration: Configuration
+    configuration_index: LogIndex = field(validator=_INDEX)
     offset: int = field(validator=_COUNT)
     total_bytes: int = field(validator=_COUNT)
     chunk: bytes
@@ -179,59 +182,12 @@ Message: TypeAlias = (
 # --- spelling ---------------------------------------------------------------------------------------------------------
 
 
-def _malformed(name: str, why: str) -> BadInput:
-    return BadInput(f"malformed {name} message", (why,))
-
-
-class _Fields:
-    """Takes the plain values of one message apart, in order, with types checked strictly: True is no number."""
-
-    def __init__(self, name: str, values: Sequence[object], count: int) -> None:
-        if len(values) != count:
-            raise _malformed(name, f"{len(values)} fields, {count} expected")
-        self._name = name
-        self._values = values
-        self._position = 0
-
-    def _next(self) -> object:
-        value = self._values[self._position]
-        self._position += 1
-        return value
-
-    def _refuse(self, value: object, wanted: str) -> BadInput:
-        return _malformed(self._name, f"field {self._position} is {value!r:.60}, {wanted} expected")
-
-    def number(self, least: int = 0) -> int:
-        value = self._next()
-        if type(value) is not int or not least <= value < 2**63:
-            raise self._refuse(value, f"a whole number >= {least}")
-        return value
-
-    def flag(self) -> bool:
-        value = self._next()
-        if type(value) is not bool:
-            raise self._refuse(value, "true or false")
-        return value
-
-    def binary(self) -> bytes:
-        value = self._next()
-        if type(value) is not bytes:
-            raise self._refuse(value, "bytes")
-        return value
-
-    def sequence(self) -> Sequence[object]:
-        value = self._next()
-        if not isinstance(value, list | tuple):
-            raise self._refuse(value, "an array")
-        return cast("Sequence[object]", value)
-
-
 def _encode_vote_request(m: VoteRequest) -> Sequence[object]:
     return (m.term, m.last_index, m.last_term, m.pre, m.transfer, m.campaign)
 
 
 def _decode_vote_request(values: Sequence[object]) -> VoteRequest:
-    f = _Fields("VoteRequest", values, 6)
+    f = Fields("VoteRequest", values, 6)
     return VoteRequest(
         term=Term(f.number(1)),
         last_index=LogIndex(f.number()),
@@ -247,7 +203,7 @@ def _encode_vote_reply(m: VoteReply) -> Sequence[object]:
 
 
 def _decode_vote_reply(values: Sequence[object]) -> VoteReply:
-    f = _Fields("VoteReply", values, 4)
+    f = Fields("VoteReply", values, 4)
     return VoteReply(term=Term(f.number()), granted=f.flag(), pre=f.flag(), campaign=f.number())
 
 
@@ -256,21 +212,21 @@ def _encode_append(m: AppendEntries) -> Sequence[object]:
 
 
 def _decode_append(values: Sequence[object]) -> AppendEntries:
-    f = _Fields("AppendEntries", values, 5)
+    f = Fields("AppendEntries", values, 5)
     term, prev_index, prev_term, commit = f.number(1), f.number(), f.number(), f.number()
     if (prev_index == 0) != (prev_term == 0) or prev_term > term:
-        raise _malformed("AppendEntries", f"prev_index {prev_index} with prev_term {prev_term} in term {term}")
+        raise malformed("AppendEntries", f"prev_index {prev_index} with prev_term {prev_term} in term {term}")
     entries: list[Entry] = []
     index, last_term = prev_index, max(prev_term, 1)
     for raw in f.sequence():
         if type(raw) is not bytes:
-            raise _malformed("AppendEntries", f"an entry is {type(raw).__name__}, bytes expected")
+            raise malformed("AppendEntries", f"an entry is {type(raw).__name__}, bytes expected")
         entry = decode_entry(raw)
         index += 1
         if entry.index != index or not last_term <= entry.term <= term:
-            raise _malformed(
-                "AppendEntries", f"entry {entry.index} of term {entry.term} stands at {index}, term {term}"
-            )
+            raise malformed("AppendEntries", f"entry {entry.index} of term {entry.term} stands at {index}, term {term}")
+        if entry.kind is EntryKind.CONFIGURATION:
+            decode_configuration(entry.payload)  # refused here, where the sender can be blamed
         last_term = entry.term
         entries.append(entry)
     return AppendEntries(
@@ -287,7 +243,7 @@ def _encode_append_reply(m: AppendReply) -> Sequence[object]:
 
 
 def _decode_append_reply(values: Sequence[object]) -> AppendReply:
-    f = _Fields("AppendReply", values, 5)
+    f = Fields("AppendReply", values, 5)
     return AppendReply(
         term=Term(f.number()),
         match_index=LogIndex(f.number()),
@@ -302,7 +258,7 @@ def _encode_heartbeat(m: Heartbeat) -> Sequence[object]:
 
 
 def _decode_heartbeat(values: Sequence[object]) -> Heartbeat:
-    f = _Fields("Heartbeat", values, 3)
+    f = Fields("Heartbeat", values, 3)
     return Heartbeat(term=Term(f.number(1)), commit_index=LogIndex(f.number()), round=f.number())
 
 
@@ -311,30 +267,32 @@ def _encode_heartbeat_reply(m: HeartbeatReply) -> Sequence[object]:
 
 
 def _decode_heartbeat_reply(values: Sequence[object]) -> HeartbeatReply:
-    f = _Fields("HeartbeatReply", values, 2)
+    f = Fields("HeartbeatReply", values, 2)
     return HeartbeatReply(term=Term(f.number()), round=f.number())
 
 
 def _encode_chunk(m: SnapshotChunk) -> Sequence[object]:
-    return (m.term, m.index, m.snapshot_term, list(m.voters), m.offset, m.total_bytes, m.chunk)
+    configuration = plain_configuration(m.configuration)
+    return (m.term, m.index, m.snapshot_term, configuration, m.configuration_index, m.offset, m.total_bytes, m.chunk)
 
 
 def _decode_chunk(values: Sequence[object]) -> SnapshotChunk:
-    f = _Fields("SnapshotChunk", values, 7)
-    term, index, snapshot_term, names = f.number(1), f.number(1), f.number(1), f.sequence()
-    voters = tuple(NodeId(name) for name in names if isinstance(name, str) and is_name(name))
-    if len(voters) != len(names) or len(set(voters)) != len(voters) or not voters:
-        raise _malformed("SnapshotChunk", f"voters {list(names)!r:.100} are no node ids, each once")
+    f = Fields("SnapshotChunk", values, 8)
+    term, index, snapshot_term = f.number(1), f.number(1), f.number(1)
+    configuration, configuration_index = configuration_of(f.sequence()), f.number()
+    if not configuration.voters or configuration_index > index:
+        raise malformed("SnapshotChunk", f"configuration {configuration_index} of snapshot {index}: {configuration}")
     offset, total_bytes, chunk = f.number(), f.number(), f.binary()
     if snapshot_term > term or offset + len(chunk) > total_bytes:
-        raise _malformed(
+        raise malformed(
             "SnapshotChunk", f"{len(chunk)} bytes at {offset} of {total_bytes}, term {snapshot_term} in {term}"
         )
     return SnapshotChunk(
         term=Term(term),
         index=LogIndex(index),
         snapshot_term=Term(snapshot_term),
-        voters=voters,
+        configuration=configuration,
+        configuration_index=LogIndex(configuration_index),
         offset=offset,
         total_bytes=total_bytes,
         chunk=chunk,
@@ -346,7 +304,7 @@ def _encode_snapshot_reply(m: SnapshotReply) -> Sequence[object]:
 
 
 def _decode_snapshot_reply(values: Sequence[object]) -> SnapshotReply:
-    f = _Fields("SnapshotReply", values, 3)
+    f = Fields("SnapshotReply", values, 3)
     return SnapshotReply(term=Term(f.number()), index=LogIndex(f.number()), offset=f.number())
 
 
@@ -355,7 +313,7 @@ def _encode_timeout_now(m: TimeoutNow) -> Sequence[object]:
 
 
 def _decode_timeout_now(values: Sequence[object]) -> TimeoutNow:
-    return TimeoutNow(term=Term(_Fields("TimeoutNow", values, 1).number(1)))
+    return TimeoutNow(term=Term(Fields("TimeoutNow", values, 1).number(1)))
 
 
 def _encode_read_request(m: ReadRequest) -> Sequence[object]:
@@ -363,7 +321,7 @@ def _encode_read_request(m: ReadRequest) -> Sequence[object]:
 
 
 def _decode_read_request(values: Sequence[object]) -> ReadRequest:
-    f = _Fields("ReadRequest", values, 2)
+    f = Fields("ReadRequest", values, 2)
     return ReadRequest(term=Term(f.number(1)), context=f.number())
 
 
@@ -372,7 +330,7 @@ def _encode_read_reply(m: ReadReply) -> Sequence[object]:
 
 
 def _decode_read_reply(values: Sequence[object]) -> ReadReply:
-    f = _Fields("ReadReply", values, 2)
+    f = Fields("ReadReply", values, 2)
     return ReadReply(context=f.number(), index=LogIndex(f.number()))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from typing import NamedTuple
 
 import attrs
 
@@ -24,6 +25,15 @@ class Mode(enum.StrEnum):
     PROBE = "probe"
     REPLICATE = "replicate"
     SNAPSHOT = "snapshot"
+
+
+class FollowerState(NamedTuple):
+    """What a leader knows of one member. silent_ticks  since it was heard last."""
+
+    mode: Mode
+    match: LogIndex
+    next: LogIndex
+    silent_ticks: int
 
 
 @attrs.define

@@ -51,14 +51,35 @@ def vote_result(voters: Collection[NodeId], votes: Mapping[NodeId, bool]) -> Vot
 
 @attrs.frozen
 class Configuration:
-    """Who votes. During a change both halves decide: `outgoing` is the old one, and empty at other times."""
+    """Who belongs to the group, and who votes. Each tuple is in the order of joining.
+
+    voters    vote; during a change (joint consensus) the future ones
+    outgoing  the voters before the change under way, whose majority is needed too; empty at other times
+    learners  get the log and do not vote
+    demoted   of `outgoing`: become learners when the change ends; the other ones that are no `voters` leave
+    """
 
     voters: tuple[NodeId, ...]
     outgoing: tuple[NodeId, ...] = ()
+    learners: tuple[NodeId, ...] = ()
+    demoted: tuple[NodeId, ...] = ()
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether a change is under way."""
+        return bool(self.outgoing)
+
+    def voting(self) -> tuple[NodeId, ...]:
+        """Everybody who votes in either half, each once, sorted."""
+        return tuple(sorted({*self.voters, *self.outgoing}))
 
     def members(self) -> tuple[NodeId, ...]:
-        """Everybody who votes in either half, each once, in order."""
-        return tuple(sorted({*self.voters, *self.outgoing}))
+        """Everybody whom a leader sends the log, each once, sorted."""
+        return tuple(sorted({*self.voters, *self.outgoing, *self.learners}))
+
+    def left(self) -> Configuration:
+        """What the change under way leads to."""
+        return Configuration(self.voters, learners=(*self.learners, *self.demoted))
 
     def committed_index(self, match: Mapping[NodeId, LogIndex]) -> LogIndex:
         """The highest index that a majority of each half has acknowledged."""

@@ -20,12 +20,6 @@ def check_persisted(config: RaftConfig, persisted: Persisted) -> None:
     problems = [*_hard_state(persisted), *_entries(persisted), *_snapshot(persisted)]
     if problems:
         raise BadInput(f"the stored log of node {config.node} contradicts itself", (*problems, _NEXT_STEP))
-    snapshot = persisted.snapshot
-    if snapshot is not None and set(snapshot.meta.voters) != set(config.voters):
-        raise BadInput(
-            f"the store of node {config.node} belongs to voters {', '.join(sorted(snapshot.meta.voters))}",
-            (f"it was started with voters {', '.join(config.voters)}; give the ones it was made with",),
-        )
 
 
 def _hard_state(persisted: Persisted) -> Iterator[str]:
@@ -68,6 +62,8 @@ def _snapshot(persisted: Persisted) -> Iterator[str]:
     meta = persisted.snapshot.meta
     if meta.index < 1 or meta.term < 1:
         yield f"a snapshot at index {meta.index} of term {meta.term}; both count from 1"
+    if meta.configuration_index > meta.index or not meta.configuration.voters:
+        yield f"the snapshot at {meta.index} has the configuration of entry {meta.configuration_index}, without voters"
     if meta.term > persisted.hard_state.term:
         yield f"the snapshot has term {meta.term}, but the stored term is {persisted.hard_state.term}"
     for entry in persisted.entries[: max(0, meta.index - persisted.entries[0].index + 1)] if persisted.entries else ():

@@ -346,8 +346,7 @@ class ConsensusService:
 
     def _freeze(self, core: RaftCore) -> None:
         """The state now, to be saved once the writes until now are durable. One at a time."""
-        meta = SnapshotMeta(self._plan.applied_index, self._plan.applied_term, core.voters)
-        self._frozen = (meta, self._machine.freeze())
+        self._frozen = (core.snapshot_meta(), self._machine.freeze())
         self._plan.begun()
         self._frozen_after = self._disk.last_put
         self._snapshot_bell.ring()

@@ -45,4 +45,8 @@ class SnapshotInbox:
             return len(self._collected)
         data = bytes(self._collected)
         self.clear()
-        return Snapshot(SnapshotMeta(chunk.index, chunk.snapshot_term, chunk.voters), data)
+        return Snapshot(_meta(chunk), data)
+
+
+def _meta(chunk: SnapshotChunk) -> SnapshotMeta:
+    return SnapshotMeta(chunk.index, chunk.snapshot_term, chunk.configuration, chunk.configuration_index)

@@ -15,6 +15,7 @@ import attrs
 
 from aether.consensus.entry import Entry
 from aether.consensus.messages import Message
+from aether.consensus.quorum import Configuration
 from aether.model.ids import LogIndex, NodeId, Term
 
 
@@ -36,11 +37,15 @@ class HardState:
 
 @attrs.frozen
 class SnapshotMeta:
-    """A snapshot covers the log up to `index`, included, whose entry had `term`; `voters` are those in force there."""
+    """A snapshot covers the log up to `index`, included, whose entry had `term`.
+
+    configuration  in force there; configuration_index  of its entry, 0 for the founding one
+    """
 
     index: LogIndex
     term: Term
-    voters: tuple[NodeId, ...]
+    configuration: Configuration
+    configuration_index: LogIndex = attrs.field(default=LogIndex(0))
 
 
 @attrs.frozen

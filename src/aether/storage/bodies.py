@@ -16,8 +16,10 @@ import attrs
 import msgpack
 
 from aether.consensus.entry import Entry, decode_entry, encode_entry
+from aether.consensus.membership import configuration_of, plain_configuration
 from aether.consensus.values import HardState, SnapshotMeta, StorageWrite
 from aether.errors import BadInput
+from aether.model.ids import LogIndex
 
 Position: TypeAlias = tuple[int, int]
 """Index and term of the last entry that a snapshot covers."""
@@ -80,14 +82,14 @@ def _position(plain: Any) -> Position:
 
 
 def encode_meta(meta: SnapshotMeta) -> bytes:
-    return _pack((meta.index, meta.term, meta.voters))
+    return _pack((meta.index, meta.term, plain_configuration(meta.configuration), meta.configuration_index))
 
 
 def decode_meta(raw: bytes) -> SnapshotMeta:
     """Raises BadInput."""
     try:
-        index, term, voters = _unpack(raw)
-        return SnapshotMeta(index, term, tuple(voters))
+        index, term, configuration, configuration_index = _unpack(raw)
+        return SnapshotMeta(index, term, configuration_of(configuration), LogIndex(configuration_index))
     except _UNREADABLE as error:
         raise BadInput("undecodable snapshot", (repr(error),)) from error
 

@@ -1,0 +1,159 @@
+"""Term, vote and role of one node: when to campaign, whom to grant a vote, whom to believe.
+
+Knows: the log's end, the configuration in force, ticks since the leader was heard.
+Never: entries and snapshots on their way, what a leader does (leadership).
+Holds: one vote per term; the term never falls; a promise waits until storage holds what it rests on; only a voter of
+       the configuration in force campaigns.
+Paper: Raft 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, disruptive servers).
+"""
+
+from __future__ import annotations
+
+from aether.consensus.campaign import Campaign, outranks
+from aether.consensus.config import RaftConfig
+from aether.consensus.leadership import Leadership
+from aether.consensus.log import RaftLog
+from aether.consensus.messages import VoteReply, VoteRequest
+from aether.consensus.outbox import Outbox
+from aether.consensus.quorum import Configuration, Vote
+from aether.consensus.reads import REFUSED, ReadAnswers
+from aether.consensus.values import HardState, Role
+from aether.model.ids import NodeId, Term
+
+
+class Elector:
+    """The part of a core that elections move. `_become_leader` is the core's."""
+
+    def __init__(self, config: RaftConfig, hard_state: HardState, log: RaftLog, outbox: Outbox) -> None:
+        self._config = config
+        self._log = log
+        self._outbox = outbox
+        self._read_answers = ReadAnswers(config.node, outbox)
+        self._term = hard_state.term
+        self._vote = hard_state.vote
+        self._leader: NodeId | None = None
+        self._role = Role.FOLLOWER
+        self._leadership: Leadership | None = None
+        self._campaign = Campaign(0, pre=True, transfer=False)
+        self._rest()
+
+    @property
+    def _configuration(self) -> Configuration:
+        return self._log.configurations.current
+
+    @property
+    def _is_promotable(self) -> bool:
+        """Whether this node may lead: it votes, and a snapshot that it received is with its state machine."""
+        return self._config.node in self._configuration.voting() and not self._log.restoring
+
+    def _become_leader(self) -> None:
+        raise NotImplementedError
+
+    # --- roles --------------------------------------------------------------------------------------------------------
+
+    def _become_follower(self, term: Term, leader: NodeId | None) -> None:
+        if term > self._term:
+            self._term, self._vote = term, None
+        for read in self._leadership.reads.give_up() if self._leadership is not None else ():
+            self._read_answers.give(read, REFUSED)
+        self._role, self._leader, self._leadership = Role.FOLLOWER, leader, None
+        self._rest()
+
+    def _start_campaign(self, *, pre: bool, transfer: bool = False) -> None:
+        """Ask for votes. A pre-vote changes neither term nor vote, so a node that was cut off disturbs nobody."""
+        self._rest()
+        self._leader = None
+        if not self._is_promotable:
+            self._role = Role.FOLLOWER  # it cannot lead, and waits to hear of somebody who does
+            return
+        self._campaign = Campaign(self._campaign.number + 1, pre=pre, transfer=transfer)
+        if pre:
+            self._role = Role.PRE_CANDIDATE
+            self._ask_for_votes()
+            self._count(self._config.node, granted=True)
+            return
+        self._role = Role.CANDIDATE
+        self._term, self._vote = Term(self._term + 1), self._config.node
+        # Nobody is asked before our own vote is durable: else this node could crash, forget that it led
+        # this term, win it again, and fill the same indexes differently.
+        self._ask_for_votes()
+        own = VoteReply(term=self._term, granted=True, campaign=self._campaign.number)
+        self._outbox.promise(self._config.node, own)
+
+    def _ask_for_votes(self, *peers: NodeId) -> None:
+        pre = self._campaign.pre
+        term = Term(self._term + 1) if pre else self._term
+        request = self._campaign.request(term, self._log.last_index, self._log.last_term)
+        post = self._outbox.send if pre else self._outbox.promise
+        for peer in peers or self._configuration.voting():
+            if peer != self._config.node:
+                post(peer, request)
+
+    def _rest(self) -> None:
+        config = self._config
+        self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
+        self._election_ticks = config.random.randrange(config.election_ticks_min, config.election_ticks_max)
+
+    def _wait_for_leader(self) -> None:
+        """One tick without a leader's word."""
+        self._elapsed += 1
+        if self._elapsed >= self._election_ticks:
+            self._start_campaign(pre=True)
+
+    # --- votes --------------------------------------------------------------------------------------------------------
+
+    def _on_vote_request(self, sender: NodeId, request: VoteRequest) -> None:
+        # A leader that asks for votes itself has restarted: it leads no more.
+        leader_lives = self._leader not in (None, sender) and (
+            self._leadership is not None or self._elapsed < self._config.election_ticks_min
+        )
+        refused = leader_lives and not request.transfer
+        if request.pre:
+            granted = not refused and self._grants_pre_vote(sender, request)
+            reply = VoteReply(term=self._term, granted=granted, pre=True, campaign=request.campaign)
+            self._outbox.send(sender, reply)
+            return
+        if request.term > self._term and not refused:
+            self._become_follower(request.term, None)
+        granted = self._grants_vote(sender, request)
+        if granted:
+            self._vote = sender
+            self._elapsed = 0
+        reply = VoteReply(term=self._term, granted=granted, campaign=request.campaign)
+        self._outbox.promise(sender, reply)
+
+    def _grants_vote(self, sender: NodeId, request: VoteRequest) -> bool:
+        if request.term != self._term:
+            return False
+        free = self._vote == sender or (self._vote is None and self._leader is None)
+        return free and self._log.is_up_to_date(request.last_index, request.last_term)
+
+    def _grants_pre_vote(self, sender: NodeId, request: VoteRequest) -> bool:
+        if request.term <= self._term or not self._log.is_up_to_date(request.last_index, request.last_term):
+            return False
+        if self._role is Role.PRE_CANDIDATE:
+            # Two that lost the same leader at once would split the vote: the lower one yields.
+            theirs = (request.last_term, request.last_index, sender)
+            ours = (self._log.last_term, self._log.last_index, self._config.node)
+            if self._elapsed == 0 and outranks(ours, theirs):
+                self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
+                return False
+            self._become_follower(self._term, None)
+        return True
+
+    def _on_vote_reply(self, sender: NodeId, reply: VoteReply) -> None:
+        campaign = self._campaign
+        role = Role.PRE_CANDIDATE if campaign.pre else Role.CANDIDATE
+        if self._role is role and (reply.pre, reply.campaign) == (campaign.pre, campaign.number):
+            self._count(sender, granted=reply.granted)
+
+    def _count(self, voter: NodeId, *, granted: bool) -> None:
+        match self._campaign.count(voter, granted, self._configuration):
+            case Vote.WON if self._campaign.pre:
+                self._start_campaign(pre=False)
+            case Vote.WON:
+                self._become_leader()
+            case Vote.LOST:
+                self._become_follower(self._term, None)
+            case Vote.OPEN:
+                pass
