@@ -8,29 +8,27 @@ Holds: a log is continued by the voters that began it. One voter started alone o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Final, cast
 
 from aether.errors import IdentityMismatch, StorageCorrupt
 from aether.model.ids import NodeId
-from aether.storage import files
+from aether.storage.checked_file import read_fields, write_fields
 
 FOUNDERS_FILE = "founders.json"
-FILE_BYTES_MAX = 64 * 1024
+FORMAT_VERSION: Final = 1
+_WHAT: Final = "the record of founding voters"
 
 
 def check_founders(directory: Path, voters: Sequence[NodeId]) -> None:
     """Record `voters` at the first call for `directory`; afterwards compare. Blocks.
 
-    Raises IdentityMismatch that names both, StorageCorrupt when the record cannot be read.
+    Raises IdentityMismatch that names both, StorageCorrupt when the record cannot be read, StorageFull, StorageFailed.
     """
-    path = directory / FOUNDERS_FILE
-    known = _read(path)
+    known = read_founders(directory)
     if known is None:
-        text = json.dumps({"voters": sorted(voters)}, indent=1) + "\n"
-        files.replace_durably(path, (text.encode(),))
+        write_founders(directory, voters)
     elif known != sorted(voters):
         what = (
             f"{directory} was founded by the voters {', '.join(known)}, and is started with {', '.join(sorted(voters))}"
@@ -42,16 +40,19 @@ def check_founders(directory: Path, voters: Sequence[NodeId]) -> None:
         raise IdentityMismatch(what, fix)
 
 
-def _read(path: Path) -> list[str] | None:
-    try:
-        with path.open("rb") as file:
-            found: Any = json.loads(file.read(FILE_BYTES_MAX))
-    except FileNotFoundError:
+def write_founders(directory: Path, voters: Sequence[NodeId]) -> None:
+    """Record who founded the cluster. Raises StorageFull, StorageFailed."""
+    write_fields(directory / FOUNDERS_FILE, {"voters": sorted(voters)}, FORMAT_VERSION)
+
+
+def read_founders(directory: Path) -> list[NodeId] | None:
+    """The founding voters, sorted; None when nothing is recorded. Raises StorageCorrupt."""
+    path = directory / FOUNDERS_FILE
+    fields = read_fields(path, _WHAT, FORMAT_VERSION)
+    if fields is None:
         return None
-    except ValueError as error:
-        raise StorageCorrupt(str(path), 0, f"the record of founding voters is unreadable: {error}") from error
-    voters = cast("dict[str, Any]", found).get("voters") if isinstance(found, dict) else None
+    voters: object = fields.get("voters")
     names = cast("list[object]", voters) if isinstance(voters, list) else [None]
     if not all(isinstance(each, str) for each in names):
-        raise StorageCorrupt(str(path), 0, "the record of founding voters is unreadable: no list of names")
-    return sorted(map(str, names))
+        raise StorageCorrupt(str(path), 0, f"{_WHAT} is unreadable: no list of names")
+    return sorted(NodeId(str(each)) for each in names)
