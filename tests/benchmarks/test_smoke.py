@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import NAMES
+from benchmarks.consensus import PARTS, parse
 
 ROOT = Path(__file__).parents[2]
 ROWS = {
@@ -27,6 +28,11 @@ ROWS = {
         "durable kv write, 256 outstanding",
         "durable kv write, 256 outstanding, p99",
         "durable kv write, one at a time, p50",
+    ],
+    "consensus": [
+        "writes, 256 outstanding, leader's process, to the limit",
+        "writes, 5,000 outstanding, leader's process",
+        "processor time of a follower, a write of many",
     ],
 }
 
@@ -51,6 +57,33 @@ def test_a_benchmark_runs_and_prints_each_of_its_rows(name: str) -> None:
     assert lines[0].split() == ["FIGURE", "OURS", "BARE", "RATIO", "GOAL"]
     for row in ROWS[name]:
         assert any(line.startswith(row + "  ") for line in lines), f"no row {row!r} in:\n{done.stdout}"
+
+
+@pytest.mark.process
+def test_the_faults_and_the_sizes_of_consensus_are_measured() -> None:
+    """Parts that take an hour when they are wanted must not be found broken then."""
+    parts = ["--only", "durability,failover,stopped,blocked,entries", "--runs", "1", "--block-seconds", "0.5"]
+    few = ["--entries", "2000", "--live-keys", "500"]
+    done = run("--seconds", "0.05", "--rounds", "1", "consensus", *parts, *few)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    for row in ("acknowledged writes lost", "kill -9 of the leader", "SIGSTOP of the leader", "2,000 entries over 500"):
+        assert row in done.stdout, f"no row {row!r} in:\n{done.stdout}"
+    assert "loop blocked 300 ms each second, leadership changes in 0.5 s" in done.stdout
+
+
+def test_only_consensus_has_options_of_its_own() -> None:
+    """A misspelt option must not be taken for one of another benchmark."""
+    done = run("kv", "--only", "writes")
+    assert done.returncode == 2
+    assert "--only writes: only `consensus`" in done.stderr
+
+
+def test_an_unknown_part_of_consensus_is_named_with_those_that_exist() -> None:
+    """Else a run that took an hour would lack what it was made for."""
+    with pytest.raises(SystemExit):
+        parse(["--only", "writes,speed"])
+    assert parse(["--only", "reads,writes"]).only == ("reads", "writes")
+    assert parse(["--only", "all"]).only == PARTS
 
 
 def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:
