@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "deploy": ("aether.cli.change_commands:deploy", "Deploy one slice."),
     "scale": ("aether.cli.change_commands:scale", "Change how many instances of a slice run."),
     "undeploy": ("aether.cli.change_commands:undeploy", "Remove one slice from the cluster."),
+    "wal": ("aether.cli.wal_commands:wal", "Look into the data directory of a stopped node."),
     "blueprint": ("aether.cli.blueprint_commands:blueprint", "Apply, list and write blueprints."),
 }
 

@@ -58,10 +58,15 @@ def segment_path(directory: Path, number: int) -> Path:
     return directory / f"{number:016d}{_SUFFIX}"
 
 
+def found_segments(directory: Path) -> list[Segment]:
+    """The segments that are there, in order."""
+    paths = sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX and path.stem.isdecimal())
+    return [Segment(path, int(path.stem)) for path in paths]
+
+
 def list_segments(directory: Path) -> list[Segment]:
     """The segments in order. Raises StorageCorrupt when one is missing in the middle."""
-    paths = sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX and path.stem.isdecimal())
-    segments = [Segment(path, int(path.stem)) for path in paths]
+    segments = found_segments(directory)
     for before, segment in itertools.pairwise(segments):
         if segment.number != before.number + 1:
             raise StorageCorrupt(str(directory), 0, f"segment {before.number + 1} of the write-ahead log is missing")
