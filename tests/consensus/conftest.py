@@ -10,6 +10,7 @@ import pytest
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind, new_entry
+from aether.consensus.membership import MembershipChange, decode_configuration
 from aether.consensus.messages import (
     MESSAGES,
     AppendEntries,
@@ -19,6 +20,7 @@ from aether.consensus.messages import (
     VoteReply,
     VoteRequest,
 )
+from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.testing.simulation.disk import Disk, LocalSnapshot
@@ -41,6 +43,7 @@ class Group:
 
     def __init__(self, names: Iterable[str], **settings: object) -> None:
         self.names = [NodeId(name) for name in names]
+        self.founders = tuple(self.names)
         self.settings = settings
         self.cores: dict[NodeId, RaftCore] = {}
         self.disks = {name: Disk() for name in self.names}
@@ -57,7 +60,8 @@ class Group:
 
     def start(self, name: str, persisted: Persisted | None = None) -> RaftCore:
         node = NodeId(name)
-        config = RaftConfig(node=node, voters=tuple(self.names), random=random.Random(node), **self.settings)
+        voters = self.founders if node in self.founders else ()
+        config = RaftConfig(node=node, voters=voters, random=random.Random(node), **self.settings)
         if persisted is not None:
             self.disks[node].hard = persisted.hard_state
             self.disks[node].snapshot = persisted.snapshot
@@ -65,6 +69,20 @@ class Group:
         self.cores[node] = RaftCore(config, self.disks[node].load())
         self.applied[node] = []
         return self.cores[node]
+
+    def join(self, name: str) -> RaftCore:
+        """A newcomer with an empty store, which waits to be added."""
+        node = NodeId(name)
+        self.names.append(node)
+        self.disks[node] = Disk()
+        return self.start(name)
+
+    def change(self, name: str, **change: Iterable[str]) -> None:
+        """`change("a", add="d", promote="c")`, against the configuration that `a` has in force."""
+        core = self[name]
+        wanted = MembershipChange(**{kind: tuple(NodeId(node) for node in nodes) for kind, nodes in change.items()})
+        core.propose_change(wanted, core.configuration_index)
+        self.drive(NodeId(name))
 
     def crash(self, name: str) -> None:
         node = NodeId(name)
@@ -195,7 +213,21 @@ class Group:
 
 
 def _entries(entries: Iterable[Entry]) -> str:
-    return " ".join(f"{e.index}/{e.term}:{e.payload.decode() or '-'}" for e in entries) or "nothing"
+    return " ".join(f"{e.index}/{e.term}:{_payload(e)}" for e in entries) or "nothing"
+
+
+def _payload(entry: Entry) -> str:
+    if entry.kind is EntryKind.CONFIGURATION:
+        return configuration_text(decode_configuration(entry.payload))
+    return entry.payload.decode() or "-"
+
+
+def configuration_text(configuration: Configuration) -> str:
+    """`{ab}`; joint `{ab}{abc}`, the future half first; learners behind `+`, those who will be learners behind `-`."""
+    halves = [configuration.voters, configuration.outgoing] if configuration.is_joint else [configuration.voters]
+    learners = "+" + "".join(configuration.learners) if configuration.learners else ""
+    demoted = "-" + "".join(configuration.demoted) if configuration.demoted else ""
+    return "".join("{" + "".join(sorted(half)) + "}" for half in halves) + learners + demoted
 
 
 def describe(message: Message) -> str:
@@ -222,6 +254,12 @@ def describe(message: Message) -> str:
         case _:
             fields = {attribute.name: getattr(message, attribute.name) for attribute in type(message).__attrs_attrs__}
             return f"{type(message).__name__} " + " ".join(f"{k}={v}" for k, v in fields.items())
+
+
+@pytest.fixture
+def spell_configuration() -> Callable[[Configuration], str]:
+    """A configuration in few letters."""
+    return configuration_text
 
 
 @pytest.fixture

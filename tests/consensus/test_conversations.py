@@ -6,7 +6,8 @@ answers anew; read the diff before committing.
 Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N; store NODE TERMS [term=N commit=N vote=NODE];
 tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM TO; cut A B;
 mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE
-[N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT.
+[N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT; join NODES
+(newcomers with empty stores); change NODE add=NODES promote=NODES demote=NODES remove=NODES; members NODES.
 `*` stands for any node.
 """
 
@@ -26,7 +27,8 @@ FILES = sorted((Path(__file__).parent / "data").glob("*.txt"))
 class Stage:
     """Carries out commands on a group."""
 
-    def __init__(self, make_group, entries_of):
+    def __init__(self, make_group, entries_of, configuration_text):
+        self._configuration_text = configuration_text
         self._make_group = make_group
         self._entries_of = entries_of
         self.group = None
@@ -104,7 +106,7 @@ class Stage:
 
     def do_progress(self, node):
         peers = self.group[node]._leadership.describe()
-        return "\n".join(f"  {peer}: {mode} match={match} next={after}" for peer, (mode, match, after) in peers.items())
+        return "\n".join(f"  {peer}: {p.mode} match={p.match} next={p.next}" for peer, p in peers.items())
 
     def do_crash(self, node):
         self.group.crash(node)
@@ -135,6 +137,21 @@ class Stage:
     def do_transfer(self, node, to):
         self.group[node].transfer(to)
 
+    def do_join(self, names):
+        for name in names:
+            self.group.join(name)
+
+    def do_change(self, node, *changes):
+        self.group.change(node, **dict(change.split("=") for change in changes))
+
+    def do_members(self, names):
+        cores = [self.group[name] for name in names]
+        removed = [" removed" if core.is_removed else "" for core in cores]
+        return "\n".join(
+            f"  {core.node}: {self._configuration_text(core.configuration)} of entry {core.configuration_index}{gone}"
+            for core, gone in zip(cores, removed, strict=True)
+        )
+
     def do_store(self, node, *words):
         terms = [int(word) for word in words if "=" not in word]
         named = dict(word.split("=") for word in words if "=" in word)
@@ -153,10 +170,10 @@ def played(text, stage):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_nodes_talk_as_written(path, make_group, entries_of, rewrite):
+def test_the_nodes_talk_as_written(path, make_group, entries_of, spell_configuration, rewrite):
     """A change of the protocol shows as a diff of a story that a person can read."""
     text = path.read_text()
-    actual = played(text, Stage(make_group, entries_of))
+    actual = played(text, Stage(make_group, entries_of, spell_configuration))
     if rewrite:
         path.write_text(actual)
     assert actual == text or rewrite

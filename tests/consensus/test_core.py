@@ -13,7 +13,9 @@ from aether.consensus.messages import (
     AppendEntries,
     AppendReply,
     Heartbeat,
+    HeartbeatReply,
     SnapshotChunk,
+    SnapshotReply,
     TimeoutNow,
     VoteReply,
     VoteRequest,
@@ -76,14 +78,14 @@ def entries(*pairs):
         (Persisted(HardState(1), snapshot_at(3, 2)), "the snapshot has term 2, but the stored term is 1"),
         (Persisted(HardState(2), snapshot_at(1, 2), entries((1, 1))), "has term 1, but the snapshot says 2"),
         (Persisted(HardState(2), snapshot_at(0, 1)), "both count from 1"),
-        (Persisted(HardState(1), snapshot_at(3, 1, ("a", "x"))), "belongs to voters a, x"),
+        (Persisted(HardState(1), snapshot_at(3, 1, ())), "without voters"),
     ],
 )
 def test_an_impossible_store_is_refused_with_a_next_step(persisted, why):
     """Starting from it could lose acknowledged writes; the operator must decide."""
     with pytest.raises(BadInput, match=why) as refused:
         start(persisted)
-    assert "restore this node" in str(refused.value) or "give the ones it was made with" in str(refused.value)
+    assert "restore this node" in str(refused.value)
 
 
 @pytest.mark.parametrize("voters", [("b", "c"), ("a", "a")])
@@ -212,7 +214,7 @@ def test_a_late_rejection_does_not_undo_what_is_known(make_group):
     group["a"].step("b", AppendReply(term=1, match_index=1, rejected=True))
     group.drive("a")
     group["a"].check()
-    assert group["a"]._leadership.describe()["b"] == ("replicate", 2, 3)
+    assert group["a"]._leadership.describe()["b"][:3] == ("replicate", 2, 3)
 
 
 # --- snapshots and compaction -----------------------------------------------------------------------------------------
@@ -459,12 +461,28 @@ def test_only_the_leader_may_hand_over(make_group):
     assert (group["a"].role, group["b"].role) == (Role.LEADER, Role.FOLLOWER)
 
 
-def test_messages_of_strangers_are_ignored(make_group):
-    """A misrouted message must neither crash a node nor count as a vote."""
+@pytest.mark.parametrize(
+    "answer",
+    [
+        VoteReply(term=9, granted=True),
+        AppendReply(term=9, match_index=1),
+        HeartbeatReply(term=9),
+        SnapshotReply(term=9, index=1, offset=0),
+    ],
+)
+def test_answers_of_strangers_count_for_nothing(make_group, answer):
+    """A removed member must neither vote nor end a leadership by its term."""
     core = make_group("abc")["a"]
-    core.step("x", AppendEntries(term=9, prev_index=0, prev_term=0, commit_index=0))
+    core.step("x", answer)
     core.step("a", Heartbeat(term=9, commit_index=0))
     assert (core.term, core.ready()) == (0, None)
+
+
+def test_a_leader_that_joined_later_is_obeyed(make_group):
+    """Whoever lags does not know the newest members, and can only learn of them from one of them."""
+    group = make_group("abc")
+    group["a"].step("x", AppendEntries(term=9, prev_index=0, prev_term=0, commit_index=0))
+    assert (group["a"].term, group["a"].leader) == (9, "x")
 
 
 def test_quorum_is_active_while_a_majority_answers(make_group):

@@ -50,7 +50,7 @@ GOLDEN = [
             total_bytes=4,
             chunk=b"ab",
         ),
-        "9703090292a161a1620004c4026162",
+        "980309029492a161a162909090010004c4026162",
     ),
     (8, SnapshotReply(term=3, index=9, offset=2), "93030902"),
     (9, TimeoutNow(term=3), "9103"),
@@ -124,11 +124,11 @@ def test_entries_that_do_not_follow_each_other_are_refused(values, why):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ([3, 9, 2, [], 0, 4, b"ab"], "voters"),
-        ([3, 9, 2, ["a", "a"], 0, 4, b"ab"], "voters"),
-        ([3, 9, 2, ["-"], 0, 4, b"ab"], "voters"),
-        ([3, 9, 4, ["a"], 0, 4, b"ab"], "term 4 in 3"),
-        ([3, 9, 2, ["a"], 3, 4, b"ab"], "2 bytes at 3 of 4"),
+        ([3, 9, 2, [[], [], [], []], 0, 0, 4, b"ab"], "configuration"),
+        ([3, 9, 2, [["a", "a"], [], [], []], 0, 0, 4, b"ab"], "each once"),
+        ([3, 9, 2, [["-"], [], [], []], 0, 0, 4, b"ab"], "no node ids"),
+        ([3, 9, 4, [["a"], [], [], []], 0, 0, 4, b"ab"], "term 4 in 3"),
+        ([3, 9, 2, [["a"], [], [], []], 0, 3, 4, b"ab"], "2 bytes at 3 of 4"),
     ],
 )
 def test_a_snapshot_chunk_that_contradicts_itself_is_refused(values, why):

@@ -17,6 +17,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.messages import Message, SnapshotChunk
+from aether.consensus.quorum import Configuration
 from aether.consensus.service import ConsensusService
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role, StorageWrite
@@ -572,7 +573,8 @@ async def test_a_follower_says_that_it_cannot_take_a_snapshot(autojump_clock, nu
                 term=Term(1),
                 index=LogIndex(9),
                 snapshot_term=Term(1),
-                voters=NAMES,
+                configuration=Configuration(NAMES),
+                configuration_index=LogIndex(0),
                 offset=0,
                 total_bytes=101,
                 chunk=b"x",

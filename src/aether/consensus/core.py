@@ -165,7 +165,7 @@ class RaftCore(Elector):
         if isinstance(message, ReadRequest | ReadReply):
             self._read_answers.step(sender, message, self._leadership.asked if self._leadership is not None else None)
             return
-        if isinstance(message, _ANSWERS) and sender not in self._configuration.members():
+        if isinstance(message, _ANSWERS) and not self._is_answerable(sender):
             return
         if message.term > self._term:
             self._become_follower(message.term, None)
@@ -180,6 +180,10 @@ class RaftCore(Elector):
             case AppendReply() | HeartbeatReply() | SnapshotReply():
                 if self._leadership is not None and message.term == self._term:
                     self._leadership.take(sender, message)
+
+    def _is_answerable(self, sender: NodeId) -> bool:
+        """Whether a word of `sender` counts: it is a member, or this leader still tells it that it is none."""
+        return sender in self._configuration.members() or sender in self.followers
 
     def propose(self, payloads: Sequence[bytes]) -> None:
         """Append all of `payloads`, or none.
