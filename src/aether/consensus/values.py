@@ -57,6 +57,47 @@ class Snapshot:
 
 
 @attrs.frozen
+class StoredSnapshot:
+    """A snapshot by name: its bytes lie in a storage, or are on their way to one, and never in the core.
+
+    total_bytes, checksum  of the state machine's own encoding; CRC-32. All four equal: the same snapshot, wherever it is
+    """
+
+    meta: SnapshotMeta
+    total_bytes: int
+    checksum: int
+
+
+@attrs.frozen
+class PartialSnapshot:
+    """The first `arrived_bytes` of a snapshot that is on its way to this node; their own checksum."""
+
+    snapshot: StoredSnapshot
+    arrived_bytes: int
+    checksum: int
+
+
+@attrs.frozen
+class SnapshotPart:
+    """Bytes `offset` .. of a snapshot that arrives. From offset 0 a new one begins, in place of any before it."""
+
+    snapshot: StoredSnapshot
+    offset: int
+    chunk: bytes
+
+
+@attrs.frozen
+class ChunkOrder:
+    """What a leader wants sent: `length` bytes of `snapshot` from `offset`, to `to`. The driver reads them."""
+
+    to: NodeId
+    term: Term
+    snapshot: StoredSnapshot
+    offset: int
+    length: int
+
+
+@attrs.frozen
 class Persisted:
     """Everything a store held at start. entries follow the snapshot without a gap, or begin before its end."""
 
@@ -99,6 +140,16 @@ class Ready:
     reads_refused: tuple[int, ...] = ()
 
 
+class SnapshotReader(Protocol):
+    """One stored snapshot, held fast: it can be read to its end even when newer ones have replaced it."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly these bytes. Blocks. Raises StorageFailed."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class LogStorage(Protocol):
     """Bytes that survive. All methods block; the service calls them through the Work seam, one at a time."""
 
@@ -127,6 +178,18 @@ class PreparingStorage(LogStorage, Protocol):
 
     def prepare(self) -> None:
         """Preallocate. Blocks; may run beside `write`."""
+        ...
+
+
+class Restoration(Protocol):
+    """A new state that grows beside the present one, which stays readable until `finish`."""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes, cut anywhere. Synchronous: small pieces keep the loop free. Raises BadInput."""
+        ...
+
+    def finish(self) -> None:
+        """Put the new state in place of the present one. Raises BadInput when it is incomplete; nothing changed."""
         ...
 
 
