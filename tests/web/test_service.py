@@ -108,6 +108,42 @@ async def test_head_tells_the_length_and_sends_no_body(connect):
         assert (await peer.ask(GET)).body == b"GET /"
 
 
+async def test_an_answer_in_parts_is_chunked_and_keeps_the_connection(connect):
+    """A backup is larger than what anybody wants to hold at once."""
+
+    async def handler(request: Request) -> Response:
+        return Response(200, b"begin ", "application/octet-stream", parts=(b"%d " % n for n in range(3)))
+
+    async with connect(handler) as peer:
+        for _ in range(2):
+            await peer.send(GET)
+            raw = b""
+            while not raw.endswith(b"0\r\n\r\n"):
+                raw += await peer.stream.receive_some(65536)
+            head, _, body = raw.partition(b"\r\n\r\n")
+            assert b"Transfer-Encoding: chunked" in head
+            assert b"Content-Length" not in head
+            assert body == b"6\r\nbegin \r\n2\r\n0 \r\n2\r\n1 \r\n2\r\n2 \r\n0\r\n\r\n"
+
+
+async def test_an_answer_whose_parts_fail_is_cut_short_visibly(connect):
+    """The client must not take half a backup for a whole one; and the server serves on."""
+
+    def broken():
+        yield b"part"
+        raise RuntimeError("no more")
+
+    async def handler(request: Request) -> Response:
+        return Response(200, parts=broken())
+
+    async with connect(handler) as peer:
+        await peer.send(GET)
+        raw = b""
+        while data := await peer.stream.receive_some(65536):
+            raw += data
+        assert raw.endswith(b"4\r\npart\r\n")
+
+
 async def test_no_content_has_neither_body_nor_length(connect):
     """RFC 9110 8.6: a length in a 204 confuses intermediaries."""
 

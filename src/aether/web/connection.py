@@ -244,18 +244,30 @@ _REASONS: Final = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content"
 def encode_response(response: Response, *, verb: str, request_id: str, date: str, keep_alive: bool) -> bytes:
     """`response` on the wire, with Content-Length, Date, X-Request-Id and, at the end, `Connection: close`.
 
-    To HEAD the length is told and the body left out. 204 and 304 have neither.
+    Of one with parts only the beginning: `encode_chunk` gives the others, LAST_CHUNK ends them. To HEAD the length is
+    told and the body left out. 204 and 304 have neither.
     """
     status = response.status
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
     if status not in _NO_BODY:
         if response.content_type:
             lines.append(f"Content-Type: {response.content_type}")
-        lines.append(f"Content-Length: {len(response.body)}")
+        chunked = response.parts is not None
+        lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(response.body)}")
     lines.append(f"Date: {date}")
     lines.append(f"X-Request-Id: {request_id}")
     lines.extend(f"{name}: {value}" for name, value in response.headers.items())
     if not keep_alive:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    return head if verb == "HEAD" or status in _NO_BODY else head + response.body
+    if verb == "HEAD" or status in _NO_BODY:
+        return head
+    return head + (response.body if response.parts is None else encode_chunk(response.body))
+
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def encode_chunk(part: bytes) -> bytes:
+    """One part of a chunked body; nothing for nothing, since an empty chunk would end it (RFC 9112 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(part), part) if part else b""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -113,16 +113,20 @@ def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str
 
 @attrs.frozen
 class Response:
-    """One HTTP response, whole. The server adds Content-Length, Date, Connection and X-Request-Id.
+    """One HTTP response. The server adds Content-Length, Date, Connection and X-Request-Id.
 
     status   200 to 599
     headers  one value per name; no CR, LF or NUL (ValueError)
+    parts    sent behind `body` one by one, none empty, for an answer too large to hold at once (chunked, so that its
+             client needs HTTP/1.1). Each is taken in the event loop when the one before has left, so it must be cheap
+             to make; an exception in the middle ends the connection, which the client sees as an incomplete answer
     """
 
     status: int
     body: bytes = b""
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=_checked_headers)
+    parts: Iterable[bytes] | None = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not 200 <= self.status <= 599:

@@ -25,7 +25,7 @@ import trio
 
 from aether.errors import AddressInUse, AetherError, BadInput, CallFailed
 from aether.model import limits
-from aether.web.connection import CONTINUE, HttpConnection, Refusal, Wait, encode_response
+from aether.web.connection import CONTINUE, LAST_CHUNK, HttpConnection, Refusal, Wait, encode_chunk, encode_response
 from aether.web.problem import problem, problem_of
 from aether.web.request import Handler, Request, Response
 
@@ -44,7 +44,7 @@ class WebConfig:
     body_bytes_max     body after de-chunking; more is 413
     header_s, body_s   from the first byte of each to its end; then 408
     idle_s             between requests; then the connection is closed
-    send_s             for a client to take one answer
+    send_s             for a client to take one answer, or one part of it
     connections_max    open at once, and at most a third of the files that the process may open (ulimit -n); one more
                        takes the place of an idle one, or is turned away with 503
     held_bytes_max     received and not answered yet, over all connections; who sends more meanwhile gets 503
@@ -321,7 +321,12 @@ class _Connection:
         raw = encode_response(
             response, verb=verb, request_id=request_id, date=self._server.http_date(), keep_alive=keep_alive
         )
-        return await self._write(raw)
+        if response.parts is None or verb == "HEAD":
+            return await self._write(raw)
+        for part in itertools.chain((raw,), map(encode_chunk, response.parts), (LAST_CHUNK,)):
+            if not await self._write(part):
+                return False
+        return True
 
     async def _write(self, raw: bytes) -> bool:
         """Send `raw` inside send_s. False when the peer has left."""
