@@ -107,6 +107,10 @@ class KvService:
         """The values under `prefix` in order of their keys, as they are at this call. Raises BadInput (see `get`)."""
         return (prefix.codec.decode(row.value) for _, row in self._store.scan(prefix))
 
+    def freeze(self) -> tuple[Revision, Callable[[], bytes]]:
+        """The whole state as applied here, held fast, with its revision. The function encodes it, in any thread."""
+        return self._store.revision, self._store.freeze()
+
     def watch(self, *prefixes: str) -> Watch:
         """A watch of all rows under any of `prefixes`; `""` is everything. Enter it before reading."""
         return Watch(self._watchers, prefixes)
