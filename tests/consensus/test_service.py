@@ -16,19 +16,30 @@ import trio.testing
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
+from aether.consensus.membership import MembershipChange
 from aether.consensus.messages import Message, SnapshotChunk
+from aether.consensus.progress import Mode
 from aether.consensus.quorum import Configuration
 from aether.consensus.service import ConsensusService
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role, StorageWrite
-from aether.errors import BadInput, NotLeader, Overloaded, StorageCorrupt, StorageFailed, StorageFull
+from aether.errors import (
+    BadInput,
+    Conflict,
+    Draining,
+    NotLeader,
+    Overloaded,
+    StorageCorrupt,
+    StorageFailed,
+    StorageFull,
+)
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 from aether.work import InlineWork
 
-A, B, C = NodeId("a"), NodeId("b"), NodeId("c")
+A, B, C, D = NodeId("a"), NodeId("b"), NodeId("c"), NodeId("d")
 NAMES = (A, B, C)
 ELECTION_S = limits.ELECTION_TICKS_MAX * limits.TICK_S
 
@@ -80,7 +91,7 @@ class Node:
         self.machine = Journal()
         config = RaftConfig(
             node=self.name,
-            voters=self.group.names,
+            voters=self.group.names if self.name in self.group.names else (),
             random=random.Random(self.name),
             entries_kept=self.group.entries_kept,
         )
@@ -130,7 +141,7 @@ class Group:
 
     async def _deliver(self, sender: NodeId, to: NodeId, message: Message) -> None:
         await trio.sleep(0.001)
-        if to not in self.cut:
+        if to not in self.cut and to in self.nodes:
             self.nodes[to].service.deliver(sender, message)
 
     def leaders(self) -> list[Node]:
@@ -148,6 +159,11 @@ class Group:
                 if leaders and leaders[-1].service.status.has_quorum:
                     return max(leaders, key=lambda node: node.service.status.term)
                 await trio.sleep(0.01)
+
+    def join(self, name: NodeId) -> Node:
+        """A newcomer with an empty store."""
+        self.nodes[name] = Node(self, name)
+        return self.nodes[name]
 
     async def until(self, condition: Callable[[], bool], within_s: float = 5.0) -> None:
         with trio.fail_after(within_s):
@@ -641,3 +657,84 @@ async def test_the_state_is_encoded_beside_the_loop_as_it_was_at_its_index(autoj
     saved = storage.load().snapshot
     assert saved is not None
     assert max(at for at, _ in msgpack.unpackb(saved.data)) == saved.meta.index < machine.last_index
+
+
+# --- membership -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_newcomer_learns_and_then_votes(autojump_clock, form):
+    """The way into a running group: learner, caught up, voter; the log has it all along."""
+    group = form()
+    leader = await group.leader()
+    leader.service.propose(b"before")
+    newcomer = group.join(D)
+    members = leader.service.membership
+    learning = await members.change(MembershipChange(add=(D,)), leader.service.status.configuration_index)
+    await group.until(lambda: newcomer.machine.payloads == [b"before"])
+    voting = await members.change(MembershipChange(promote=(D,)), learning)
+    assert voting > learning
+    assert leader.service.status.configuration == Configuration((A, B, C, D))
+    await group.until(lambda: newcomer.service.status.voters == (A, B, C, D))
+    assert (await members.followers())[D].mode is Mode.REPLICATE
+
+
+async def test_a_change_against_another_configuration_is_refused(autojump_clock, form):
+    """Two operators at once: the second must look again."""
+    group = form()
+    leader = await group.leader()
+    await leader.service.membership.change(MembershipChange(add=(D,)), LogIndex(0))
+    with pytest.raises(Conflict, match="look again"):
+        await leader.service.membership.change(MembershipChange(remove=(C,)), LogIndex(0))
+    follower = group.followers(leader)[0]
+    with pytest.raises(NotLeader):
+        await follower.service.membership.change(MembershipChange(remove=(C,)), LogIndex(0))
+
+
+async def test_a_leader_that_removes_itself_hears_that_it_is_out(autojump_clock, form):
+    """The operator who takes a machine away should not have to know who leads."""
+    group = form()
+    leader = await group.leader()
+    await leader.service.membership.change(MembershipChange(remove=(leader.name,)), LogIndex(0))
+    assert leader.service.status.is_removed
+    await group.until(lambda: any(node is not leader for node in group.leaders()), within_s=0.5)
+
+
+async def test_leadership_goes_where_it_is_sent_and_loses_no_proposal(autojump_clock, form):
+    """A rolling restart hands over first, so that nobody waits for an election."""
+    group = form()
+    leader = await group.leader()
+    heir = group.followers(leader)[0]
+    leader.service.propose(b"at the same time")
+    assert await leader.service.membership.transfer(heir.name) == heir.name
+    await group.until(lambda: all(node.machine.payloads == [b"at the same time"] for node in group.nodes.values()))
+
+
+async def test_a_handover_to_a_dead_node_is_given_up_and_what_waited_goes_on(autojump_clock, form):
+    """Proposals that came in the same turn are neither lost nor refused in silence."""
+    group = form()
+    leader = await group.leader()
+    heir = group.followers(leader)[0]
+    heir.stop()
+    with trio.fail_after(ELECTION_S * 2):
+        async with trio.open_nursery() as nursery:
+
+            async def hand_over() -> None:
+                with pytest.raises(Conflict, match="did not take it over"):
+                    await leader.service.membership.transfer(heir.name)
+
+            nursery.start_soon(hand_over)
+            leader.service.propose(b"waits")
+            await trio.sleep(0.1)
+            with pytest.raises(NotLeader):
+                leader.service.propose(b"refused")
+        await group.until(lambda: leader.machine.payloads == [b"waits"])
+
+
+async def test_errands_of_a_node_that_stops_are_refused(autojump_clock, form):
+    """Nobody waits for an answer that cannot come."""
+    group = form()
+    leader = await group.leader()
+    leader.stop()
+    await trio.sleep(0.1)
+    with pytest.raises(Draining):
+        await leader.service.membership.transfer()

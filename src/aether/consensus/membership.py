@@ -160,7 +160,9 @@ def configuration_of(plain: object) -> Configuration:
 
 
 def _names(plain: object) -> tuple[NodeId, ...]:
-    names = cast("Sequence[object]", plain) if isinstance(plain, list | tuple) else (plain,)
+    if not isinstance(plain, list | tuple):
+        raise BadInput("malformed configuration", (f"{plain!r:.60} is no array of names",))
+    names = cast("Sequence[object]", plain)
     if len(names) > MEMBERS_MAX:
         raise BadInput("malformed configuration", (f"{len(names)} names, at most {MEMBERS_MAX} are possible",))
     known = tuple([NodeId(name) for name in names if isinstance(name, str) and is_name(name)])

@@ -22,6 +22,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.connections_service import Connections
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
+from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
@@ -80,6 +81,9 @@ class ConsensusService:
         self._proposals: list[bytes] = []
         self._proposals_bytes = 0
         self._reads = ReadDesk(config, self._bell.ring)
+        self.membership: MembershipDesk = MembershipDesk(
+            config.node, self._bell.ring, lambda: self.status, self.status_changed
+        )
         self._tick_due = False
         self._connections = Connections(config, self._bell.ring)
         self._messages_dropped = 0
@@ -118,6 +122,8 @@ class ConsensusService:
         """
         if self._core is None or self._core.role is not Role.LEADER or self._is_silent:
             raise NotLeader(self._config.node, self.status.leader)
+        if self._core.transferee is not None:
+            raise NotLeader(self._config.node, self._core.transferee)
         if len(payload) > self._config.proposal_bytes_max:
             problem = f"{len(payload)} bytes; at most {self._config.proposal_bytes_max} are allowed"
             raise BadInput("the proposal is too long", (problem,))
@@ -156,6 +162,10 @@ class ConsensusService:
             term=core.term,
             leader=None if muted else core.leader,
             voters=core.voters,
+            configuration=core.configuration,
+            configuration_index=core.configuration_index,
+            is_changing=core.configuration.is_joint or core.configuration_index > core.commit_index,
+            is_removed=core.is_removed,
             has_quorum=not muted and core.quorum_active(),
             commit_index=core.commit_index,
             applied_index=core.applied_index,
@@ -186,7 +196,7 @@ class ConsensusService:
         Raises StorageCorrupt and StorageFull from loading, StorageFailed when the store fails, then or later.
         Cancellation waits for the write in progress.
         """
-        with closing(self._reads):
+        with closing(self._reads), closing(self.membership):
             persisted = await self._work.run(self._storage.load)
             self._core = core = RaftCore(self._config, persisted)
             self._disk = WriteQueue(persisted.hard_state)
@@ -304,6 +314,7 @@ class ConsensusService:
             self._muted = self._disk.is_stalled(trio.current_time(), _DISK_STALL_S)
         if self._proposals:
             self._propose_queued(core)
+        self.membership.carry_out(core)
         self._reads.put(core)
 
     def _propose_queued(self, core: RaftCore) -> None:
@@ -312,7 +323,8 @@ class ConsensusService:
         except Overloaded:
             return  # they stay queued, which is bounded, until commits make room
         except NotLeader:
-            pass  # it stepped down since they came: "or never"
+            if core.role is Role.LEADER:
+                return  # leadership is being handed over: they go with it, or on when nobody takes it
         self._proposals = []
         self._proposals_bytes = 0
 

@@ -22,6 +22,7 @@ PROPOSALS_QUEUED_BYTES_MAX: Final = 16 * 2**20  # in front of the core, which ta
 CONSENSUS_INBOX_MESSAGES_MAX: Final = 16_384  # from all peers together
 READS_PENDING_MAX: Final = 4_096  # unconfirmed at the leader; each stands for all who asked on one node in one turn
 READS_WAITING_MAX: Final = 65_536  # callers on one node
+ERRANDS_WAITING_MAX: Final = 64  # callers on one node that change the membership or hand leadership over
 READ_RESEND_S: Final = 0.5  # a forwarded read that is not answered by then may be lost
 PROPOSAL_BYTES_MAX: Final = 1 * 2**20
 APPLY_BYTES_MAX: Final = 4 * 2**20  # committed entries handed to the state machine in one turn
