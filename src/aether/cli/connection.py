@@ -6,6 +6,7 @@ Never: tables.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
@@ -38,6 +39,21 @@ class Connection:
             return self._ask("POST", path, params=query, content=toml.encode(), headers=headers, read_s=read_s)
         return self._ask("POST", path, params=query, json=body, read_s=read_s)
 
+    def stream(self, path: str, **query: str) -> Iterator[bytes]:
+        """The body of a long answer, piece by piece. Raises CommandFailed also when it breaks off."""
+        address = self._settings.connect
+        try:
+            with (
+                httpx.Client(timeout=httpx.Timeout(REQUEST_S, connect=CONNECT_S), trust_env=False) as client,
+                client.stream("GET", self._url + path, params=query, headers=_authorization(self._token())) as answer,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    _result(answer, address)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise _unreachable(error, address) from error
+
     def _ask(self, verb: str, path: str, *, read_s: float = REQUEST_S, **request: Any) -> Any:
         token = self._token()
         answer = self._send(verb, path, token, read_s, request)
@@ -55,16 +71,20 @@ class Connection:
         try:
             with httpx.Client(timeout=httpx.Timeout(read_s, connect=CONNECT_S), trust_env=False) as client:
                 return client.request(verb, self._url + path, **request)
-        except httpx.ConnectError as error:
-            raise CommandFailed(
-                Exit.CANNOT_CONNECT,
-                f"no node answers at {self._settings.connect} ({error})",
-                "is it running? `aether node` starts one; `-c HOST:PORT` names another management port",
-            ) from error
-        except httpx.TimeoutException as error:
-            raise CommandFailed(Exit.TIMED_OUT, f"{self._settings.connect} did not answer in time") from error
         except httpx.HTTPError as error:
-            raise CommandFailed(Exit.CANNOT_CONNECT, f"{self._settings.connect}: {error}", _OTHER_PORT) from error
+            raise _unreachable(error, self._settings.connect) from error
+
+
+def _unreachable(error: httpx.HTTPError, address: str) -> CommandFailed:
+    if isinstance(error, httpx.ConnectError):
+        return CommandFailed(
+            Exit.CANNOT_CONNECT,
+            f"no node answers at {address} ({error})",
+            "is it running? `aether node` starts one; `-c HOST:PORT` names another management port",
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return CommandFailed(Exit.TIMED_OUT, f"{address} did not answer in time")
+    return CommandFailed(Exit.CANNOT_CONNECT, f"{address}: {error}", _OTHER_PORT)
 
 
 def _authorization(token: str | None) -> dict[str, str]:

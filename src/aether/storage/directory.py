@@ -95,8 +95,7 @@ def _flock(path: Path, fd: int, kind: int) -> int:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Generator[None]:
-    """Hold the lock of the directory at `path`, which exists, as a running node does. Raises DataDirectoryInUse."""
-    require_store(path)
+    """Hold the lock of the directory at `path`, created when missing, as a node does. Raises DataDirectoryInUse."""
     fd = _lock(path)
     try:
         yield
@@ -169,8 +168,8 @@ def write_identity(path: Path, identity: Identity) -> None:
 def read_identity(path: Path) -> Identity | None:
     """Whose store lies in the directory `path`; None when nobody's. Raises StorageCorrupt, BadInput."""
     if (path / RECOVERY_DIRECTORY).exists():
-        fix = f"run `aether recover {path} --yes-i-lost-the-quorum` again: it goes on where it stopped"
-        raise BadInput(f"an `aether recover` of {path} was interrupted", (fix,))
+        fix = "run the same command again: it goes on where it stopped, and nothing is lost"
+        raise BadInput(f"an `aether recover` of {path}, or an `aether restore` into it, was interrupted", (fix,))
     fields = read_fields(path / IDENTITY_FILE, _WHAT, FORMAT_VERSION)
     if fields is None:
         return None

@@ -21,7 +21,7 @@ from aether.consensus.values import Persisted, Snapshot
 from aether.errors import BadInput, StorageCorrupt
 from aether.model.ids import NodeId
 from aether.storage import snapshots
-from aether.storage.bodies import Step, decode_saved, decode_write
+from aether.storage.bodies import Position, Step, decode_saved, decode_write
 from aether.storage.directory import SNAPSHOT_DIRECTORY, WAL_DIRECTORY, Identity, read_identity
 from aether.storage.findings import REPLACE, STARTS, EntryFacts, Finding, SegmentFacts, SnapshotFacts, StoreFacts
 from aether.storage.record import Record, RecordKind, Tail
@@ -50,29 +50,31 @@ class _Examination:
         self._replays = True
         self._shown: dict[int, EntryFacts] = {}
         self._configurations: list[tuple[int, Configuration]] = []
+        self._snapshot: Snapshot | None = None
 
     def run(self) -> StoreFacts:
         identity = self._identity()
         segments = list(self._segments(identity))
+        in_force = self._replay.snapshot
         kept = list(self._snapshots())
-        if self._replays:
-            self._check_whole(identity, kept)
+        persisted = self._whole(identity) if self._replays else None
         replay = self._replay
-        index, configuration = self._configuration(kept)
+        index, configuration = self._configuration()
         return StoreFacts(
             path=self._path,
             identity=identity,
             hard_state=replay.hard_state,
-            snapshot=replay.snapshot,
+            snapshot=in_force,
             first=replay.entries[0].index if replay.entries else 0,
             last=replay.last_index,
-            last_term=replay.entries[-1].term if replay.entries else replay.snapshot[1],
+            last_term=replay.entries[-1].term if replay.entries else in_force[1],
             configuration=configuration,
             configuration_index=index,
             segments=segments,
-            snapshots=[facts for facts, _ in kept],
+            snapshots=kept[::-1],
             entries=[self._shown[index] for index in sorted(self._shown)],
             findings=self._findings,
+            persisted=persisted,
         )
 
     def _damage(self, error: StorageCorrupt, todo: str = REPLACE) -> None:
@@ -86,6 +88,9 @@ class _Examination:
             identity = read_identity(self._path)
         except StorageCorrupt as error:
             self._damage(error)
+            return None
+        except BadInput as error:
+            self._findings.append(Finding(str(self._path), 0, error.what, error.problems[0]))
             return None
         if identity is None:
             missing = "identity.json is missing: whose votes this log holds is not known any more"
@@ -194,59 +199,62 @@ class _Examination:
 
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
-    def _snapshots(self) -> Iterator[tuple[SnapshotFacts, Snapshot | None]]:
+    def _snapshots(self) -> Iterator[SnapshotFacts]:
         directory = self._path / SNAPSHOT_DIRECTORY
         in_force = self._replay.snapshot
         known = snapshots.positions(directory) if directory.is_dir() else []
         if self._replays and in_force != NO_SNAPSHOT and in_force not in known:
             known = [in_force, *known]
-        for position in known:
+        for position in reversed(known):  # the oldest first: it may have to stand in for the next
             path = snapshots.snapshot_path(directory, position)
-            size = path.stat().st_size if path.exists() else 0
-            snapshot: Snapshot | None = None
-            try:
-                snapshot = snapshots.load(directory, position)
-            except StorageCorrupt as error:
-                self._damage(error, self._instead_of(position))
-            if snapshot is not None and self._replays and position > in_force:
+            snapshot = self._loaded(directory, position)
+            if snapshot is not None and position > in_force:
                 self._note(path, 0, _NEVER_REFERRED)
+            elif snapshot is not None and (position == in_force or self._replay.covers(position)):
+                self._snapshot = snapshot
+            size = path.stat().st_size if path.exists() else 0
             meta = snapshot.meta if snapshot is not None else None
-            yield SnapshotFacts(path, position, size, meta, position == in_force), snapshot
+            yield SnapshotFacts(path, position, size, meta, position == in_force)
 
-    def _instead_of(self, position: tuple[int, int]) -> str:
-        if position > self._replay.snapshot:
-            return STARTS
-        if position < self._replay.snapshot:
-            return "nothing at once: the newer snapshot is in force; look for what else this disk has lost"
-        for older in snapshots.positions(self._path / SNAPSHOT_DIRECTORY):
-            if older < position and self._replay.covers(older):
-                return f"nothing, if the snapshot of entry {older[0]} is sound: the next start uses it and the log"
-        return REPLACE
+    def _loaded(self, directory: Path, position: Position) -> Snapshot | None:
+        try:
+            return snapshots.load(directory, position)
+        except StorageCorrupt as error:
+            if position != self._replay.snapshot:
+                self._note(Path(error.path), error.offset, f"{error.what}; it is not in force")
+            elif self._snapshot is not None:
+                older = self._snapshot.meta.index
+                self._note(Path(error.path), error.offset, f"{error.what}; the one of entry {older} stands in for it")
+            else:
+                self._damage(error)
+                self._replays = False
+        return None
 
     # --- all of it together -------------------------------------------------------------------------------------------
 
-    def _check_whole(self, identity: Identity | None, kept: list[tuple[SnapshotFacts, Snapshot | None]]) -> None:
-        wal = self._path / WAL_DIRECTORY
-        snapshot = next((loaded for facts, loaded in kept if facts.in_force and loaded is not None), None)
-        if snapshot is None and self._replay.snapshot != NO_SNAPSHOT:
-            return  # said already
+    def _whole(self, identity: Identity | None) -> Persisted | None:
+        """What a start would load; None, and a finding, when it would refuse."""
         node = identity.node if identity is not None else NodeId("node")
+        if self._snapshot is not None:
+            self._replay.snapshot = (self._snapshot.meta.index, self._snapshot.meta.term)
         try:
-            persisted = Persisted(self._replay.hard_state, snapshot, self._replay.tail())
+            persisted = Persisted(self._replay.hard_state, self._snapshot, self._replay.tail())
             check_persisted(RaftConfig(node=node, voters=(), random=random.Random(0)), persisted)
         except LogGap as gap:
-            self._damage(StorageCorrupt(str(wal), 0, str(gap)))
+            self._damage(StorageCorrupt(str(self._path / WAL_DIRECTORY), 0, str(gap)))
         except BadInput as error:
             for problem in error.problems[:-1]:  # the last one says what to do, as the finding does
-                self._damage(StorageCorrupt(str(wal), 0, problem))
+                self._damage(StorageCorrupt(str(self._path / WAL_DIRECTORY), 0, problem))
+        else:
+            return persisted
+        return None
 
-    def _configuration(self, kept: list[tuple[SnapshotFacts, Snapshot | None]]) -> tuple[int, str]:
+    def _configuration(self) -> tuple[int, str]:
         if self._configurations:
             index, configuration = self._configurations[-1]
             return index, spelt(configuration)
-        for facts, _ in kept:
-            if facts.in_force and facts.meta is not None:
-                return facts.meta.configuration_index, spelt(facts.meta.configuration)
+        if self._snapshot is not None:
+            return self._snapshot.meta.configuration_index, spelt(self._snapshot.meta.configuration)
         return 0, ""
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from aether.consensus.values import HardState, SnapshotMeta
+from aether.consensus.values import HardState, Persisted, SnapshotMeta
 from aether.storage.bodies import Position
 from aether.storage.directory import Identity
 
@@ -25,7 +25,7 @@ STARTS: Final = "nothing: the next start mends it by itself"
 
 @attrs.frozen
 class Finding:
-    """Something that is not as it was written. is_damage  False = what a crash may leave behind, and no loss."""
+    """Something that is not as it was written. is_damage  a node refuses to start on it."""
 
     path: str
     offset: int
@@ -84,6 +84,7 @@ class StoreFacts:
     first, last    log indexes that the segments hold, 0 for none
     configuration  in force at the end of the log, as text; its index is that of its entry, 0 when no entry says it
     entries        those asked for, in order; superseded ones are left out
+    persisted      what a start would load; None when it would refuse
     """
 
     path: Path
@@ -99,8 +100,9 @@ class StoreFacts:
     snapshots: Sequence[SnapshotFacts]
     entries: Sequence[EntryFacts]
     findings: Sequence[Finding]
+    persisted: Persisted | None = attrs.field(repr=False)
 
     @property
     def is_sound(self) -> bool:
-        """Whether every byte is as it was written, but for what a crash may leave behind."""
+        """Whether a node may start on it."""
         return not any(finding.is_damage for finding in self.findings)
