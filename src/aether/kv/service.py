@@ -20,6 +20,7 @@ from aether.consensus.values import Role
 from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
+from aether.kv.history import ChangeHistory
 from aether.kv.keys import Key, Prefix
 from aether.kv.messages import ProposeReply, ProposeRequest
 from aether.kv.ports import Consensus
@@ -54,6 +55,7 @@ class KvService:
         self._consensus = consensus
         self._store = store
         self._watchers = WatcherSet()
+        self._history = ChangeHistory()
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
         self._closed = False
         self._claimed_term = 0
@@ -106,6 +108,17 @@ class KvService:
     def rows(self, prefix: Prefix[T]) -> Iterator[T]:
         """The values under `prefix` in order of their keys, as they are at this call. Raises BadInput (see `get`)."""
         return (prefix.codec.decode(row.value) for _, row in self._store.scan(prefix))
+
+    def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes, Revision]]:
+        """As `scan`, but at most `limit` rows, those whose keys follow `after` ("" = from the first one)."""
+        return [(key, row.value, row.version) for key, row in self._store.page(prefix, after, limit)]
+
+    def changed_after(self, revision: Revision, prefix: str) -> dict[str, Revision]:
+        """Keys under `prefix` whose rows changed after `revision`, deleted ones too (see ChangeHistory.after).
+
+        Raises Compacted when so old a change is not remembered.
+        """
+        return self._history.after(revision, prefix)
 
     def freeze(self) -> tuple[Revision, Callable[[], bytes]]:
         """The whole state as applied here, held fast, with its revision. The function encodes it, in any thread."""
@@ -233,8 +246,10 @@ class KvService:
     def _on_applied(self, applied: AppliedEntries) -> None:
         self._proposer.applied(applied)
         if applied.restored:
+            self._history.restored(self._store.revision)
             self._watchers.mark_all()
         else:
+            self._history.applied(self._store.revision, applied.changed)
             self._watchers.mark(applied.changed)
         while self._revision_waits and self._revision_waits[0][0] <= self._store.revision:
             heapq.heappop(self._revision_waits)[2].set()

@@ -1,0 +1,74 @@
+"""Which keys changed lately, so that a watcher that was away for a moment need not read everything again.
+
+Knows: the keys of the last changes with the revision at which they were applied here, up to a bound.
+Never: values: the newest stands in the store; deletions are told by its absence.
+Holds: either every key that changed after a revision is named, or Compacted says that this is not known any more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from aether.errors import Rejected
+from aether.model.ids import Revision
+
+CHANGES_KEPT_MAX: Final = 20_000
+
+
+@attrs.define(eq=False)
+class Compacted(Rejected):
+    """Changes after `asked` are not kept any more, only those after `kept`. Read all anew, then watch from there."""
+
+    asked: Revision
+    kept: Revision
+
+    def __str__(self) -> str:
+        return (
+            f"the changes after revision {self.asked} are not kept any more, only those after {self.kept}: "
+            "list the rows again, and watch from the revision of that list on"
+        )
+
+
+class ChangeHistory:
+    """The last changes, oldest first. One `applied` costs an append, however many keys changed."""
+
+    def __init__(self, keys_max: int = CHANGES_KEPT_MAX) -> None:
+        self._keys_max = keys_max
+        self._batches: deque[tuple[Revision, Sequence[str]]] = deque()
+        self._keys = 0
+        self._kept_after = Revision(0)
+
+    def applied(self, revision: Revision, changed: Sequence[str]) -> None:
+        """The store is at `revision` now, and these keys changed since it was told last."""
+        if not changed:
+            return
+        self._batches.append((revision, changed))
+        self._keys += len(changed)
+        while self._keys > self._keys_max:
+            self._kept_after, forgotten = self._batches.popleft()
+            self._keys -= len(forgotten)
+
+    def restored(self, revision: Revision) -> None:
+        """The whole state was replaced: what changed is not known."""
+        self._batches.clear()
+        self._keys, self._kept_after = 0, revision
+
+    def after(self, revision: Revision, prefix: str) -> dict[str, Revision]:
+        """Keys under `prefix` that changed after `revision`, with the revision by which their last change was applied.
+
+        One that changed shortly before may be among them. Raises Compacted.
+        """
+        if revision < self._kept_after:
+            raise Compacted(revision, self._kept_after)
+        found: dict[str, Revision] = {}
+        for at, changed in reversed(self._batches):
+            if at <= revision:
+                break
+            for key in changed:
+                if key.startswith(prefix):
+                    found.setdefault(key, at)
+        return found
