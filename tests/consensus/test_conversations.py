@@ -105,7 +105,7 @@ class Stage:
         )
 
     def do_progress(self, node):
-        peers = self.group[node]._leadership.describe()
+        peers = self.group[node]._leadership.replication.describe()
         return "\n".join(f"  {peer}: {p.mode} match={p.match} next={p.next}" for peer, p in peers.items())
 
     def do_crash(self, node):

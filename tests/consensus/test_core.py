@@ -192,7 +192,7 @@ def test_an_acknowledgement_never_moves_backwards(make_group):
     for match in (3, 2, 3, 1):
         group["a"].step("b", AppendReply(term=1, match_index=match))
         group.drive("a")
-        assert group["a"]._leadership.describe()["b"][1] == 3
+        assert group["a"]._leadership.replication.describe()["b"][1] == 3
 
 
 def test_an_acknowledgement_of_more_than_was_sent_is_not_believed(make_group):
@@ -214,7 +214,7 @@ def test_a_late_rejection_does_not_undo_what_is_known(make_group):
     group["a"].step("b", AppendReply(term=1, match_index=1, rejected=True))
     group.drive("a")
     group["a"].check()
-    assert group["a"]._leadership.describe()["b"][:3] == ("replicate", 2, 3)
+    assert group["a"]._leadership.replication.describe()["b"][:3] == ("replicate", 2, 3)
 
 
 # --- snapshots and compaction -----------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_the_log_stays_while_a_snapshot_travels(make_group):
     group.tick("a")
     for _ in range(3):
         group.deliver()
-    assert group["a"]._leadership.describe()["c"][0] == "snapshot"
+    assert group["a"]._leadership.replication.describe()["c"][0] == "snapshot"
     group.propose("a", "y")
     group.deliver("a", "b")
     group.deliver("b", "a")

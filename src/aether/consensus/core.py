@@ -121,7 +121,7 @@ class RaftCore(Elector):
     @property
     def followers(self) -> Mapping[NodeId, FollowerState]:
         """What this node, as leader, knows of the other members; empty when it does not lead."""
-        return self._leadership.describe() if self._leadership is not None else {}
+        return self._leadership.replication.describe() if self._leadership is not None else {}
 
     @property
     def snapshot_index(self) -> LogIndex:
@@ -253,8 +253,8 @@ class RaftCore(Elector):
         self._snapshot = snapshot
         keep_from = LogIndex(index - self._config.entries_kept + 1)
         if self._leadership is not None:
-            self._leadership.snapshots.newest = snapshot
-            keep_from = min(keep_from, self._leadership.wanted_from())
+            self._leadership.replication.snapshots.newest = snapshot
+            keep_from = min(keep_from, self._leadership.replication.wanted_from())
         self._log.compact(index, keep_from)
 
     def peer_closed(self, peer: NodeId) -> None:
@@ -342,4 +342,4 @@ class RaftCore(Elector):
         assert (self._role is Role.LEADER) == (self._leadership is not None), f"{self._role} with {self._leadership}"
         if self._leadership is not None:
             assert self._leadership.term == self._term, f"leads {self._leadership.term} in term {self._term}"
-            self._leadership.check()
+            self._leadership.replication.check()

@@ -18,23 +18,19 @@ from aether.consensus.handover import Handover
 from aether.consensus.log import RaftLog
 from aether.consensus.membership import MembershipChange, encode_configuration, next_configuration
 from aether.consensus.messages import (
-    AppendEntries,
     AppendReply,
-    Heartbeat,
     HeartbeatReply,
     SnapshotReply,
     TimeoutNow,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.progress import FollowerState, Mode, Progress
+from aether.consensus.progress import Mode
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
-from aether.consensus.snapshot_sending import SnapshotSending
+from aether.consensus.replication import Replication
 from aether.consensus.values import Snapshot
 from aether.errors import BadInput, Conflict, NotLeader, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
-
-_NEVER = -(2**31)
 
 
 class Leadership:
@@ -49,22 +45,29 @@ class Leadership:
         snapshot: Snapshot | None,
     ) -> None:
         self.term = term
-        self.snapshots = SnapshotSending(config, term, log, outbox, snapshot)
+        self.replication = Replication(config, term, log, outbox, snapshot, lambda: log.last_index)
         self.handover = Handover(term, outbox)
         self.reads: ReadRounds = ReadRounds(config.reads_pending_max)
         self._config = config
         self._log = log
         self._outbox = outbox
-        self._now = 0  # in ticks since the election
         self._round = 0
         self._tick_round = 0  # the newest round that a tick began
         self._leaving: dict[NodeId, int] = {}  # removed members, and the tick until which they are still served
         self._acks_changed = True
         self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
-        self._progress = {peer: Progress(start) for peer in self._configuration.members() if peer != config.node}
+        self._progress = self.replication.progress
+        self.replication.follow(self._others(), start)
         self._own_start = start
         self.append((b"",), EntryKind.NO_OP)
+
+    def _others(self) -> list[NodeId]:
+        return [member for member in self._configuration.members() if member != self._config.node]
+
+    @property
+    def _now(self) -> int:
+        return self.replication.now
 
     @property
     def _configuration(self) -> Configuration:
@@ -74,7 +77,7 @@ class Leadership:
 
     def tick(self) -> bool:
         """One unit of time. False: step down, because a quorum is silent or our own storage stands still."""
-        self._now += 1
+        self.replication.now += 1
         self.handover.tick(self._now)
         self._forget_leavers()
         if not self.quorum_active() or self._storage_stands_still():
@@ -86,8 +89,7 @@ class Leadership:
 
     def quorum_active(self) -> bool:
         """Whether a quorum, this node included, was heard within the shortest election time-out."""
-        oldest = self._now - self._config.election_ticks_min
-        active = [peer for peer, progress in self._progress.items() if progress.active_tick >= oldest]
+        active = [peer for peer in self._progress if self.replication.is_heard(peer, self._config.election_ticks_min)]
         return self._configuration.has_quorum((*active, self._config.node))
 
     def _storage_stands_still(self) -> bool:
@@ -100,9 +102,8 @@ class Leadership:
         self._round += 1
         if self._log.committed >= self._own_start:
             self.reads.begun(self._round, self._log.committed)
-        for peer, progress in self._progress.items():
-            commit = min(self._log.committed, progress.match)
-            self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit, round=self._round))
+        for peer in self._progress:
+            self.replication.heartbeat(peer, self._round)
 
     # --- appending and committing ------------------------------------------------------------------------------------
 
@@ -174,81 +175,31 @@ class Leadership:
         heard = [peer for peer, progress in self._progress.items() if progress.heard_round >= number]
         return self._configuration.has_quorum((*heard, self._config.node))
 
-    # --- sending ------------------------------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------------------------
 
     def send_all(self) -> None:
-        """To each follower everything that its window allows; a new commit index to those who get nothing else."""
-        for peer, progress in self._progress.items():
-            if progress.mode is not Mode.SNAPSHOT:
-                self._send_entries(peer, progress)
-            if progress.transfer is not None:
-                self.snapshots.send_chunks(peer, progress)
-            commit = min(self._log.committed, progress.match)
-            if progress.commit_sent < commit:
-                progress.commit_sent = commit
-                self._outbox.send(peer, Heartbeat(term=self.term, commit_index=commit))
-
-    def _send_entries(self, peer: NodeId, progress: Progress) -> None:
-        while progress.can_append(self._config.inflight_appends_max):
-            if progress.next > self._log.last_index and progress.mode is Mode.REPLICATE:
-                return
-            if self._log.term_at(LogIndex(progress.next - 1)) is None:
-                self.snapshots.start(progress, self._now)
-                return
-            self._append_to(peer, progress, progress.next, self._config.append_bytes_max)
-
-    def _append_to(self, peer: NodeId, progress: Progress, start: LogIndex, bytes_max: int) -> None:
-        """Send entries from `start`; none at all when `bytes_max` is 0."""
-        prev_index = LogIndex(start - 1)
-        prev_term = self._log.term_at(prev_index)
-        assert prev_term is not None, f"entry {prev_index} is compacted"
-        entries = self._log.slice(start, bytes_max) if bytes_max else ()
-        last = LogIndex(prev_index + len(entries))
-        self._outbox.send(
-            peer,
-            AppendEntries(
-                term=self.term,
-                prev_index=prev_index,
-                prev_term=prev_term,
-                commit_index=self._log.committed,
-                entries=entries,
-            ),
-        )
-        progress.commit_sent = LogIndex(max(progress.commit_sent, min(self._log.committed, last)))
-        progress.sent(last, len(entries))
-
-    # --- answers ------------------------------------------------------------------------------------------------------
+        """See Replication."""
+        self.replication.send_all()
 
     def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
         """One answer of this term."""
         progress = self._progress.get(peer)
         if progress is None:
             return
-        progress.active_tick = self._now
+        progress.active_tick = self.replication.now
         match reply:
             case AppendReply():
                 self.append_reply(peer, reply)
             case HeartbeatReply():
                 self.heartbeat_reply(peer, reply.round)
             case SnapshotReply():
-                self.snapshots.reply(progress, reply)
+                self.replication.snapshot_reply(peer, reply)
 
     def append_reply(self, peer: NodeId, reply: AppendReply) -> None:
         """A follower stored entries, or does not hold the one before them."""
-        progress = self._progress[peer]
-        if reply.rejected:
-            hint, _ = self._log.last_at_most(reply.hint_index, reply.hint_term)
-            progress.rejected(reply.match_index, LogIndex(min(hint, reply.hint_index) + 1))
-            return
-        if reply.match_index > self._log.last_index:
-            return  # more than was ever sent: not believed, or one broken peer would end the leader
-        if progress.accepted(reply.match_index):
+        if self.replication.append_reply(peer, reply):
             self._acks_changed = True
-        elif reply.match_index < progress.match:
-            return
-        if progress.mode is Mode.PROBE or (progress.transfer is not None and self.snapshots.is_caught_up(progress)):
-            progress.become_replicate()
-        self.handover.acknowledged(peer, progress.match, self._log.last_index)
+        self.handover.acknowledged(peer, self._progress[peer].match, self._log.last_index)
 
     def heartbeat_reply(self, peer: NodeId, number: int) -> None:
         """A follower lives: send again what may have been lost, once for each round of a tick."""
@@ -258,19 +209,12 @@ class Leadership:
             return  # late, doubled, or never sent
         progress.heard_round = number
         # Rounds for reads follow each other fast: what is on its way now would look lost.
-        if not before < self._tick_round <= number or not progress.heard_heartbeat(self._log.last_index):
-            return
-        start = progress.next if progress.transfer is None else LogIndex(progress.transfer.snapshot.meta.index + 1)
-        if self._log.term_at(LogIndex(start - 1)) is not None:
-            self._append_to(peer, progress, start, 0)
-        else:
-            progress.become_probe(progress.next)
+        if before < self._tick_round <= number:
+            self.replication.heard_heartbeat(peer)
 
     def peer_closed(self, peer: NodeId) -> None:
         """What was on its way to `peer` is lost."""
-        progress = self._progress.get(peer)
-        if progress is not None and progress.mode is Mode.REPLICATE:
-            progress.become_probe(LogIndex(progress.match + 1))
+        self.replication.peer_closed(peer)
 
     # --- membership ---------------------------------------------------------------------------------------------------
 
@@ -294,16 +238,14 @@ class Leadership:
     def _is_caught_up(self, node: NodeId) -> bool:
         """Whether one message would bring it up to date, and it lives."""
         progress = self._progress[node]
-        lives = progress.active_tick >= self._now - self._config.election_ticks_min
+        lives = self.replication.is_heard(node, self._config.election_ticks_min)
         behind = self._log.bytes_after(progress.match)
         return lives and progress.mode is Mode.REPLICATE and behind <= self._config.append_bytes_max
 
     def _reconfigure(self) -> None:
         """A configuration entry was appended, and is in force: follow its members, and for a while those who leave."""
-        members = {*self._configuration.members()} - {self._config.node}
-        start = LogIndex(self._log.last_index + 1)
-        for node in sorted(members - self._progress.keys()):
-            self._progress[node] = Progress(start, active_tick=self._now)
+        members = set(self._others())
+        self.replication.follow(sorted(members - self._progress.keys()), LogIndex(self._log.last_index + 1))
         for node in self._progress.keys() - members - self._leaving.keys():
             self._leaving[node] = self._now + self._config.election_ticks_max  # so that it hears that it is out
         for node in self._leaving.keys() & members:
@@ -343,19 +285,3 @@ class Leadership:
             raise BadInput(f"leadership cannot go to {to}", (f"choose one of {', '.join(sorted(others)) or 'no one'}",))
         self.handover.begin(to, self._now + self._config.election_ticks_min)
         self.handover.acknowledged(to, self._progress[to].match, self._log.last_index)
-
-    def wanted_from(self) -> LogIndex:
-        """From here the log should stay for those who receive a snapshot."""
-        return self.snapshots.wanted_from(self._progress.values(), self._now)
-
-    def describe(self) -> dict[NodeId, FollowerState]:
-        """Every other member, and those who just left."""
-        return {
-            peer: FollowerState(p.mode, p.match, p.next, self._now - p.active_tick)
-            for peer, p in self._progress.items()
-        }
-
-    def check(self) -> None:
-        """Assert the invariants of every follower's progress."""
-        for progress in self._progress.values():
-            progress.check(self._log.last_index, self._config.inflight_appends_max)

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from aether.consensus.messages import AppendReply, Message
+from aether.consensus.messages import AppendEntries, AppendReply, Heartbeat, Message, SnapshotChunk
 from aether.model.ids import NodeId
 
 Envelope: TypeAlias = tuple[NodeId, Message]
+
+
+class Sending(Protocol):
+    """Where the log of a leader goes out."""
+
+    def send(self, to: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk, /) -> None: ...
 
 
 def _add(queue: list[Envelope], envelope: Envelope) -> None:

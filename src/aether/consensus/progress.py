@@ -91,6 +91,7 @@ class Progress:
     active_tick when it was heard last, in the leader's ticks
     heard_round the newest round of heartbeats that it answered
     match_before  where match stood at the last heartbeat reply
+    is_relayed  another node sends it the log
     """
 
     next: LogIndex
@@ -102,6 +103,7 @@ class Progress:
     probe_sent: bool = False
     transfer: SnapshotTransfer | None = None
     match_before: LogIndex = attrs.field(default=LogIndex(-1))
+    is_relayed: bool = False
     in_flight: deque[LogIndex] = attrs.field(factory=deque[LogIndex])
 
     def can_append(self, window: int) -> bool:

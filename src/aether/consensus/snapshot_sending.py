@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from aether.consensus.config import RaftConfig
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import SnapshotChunk, SnapshotReply
-from aether.consensus.outbox import Outbox
+from aether.consensus.outbox import Sending
 from aether.consensus.progress import Progress
 from aether.consensus.quorum import EVERYTHING
 from aether.consensus.values import Snapshot
@@ -23,12 +23,12 @@ from aether.model.ids import LogIndex, NodeId, Term
 class SnapshotSending:
     """newest  what a follower gets that needs one now."""
 
-    def __init__(self, config: RaftConfig, term: Term, log: RaftLog, outbox: Outbox, newest: Snapshot | None) -> None:
+    def __init__(self, config: RaftConfig, term: Term, log: RaftLog, sending: Sending, newest: Snapshot | None) -> None:
         self.newest = newest
         self._config = config
         self._term = term
         self._log = log
-        self._outbox = outbox
+        self._sending = sending
 
     def start(self, progress: Progress, now: int) -> None:
         """The follower of `progress` needs what the log has no more."""
@@ -45,7 +45,7 @@ class SnapshotSending:
         meta, config = transfer.snapshot.meta, self._config
         while (piece := transfer.next_chunk(config.snapshot_chunk_bytes, config.snapshot_window)) is not None:
             offset, chunk = piece
-            self._outbox.send(
+            self._sending.send(
                 peer,
                 SnapshotChunk(
                     term=self._term,
