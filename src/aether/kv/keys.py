@@ -187,16 +187,16 @@ class _Kind(Generic[T]):
 
     def key(self, *parts: object) -> Key[T]:
         spelt = [part.spell(value) for part, value in zip(self.parts, parts, strict=True)]
-        return self._made("/".join((self.head, *spelt)), parts)
+        return self.made("/".join((self.head, *spelt)), parts)
 
     def read(self, text: str, parts: list[str]) -> Key[T]:
-        return self._made(text, tuple(part.read(spelt) for part, spelt in zip(self.parts, parts, strict=True)))
+        return self.made(text, tuple(part.read(spelt) for part, spelt in zip(self.parts, parts, strict=True)))
 
     def prefix(self, *parts: object) -> Prefix[T]:
         spelt = [part.spell(value) for part, value in zip(self.parts, parts, strict=False)]
         return Prefix("/".join((self.head, *spelt, "")), self.codec)
 
-    def _made(self, text: str, parts: tuple[object, ...]) -> Key[T]:
+    def made(self, text: str, parts: tuple[object, ...]) -> Key[T]:
         if len(text) > KEY_BYTES_MAX:  # ASCII: characters are bytes
             raise BadInput(
                 f"a key of {len(text)} bytes", (f"keys have at most {KEY_BYTES_MAX} bytes, escapes included",)
@@ -301,7 +301,8 @@ def map_definition(map_name: str) -> Key[MapRow]:
 
 
 def map_entry(map_name: str, key: bytes) -> Key[bytes]:
-    return _MAP_ENTRY.key(map_name, key)
+    text = f"{MAPS}{_spell_name(map_name)}/{escape(key)}"  # as the table spells it; every access to a map pays for this
+    return _MAP_ENTRY.made(text, (map_name, key))
 
 
 def map_entries(map_name: str) -> Prefix[bytes]:

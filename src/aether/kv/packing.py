@@ -17,7 +17,8 @@ _msgpack: Final[Any] = msgpack  # its functions have no types of their own
 UNPACK_ERRORS: Final[tuple[type[Exception], ...]] = (ValueError, TypeError, _msgpack.UnpackException)
 """What `unpack` and a look at its result may raise for malformed bytes."""
 
-pack: Final[Callable[[object], bytes]] = _msgpack.packb
+pack: Final[Callable[[object], bytes]] = _msgpack.Packer(autoreset=True).pack
+"""Its buffer is kept: msgpack's own function makes and drops one for every value, which costs more than packing."""
 Packer: Final[Callable[[], Any]] = functools.partial(_msgpack.Packer, autoreset=False)
 """Collects the bytes of many values: `pack`, `pack_array_header`, then `bytes`."""
 

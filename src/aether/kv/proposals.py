@@ -80,13 +80,16 @@ class Proposals:
     def remove(self, sequence: int) -> None:
         """It waits no more: answered, or its caller is gone."""
         self._waiting.pop(sequence, None)
-        while self._low < self._next and self._low not in self._waiting:
+        if sequence == self._low:
             self._low += 1
+            while self._low < self._next and self._low not in self._waiting:
+                self._low += 1
 
     def answer(self, proposal: Proposal, answer: Answer) -> None:
         """Give it its answer and wake its caller; a second answer is ignored."""
         if proposal.answer is None:
             proposal.answer = answer
             self.remove(proposal.sequence)
-            if proposal.wake is not None:
-                proposal.wake()
+            wake = proposal.wake
+            if wake is not None:
+                wake()

@@ -9,8 +9,8 @@ Paper: Ongaro's dissertation, section 6.3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NoReturn, cast
 
 import trio
 
@@ -90,20 +90,22 @@ class Proposer:
     async def propose(self, batch: Batch, fence: Revision | None) -> BatchResult:
         """See KvService.propose. fence  version of the leadership row that the batch compares first."""
         plain = plain_batch(batch)
-        deadline = trio.current_time() + PROPOSE_DEADLINE_S
+        now = trio.current_time()
+        deadline = now + PROPOSE_DEADLINE_S
         while True:
             if not self._store.has_session(self._session):
                 await self._open_session(deadline)
+                now = trio.current_time()
             proposal = self._new_proposal(plain, fence, deadline)
-            self._send_first(proposal)
+            self._send_first(proposal, now)
             answer = await self._answer(proposal)
-            if isinstance(answer, BatchResult):
+            if type(answer) is BatchResult:
                 return answer
             if isinstance(answer, AetherError):
                 raise answer
             # EXPIRED in our own log: this request was never applied, and that session never returns. Ask in a new one.
-            if answer.by is not RefusedBy.EXPIRED:
-                raise _refusal(answer)
+            if cast("Refused", answer).by is not RefusedBy.EXPIRED:
+                raise _refusal(cast("Refused", answer))
 
     def propose_own(self, command: bytes) -> None:
         """Put a leader's own idempotent command into the log, once, unanswered. Raises NotLeader, Overloaded."""
@@ -130,9 +132,9 @@ class Proposer:
         self._proposals.add(proposal)
         return proposal
 
-    def _send_first(self, proposal: Proposal) -> None:
+    def _send_first(self, proposal: Proposal, now: float) -> None:
         try:
-            self._dispatch(proposal)
+            self._dispatch(proposal, now)
         except BaseException:
             self._proposals.remove(proposal.sequence)
             raise
@@ -154,9 +156,9 @@ class Proposer:
         assert proposal.answer is not None
         return proposal.answer
 
-    def _dispatch(self, proposal: Proposal) -> None:
+    def _dispatch(self, proposal: Proposal, now: float) -> None:
         """Hand it to the leader, here or elsewhere. Raises Overloaded; NotLeader with a fence."""
-        proposal.sent_at = trio.current_time()
+        proposal.sent_at = now
         proposal.sent_term = self._term
         proposal.local = False
         try:
@@ -173,12 +175,14 @@ class Proposer:
 
     def _dispatch_again(self, proposal: Proposal) -> None:
         try:
-            self._dispatch(proposal)
+            self._dispatch(proposal, trio.current_time())
         except Overloaded:
             return  # sent_at is noted: the next tick tries again, until the deadline
 
     def _stamp(self) -> int:
-        self._stamp_ms = max(self._stamp_ms, self._store.log_time_ms, int(self._wall() * 1000))
+        now_ms = int(self._wall() * 1000)
+        if now_ms > self._stamp_ms or self._store.log_time_ms > self._stamp_ms:
+            self._stamp_ms = max(now_ms, self._store.log_time_ms)
         return self._stamp_ms
 
     # --- trying again -----------------------------------------------------------------------------------------------
@@ -277,15 +281,20 @@ class Proposer:
 
     def applied(self, applied: AppliedEntries) -> None:
         """Answer whoever waits for one of these."""
-        for session, sequence, outcome in applied.outcomes:
-            proposal = self._proposals.get(sequence)
-            if proposal is not None and proposal.session == session and not _is_passing(outcome):
-                self._proposals.answer(proposal, outcome)
+        if len(self._proposals):
+            self._answer_own(applied.outcomes)
         for request, session in applied.opened:
             self._session_opened(request, session)
         if applied.restored:
             self._after_restore()
         self._end_fences()
+
+    def _answer_own(self, outcomes: Sequence[tuple[int, int, Outcome]]) -> None:
+        proposals = self._proposals
+        for session, sequence, outcome in outcomes:
+            proposal = proposals.get(sequence)
+            if proposal is not None and proposal.session == session and not _is_passing(outcome):
+                proposals.answer(proposal, outcome)
 
     def _session_opened(self, request: OpenSession, session: int) -> None:
         if self._opening is not None and self._opening[0] == request:
@@ -322,7 +331,7 @@ class Proposer:
 
 def _is_passing(outcome: Outcome) -> bool:
     """Whether the request may still be decided by another sending of it."""
-    return isinstance(outcome, Refused) and outcome.by in (RefusedBy.FULL, RefusedBy.STALE)
+    return type(outcome) is Refused and outcome.by in (RefusedBy.FULL, RefusedBy.STALE)
 
 
 def _refusal(refused: Refused) -> AetherError:

@@ -150,7 +150,7 @@ class MapQuotas:
 
 def is_entry(key: str) -> bool:
     """Whether `key` is of an entry of a user map."""
-    return key.startswith(MAPS) and "/" in key[_MAPS_CHARS:]
+    return key.startswith(MAPS) and key.find("/", _MAPS_CHARS) >= 0
 
 
 def _grown(usage: Usage, old: int | None, new: int | None) -> Usage:

@@ -53,11 +53,10 @@ class Session:
 
     def known(self, sequence: int) -> Outcome | None:
         """The answer when `sequence` must not be decided now; None when it may."""
-        if sequence < self.answered_below:
-            return STALE
-        if sequence >= self.answered_below + SESSION_ANSWERS_MAX:
-            return FULL
-        return self.answers.get(sequence)
+        ahead = sequence - self.answered_below
+        if 0 <= ahead < SESSION_ANSWERS_MAX:
+            return self.answers.get(sequence)
+        return STALE if ahead < 0 else FULL
 
 
 class SessionTable:
@@ -66,6 +65,7 @@ class SessionTable:
     def __init__(self) -> None:
         self._by_id: OrderedDict[int, Session] = OrderedDict()
         self._by_node: dict[str, Session] = {}
+        self._newest: Session | None = None  # the last of _by_id: a busy session is asked for again and again
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -91,21 +91,26 @@ class SessionTable:
         return index
 
     def add(self, session: Session) -> None:
-        self._by_id[session.id] = session
+        self._by_id[session.id] = self._newest = session
         self._by_node[session.opened_by.node] = session
 
     def end(self, session: int) -> None:
         """Forget it; an unknown one is no error."""
         ended = self._by_id.pop(session, None)
         if ended is not None:
+            self._newest = None
             del self._by_node[ended.opened_by.node]
 
     def use(self, session: int, now_ms: int) -> Session | None:
         """The session, its idle time restarted; None when it has ended."""
-        found = self._by_id.get(session)
-        if found is not None:
-            found.used_ms = now_ms
+        found = self._newest
+        if found is None or found.id != session:
+            found = self._by_id.get(session)
+            if found is None:
+                return None
             self._by_id.move_to_end(session)
+            self._newest = found
+        found.used_ms = now_ms
         return found
 
     def expire(self, now_ms: int) -> None:
