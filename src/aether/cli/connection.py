@@ -115,7 +115,8 @@ def _result(answer: httpx.Response, where: str) -> Any:
     problems = [str(problem) for problem in fields.get("problems") or ()]
     message = "\n  ".join([detail, *(problem for problem in problems if problem not in detail)])
     if answer.status_code in (401, 403):
-        hint = "this change needs the admin token: --token, or AETHER_TOKEN, or run it as the user who started the node"
+        needs_token = str(fields.get("type", "")).endswith("no-token")
+        hint = "give --token, or AETHER_TOKEN, or run it as the user who started the node" if needs_token else ""
         raise CommandFailed(Exit.REFUSED, message, hint)
     if answer.status_code == 504:
         raise CommandFailed(Exit.TIMED_OUT, message)

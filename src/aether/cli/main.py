@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "node": ("aether.cli.node_command:node", "Run one node of a cluster in this process."),
     "dev": ("aether.cli.dev_command:dev", "Run your own module as a cluster of processes on this machine."),
     "demo": ("aether.cli.demo_command:demo", "Take orders on three nodes, kill one, and audit the survivors."),
+    "sim": ("aether.cli.sim_command:sim", "Simulate consensus under faults, each cluster from one seed."),
     "status": ("aether.cli.look_commands:status", "Who this node is and who leads."),
     "health": ("aether.cli.look_commands:health", "Quorum, peers and slices, judged honestly."),
     "nodes": ("aether.cli.look_commands:nodes", "The members of the cluster."),
@@ -30,6 +31,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "deploy": ("aether.cli.change_commands:deploy", "Deploy one slice."),
     "scale": ("aether.cli.change_commands:scale", "Change how many instances of a slice run."),
     "undeploy": ("aether.cli.change_commands:undeploy", "Remove one slice from the cluster."),
+    "kv": ("aether.cli.kv_commands:kv", "Read, write and watch rows of the replicated store."),
+    "backup": ("aether.cli.disaster_commands:backup", "Save the state of a working cluster to a file."),
+    "restore": ("aether.cli.disaster_commands:restore", "Make a new cluster that begins with a backup."),
+    "recover": ("aether.cli.disaster_commands:recover", "Make a new cluster out of one survivor of a lost majority."),
     "wal": ("aether.cli.wal_commands:wal", "Look into the data directory of a stopped node."),
     "blueprint": ("aether.cli.blueprint_commands:blueprint", "Apply, list and write blueprints."),
 }

@@ -61,16 +61,24 @@ class AccessRules:
         """
         if (request.header("sec-fetch-site") or "").lower() in ("cross-site", "same-site"):
             return problem(403, "pages of other sites may not use this API", request.request_id, kind="foreign-origin")
-        if not self.insecure and not self._has_token(request):
-            detail = "changes need the admin token of this node: send Authorization: Bearer <token>, or use the CLI"
-            headers = {"WWW-Authenticate": 'Bearer realm="aether"'}
-            return problem(401, detail, request.request_id, kind="no-token", headers=headers)
+        if not self.insecure:
+            refused = self.refuse_stranger_to_secrets(request, "changes need")
+            if refused is not None:
+                return refused
         accepted: set[str] = {JSON_TYPE, *TOML_TYPES, TEXT_TYPE} if toml else {JSON_TYPE}
         if request.content_type not in accepted:
             wanted = f"{JSON_TYPE} or application/toml" if toml else JSON_TYPE
             given = request.content_type or "no content type"
             return problem(415, f"{given} is not read here; send Content-Type: {wanted}", request.request_id)
         return None
+
+    def refuse_stranger_to_secrets(self, request: Request, what: str) -> Response | None:
+        """401 unless the caller brings the admin token, `insecure` or not. what  such as "changes need"."""
+        if self._has_token(request):
+            return None
+        detail = f"{what} the admin token of this node: send Authorization: Bearer <token>, or use the CLI"
+        headers = {"WWW-Authenticate": 'Bearer realm="aether"'}
+        return problem(401, detail, request.request_id, kind="no-token", headers=headers)
 
     def _has_token(self, request: Request) -> bool:
         scheme, _, given = (request.header("authorization") or "").partition(" ")

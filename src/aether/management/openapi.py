@@ -16,7 +16,7 @@ from aether.web.problem import PROBLEM_TYPE
 from aether.web.request import JSON_TYPE
 from aether.web.router import parse_template
 
-_TYPES = {Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.SECONDS: "number", Kind.FLAG: "boolean"}
+_TYPES: Final = {Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.SECONDS: "number", Kind.FLAG: "boolean"}
 
 PROBES: Final = {
     "/health/live": "Whether the process runs.",
@@ -45,11 +45,12 @@ def _path(endpoint: Endpoint) -> dict[str, object]:
         *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
         *({"name": f.name, "in": "query", "description": f.about, "schema": _field(f)} for f in endpoint.query.fields),
     ]
-    if endpoint.change is not None:
+    if endpoint.changes_something:
         content: dict[str, object] = {JSON_TYPE: {"schema": _object(endpoint.body)}}
         if endpoint.toml:
             content["application/toml"] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"required": True, "content": content}
+    if endpoint.changes_something or endpoint.is_backup:
         operation["security"] = [{"bearer": []}]
     return {verb.lower(): operation for verb in endpoint.verbs}
 
@@ -63,7 +64,7 @@ def _object(schema: Schema) -> dict[str, object]:
 
 
 def _field(field: Field) -> dict[str, object]:
-    shown: dict[str, object] = {"type": _TYPES[field.kind]}
+    shown: dict[str, object] = {"type": _TYPES[field.kind]} if field.kind in _TYPES else {}
     if field.kind in (Kind.WHOLE, Kind.SECONDS):
         shown["minimum"] = field.low
         if math.isfinite(field.high):

@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     WHOLE = "a whole number"
     SECONDS = "a number of seconds"
     FLAG = "true or false"
+    ANY = "a JSON value"  # of a body only
 
 
 @attrs.frozen
@@ -137,9 +138,11 @@ def _checked(field: Field, value: object, name: str, problems: list[str]) -> obj
             fits = isinstance(value, int | float) and not isinstance(value, bool)
         case Kind.FLAG:
             fits = isinstance(value, bool)
-    if fits:
+        case Kind.ANY:
+            fits = _is_storable(value)
+    if fits and field.kind is not Kind.ANY:
         problems.extend(_out_of_range(field, value, name))
-    else:
+    elif not fits:
         problems.append(f"{name}: {_shown(value)} is not {field.kind.value}")
     return value
 
@@ -154,6 +157,15 @@ def _converted(field: Field, value: object, name: str, problems: list[str]) -> o
         return None
     problems.extend(_out_of_range(field, read, name))
     return read
+
+
+def _is_storable(value: object) -> bool:
+    """Whether every text in it is one: `parse_json_object` has bounded its depth."""
+    if isinstance(value, str):
+        return _is_unicode(value)
+    if isinstance(value, dict):
+        return all(map(_is_storable, [*cast("dict[str, object]", value), *cast("dict[str, object]", value).values()]))
+    return all(map(_is_storable, cast("list[object]", value))) if isinstance(value, list) else True
 
 
 def _is_unicode(text: str) -> bool:

@@ -14,11 +14,14 @@ from typing import Final
 import trio
 
 from aether.errors import BadInput, NotFound, TryAgain
-from aether.management import table
+from aether.kv.history import Compacted
+from aether.management import row_answers, table
 from aether.management.access import TEXT_TYPE, TOML_TYPES, AccessRules
+from aether.management.backup_source import BACKUP_TYPE, BackupSource
 from aether.management.commands import Changed, unmet
 from aether.management.openapi import PROBES, openapi_document
 from aether.management.queries import Facts
+from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Schema
 from aether.management.table import Endpoint
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode, Operator
@@ -41,6 +44,8 @@ class ManagementApi:
     peers      connected peers, this node not among them
     local      facts about this process
     operator   carries out mutations
+    rows       the rows by the texts of their keys
+    backups    makes backups
     access     Host names, admin token, insecure
     """
 
@@ -52,6 +57,8 @@ class ManagementApi:
         peers: Callable[[], Collection[NodeId]],
         local: LocalNode,
         operator: Operator,
+        rows: RowStore,
+        backups: BackupSource,
         access: AccessRules,
     ) -> None:
         self._view = view
@@ -59,6 +66,8 @@ class ManagementApi:
         self._peers = peers
         self._local = local
         self._operator = operator
+        self._rows = rows
+        self._backups = backups
         self._access = access
         self._router = table.router()
         self._probes: Mapping[str, Callable[[Request], Response]] = {
@@ -82,8 +91,10 @@ class ManagementApi:
             raise NotFound("path", request.path, "GET /openapi.json lists all")
         if isinstance(found, WrongVerb):
             return wrong_verb(request.verb, found.allow, request.request_id)
-        if found.target.change is not None:
+        if found.target.changes_something:
             return await self._change(request, found.target)
+        if found.target.is_backup:
+            return await self._backup(request, found.target)
         return await self._read(request, found)
 
     # --- probes: no schema, no waiting ------------------------------------------------------------------------------
@@ -111,9 +122,14 @@ class ManagementApi:
 
     async def _read(self, request: Request, found: Match[Endpoint]) -> Response:
         endpoint = found.target
-        assert endpoint.read is not None
         query = endpoint.query.read_query(request.query())
         await self._freshen(query)
+        if endpoint.look is not None:
+            try:
+                return json_response(await endpoint.look(self._rows, query), headers=_HEADERS)
+            except Compacted as error:
+                return _gone(error, request)
+        assert endpoint.read is not None
         return json_response(endpoint.read(self._facts(), query, found.variables), headers=_HEADERS)
 
     async def _freshen(self, query: Mapping[str, object]) -> None:
@@ -129,19 +145,34 @@ class ManagementApi:
                 raise TryAgain(f"this node has applied revision {self._view.revision}, not yet {wanted}; ask again")
             raise TryAgain(f"the majority did not answer within {FRESH_S:g} s; ask again, or without consistent=true")
 
+    async def _backup(self, request: Request, endpoint: Endpoint) -> Response:
+        """Unless told otherwise with everything that was acknowledged before. Whoever reads all needs the token."""
+        if not self._access.insecure:
+            refused = self._access.refuse_stranger_to_secrets(request, "a backup needs")
+            if refused is not None:
+                return refused
+        query = endpoint.query.read_query(request.query())
+        await self._freshen({"consistent": query.get("consistent", True)})
+        backup = await self._backups.open()
+        _log.info("backup at revision %d (request %s)", backup.revision, request.request_id)
+        headers = {**_HEADERS, "X-Aether-Revision": str(backup.revision)}
+        return Response(200, b"", BACKUP_TYPE, headers, parts=backup.parts)
+
     def _facts(self) -> Facts:
         return Facts(self._view, self._consensus(), frozenset(self._peers()), self._local)
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
     async def _change(self, request: Request, endpoint: Endpoint) -> Response:
-        assert endpoint.change is not None
         refused = self._access.refuse_change(request, toml=endpoint.toml)
         if refused is not None:
             return refused
         query = endpoint.query.read_query(request.query())
         body = _body(request, endpoint.body, toml=endpoint.toml)
         by = "anonymous" if self._access.insecure else "admin"
+        if endpoint.wish is not None:
+            return await self._write(request, endpoint.wish(body), body.get("force") is True, by)
+        assert endpoint.change is not None
         changed = await endpoint.change(self._operator, body, by)
         _log.info("%s by %s: %s (request %s)", endpoint.path, by, changed.answer, request.request_id)
         wait_s = query.get("wait")
@@ -150,6 +181,20 @@ class ManagementApi:
             if missing:
                 return _not_yet(request, changed, float(wait_s), missing)
         return json_response(changed.answer, headers=_HEADERS)
+
+    async def _write(self, request: Request, wish: Wanted, forced: bool, by: str) -> Response:
+        """A row of a user's map; another one only by force, and then with the token whatever `insecure` says."""
+        if wish.is_forced:
+            if not forced:
+                detail = f"{wish.key.text} is a row that the cluster keeps itself: writing it can stop slices or nodes"
+                fix = "; say `force` when you mean it (aether kv put --force)"
+                return problem(403, detail + fix, request.request_id, kind="control-row")
+            refused = self._access.refuse_stranger_to_secrets(request, "a row of the cluster's own needs")
+            if refused is not None:
+                return refused
+        answer = await row_answers.put_row(self._rows, wish)
+        _log.info("kv by %s: %s (request %s)", by, answer, request.request_id)
+        return json_response(answer, headers=_HEADERS)
 
     async def _wait(self, changed: Changed, wait_s: float) -> list[str]:
         """What is still missing after at most `wait_s`; [] as soon as nothing is."""
@@ -160,6 +205,11 @@ class ManagementApi:
                     await changes.changed()
                     missing = unmet(self._view, changed.touched)
         return missing
+
+
+def _gone(error: Compacted, request: Request) -> Response:
+    members = {"kept": error.kept}
+    return problem(410, str(error), request.request_id, kind="compacted", title="Gone", members=members)
 
 
 def _body(request: Request, schema: Schema, *, toml: bool) -> Mapping[str, object]:

@@ -110,4 +110,8 @@ def _name(key: object) -> str:
 
 
 def _base64(raw: bytes) -> dict[str, object]:
-    return {"base64": base64.b64encode(raw).decode()}
+    return {"base64": base64_of(raw)}
+
+
+def base64_of(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

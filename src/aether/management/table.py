@@ -13,21 +13,26 @@ from typing import Final
 
 import attrs
 
-from aether.management import commands, queries
+from aether.management import commands, queries, row_answers
 from aether.management.commands import Changed
 from aether.management.queries import Answer, Facts
+from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Field, Kind, Schema
 from aether.management.view import Operator
-from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, INSTANCES_MAX
+from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, INSTANCES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX
 from aether.web.router import HttpRouter
 
 Query = Mapping[str, object]
 Body = Mapping[str, object]
 Read = Callable[[Facts, Query, Mapping[str, str]], Answer]
 Change = Callable[[Operator, Body, str], Awaitable[Changed]]
+Look = Callable[[RowStore, Query], Awaitable[Answer]]
+Wish = Callable[[Body], Wanted]
 
 NO_BODY: Final = Schema()
 WAIT_S_MAX: Final = 3600.0
+WATCH_S_MAX: Final = 60.0
+CHANGES_MAX: Final = 1000
 NUMBER_MAX: Final = 2**63 - 1  # revisions and numbers of blueprints are 64-bit integers
 PREFIXES: Final = ("", "/api")
 
@@ -36,9 +41,13 @@ PREFIXES: Final = ("", "/api")
 class Endpoint:
     """One path.
 
-    read     answers a GET, from the facts; None for a mutation
-    change   carries out a POST (and PUT, as the original), by the operator; None for a GET
-    toml     the body may be TOML, or plain text, instead of JSON; it then stands for the field `toml`
+    Exactly one says what it does:
+    read       answers a GET, from the facts
+    look       answers a GET, from the rows, perhaps after waiting
+    is_backup  answers a GET with the file
+    change     carries out a POST (and PUT, as the original), by the operator
+    wish       reads from a POST which row is to be written
+    toml       the body may be TOML, or plain text, instead of JSON; it then stands for the field `toml`
     """
 
     path: str
@@ -46,12 +55,19 @@ class Endpoint:
     query: Schema
     body: Schema = NO_BODY
     read: Read | None = None
+    look: Look | None = None
+    is_backup: bool = False
     change: Change | None = None
+    wish: Wish | None = None
     toml: bool = False
 
     @property
+    def changes_something(self) -> bool:
+        return self.change is not None or self.wish is not None
+
+    @property
     def verbs(self) -> tuple[str, ...]:
-        return ("GET",) if self.change is None else ("POST", "PUT")
+        return ("POST", "PUT") if self.changes_something else ("GET",)
 
 
 _FRESH: Final = (
@@ -78,6 +94,20 @@ _ARTIFACT: Final = Field(
 )
 _INSTANCES: Final = Field("instances", Kind.WHOLE, high=INSTANCES_MAX, about="how many instances are wanted")
 _BY: Final = Field("appliedBy", Kind.TEXT, also=("applied_by",), high=200, about="who applied it, for the record")
+
+
+_KEY: Final = Field(
+    "key", Kind.TEXT, required=True, low=1, high=KEY_BYTES_MAX, about="text of the key, such as maps/NAME/KEY"
+)
+_PREFIX: Final = Field("prefix", Kind.TEXT, high=KEY_BYTES_MAX, about="only keys that begin so")
+_IF_VERSION: Final = Field(
+    "ifVersion",
+    Kind.WHOLE,
+    also=("if_version",),
+    high=NUMBER_MAX,
+    about="do nothing unless the row has this version; 0 = it does not exist",
+)
+_FORCE: Final = Field("force", Kind.FLAG, about="write even a row that the cluster keeps itself")
 
 
 def _get(path: str, about: str, read: Callable[[Facts, Query], Answer]) -> Endpoint:
@@ -112,6 +142,68 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
             )
         ),
         read=lambda facts, query, variables: queries.map_page(facts, query, variables["name"]),
+    ),
+    Endpoint(
+        path="/kv",
+        about="Rows of the replicated store, in the order of their keys.",
+        query=Schema(
+            (
+                *_FRESH,
+                _PREFIX,
+                Field("after", Kind.TEXT, high=KEY_BYTES_MAX, about="`next` of the page before, or any key"),
+                Field("limit", Kind.WHOLE, low=1, high=1000, about="rows on one page, 100 by default"),
+            )
+        ),
+        look=row_answers.list_rows,
+    ),
+    Endpoint(
+        path="/kv/row",
+        about="One row of the replicated store.",
+        query=Schema((*_FRESH, _KEY)),
+        look=row_answers.get_row,
+    ),
+    Endpoint(
+        path="/kv/changes",
+        about="What changed after a revision: a watch is one of these after the other.",
+        query=Schema(
+            (
+                _PREFIX,
+                Field("since", Kind.WHOLE, high=NUMBER_MAX, about="`revision` of the answer before; none = begin now"),
+                Field("wait", Kind.SECONDS, high=WATCH_S_MAX, about="how long to wait for the first change"),
+                Field("limit", Kind.WHOLE, low=1, high=CHANGES_MAX, about="about how many changes, 100 by default"),
+            )
+        ),
+        look=row_answers.list_changes,
+    ),
+    Endpoint(
+        path="/kv/put",
+        about="Write one row.",
+        query=NO_BODY,
+        body=Schema(
+            (
+                _KEY,
+                Field("value", Kind.ANY, about="any JSON value, stored as maps store it"),
+                Field("base64", Kind.TEXT, high=VALUE_BYTES_MAX * 4 // 3 + 4, about="the bytes themselves"),
+                _IF_VERSION,
+                _FORCE,
+            )
+        ),
+        wish=row_answers.put_wish,
+    ),
+    Endpoint(
+        path="/kv/delete",
+        about="Delete one row; one that is not there is no failure.",
+        query=NO_BODY,
+        body=Schema((_KEY, _IF_VERSION, _FORCE)),
+        wish=row_answers.delete_wish,
+    ),
+    Endpoint(
+        path="/backup",
+        about="The state of the cluster at one revision, as a file for `aether restore`.",
+        query=Schema(
+            (Field("consistent", Kind.FLAG, about="with all acknowledged before; false when no majority is left"),)
+        ),
+        is_backup=True,
     ),
     Endpoint(
         path="/deploy",

@@ -35,6 +35,7 @@ from aether.kv.service import KvService
 from aether.kv.store import Store
 from aether.management.access import AccessRules
 from aether.management.kv_view import KvClusterView
+from aether.management.row_store import KvRows
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId
@@ -42,6 +43,7 @@ from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import MemberRow, RouteRow
 from aether.node.answers import SliceCalls
+from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
 from aether.node.enrolment import admission, enrol, set_draining
 from aether.node.facts import NodeFacts
@@ -297,6 +299,8 @@ class Node:
             peers=self.transport.connected,
             local=self.facts,
             operator=self.operator,
+            rows=KvRows(self.kv),
+            backups=NodeBackups(self.config, self.kv, self.consensus, self._seams),
             access=AccessRules(token=token, insecure=self.config.insecure, hosts=hosts),
         )
 
