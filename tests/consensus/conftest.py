@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import pytest
 
@@ -24,6 +25,8 @@ from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.testing.simulation.disk import Disk, LocalSnapshot
+
+M = TypeVar("M", bound=Message)
 
 _CODECS = {cls: (encode, decode) for cls, encode, decode in MESSAGES.values()}
 
@@ -151,6 +154,10 @@ class Group:
         chosen = [m for m in self.wire if sender in (None, m[0]) and to in (None, m[1])]
         self.wire = [m for m in self.wire if not (sender in (None, m[0]) and to in (None, m[1]))]
         return chosen
+
+    def sent(self, kind: type[M], sender: str | None = None, to: str | None = None) -> list[M]:
+        """Remove the waiting messages of one direction; those of one kind."""
+        return [message for _, _, message in self.take(sender, to) if isinstance(message, kind)]
 
     def deliver(self, sender: str | None = None, to: str | None = None) -> int:
         """Deliver what waits now; what that causes waits for the next call. Over the real encoding."""

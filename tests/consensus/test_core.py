@@ -104,7 +104,7 @@ def test_an_election_takes_longer_than_a_heartbeat():
 # --- proposals --------------------------------------------------------------------------------------------------------
 
 
-def test_uncommitted_bytes_have_a_limit_and_a_refusal_takes_nothing(make_group):
+def test_b37_uncommitted_bytes_have_a_limit_and_a_refusal_takes_nothing(make_group):
     """A leader cut off from its majority must not fill its memory."""
     group = make_group("abc", uncommitted_bytes_max=300)
     group.elect("a")
@@ -172,7 +172,7 @@ def test_an_append_holds_as_many_bytes_as_allowed(make_group):
     assert all(sum(len(e.encoded) for e in m.entries) <= 100 for m in messages)
 
 
-def test_a_window_lost_as_a_whole_is_sent_again_after_a_heartbeat(make_group):
+def test_b38_a_window_lost_as_a_whole_is_sent_again_after_a_heartbeat(make_group):
     """Nothing else would ever tell the leader that nothing arrived (a known stall of real implementations)."""
     group = make_group("abc", inflight_appends_max=3, append_bytes_max=1)
     group.elect("a")
@@ -320,7 +320,7 @@ def test_a_snapshot_too_large_to_collect_is_ignored(make_group):
 # --- disks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_leader_whose_disk_hangs_steps_down(make_group):
+def test_b32_a_leader_whose_disk_hangs_steps_down(make_group):
     """Its heartbeats would keep a leader alive that can store nothing."""
     group = make_group("abc")
     group.elect("a")

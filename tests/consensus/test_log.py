@@ -26,7 +26,7 @@ def terms_of(log):
     return [entry.term for entry in log.entries()]
 
 
-def test_a_late_shorter_append_removes_nothing():
+def test_b05_a_late_shorter_append_removes_nothing():
     """Networks reorder: cutting a matching suffix would lose acknowledged entries."""
     log = log_of(1, 1, 1, 2)
     assert log.merge(1, 1, entries_of(1, start=2))
@@ -69,7 +69,7 @@ def test_the_commit_index_never_falls():
     assert log.committed == 2
 
 
-def test_an_acknowledgement_of_overwritten_entries_attests_nothing():
+def test_b18_an_acknowledgement_of_overwritten_entries_attests_nothing():
     """ABA: write 1 held entry 2 of term 1; by the time it is durable, entry 2 is another one."""
     log = log_of(1)
     log.append(entries_of(1, 1, start=2))

@@ -34,7 +34,7 @@ def test_a_read_writes_nothing(led):
     assert led["a"].last_index == before
 
 
-def test_a_leader_whose_own_entry_is_not_committed_waits_until_it_is(make_group, persisted_with):
+def test_b08_a_leader_whose_own_entry_is_not_committed_waits_until_it_is(make_group, persisted_with):
     """6.4: if the leader has not yet marked an entry from its current term committed, it waits until it has done so.
 
     A fresh leader that answered at once would miss what its predecessor committed (Redis-Raft 19, etcd 7331).
@@ -180,7 +180,7 @@ def test_a_new_leader_vouches_for_nothing_before_its_own_entry_is_committed(make
 
 
 @pytest.mark.parametrize("asker", ["a", "b"])
-def test_reads_of_a_leader_that_steps_down_are_refused(make_group, asker):
+def test_b36_reads_of_a_leader_that_steps_down_are_refused(make_group, asker):
     """Explicitly, so that the asker repeats them at once (etcd: read-only queue leak)."""
     led = make_group("abcde")
     led.elect("a")
@@ -273,7 +273,7 @@ def test_a_read_that_comes_while_a_round_is_under_way_is_not_confirmed_by_it(led
     assert led.reads == [("a", 1, 1), ("a", 2, 1)]
 
 
-def test_the_same_context_twice_gets_two_answers_each_from_its_own_round(led):
+def test_b09_the_same_context_twice_gets_two_answers_each_from_its_own_round(led):
     """B9, etcd/raft 397: a repeated or doubled request must not be given the index of the earlier one."""
     led["a"].step("b", ReadRequest(term=1, context=5))
     led.stabilize()

@@ -380,7 +380,7 @@ async def test_a_failed_store_ends_the_service_with_its_error(autojump_clock, fo
         leader.service.propose(b"y")
 
 
-async def test_a_leader_whose_disk_stalls_loses_leadership(autojump_clock, form):
+async def test_b32_a_leader_whose_disk_stalls_loses_leadership(autojump_clock, form):
     """A leader that cannot write must not hold the office: heartbeats alone would keep it for ever."""
     group = form()
     leader = await group.leader()
@@ -527,6 +527,28 @@ async def test_a_corrupt_store_ends_run_with_the_reason(autojump_clock, tmp_path
         service = ConsensusService(config, storage, Journal(), lambda to, message: True, InlineWork())
         with pytest.raises(StorageCorrupt, match="does not match its checksum"):
             await service.run()
+
+
+async def test_b40_a_state_machine_that_raises_ends_its_node(autojump_clock):
+    """A node that goes on without its state would answer from the past, and look healthy."""
+
+    class Broken(Journal):
+        def apply(self, entries: Sequence[Entry]) -> None:
+            super().apply(entries)
+            if self.applied:
+                raise ValueError("a bug in the state machine")
+
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    service = ConsensusService(config, MemoryStorage(), Broken(), lambda to, message: True, InlineWork())
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="a bug"), flatten_subgroups=True):
+        async with trio.open_nursery() as running:
+            await running.start(service.run)
+            while service.status.role is not Role.LEADER:
+                await service.status_changed(service.status)
+            service.propose(b"x")
+    assert service.status.role is not Role.LEADER
+    with pytest.raises(NotLeader):
+        service.propose(b"y")
 
 
 async def test_messages_beyond_the_mailbox_are_dropped_and_counted(autojump_clock):

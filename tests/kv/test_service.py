@@ -142,7 +142,7 @@ async def test_lost_forwards_are_repeated_until_they_arrive(cluster, autojump_cl
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_counters_are_exact_under_loss_duplication_reordering_and_elections(
+async def test_b44_counters_are_exact_under_loss_duplication_reordering_and_elections(
     fake_cluster, nursery, autojump_clock, seed
 ):
     """Each increment is one compare-and-set loop; a lost or doubled one would show in the sum and in the versions."""

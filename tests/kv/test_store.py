@@ -142,7 +142,7 @@ def test_a_conflict_names_the_first_key_that_differed(write):
     assert write.store.get("c") is None
 
 
-def test_a_repeat_gets_the_first_answer_and_changes_nothing(write):
+def test_b44_a_repeat_gets_the_first_answer_and_changes_nothing(write):
     """The reply was lost, the request came again, perhaps long after others."""
     session = write.session()
     first = write.apply(session, 1, ("k", b"1"))

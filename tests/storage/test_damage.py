@@ -82,7 +82,7 @@ def test_any_flipped_bit_of_the_last_synced_record_is_refused_or_harmless(scene)
 
 @given(st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_flipped_bit_of_an_earlier_record_is_refused_or_harmless(scene, data):
+def test_b34_any_flipped_bit_of_an_earlier_record_is_refused_or_harmless(scene, data):
     """Rot in the middle of the log is never mistaken for its end."""
     _, _, raw, offsets, states = scene
     at = data.draw(st.integers(0, offsets[2] - 1))
@@ -93,7 +93,7 @@ def test_any_flipped_bit_of_an_earlier_record_is_refused_or_harmless(scene, data
 
 
 @pytest.mark.parametrize("damage", ["zeroed", "shortened"])
-def test_a_torn_tail_recovers_at_every_byte(scene, damage):
+def test_b35_a_torn_tail_recovers_at_every_byte(scene, damage):
     """A crash while the last record is written leaves any first part of it; what was synced before is all there."""
     _, segment, raw, offsets, states = scene
     for cut in range(offsets[2], offsets[3]):

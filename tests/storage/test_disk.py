@@ -313,7 +313,7 @@ def test_a_snapshot_without_space_changes_nothing(open_disk, make, monkeypatch, 
 
 
 @pytest.mark.parametrize("primitive", ["write_all", "sync_data"])
-def test_after_one_failed_write_or_sync_the_store_is_never_written_again(open_disk, make, monkeypatch, primitive):
+def test_b33_after_one_failed_write_or_sync_the_store_is_never_written_again(open_disk, make, monkeypatch, primitive):
     """The kernel may have dropped the pages: a second sync would report success for lost bytes."""
     store = open_disk()
     store.load()

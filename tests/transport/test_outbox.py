@@ -18,7 +18,7 @@ SIZES = st.lists(st.integers(0, 100) | st.integers(0, 5 * FRAME_CHUNK_BYTES), ma
 
 @given(SIZES, SIZES)
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_put_comes_out_whole_and_short_ones_in_order(first, second):
+def test_b43_whatever_is_put_comes_out_whole_and_short_ones_in_order(first, second):
     """Taken while more is put, as a writer does."""
     payloads = [bytes([n % 251]) * size for n, size in enumerate(first + second)]
     outbox, decoder, out = Outbox(drop_oldest=False), FrameDecoder(), []
