@@ -77,7 +77,7 @@ def backup(context: click.Context, /, file: Path, local: bool, force: bool, **_:
     partial = file.with_name(f".{file.name}.partial-{os.getpid()}")
     try:
         try:
-            with partial.open("xb") as out:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
                 for part in Connection(here).stream("/backup", consistent="false" if local else "true"):
                     out.write(part)
                 out.flush()
@@ -89,6 +89,7 @@ def backup(context: click.Context, /, file: Path, local: bool, force: bool, **_:
     finally:
         partial.unlink(missing_ok=True)
     answer = {**attrs.asdict(header), "file": str(file), "bytes": file.stat().st_size}
+    answer["takenAt"] = answer.pop("taken_at")
     show(here, answer, [answer], ["file", "bytes", "cluster", "revision", "node"])
 
 

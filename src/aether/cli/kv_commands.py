@@ -121,6 +121,7 @@ def watch(context: click.Context, /, prefix: str, since: int | None, **_: Any) -
     """
     here = settings(context)
     connection = Connection(here)
+    reached: int | None = None
     try:
         while True:
             query = {"prefix": prefix, "limit": str(PAGE_ROWS)}
@@ -129,10 +130,10 @@ def watch(context: click.Context, /, prefix: str, since: int | None, **_: Any) -
             answer = connection.get("/kv/changes", **query)
             for change in answer["changes"]:
                 click.echo(_line(here, change))
-            since = answer["revision"]
+            since = reached = answer["revision"]
     except (CommandFailed, KeyboardInterrupt):
-        if since is not None:
-            click.echo(f"go on with --since {since}", err=True)
+        if reached is not None:
+            click.echo(f"go on with --since {reached}", err=True)
         raise
 
 

@@ -156,7 +156,8 @@ def _verdict(answer: dict[str, Any]) -> Iterator[str]:
         yield f"{kind}: {finding['path']} at byte {finding['offset']}: {finding['what']}"
         yield f"  do: {finding['todo']}"
     counts = f"{len(answer['segments'])} segments, {len(answer['snapshots'])} snapshots"
-    counts += f", entries {answer['firstIndex']} to {answer['lastIndex']}"
+    held = f"entries {answer['firstIndex']} to" if answer["firstIndex"] else "no entries behind"
+    counts += f", {held} {answer['lastIndex']}"
     if answer["sound"]:
         yield f"sound: {counts}, commit index {answer['commitIndex']} in term {answer['term']}"
     else:

@@ -87,7 +87,8 @@ def key_of(text: str) -> Key[Any]:
         head, _, rest = text.partition("/")
         name, slash, entry = rest.partition("/")
         if f"{head}/" != keys.MAPS or not (name and slash):
-            raise
+            problems = ("a row of a map is maps/NAME/KEY; `aether kv list` shows what there is",)
+            raise BadInput(f"{text[:80]!r} is no key", problems) from None
         return keys.map_entry(name, entry.encode())
 
 
