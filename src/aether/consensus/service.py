@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Final, NoReturn
 
 import trio
@@ -196,7 +196,7 @@ class ConsensusService:
         Raises StorageCorrupt and StorageFull from loading, StorageFailed when the store fails, then or later.
         Cancellation waits for the write in progress.
         """
-        with closing(self._reads), closing(self.membership):
+        with closing(self._reads), closing(self.membership), self._heard():
             persisted = await self._work.run(self._storage.load)
             self._core = core = RaftCore(self._config, persisted)
             self._disk = WriteQueue(persisted.hard_state)
@@ -214,6 +214,13 @@ class ConsensusService:
                     await self._bell.wait()
                 nursery.cancel_scope.cancel()
             raise self._failure
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._muted = True  # whatever ended it: nobody is led any more, and a proposal would be lost
 
     async def _tick(self) -> NoReturn:
         """Ticks on a fixed grid. What a late turn missed is skipped: the messages of the peers are late as well."""
