@@ -121,12 +121,12 @@ class World:
         self.options: dict[str, Any] = {}
         self.streams: list[trio.SocketStream] = []
 
-    def make(self, name: str, *, knows: bool = True, **changes: Any) -> Node:
+    def make(self, name: str, *, knows: bool = True, bind: str = "127.0.0.1:0", contacts=(), **changes: Any) -> Node:
         identity = make_identity(name, **changes)
         peers = {n: node.address for n, node in self.nodes.items() if knows}
         transport: Transport
         if self.kind == "tcp":
-            transport = TcpTransport(identity, "127.0.0.1:0", peers, make_table(), **self.options)
+            transport = TcpTransport(identity, bind, peers, make_table(), contacts=contacts, **self.options)
         else:
             transport = MemoryTransport(identity, self.network, peers, make_table())
         return Node(identity, transport)
@@ -134,8 +134,8 @@ class World:
     async def run(self, node: Node) -> None:
         node.address = await self._nursery.start(node.run)
 
-    async def start(self, name: str, *, knows: bool = True, **changes: Any) -> Node:
-        node = self.make(name, knows=knows, **changes)
+    async def start(self, name: str, **changes: Any) -> Node:
+        node = self.make(name, **changes)
         await self.run(node)
         self.nodes.setdefault(name, node)
         return node

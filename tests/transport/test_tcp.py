@@ -19,7 +19,7 @@ from aether.errors import AddressInUse, BadInput
 from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S, HANDSHAKES_MAX, PEER_SILENT_S
 from aether.transport import TcpTransport
 from aether.transport.address import join_address, split_address
-from aether.wire import DiallingSession, Hello, Identity, Lane, MessageTable, encode_frame
+from aether.wire import ANYBODY, DiallingSession, Hello, Identity, Lane, MessageTable, encode_frame
 
 
 async def until_closed(stream) -> bytes:
@@ -350,3 +350,67 @@ async def test_a_tls_client_at_a_plain_node_is_named(tcp_world, ca, caplog):
     await until(lambda: a.transport.statistics().refused)
 
     assert [r for r in caplog.records if "this node was started without TLS" in r.message]
+
+
+# --- contacts: an address without a name ------------------------------------------------------------------------------
+
+
+async def test_a_contact_becomes_a_peer_as_soon_as_it_answers(tcp_world):
+    """Whoever joins knows host and port of a member, and not its id; nor does the member have to run yet."""
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    address = join_address(*probe.getsockname())
+    newcomer = await tcp_world.start("n", contacts=[address])
+    probe.close()
+    member = await tcp_world.start("m", knows=False, bind=address)
+
+    await newcomer.until_connected("m")
+    await member.until_connected("n")
+
+    assert newcomer.count("connected", "m") == member.count("connected", "n") == 1
+
+
+async def test_asking_who_is_there_does_not_disturb_a_connection_that_stands(tcp_world):
+    a, b = await tcp_world.pair()
+    stream = await tcp_world.connect(b)
+    session = DiallingSession(Hello(a.identity, ANYBODY, Lane.CONSENSUS))
+    await stream.send_all(session.opening())
+
+    assert session.feed(await stream.receive_some()).identity.node == "b"
+    assert await until_closed(stream) == b""
+    assert b.events == [("connected", "a")]
+    assert a.events == [("connected", "b")]
+
+
+async def test_a_contact_that_is_the_node_itself_is_passed_over(tcp_world, caplog):
+    """All nodes may be given the same list of contacts."""
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    address = join_address(*probe.getsockname())
+    probe.close()
+    alone = (await tcp_world.start("a", bind=address, contacts=[address])).transport
+    await until(lambda: alone.statistics().refused.get("self") == 1)
+
+    assert not caplog.records or all("refuses us" not in record.message for record in caplog.records)
+
+
+async def test_a_contact_that_refuses_is_told_once(tcp_world):
+    node = await tcp_world.start("a", cluster="bank")
+    newcomer = await tcp_world.start("n", knows=False, contacts=[node.address])
+
+    await until(lambda: newcomer.transport.statistics().refused.get("other-cluster", 0) > 1)
+
+    assert [refused.code for refused in newcomer.refusals] == ["other-cluster"]
+
+
+async def test_a_remembered_address_is_tried_beside_the_configured_one(tcp_world):
+    """Either may be stale: the peer moved while we were away, or our options are old."""
+    a = await tcp_world.start("a")
+    b = await tcp_world.start("b", knows=False)
+    c = await tcp_world.start("c", knows=False)
+    for node in (b, c):
+        stale, right = ("127.0.0.1:1", a.address) if node is b else (a.address, "127.0.0.1:1")
+        node.transport.set_peer("a", stale)
+        node.transport.remember_peer("a", right)
+
+        await node.until_connected("a")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aether.model.limits import HELLO_BYTES_MAX
 from aether.wire.frames import encode_frame
 from aether.wire.lane import Lane
-from aether.wire.session import AcceptingSession, DiallingSession, Hello, Identity, Refused, RefusedCode
+from aether.wire.session import ANYBODY, AcceptingSession, DiallingSession, Hello, Identity, Refused, RefusedCode
 
 A = Identity(cluster="shop", node="a", store="sa", incarnation="ia", address="10.0.0.1:8090", initial=("a", "b"))
 B = Identity(cluster="shop", node="b", store="sb", incarnation="ib", address="10.0.0.2:8090", initial=("a", "b"))
@@ -86,6 +86,32 @@ def test_what_is_not_known_yet_or_compatible_is_no_reason(change):
 
     assert isinstance(accepted, Hello)
     assert welcome.version == 1
+
+
+def test_who_knows_only_an_address_is_told_who_is_there():
+    """A node that joins is given host and port of any member."""
+    accepted, welcome = converse(attrs.evolve(A, initial=(), boots=3), B, to=ANYBODY)
+
+    assert accepted == Hello(attrs.evolve(A, initial=(), boots=3), ANYBODY, Lane.CALLS)
+    assert welcome.identity == B
+
+
+def test_founders_are_compared_only_until_both_know_the_cluster():
+    """Afterwards the uuid says more: members that joined later may have been told other founders."""
+    one, other = attrs.evolve(A, cluster_uuid="u"), attrs.evolve(B, cluster_uuid="u", initial=("b", "c"))
+
+    assert converse(one, other)[1].identity == other
+    assert converse(A, other)[0].code is RefusedCode.INITIAL_PEERS
+
+
+def test_the_assembly_may_refuse_with_a_code_of_its_own():
+    def admit(hello):
+        raise Refused(RefusedCode.REMOVED, "a was removed")
+
+    accepted, got = converse(A, B, admit=admit)
+
+    assert accepted.code is got.code is RefusedCode.REMOVED
+    assert got.reason == "a was removed"
 
 
 def test_a_second_lane_of_the_same_process_is_no_duplicate():

@@ -98,6 +98,9 @@ class MemoryTransport:
         if node != self.node:
             (self._peers.get(node) or self._add(node)).listed = True
 
+    def remember_peer(self, node: NodeId, address: str) -> None:
+        self.set_peer(node)
+
     def forget_peer(self, node: NodeId) -> None:
         """End the connections to `node` and do not dial it any more. Nothing happens when it is unknown."""
         peer = self._peers.pop(node, None)

@@ -22,12 +22,13 @@ COMPLAINTS_MAX: Final = 16
 class Peer:
     """One peer, and how it is dialled.
 
-    addresses  tried in turn: what it last advertised, then what we were configured with
+    addresses  tried in turn: what it last advertised, what the cluster remembers, what we were configured with
     listed     we were told of it; otherwise it dialled in, and is forgotten when it goes
     """
 
     node: NodeId
     configured: str = ""
+    remembered: str = ""
     advertised: str = ""
     listed: bool = False
     senders: list[Sender | None] = attrs.field(factory=lambda: [None] * len(Lane))
@@ -46,4 +47,4 @@ class Peer:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(a for a in (self.advertised, self.configured) if a))
+        return tuple(dict.fromkeys(a for a in (self.advertised, self.remembered, self.configured) if a))

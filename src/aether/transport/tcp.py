@@ -8,12 +8,12 @@ Holds: a node dials one connection per lane to each peer and only sends on it; a
 
 from __future__ import annotations
 
-import errno
+import functools
 import logging
 import random
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 import attrs
@@ -28,20 +28,24 @@ from aether.model.limits import (
     RECONNECT_MAX_S,
     RECONNECT_MIN_S,
 )
-from aether.transport.address import is_wildcard, join_address, split_address
+from aether.transport.accepting import accept_all
+from aether.transport.address import is_wildcard, split_address
+from aether.transport.contact import Contact
 from aether.transport.counters import Counters
 from aether.transport.dispatch import Dispatch
 from aether.transport.handshake import BROKEN, answer, dial, words
 from aether.transport.link import Link, listen, tune
 from aether.transport.peer import Peer
 from aether.transport.presence import Direction, Presence
-from aether.transport.pulse import Listener, beat
+from aether.transport.pulse import Listener
 from aether.transport.sender import Sender
+from aether.transport.sending import send_until_end
 from aether.transport.values import Handlers, TransportStatistics
 from aether.transport.waiting_room import WaitingRoom
 from aether.wire.frames import FrameDecoder, encode_frame
 from aether.wire.lane import Lane
 from aether.wire.session import (
+    ANYBODY,
     AcceptingSession,
     Admission,
     Hello,
@@ -54,7 +58,6 @@ from aether.wire.session import (
 from aether.wire.table import MessageTable
 
 _log: Final = logging.getLogger("aether.transport")
-_OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _OPENED: Final = encode_frame(b"")
 """First frame of the dialling side: it has read its welcome, so the lane carries messages in its direction."""
 
@@ -64,6 +67,7 @@ class TcpTransport:
 
     identity    of this node; an empty address becomes the bound one
     bind        host:port to listen on, port 0 = any; peers  where to dial each (an entry for this node is ignored)
+    contacts    addresses of peers whose ids are not known: whoever answers there becomes a peer
     jitter      draws from [0, 1) for the back-off; admit  a further check of peers that dial in
     server_tls, client_tls  contexts for accepted and dialled connections; None = plain
     """
@@ -75,6 +79,7 @@ class TcpTransport:
         peers: Mapping[NodeId, str],
         table: MessageTable,
         *,
+        contacts: Sequence[str] = (),
         jitter: Callable[[], float] = random.random,
         admit: Admission = everyone,
         server_tls: ssl.SSLContext | None = None,
@@ -91,6 +96,9 @@ class TcpTransport:
         self._presence = Presence(identity.node, self._counters, self._give_up)
         for node, address in peers.items():
             self.set_peer(node, address)
+        for contact in contacts:
+            split_address(contact)
+        self._contacts = tuple(contacts)
 
     # --- for callers ------------------------------------------------------------------------------------------------
 
@@ -117,6 +125,16 @@ class TcpTransport:
         peer = self._peers.get(node) or self._add(node)
         peer.listed, peer.configured, peer.advertised = True, address, ""
         peer.nudge.unpark_all()
+
+    def remember_peer(self, node: NodeId, address: str) -> None:
+        """As Transport.remember_peer; this node itself is ignored. Raises BadInput."""
+        split_address(address)
+        if node == self._identity.node:
+            return
+        peer = self._peers.get(node) or self._add(node)
+        if not peer.listed or peer.remembered != address:
+            peer.listed, peer.remembered = True, address
+            peer.nudge.unpark_all()
 
     def forget_peer(self, node: NodeId) -> None:
         """End the connections to `node` and do not dial it any more. Nothing happens when it is unknown."""
@@ -146,8 +164,10 @@ class TcpTransport:
                 self._nursery = nursery
                 for peer in self._peers.values():
                     self._start(peer)
+                for contact in self._contacts:
+                    nursery.start_soon(self._find_out, contact)
                 task_status.started(address)
-                await self._accept(listener, nursery)
+                await accept_all(listener, self._identity.node, functools.partial(self._let_in, nursery))
         finally:
             self._nursery = None
             trio.lowlevel.notify_closing(listener)
@@ -178,11 +198,21 @@ class TcpTransport:
             await self._dial_once(peer, lane, failures)
             if trio.current_time() - began > RECONNECT_MAX_S:
                 failures = 0
-            pause_s = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16)) * (0.5 + self._jitter() / 2)
+            pause_s = self._pause_s(failures)
             failures += 1
             with trio.move_on_after(pause_s):
                 await peer.nudge.park()
                 failures = 0  # it is up, or has another address
+
+    async def _find_out(self, address: str) -> None:
+        asked = Contact(address, self._identity, self._client_tls, self._pause_s, self._refused, self._complain)
+        node = await asked.find_out()
+        if node is not None:
+            self.set_peer(node, address)
+
+    def _pause_s(self, failures: int) -> float:
+        longest: float = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16))
+        return longest * (0.5 + self._jitter() / 2)
 
     async def _dial_once(self, peer: Peer, lane: Lane, attempt: int) -> None:
         addresses = peer.addresses
@@ -227,7 +257,7 @@ class TcpTransport:
         try:
             with scope:
                 self._presence.opened(key, welcome.identity)
-                reason = await self._send_until_end(sender, link)
+                reason = await send_until_end(sender, link, self._counters)
         finally:
             peer.senders[lane] = None
             del peer.holds[lane]
@@ -241,30 +271,6 @@ class TcpTransport:
                 peer.senders[lane] = None
                 scope.cancel()
 
-    async def _send_until_end(self, sender: Sender, link: Link) -> str:
-        reason = "it ended the connection"
-        async with trio.open_nursery() as nursery:
-
-            async def write() -> None:
-                nonlocal reason
-                try:
-                    await sender.run()
-                except BROKEN as error:
-                    reason = words(error)
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(write)
-            if sender.lane is Lane.CONSENSUS:
-                nursery.start_soon(beat, sender.say_alive)
-            try:
-                if await link.receive():
-                    reason = "it sent on a lane that it should only read"
-                    self._counters.closed["unexpected-data"] += 1
-            except BROKEN as error:
-                reason = words(error)
-            nursery.cancel_scope.cancel()
-        return reason
-
     def _refused(self, peer: Peer, address: str, refused: Refused) -> None:
         self._counters.refused[refused.code.value] += 1
         if peer.is_news(refused.reason):
@@ -277,24 +283,11 @@ class TcpTransport:
 
     # --- accepting --------------------------------------------------------------------------------------------------
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> NoReturn:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            try:
-                sock, place = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                continue
-            except OSError as error:
-                if error.errno not in _OUT_OF_FILES:
-                    raise
-                _log.error("%s: cannot accept a connection: %s", self._identity.node, words(error))
-                await trio.sleep(RECONNECT_MIN_S)
-                continue
-            origin = join_address(place[0], place[1])
-            if self._waiting_room.enter(origin):
-                nursery.start_soon(self._serve, sock, origin)
-            else:
-                sock.close()
+    def _let_in(self, nursery: trio.Nursery, sock: socket.socket, origin: str) -> None:
+        if self._waiting_room.enter(origin):
+            nursery.start_soon(self._serve, sock, origin)
+        else:
+            sock.close()
 
     async def _serve(self, sock: socket.socket, origin: str) -> None:
         """Read one accepted connection until it ends. Nothing that arrives raises out of here."""
@@ -306,7 +299,10 @@ class TcpTransport:
                     link, hello = await answer(sock, session, self._server_tls)
             finally:
                 self._waiting_room.leave()
-            await self._read(link, hello, session.reply)
+            if hello.to == ANYBODY:
+                await link.send(session.reply)
+            else:
+                await self._read(link, hello, session.reply)
         except trio.TooSlowError:
             self._turn_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
         except Refused as refused:

@@ -89,6 +89,10 @@ class Transport(Protocol):
         """Add a peer, or dial it at another address from now on; connections that are up stay."""
         ...
 
+    def remember_peer(self, node: NodeId, address: str) -> None:
+        """Add a peer that the cluster remembers at `address`; an address that was configured is tried as well."""
+        ...
+
     def forget_peer(self, node: NodeId) -> None:
         """End the connections to `node` and do not dial it any more."""
         ...

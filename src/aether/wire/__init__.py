@@ -6,10 +6,20 @@ Never: sockets or clocks; which messages exist (the table is filled by the assem
 
 from aether.wire.frames import FrameDecoder, FrameTooLarge, encode_frame, split_frame
 from aether.wire.lane import Lane
-from aether.wire.session import AcceptingSession, DiallingSession, Hello, Identity, Refused, RefusedCode, Welcome
+from aether.wire.session import (
+    ANYBODY,
+    AcceptingSession,
+    DiallingSession,
+    Hello,
+    Identity,
+    Refused,
+    RefusedCode,
+    Welcome,
+)
 from aether.wire.table import MessageTable
 
 __all__ = [
+    "ANYBODY",
     "AcceptingSession",
     "DiallingSession",
     "FrameDecoder",

@@ -25,8 +25,10 @@ MAGIC: Final = "aether-cluster"
 PROTOCOL_VERSION_MIN: Final = 1
 PROTOCOL_VERSION_MAX: Final = 1
 NO_UUID: Final = ClusterUuid("")
+ANYBODY: Final = NodeId("")
 _TEXT_CHARS_MAX: Final = 256
 _REASON_CHARS_MAX: Final = 2_048
+_COUNT_MAX: Final = 2**53
 
 
 class RefusedCode(enum.StrEnum):
@@ -40,6 +42,7 @@ class RefusedCode(enum.StrEnum):
     DUPLICATE_ID = "duplicate-id"
     INITIAL_PEERS = "initial-peers"
     NOT_ADMITTED = "not-admitted"
+    REMOVED = "removed"
 
 
 @attrs.define(eq=False)
@@ -63,8 +66,9 @@ class Identity:
 
     cluster       name of the cluster; cluster_uuid  "" until the first leader has given it one
     store         random id of its store; incarnation  random per process start
+    boots         how often that store was opened, this time included; 0 when nobody counts
     address       host:port where peers reach it; "" when they need not dial back
-    initial       the voters it was started with; () when it joins and does not know them
+    initial       the voters that founded its cluster; () when it joined, or joins, and does not know them
     version_min, version_max  protocol versions it speaks
     """
 
@@ -72,6 +76,7 @@ class Identity:
     node: NodeId
     store: StoreId
     incarnation: Incarnation
+    boots: int = 0
     cluster_uuid: ClusterUuid = NO_UUID
     address: str = ""
     initial: tuple[NodeId, ...] = attrs.field(default=(), converter=_sorted)
@@ -85,7 +90,10 @@ class Identity:
 
 @attrs.frozen
 class Hello:
-    """The dialling side: this is me, I want `lane` of the node `to`."""
+    """The dialling side: this is me, I want `lane` of the node `to`.
+
+    to  ANYBODY of one that knows an address and not who is there: it is told, and the connection carries no more
+    """
 
     identity: Identity
     to: NodeId
@@ -101,7 +109,8 @@ class Welcome:
 
 
 Admission = Callable[[Hello], str]
-"""A further check by whoever assembles the node: "" lets the peer in, anything else is the reason to refuse it."""
+"""A further check by whoever assembles the node: "" lets the peer in, anything else is the reason to refuse it. It may
+raise Refused with a code of its own instead."""
 
 
 def everyone(hello: Hello) -> str:
@@ -132,7 +141,7 @@ class DiallingSession:
 
     def _check(self, welcome: Welcome) -> None:
         mine, theirs = self._hello.identity, welcome.identity
-        if theirs.node != self._hello.to:
+        if self._hello.to not in (ANYBODY, theirs.node):
             raise Refused(
                 RefusedCode.WRONG_NODE, f"dialled {self._hello.to}, but {theirs.label} answered; check --peers"
             )
@@ -181,7 +190,9 @@ class AcceptingSession:
         plain = _only_frame(self._decoder, data)
         if plain is None:
             return None
-        hello = Hello(_identity(plain), NodeId(_name(plain, "to")), _lane(plain))
+        identity = _identity(plain)
+        to = ANYBODY if plain.get("to") == ANYBODY else NodeId(_name(plain, "to"))
+        hello = Hello(identity, to, _lane(plain))
         self._check(hello)
         return hello
 
@@ -192,12 +203,13 @@ class AcceptingSession:
             raise _version_refusal(mine, theirs)
         if theirs.node == mine.node:
             raise _same_id(mine, theirs)
-        if hello.to != mine.node:
+        if hello.to not in (ANYBODY, mine.node):
             raise Refused(
                 RefusedCode.WRONG_NODE, f"{theirs.node} dialled {hello.to}, but this is {mine.label}; check --peers"
             )
         self._check_duplicate(theirs)
-        if mine.initial and theirs.initial and mine.initial != theirs.initial:
+        same_cluster = mine.cluster_uuid and mine.cluster_uuid == theirs.cluster_uuid
+        if not same_cluster and mine.initial and theirs.initial and mine.initial != theirs.initial:
             raise Refused(
                 RefusedCode.INITIAL_PEERS,
                 f"{mine.node} was started with the nodes {', '.join(mine.initial)} but {theirs.node} with "
@@ -279,6 +291,7 @@ def _plain_identity(identity: Identity) -> dict[str, object]:
         "node": identity.node,
         "store": identity.store,
         "incarnation": identity.incarnation,
+        "boots": identity.boots,
         "address": identity.address,
         "initial": list(identity.initial),
         "version_min": identity.version_min,
@@ -322,6 +335,7 @@ def _identity(plain: dict[str, Any]) -> Identity:
         node=NodeId(_name(plain, "node")),
         store=StoreId(_text(plain, "store")),
         incarnation=Incarnation(_text(plain, "incarnation")),
+        boots=_integer(plain, "boots", _COUNT_MAX) if "boots" in plain else 0,
         address=_text(plain, "address"),
         initial=tuple(NodeId(cast("str", voter)) for voter in voters),
         version_min=_integer(plain, "version_min"),
@@ -345,10 +359,10 @@ def _name(plain: dict[str, Any], key: str) -> str:
     return value
 
 
-def _integer(plain: dict[str, Any], key: str) -> int:
+def _integer(plain: dict[str, Any], key: str, high: int = 0xFFFF) -> int:
     value = plain.get(key)
-    if type(value) is not int or not 0 <= value <= 0xFFFF:
-        raise Refused(RefusedCode.MALFORMED, f"the field {key} of its handshake is no small number")
+    if type(value) is not int or not 0 <= value <= high:
+        raise Refused(RefusedCode.MALFORMED, f"the field {key} of its handshake is no number from 0 to {high}")
     return value
 
 
