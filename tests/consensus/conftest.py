@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import pytest
+from tests.consensus.simple_disk import Disk, LocalSnapshot
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
@@ -24,7 +25,6 @@ from aether.consensus.messages import (
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
-from aether.testing.simulation.disk import Disk, LocalSnapshot
 
 M = TypeVar("M", bound=Message)
 

@@ -43,8 +43,14 @@ class Elector:
 
     @property
     def _is_promotable(self) -> bool:
-        """Whether this node may lead: it votes, and a snapshot that it received is with its state machine."""
-        return self._config.node in self._configuration.voting() and not self._log.restoring
+        """Whether this node may lead: it votes, and a snapshot that it received is with its state machine.
+
+        One that a change puts out votes until that is committed: it may be the only one who holds the entry that says
+        so, and those who stay cannot win an election without it (dissertation 4.2.2).
+        """
+        committed = self._log.configurations.at(self._log.committed)[1]
+        votes = self._config.node in self._configuration.voting() or self._config.node in committed.voting()
+        return votes and not self._log.restoring
 
     def _become_leader(self) -> None:
         raise NotImplementedError
