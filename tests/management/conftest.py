@@ -10,8 +10,10 @@ import attrs
 import pytest
 import trio
 
-from aether.errors import AetherError
+from aether.errors import AetherError, Conflict
+from aether.kv.history import ChangeHistory
 from aether.management.access import AccessRules
+from aether.management.backup_source import OpenBackup
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
@@ -228,6 +230,60 @@ class Asked:
 
 
 @attrs.define
+class StoredRows:
+    """A RowStore of a dict, with the real history."""
+
+    found: dict[str, tuple[bytes, int]] = attrs.field(factory=dict)
+    revision: Revision = FIRST
+    history: ChangeHistory = attrs.field(factory=ChangeHistory)
+    watchers: list[Changes] = attrs.field(factory=list)
+
+    def change(self, key: str, raw: bytes | None) -> Revision:
+        self.revision = Revision(self.revision + 1)
+        if raw is None:
+            self.found.pop(key, None)
+        else:
+            self.found[key] = (raw, self.revision)
+        self.history.applied(self.revision, [key])
+        for watcher in self.watchers:
+            watcher.event.set()
+        return self.revision
+
+    def page(self, prefix: str, after: str, limit: int):
+        keys = sorted(key for key in self.found if key.startswith(prefix) and key > after)
+        return [(key, *self.found[key]) for key in keys[:limit]]
+
+    def changed_after(self, revision: Revision, prefix: str):
+        return self.history.after(revision, prefix)
+
+    @asynccontextmanager
+    async def watch(self, prefix: str) -> AsyncIterator[Changes]:
+        changes = Changes()
+        self.watchers.append(changes)
+        try:
+            yield changes
+        finally:
+            self.watchers.remove(changes)
+
+    async def put(self, key, raw, if_version):
+        version = self.found.get(key.text, (b"", 0))[1]
+        if if_version not in (None, version):
+            raise Conflict(key.text, f"its version is {version}")
+        return self.change(key.text, raw)
+
+
+@attrs.define
+class Backups:
+    """Gives three parts."""
+
+    opened: int = 0
+
+    async def open(self) -> OpenBackup:
+        self.opened += 1
+        return OpenBackup(FIRST, iter((b"a", b"b", b"c")))
+
+
+@attrs.define
 class World:
     rows: Rows
     consensus: Consensus
@@ -235,6 +291,8 @@ class World:
     peers: set[NodeId]
     operator: Operator
     access: AccessRules
+    stored: StoredRows = attrs.field(factory=StoredRows)
+    backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
         self,
@@ -264,6 +322,8 @@ class World:
             peers=lambda: self.peers,
             local=self.local,
             operator=self.operator,
+            rows=self.stored,
+            backups=self.backups,
             access=self.access,
         )
         try:

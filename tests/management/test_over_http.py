@@ -19,6 +19,8 @@ async def client_of(world):
         peers=lambda: world.peers,
         local=world.local,
         operator=world.operator,
+        rows=world.stored,
+        backups=world.backups,
         access=world.access,
     )
     async with trio.open_nursery() as nursery:
@@ -45,6 +47,17 @@ async def test_a_session_of_an_operator(world):
         assert (await client.post("/blueprint", content=text, headers=toml)).json()["slices"] == 2
         slices = (await client.get("/slices", params={"min_revision": 44})).json()
         assert slices["revision"] == 44
+
+
+async def test_a_backup_arrives_in_parts(world):
+    """Whatever its size, nobody holds it whole."""
+    token = {"Authorization": "Bearer t0ken"}
+    async with client_of(world) as client, client.stream("GET", "/backup", headers=token) as answer:
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert [part async for part in answer.aiter_raw()]
+    async with client_of(world) as client:
+        whole = await client.get("/backup", headers=token)
+        assert (whole.status_code, whole.content) == (200, b"abc")
 
 
 async def test_refusals_are_problems_with_the_request_id(world):

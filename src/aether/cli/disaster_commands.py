@@ -78,7 +78,7 @@ def backup(context: click.Context, /, file: Path, local: bool, force: bool, **_:
     try:
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-                for part in Connection(here).stream("/backup", consistent="false" if local else "true"):
+                for part in _parts(here, local=local):
                     out.write(part)
                 out.flush()
                 os.fsync(out.fileno())
@@ -91,6 +91,15 @@ def backup(context: click.Context, /, file: Path, local: bool, force: bool, **_:
     answer = {**attrs.asdict(header), "file": str(file), "bytes": file.stat().st_size}
     answer["takenAt"] = answer.pop("taken_at")
     show(here, answer, [answer], ["file", "bytes", "cluster", "revision", "node"])
+
+
+def _parts(here: Settings, *, local: bool) -> Iterator[bytes]:
+    try:
+        yield from Connection(here).stream("/backup", consistent="false" if local else "true")
+    except CommandFailed as failed:
+        if failed.code is Exit.FAILED and not local and not failed.hint:
+            failed.hint = "when no majority is left, --local takes what this node has"
+        raise
 
 
 def _check_target(file: Path, force: bool) -> None:

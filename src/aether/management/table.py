@@ -167,6 +167,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         about="What changed after a revision: a watch is one of these after the other.",
         query=Schema(
             (
+                *_FRESH,
                 _PREFIX,
                 Field("since", Kind.WHOLE, high=NUMBER_MAX, about="`revision` of the answer before; none = begin now"),
                 Field("wait", Kind.SECONDS, high=WATCH_S_MAX, about="how long to wait for the first change"),
