@@ -3,9 +3,9 @@
 Stanzas part at blank lines: `#` comments, commands, `----`, the answer. `pytest tests/consensus --rewrite` writes the
 answers anew; read the diff before committing.
 
-Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N; store NODE TERMS [term=N commit=N vote=NODE];
-tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM TO; cut A B;
-mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE
+Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N inflight=N; store NODE TERMS [term=N commit=N vote=NODE];
+tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM TO; delay FROM
+TO (until `arrive`); cut A B; mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE
 [N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT; join NODES
 (newcomers with empty stores); change NODE add=NODES promote=NODES demote=NODES remove=NODES; members NODES.
 `*` stands for any node.
@@ -31,6 +31,7 @@ class Stage:
         self._configuration_text = configuration_text
         self._make_group = make_group
         self._entries_of = entries_of
+        self._late = []
         self.group = None
 
     def answer(self, commands):
@@ -60,6 +61,7 @@ class Stage:
             "chunk": "snapshot_chunk_bytes",
             "window": "snapshot_window",
             "bytes": "append_bytes_max",
+            "inflight": "inflight_appends_max",
         }
         pairs = (setting.split("=") for setting in settings)
         self.group = self._make_group(names, **{words[name]: int(value) for name, value in pairs})
@@ -85,6 +87,15 @@ class Stage:
     def do_drop(self, sender="*", to="*"):
         dropped = self.group.take(*(None if name == "*" else name for name in (sender, to)))
         return f"  {len(dropped)} dropped"
+
+    def do_delay(self, sender="*", to="*"):
+        self._late += self.group.take(*(None if name == "*" else name for name in (sender, to)))
+
+    def do_arrive(self):
+        self.group.wire, others = self._late, self.group.wire
+        self._late = []
+        self.group.deliver()
+        self.group.wire = others + self.group.wire
 
     def do_cut(self, one, other):
         self.group.cut |= {(one, other), (other, one)}
