@@ -3,12 +3,12 @@
 Stanzas part at blank lines: `#` comments, commands, `----`, the answer. `pytest tests/consensus --rewrite` writes the
 answers anew; read the diff before committing.
 
-Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N inflight=N; store NODE TERMS [term=N commit=N vote=NODE];
-tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM TO; delay FROM
-TO (until `arrive`); cut A B; mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE
-[N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT; join NODES
-(newcomers with empty stores); change NODE add=NODES promote=NODES demote=NODES remove=NODES; members NODES.
-`*` stands for any node.
+Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N inflight=N; store NODE TERMS [term=N commit=N
+vote=NODE]; tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM
+TO; delay FROM TO (until `arrive`); cut A B; mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE;
+hold NODE (its disk hangs); persist NODE [N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO;
+read NODE CONTEXT; join NODES (newcomers with empty stores); change NODE add=NODES promote=NODES demote=NODES
+remove=NODES; members NODES. `*` stands for any node.
 """
 
 from __future__ import annotations
