@@ -26,8 +26,9 @@ import trio
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import Entry, EntryKind
-from aether.consensus.messages import MESSAGES, SnapshotChunk
+from aether.consensus.messages import SnapshotChunk
 from aether.consensus.service import ConsensusService
+from aether.consensus.spelling import MESSAGES
 from aether.consensus.values import Role
 from aether.model.ids import Incarnation, LogIndex, NodeId
 from aether.storage.disk import DiskStorage

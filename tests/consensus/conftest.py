@@ -14,7 +14,6 @@ from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind, new_entry
 from aether.consensus.membership import MembershipChange, decode_configuration
 from aether.consensus.messages import (
-    MESSAGES,
     AppendEntries,
     AppendReply,
     Message,
@@ -23,6 +22,7 @@ from aether.consensus.messages import (
     VoteRequest,
 )
 from aether.consensus.quorum import Configuration
+from aether.consensus.spelling import MESSAGES
 from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
 

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from aether.consensus.entry import Entry, EntryKind, decode_entry, encode_entry, new_entry
 from aether.consensus.messages import (
-    MESSAGES,
     AppendEntries,
     AppendReply,
     Heartbeat,
     HeartbeatReply,
     ReadReply,
     ReadRequest,
+    Relayed,
+    RelayOrder,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -23,6 +24,7 @@ from aether.consensus.messages import (
     VoteRequest,
 )
 from aether.consensus.quorum import Configuration
+from aether.consensus.spelling import MESSAGES
 from aether.errors import BadInput
 
 ENTRY = new_entry(8, 2, EntryKind.COMMAND, b"x")
@@ -56,6 +58,8 @@ GOLDEN = [
     (9, TimeoutNow(term=3), "9103"),
     (10, ReadRequest(term=3, context=2**61), "9203cf2000000000000000"),
     (11, ReadReply(context=2**61, index=7), "92cf200000000000000007"),
+    (12, Relayed(leader="a", message=Heartbeat(term=3, commit_index=6, round=9)), "93a1610593030609"),
+    (13, RelayOrder(term=3, learners=("d", "e")), "920392a164a165"),
 ]
 
 

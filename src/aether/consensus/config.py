@@ -36,6 +36,7 @@ class RaftConfig:
     entries_kept         log entries kept behind a snapshot for followers that lag
     apply_bytes_max      committed entries in one Ready
     held_bytes_max       log kept longer while a snapshot travels, so that its receiver can go on with the log
+    workers_direct_max   learners that a leader serves itself; voters pass the log on to the others
     snapshot_window      chunks of a snapshot on their way to one follower
     """
 
@@ -55,6 +56,7 @@ class RaftConfig:
     entries_kept: int = limits.LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
     apply_bytes_max: int = limits.APPLY_BYTES_MAX
     held_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
+    workers_direct_max: int = limits.WORKERS_SERVED_BY_LEADER_MAX
     reads_pending_max: int = limits.READS_PENDING_MAX
 
     def __attrs_post_init__(self) -> None:

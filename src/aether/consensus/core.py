@@ -27,6 +27,8 @@ from aether.consensus.messages import (
     Message,
     ReadReply,
     ReadRequest,
+    Relayed,
+    RelayOrder,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -37,6 +39,7 @@ from aether.consensus.outbox import Outbox
 from aether.consensus.progress import FollowerState
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read
+from aether.consensus.relay import Relay
 from aether.consensus.restart import check_persisted
 from aether.consensus.values import Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
 from aether.consensus.writes import WriteLedger
@@ -64,6 +67,9 @@ class RaftCore(Elector):
         self._snapshot = persisted.snapshot
         self._following = Following(self._log, self._outbox, config.snapshot_bytes_max)
         self._writes = WriteLedger(persisted.hard_state)
+        self._relay: Relay | None = None  # of the term in which it was ordered
+        self._ticks = 0
+        self._passed_on = False  # whether the leader's last word came through another voter
         if self._configuration.voting() == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
 
@@ -149,7 +155,17 @@ class RaftCore(Elector):
             if not self._leadership.tick():
                 self._become_follower(self._term, None)
             return
+        if self._relay is not None:
+            self._relay.tick()
         self._wait_for_leader()
+        self._ticks += 1
+        if self._passed_on and self._ticks % self._config.election_ticks_min == 0:
+            self._report()
+
+    def _report(self) -> None:
+        """The leader does not hear the answers that a relay gets: tell it what is committed here."""
+        if self._leader is not None and self.commit_index:
+            self._outbox.promise(self._leader, AppendReply(term=self._term, match_index=self.commit_index))
 
     def step(self, sender: NodeId, message: Message) -> None:
         """Take one message from `sender`, which the transport has let in.
@@ -159,31 +175,50 @@ class RaftCore(Elector):
         """
         if sender == self._config.node:
             return
-        if isinstance(message, VoteRequest):
-            self._on_vote_request(sender, message)
-            return
-        if isinstance(message, ReadRequest | ReadReply):
-            self._read_answers.step(sender, message, self._leadership.asked if self._leadership is not None else None)
-            return
-        if isinstance(message, _ANSWERS) and not self._is_answerable(sender):
-            return
-        if message.term > self._term:
-            self._become_follower(message.term, None)
+        match message:
+            case VoteRequest():
+                self._on_vote_request(sender, message)
+            case ReadRequest() | ReadReply():
+                asked = self._leadership.asked if self._leadership is not None else None
+                self._read_answers.step(sender, message, asked)
+            case _ if isinstance(message, _ANSWERS) and not self._is_answerable(sender):
+                pass
+            case _:
+                if message.term > self._term:
+                    self._become_follower(message.term, None)
+                self._step_in_term(sender, message)
+
+    def _step_in_term(self, sender: NodeId, message: Message) -> None:
+        """Its term is ours or a past one."""
         match message:
             case VoteReply():
                 self._on_vote_reply(sender, message)
             case AppendEntries() | Heartbeat() | SnapshotChunk():
-                self._on_leader_message(sender, message)
+                self._on_leader_message(sender, sender, message)
+            case Relayed():
+                self._on_leader_message(message.leader, sender, message.message)
+            case RelayOrder():
+                self._on_relay_order(sender, message)
             case TimeoutNow():
                 if message.term == self._term and self._role is Role.FOLLOWER and sender == self._leader:
                     self._start_campaign(pre=False, transfer=True)
             case AppendReply() | HeartbeatReply() | SnapshotReply():
-                if self._leadership is not None and message.term == self._term:
-                    self._leadership.take(sender, message)
+                serving = self._leadership or self._relay
+                if serving is not None and serving.term == message.term == self._term:
+                    serving.take(sender, message)
+            case VoteRequest() | ReadRequest() | ReadReply():
+                raise AssertionError(f"{message} is answered whatever the term")
 
     def _is_answerable(self, sender: NodeId) -> bool:
         """Whether a word of `sender` counts: it is a member, or this leader still tells it that it is none."""
         return sender in self._configuration.members() or sender in self.followers
+
+    def _on_relay_order(self, sender: NodeId, order: RelayOrder) -> None:
+        if order.term != self._term or sender != self._leader or self._leadership is not None:
+            return
+        if self._relay is None or self._relay.term != self._term:
+            self._relay = Relay(self._config, self._term, sender, self._log, self._outbox)
+        self._relay.ordered(order.learners)
 
     def propose(self, payloads: Sequence[bytes]) -> None:
         """Append all of `payloads`, or none.
@@ -261,7 +296,10 @@ class RaftCore(Elector):
         """`peer` closed its connection and is not back within CLOSED_LEADER_GRACE_S. Of a leader: campaign now."""
         if self._leadership is not None:
             self._leadership.peer_closed(peer)
-        elif peer == self._leader:
+            return
+        if self._relay is not None:
+            self._relay.peer_closed(peer)
+        if peer == self._leader:
             self._leader = None
             self._start_campaign(pre=True)
 
@@ -278,6 +316,8 @@ class RaftCore(Elector):
         if self._leadership is not None:
             for read, index in self._leadership.advance_reads():
                 self._read_answers.give(read, index)
+        if self._relay is not None and self._relay.term == self._term:
+            self._relay.send_all()
         write = self._next_write()
         restore = self._following.hand_to_restore(self._writes.durable)
         committed = self._log.hand_to_apply(self._config.apply_bytes_max)
@@ -313,17 +353,23 @@ class RaftCore(Elector):
 
     # --- from the leader ----------------------------------------------------------------------------------------------
 
-    def _on_leader_message(self, sender: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk) -> None:
+    def _on_leader_message(
+        self, leader: NodeId, sender: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk
+    ) -> None:
+        """sender  the leader itself or a relay; it gets the answer."""
         if message.term < self._term:
             # It leads no more and must hear so, or a node with a higher term could never take part again.
-            self._outbox.send(sender, HeartbeatReply(term=self._term))
+            self._outbox.send(leader, HeartbeatReply(term=self._term))
             return
+        if leader == self._config.node and sender != leader:
+            return  # a relay of our own, with an old list
         assert self._leadership is None, (
-            f"{sender} also leads term {self._term}: a node lost its vote, or its id is used twice"
+            f"{leader} also leads term {self._term}: a node lost its vote, or its id is used twice"
         )
         if self._role is not Role.FOLLOWER:
-            self._become_follower(self._term, sender)
-        self._leader = sender
+            self._become_follower(self._term, leader)
+        self._leader = leader
+        self._passed_on = sender != leader
         self._elapsed = 0
         match message:
             case AppendEntries():
@@ -343,3 +389,5 @@ class RaftCore(Elector):
         if self._leadership is not None:
             assert self._leadership.term == self._term, f"leads {self._leadership.term} in term {self._term}"
             self._leadership.replication.check()
+        if self._relay is not None:
+            self._relay.check()

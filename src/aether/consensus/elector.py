@@ -9,6 +9,8 @@ Paper: Raft 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, disruptive se
 
 from __future__ import annotations
 
+from typing import Final
+
 from aether.consensus.campaign import Campaign, outranks
 from aether.consensus.config import RaftConfig
 from aether.consensus.leadership import Leadership
@@ -19,6 +21,8 @@ from aether.consensus.quorum import Configuration, Vote
 from aether.consensus.reads import REFUSED, ReadAnswers
 from aether.consensus.values import HardState, Role
 from aether.model.ids import NodeId, Term
+
+_LEARNER_PATIENCE: Final = 4  # it hears an idle leader seldom, and nothing depends on its noticing
 
 
 class Elector:
@@ -103,7 +107,8 @@ class Elector:
     def _wait_for_leader(self) -> None:
         """One tick without a leader's word."""
         self._elapsed += 1
-        if self._elapsed >= self._election_ticks:
+        patience = 1 if self._is_promotable else _LEARNER_PATIENCE
+        if self._elapsed >= patience * self._election_ticks:
             self._start_campaign(pre=True)
 
     # --- votes --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from aether.errors import BadInput
+from aether.model.ids import NodeId, is_name
 
 
 def malformed(name: str, why: str) -> BadInput:
@@ -52,6 +53,12 @@ class Fields:
         if type(value) is not bytes:
             raise self._refuse(value, "bytes")
         return value
+
+    def name(self) -> NodeId:
+        value = self._next()
+        if not isinstance(value, str) or not is_name(value):
+            raise self._refuse(value, "a node id")
+        return NodeId(value)
 
     def sequence(self) -> Sequence[object]:
         value = self._next()

@@ -14,17 +14,19 @@ from collections.abc import Sequence
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import EntryKind, new_entries
+from aether.consensus.fan_out import FanOut
 from aether.consensus.handover import Handover
 from aether.consensus.log import RaftLog
 from aether.consensus.membership import MembershipChange, encode_configuration, next_configuration
 from aether.consensus.messages import (
     AppendReply,
     HeartbeatReply,
+    RelayOrder,
     SnapshotReply,
     TimeoutNow,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.progress import Mode
+from aether.consensus.progress import Mode, Progress
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
 from aether.consensus.replication import Replication
@@ -54,6 +56,7 @@ class Leadership:
         self._round = 0
         self._tick_round = 0  # the newest round that a tick began
         self._leaving: dict[NodeId, int] = {}  # removed members, and the tick until which they are still served
+        self._fan_out = FanOut(config.workers_direct_max)
         self._acks_changed = True
         self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
@@ -85,6 +88,8 @@ class Leadership:
         if self._now % self._config.heartbeat_ticks == 0:
             self._begin_round()
             self._tick_round = self._round
+        if self._now % self._config.election_ticks_min == 1:
+            self._assign_relays()
         return True
 
     def quorum_active(self) -> bool:
@@ -102,8 +107,27 @@ class Leadership:
         self._round += 1
         if self._log.committed >= self._own_start:
             self.reads.begun(self._round, self._log.committed)
-        for peer in self._progress:
-            self.replication.heartbeat(peer, self._round)
+        voting = self._configuration.voting()
+        for peer, progress in self._progress.items():
+            if peer in voting or peer in self._leaving or self._is_due(progress):
+                self.replication.heartbeat(peer, self._round)
+
+    def _is_due(self, learner: Progress) -> bool:
+        """Whether a learner gets this heartbeat: one that has everything hears of us once in a while."""
+        idle = learner.match == self._log.last_index and self._now % self._config.election_ticks_min
+        return not learner.is_relayed and not idle
+
+    def _assign_relays(self) -> None:
+        """Learners that are too many for this leader get the log from other voters."""
+        configuration = self._configuration
+        live = [
+            voter
+            for voter in configuration.voters
+            if voter != self._config.node and self.replication.is_heard(voter, self._config.election_ticks_min)
+        ]
+        orders = self._fan_out.look(configuration.learners, live, self._progress, self._log)
+        for relay, learners in orders.items():
+            self._outbox.send(relay, RelayOrder(term=self.term, learners=learners))
 
     # --- appending and committing ------------------------------------------------------------------------------------
 
@@ -238,9 +262,10 @@ class Leadership:
     def _is_caught_up(self, node: NodeId) -> bool:
         """Whether one message would bring it up to date, and it lives."""
         progress = self._progress[node]
-        lives = self.replication.is_heard(node, self._config.election_ticks_min)
+        lives = self.replication.is_heard(node, self._config.election_ticks_max)
         behind = self._log.bytes_after(progress.match)
-        return lives and progress.mode is Mode.REPLICATE and behind <= self._config.append_bytes_max
+        sends = progress.is_relayed or progress.mode is Mode.REPLICATE
+        return lives and sends and behind <= self._config.append_bytes_max
 
     def _reconfigure(self) -> None:
         """A configuration entry was appended, and is in force: follow its members, and for a while those who leave."""
@@ -250,6 +275,8 @@ class Leadership:
             self._leaving[node] = self._now + self._config.election_ticks_max  # so that it hears that it is out
         for node in self._leaving.keys() & members:
             del self._leaving[node]
+        for node in {*self._configuration.voting(), *self._leaving} & self._progress.keys():
+            self._progress[node].serve(by_relay=False)
         self._acks_changed = True
 
     def _forget_leavers(self) -> None:

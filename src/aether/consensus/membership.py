@@ -149,7 +149,7 @@ def configuration_of(plain: object) -> Configuration:
     """From plain values, which may be anything. Raises BadInput."""
     if not isinstance(plain, list | tuple):
         raise BadInput("malformed configuration", (f"{plain!r:.60} is no array",))
-    fields = [_names(names) for names in cast("Sequence[object]", plain)]
+    fields = [names_of(names) for names in cast("Sequence[object]", plain)]
     if len(fields) != 4:
         raise BadInput("malformed configuration", (f"{len(fields)} lists of names, 4 expected",))
     configuration = Configuration(*fields)
@@ -159,7 +159,8 @@ def configuration_of(plain: object) -> Configuration:
     return configuration
 
 
-def _names(plain: object) -> tuple[NodeId, ...]:
+def names_of(plain: object) -> tuple[NodeId, ...]:
+    """Node ids, each once, from plain values. Raises BadInput."""
     if not isinstance(plain, list | tuple):
         raise BadInput("malformed configuration", (f"{plain!r:.60} is no array of names",))
     names = cast("Sequence[object]", plain)

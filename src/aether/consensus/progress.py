@@ -106,6 +106,12 @@ class Progress:
     is_relayed: bool = False
     in_flight: deque[LogIndex] = attrs.field(factory=deque[LogIndex])
 
+    def serve(self, *, by_relay: bool) -> None:
+        """Another node sends it the log from now on, or does so no more."""
+        if self.is_relayed and not by_relay:
+            self.become_probe(LogIndex(self.match + 1))
+        self.is_relayed = by_relay
+
     def can_append(self, window: int) -> bool:
         """Whether entries may be sent now."""
         if self.mode is Mode.REPLICATE:

@@ -71,9 +71,15 @@ class Replication:
             if progress.next > self._last() and progress.mode is Mode.REPLICATE:
                 return
             if self._log.term_at(LogIndex(progress.next - 1)) is None:
-                self.snapshots.start(progress, self.now)
+                self._send_snapshot(progress)
                 return
             self._append_to(peer, progress, progress.next, self._config.append_bytes_max)
+
+    def _send_snapshot(self, progress: Progress) -> None:
+        if self.snapshots.newest is not None:
+            self.snapshots.start(progress, self.now)
+        else:
+            progress.probe_sent = True  # a relay has none; the leader will take this receiver over
 
     def _append_to(self, peer: NodeId, progress: Progress, start: LogIndex, bytes_max: int) -> None:
         """Send entries from `start`; none at all when `bytes_max` is 0."""

@@ -6,8 +6,8 @@ Never: what a message means.
 
 from __future__ import annotations
 
-from aether.consensus.messages import MESSAGES as CONSENSUS
 from aether.consensus.messages import SnapshotChunk
+from aether.consensus.spelling import MESSAGES as CONSENSUS
 from aether.invocation.messages import MESSAGES as INVOCATION
 from aether.kv.messages import MESSAGES as KV
 from aether.wire.lane import Lane

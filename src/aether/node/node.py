@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import trio
 
 from aether.consensus.config import RaftConfig
-from aether.consensus.messages import MESSAGES as CONSENSUS_MESSAGES
 from aether.consensus.service import ConsensusService
+from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
 from aether.deployment.cluster_manager import ClusterDeploymentManager
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager

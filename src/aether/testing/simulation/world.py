@@ -12,7 +12,8 @@ from functools import partial
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
-from aether.consensus.messages import MESSAGES, AppendEntries, Message, SnapshotChunk
+from aether.consensus.messages import AppendEntries, Message, SnapshotChunk
+from aether.consensus.spelling import MESSAGES
 from aether.consensus.values import Ready, Role, StorageWrite
 from aether.errors import NotLeader, Overloaded
 from aether.model.ids import NodeId

@@ -1,0 +1,95 @@
+"""Which learners the leader serves itself, and which voter passes the log on to the others.
+
+Knows: learners, voters that live, what each learner has reported.
+Never: messages, entries.
+Holds: the leader serves at most `WORKERS_SERVED_BY_LEADER_MAX` learners as long as another voter lives; whoever needs a
+       snapshot, or gets nowhere with its relay, comes first; nobody is moved without a reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
+
+from aether.consensus.log import RaftLog
+from aether.consensus.progress import Progress
+from aether.model.ids import LogIndex, NodeId
+
+Serving: TypeAlias = dict[NodeId, NodeId | None]
+"""learner -> the voter that passes the log on to it; None = the leader itself."""
+
+
+def decide_serving(
+    learners: Sequence[NodeId],
+    needy: Collection[NodeId],
+    relays: Sequence[NodeId],
+    before: Mapping[NodeId, NodeId | None],
+    direct_max: int,
+) -> Serving:
+    """Who serves whom now.
+
+    learners  in the order of joining; needy  those whom only the leader can help; relays  voters that live
+    """
+    if not relays:
+        return dict.fromkeys(learners)
+    direct = [learner for learner in learners if learner in needy][:direct_max]
+    served = [learner for learner in learners if learner not in needy and before.get(learner, _NEW) is None]
+    fresh = [learner for learner in learners if learner not in before and learner not in needy]
+    direct += (served + fresh)[: direct_max - len(direct)]
+    serving: Serving = dict.fromkeys(direct)
+    load = Counter(dict.fromkeys(relays, 0))
+    for learner in learners:
+        relay = before.get(learner)
+        if relay is not None and learner not in serving and relay in relays and learner not in needy:
+            serving[learner] = relay
+            load[relay] += 1
+    for learner in learners:
+        if learner not in serving:
+            former = before.get(learner)
+            relay = min(relays, key=lambda voter: (voter == former, load[voter], voter))
+            serving[learner] = relay
+            load[relay] += 1
+    return serving
+
+
+_NEW = NodeId("")  # in the place of a relay, for a learner that was not served before
+
+
+class FanOut:
+    """What a leader remembers from one look to the next."""
+
+    def __init__(self, direct_max: int) -> None:
+        self._direct_max = direct_max
+        self._serving: Serving = {}
+        self._match: dict[NodeId, LogIndex] = {}
+        self._committed = LogIndex(0)
+
+    def look(
+        self,
+        learners: Sequence[NodeId],
+        relays: Sequence[NodeId],
+        progress: Mapping[NodeId, Progress],
+        log: RaftLog,
+    ) -> Mapping[NodeId, tuple[NodeId, ...]]:
+        """Once a second: move what must be moved; what each relay is to be told, the idle ones too."""
+        needy = [learner for learner in learners if self._is_needy(learner, progress[learner], log)]
+        used = {relay for relay in self._serving.values() if relay is not None}
+        self._serving = decide_serving(learners, needy, relays, self._serving, self._direct_max)
+        self._match = {learner: progress[learner].match for learner in learners}
+        self._committed = log.committed
+        for learner, relay in self._serving.items():
+            progress[learner].serve(by_relay=relay is not None)
+        used |= {relay for relay in self._serving.values() if relay is not None}
+        return {
+            relay: tuple(learner for learner, server in self._serving.items() if server == relay)
+            for relay in sorted(used)
+            if relay in relays
+        }
+
+    def _is_needy(self, learner: NodeId, progress: Progress, log: RaftLog) -> bool:
+        if progress.transfer is not None:
+            return True
+        if not progress.is_relayed or progress.match >= self._committed:
+            return False
+        return progress.match == self._match.get(learner)

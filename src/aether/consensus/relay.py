@@ -1,0 +1,93 @@
+"""A voter that passes the log on to learners which its leader named.
+
+Knows: what is committed here, the progress of those learners.
+Never: entries that are not committed, snapshots (the leader sends those itself), votes.
+Holds: it serves for one leader in one term, and only as long as that leader says so again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aether.consensus.config import RaftConfig
+from aether.consensus.log import RaftLog
+from aether.consensus.messages import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    Relayed,
+    SnapshotChunk,
+    SnapshotReply,
+)
+from aether.consensus.outbox import Outbox
+from aether.consensus.replication import Replication
+from aether.model.ids import LogIndex, NodeId, Term
+
+
+class _InTheNameOf:
+    """Says whose log it is."""
+
+    def __init__(self, leader: NodeId, outbox: Outbox) -> None:
+        self._leader = leader
+        self._outbox = outbox
+
+    def send(self, to: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk) -> None:
+        assert not isinstance(message, SnapshotChunk), "a relay has no snapshot to send"
+        self._outbox.send(to, Relayed(leader=self._leader, message=message))
+
+
+class Relay:
+    """One node's service to the learners of one leader."""
+
+    def __init__(self, config: RaftConfig, term: Term, leader: NodeId, log: RaftLog, outbox: Outbox) -> None:
+        self.term = term
+        self._config = config
+        self._log = log
+        sending = _InTheNameOf(leader, outbox)
+        self._replication = Replication(config, term, log, sending, None, lambda: log.committed)
+        self._round = 0
+        self._until = 0
+
+    def ordered(self, learners: Sequence[NodeId]) -> None:
+        """The leader wants exactly these to be served, for the next while."""
+        self._until = self._replication.now + 2 * self._config.election_ticks_max
+        progress = self._replication.progress
+        for learner in progress.keys() - set(learners):
+            del progress[learner]
+        fresh = [learner for learner in learners if learner not in progress]
+        self._replication.follow(fresh, LogIndex(self._log.committed + 1))
+
+    def tick(self) -> None:
+        """One unit of time: now and then a heartbeat; an order that is not repeated ends."""
+        replication = self._replication
+        replication.now += 1
+        if replication.now >= self._until:
+            replication.progress.clear()
+        if replication.now % self._config.election_ticks_min == 0:
+            self._round += 1
+            for learner in replication.progress:
+                replication.heartbeat(learner, self._round)
+
+    def send_all(self) -> None:
+        """To each learner what is committed."""
+        self._replication.send_all()
+
+    def take(self, learner: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
+        """An answer of this term."""
+        progress = self._replication.progress.get(learner)
+        if progress is None:
+            return
+        progress.active_tick = self._replication.now
+        if isinstance(reply, AppendReply):
+            self._replication.append_reply(learner, reply)
+        elif isinstance(reply, HeartbeatReply):
+            self._replication.heard_heartbeat(learner)
+
+    def peer_closed(self, learner: NodeId) -> None:
+        """What was on its way to it is lost."""
+        self._replication.peer_closed(learner)
+
+    def check(self) -> None:
+        """Assert the invariants of every learner's progress."""
+        self._replication.check()

@@ -1,0 +1,179 @@
+"""Learners beyond the few that the leader serves itself get the log from another voter."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aether.consensus.fan_out import decide_serving
+from aether.consensus.messages import AppendEntries, Relayed, RelayOrder, SnapshotChunk
+from aether.consensus.values import Role
+
+LEARNERS = [f"w{number}" for number in range(12)]
+RELAYS = ["b", "c", "d"]
+
+
+@st.composite
+def situations(draw):
+    """Any state of the world, and what was decided in an earlier one."""
+    learners = draw(st.lists(st.sampled_from(LEARNERS), unique=True))
+    relays = draw(st.lists(st.sampled_from(RELAYS), unique=True))
+    needy = draw(st.sets(st.sampled_from(LEARNERS)))
+    before = draw(st.dictionaries(st.sampled_from(LEARNERS), st.sampled_from([None, *RELAYS])))
+    return learners, needy, relays, before, draw(st.integers(0, 8))
+
+
+@given(situations())
+def test_everybody_is_served_and_the_leader_serves_few(situation):
+    """The leader's work must not grow with the cluster, as long as somebody can help."""
+    learners, _, relays, _, direct_max = situation
+    serving = decide_serving(*situation)
+    assert set(serving) == set(learners)
+    if relays:
+        assert Counter(serving.values())[None] <= direct_max
+        assert set(serving.values()) <= {None, *relays}
+    else:
+        assert set(serving.values()) <= {None}
+
+
+@given(situations())
+def test_nobody_is_moved_without_a_reason(situation):
+    """A move costs a probe; a cluster that stands still must stand still."""
+    learners, _, relays, _, direct_max = situation
+    first = decide_serving(*situation)
+    assert decide_serving(learners, (), relays, first, direct_max) == first
+
+
+@given(situations())
+def test_those_in_need_come_first_or_change_their_relay(situation):
+    """Only the leader has snapshots; and a relay that does not deliver is not kept while there is another."""
+    learners, needy, relays, before, direct_max = situation
+    serving = decide_serving(*situation)
+    wanting = [learner for learner in learners if learner in needy]
+    if relays:
+        assert sum(serving[learner] is None for learner in wanting) == min(direct_max, len(wanting))
+    for learner in wanting:
+        if serving[learner] is not None and len(relays) > 1:
+            assert serving[learner] != before.get(learner)
+
+
+@pytest.fixture
+def group(make_group):
+    """Voters a, b, c; learners d to h, of which the leader serves two."""
+    group = make_group("abc", workers_direct_max=2, entries_kept=0, snapshot_chunk_bytes=4)
+    group.elect("a")
+    for name in "defgh":
+        group.join(name)
+    group.change("a", add="defgh")
+    group.stabilize()
+    return group
+
+
+def pass_time(group, ticks, *, skip=""):
+    """Everybody else's clock moves; what is said is delivered."""
+    traffic = []
+    for _ in range(ticks):
+        for name in group.names:
+            if name in group.cores and name not in skip:
+                group.tick(name)
+        for node in group.names:
+            group.drive(node)
+        traffic += [(source, target, message) for source, target, message in group.wire]
+        group.stabilize()
+    return traffic
+
+
+def applied(group, name):
+    return [entry.payload for entry in group.applied[name] if entry.payload.startswith(b"x")]
+
+
+def test_the_log_reaches_every_learner_while_the_leader_sends_it_to_few(group):
+    """Fan-out of the leader: the voters and two more; the other three hear of it from b and c."""
+    pass_time(group, 12)
+    for number in range(5):
+        group.propose("a", f"x{number}")
+    traffic = pass_time(group, 12)
+    assert all(applied(group, name) == [b"x0", b"x1", b"x2", b"x3", b"x4"] for name in "abcdefgh")
+    receivers = {to for sender, to, message in traffic if sender == "a" and isinstance(message, AppendEntries)}
+    assert len(receivers - {"b", "c"}) <= 2
+    relayed = {to for sender, to, message in traffic if isinstance(message, Relayed)}
+    assert len(relayed) == 3
+    assert all(group["a"].followers[name].match == group["a"].last_index for name in "defgh")
+
+
+def test_a_lost_relay_is_replaced(group):
+    """Its learners must not stay behind for ever."""
+    pass_time(group, 12)
+    group.crash("b")
+    group.propose("a", "x")
+    pass_time(group, 60)
+    assert all(applied(group, name) == [b"x"] for name in "acdefgh")
+
+
+def test_a_new_leader_takes_care_of_every_learner(group):
+    """Orders end with the term of their leader."""
+    pass_time(group, 12)
+    group.crash("a")
+    for name in "bc":
+        group[name].peer_closed("a")
+    group.stabilize()
+    leader = next(name for name in "bc" if group[name].role is Role.LEADER)
+    group.propose(leader, "x")
+    pass_time(group, 60)
+    assert all(applied(group, name) == [b"x"] for name in "bcdefgh")
+    assert {group[name].leader for name in "cdefgh"} == {leader}
+
+
+def test_a_relay_sends_only_what_is_committed(group):
+    """So that nothing which it passes on can ever be taken back."""
+    pass_time(group, 12)
+    group.cut |= {("b", "a"), ("c", "a")}
+    group.propose("a", "x")
+    traffic = pass_time(group, 5, skip="bc")
+    sent = [m.message for _, _, m in traffic if isinstance(m, Relayed) and isinstance(m.message, AppendEntries)]
+    assert not any(entry.payload == b"x" for message in sent for entry in message.entries)
+
+
+def test_a_learner_that_needs_a_snapshot_gets_it_from_the_leader(group):
+    """A relay holds none for others."""
+    pass_time(group, 12)
+    relayed = [name for name in "defgh" if group["a"]._leadership._fan_out._serving[name] is not None]
+    group.crash(relayed[0])
+    for number in range(5):
+        group.propose("a", f"x{number}")
+    pass_time(group, 3)
+    for name in "abc":
+        group.snapshot(name)
+    group.start(relayed[0])
+    traffic = pass_time(group, 60)
+    chunks = {(sender, to) for sender, to, message in traffic if isinstance(message, SnapshotChunk)}
+    assert chunks == {("a", relayed[0])}
+    assert group[relayed[0]].commit_index == group["a"].commit_index
+
+
+def test_an_order_that_is_not_repeated_ends(group):
+    """A relay that lost its leader must not go on in its name."""
+    pass_time(group, 12)
+    group["b"].step("a", RelayOrder(term=1, learners=("d",)))
+    assert group["b"]._relay._replication.progress
+    for _ in range(41):
+        group["b"]._relay.tick()
+    assert not group["b"]._relay._replication.progress
+
+
+@pytest.mark.parametrize("sender", ["b", "x"])
+def test_only_the_leader_orders(group, sender):
+    """Anybody else may be confused or hostile."""
+    group["c"].step(sender, RelayOrder(term=1, learners=("d", "e", "f", "g", "h", "x")))
+    assert group["c"]._relay is None or "x" not in group["c"]._relay._replication.progress
+
+
+def test_idle_learners_hear_of_the_leader_once_a_second(group):
+    """A hundred workers must not cost a thousand messages a second."""
+    pass_time(group, 12)
+    traffic = pass_time(group, 20)
+    to_learners = Counter(to for _, to, _ in traffic if to in "defgh")
+    assert max(to_learners.values()) <= 3
