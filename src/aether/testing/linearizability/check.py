@@ -73,7 +73,8 @@ def check(history: Iterable[Operation], model: Model | None = None, *, steps_max
     undecided: list[Undecided] = []
     further: list[str] = []
     for key, operations in by_key.items():
-        found = Search(operations, model, Budget(steps_max)).run()
+        search = Search(operations, model, Budget(steps_max))
+        found = Found.NONE if search.contradiction() else search.run()
         if found is Found.GAVE_UP:
             reason = f"no order of its {len(operations)} operations was found in {steps_max} steps"
             undecided.append(Undecided(key, f"{reason}; use more keys with fewer operations each, or more steps"))

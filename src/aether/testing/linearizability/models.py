@@ -7,9 +7,12 @@ Holds: `step` is a pure function; a state is hashable.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol, TypeAlias, cast
 
+import attrs
+
+from aether.testing.linearizability.facts import NO_FACTS, Facts, Seen, facts_of
 from aether.testing.linearizability.operation import Operation, Outcome
 
 State: TypeAlias = Any
@@ -31,6 +34,14 @@ class Model(Protocol):
 
     def only_reads(self, operation: Operation) -> bool:
         """Whether `operation`, with the result that it had, leaves every state as it is."""
+        ...
+
+    def unconditional(self, operation: Operation) -> Operation:
+        """What writes as `operation` does, whatever it finds; `operation` itself where there is no such thing."""
+        ...
+
+    def facts(self, certain: Sequence[Operation], opened: Sequence[Operation]) -> Facts:
+        """What can be told about one key's operations before searching: only ever a shorter way to the same answer."""
         ...
 
     def show(self, state: State) -> str:
@@ -73,6 +84,15 @@ class Register:
             return not applied
         return operation.kind == "get"
 
+    def unconditional(self, operation: Operation) -> Operation:
+        if operation.kind != "cas":
+            return operation
+        _, value = cast("tuple[int, Hashable]", operation.argument)
+        return attrs.evolve(operation, kind="put", argument=value, result=None)
+
+    def facts(self, certain: Sequence[Operation], opened: Sequence[Operation]) -> Facts:
+        return facts_of([_seen(o) for o in certain], [_seen(o) for o in opened])
+
     def show(self, state: State) -> str:
         value, version, _ = state
         return f"{value!r} of version {'not told' if version is None else version}"
@@ -108,6 +128,23 @@ def _compared(state: State, operation: Operation) -> State | None:
     return None if settled is None else _written(settled, value, version)
 
 
+def _seen(operation: Operation) -> Seen:
+    """Which value `operation` leaves, which it found, and by which versions it names either."""
+    known = operation.outcome is Outcome.OK
+    match operation.kind:
+        case "get":
+            value, version = cast("tuple[Hashable, int | None]", operation.result)
+            return Seen(finds=value, found_version=version)
+        case "put":
+            return Seen(leaves=operation.argument, left_version=_told(operation, operation.result), overwrites=True)
+        case "cas":
+            expected, value = cast("tuple[int, Hashable]", operation.argument)
+            applied, version = cast("tuple[bool, int | None]", operation.result) if known else (True, None)
+            return Seen(leaves=value if applied else None, left_version=version, compares=expected, missed=not applied)
+        case _:
+            return Seen(overwrites=True)
+
+
 class Counter:
     """A number. `add n` results in the sum after it, or None when not told; `get` results in the sum."""
 
@@ -126,6 +163,12 @@ class Counter:
 
     def only_reads(self, operation: Operation) -> bool:
         return operation.kind == "get"
+
+    def unconditional(self, operation: Operation) -> Operation:
+        return operation
+
+    def facts(self, certain: Sequence[Operation], opened: Sequence[Operation]) -> Facts:
+        return NO_FACTS
 
     def show(self, state: State) -> str:
         return str(state)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import attrs
 
+from aether.testing.linearizability.facts import OpenWrite
 from aether.testing.linearizability.models import Model, State
 from aether.testing.linearizability.operation import Operation, Outcome
+from aether.testing.linearizability.zones import contradiction
 
 
 class Found(enum.Enum):
@@ -68,9 +70,14 @@ class Search:
         self._model, self._budget = model, budget
         self._certain = [o for o in by_call if o.outcome is Outcome.OK]
         self._open = [o for o in by_call if o.outcome is Outcome.UNKNOWN and not model.only_reads(o)]
-        self._twin = _twins(self._open)
         self._reads = [model.only_reads(o) for o in self._certain]
+        self._facts = model.facts(self._certain, self._open)
+        self._twin = _twins(self._open, self._facts.opened)
         self.reached = Reached(-1, model.initial, ())
+
+    def contradiction(self) -> tuple[Operation, ...]:
+        """A few operations that need no search to be refused; empty when there are none such."""
+        return contradiction(self._certain, self._open, self._facts)
 
     def run(self) -> Found:
         seen: set[_Place] = set()
@@ -91,17 +98,33 @@ class Search:
         return Found.NONE
 
     def _take_silent(self, place: _Place) -> tuple[_Place, list[int]]:
-        """Order at once the reads that may come next and fit: later they could only fit worse."""
-        certain, reads = self._certain, self._reads
+        """Order at once the reads that may come next and fit: later they could only fit worse.
+
+        Then the writes that nobody waits for, when nobody waits for what they replace either.
+        """
+        certain, reads, blind = self._certain, self._reads, self._facts.blind
         while True:
             following = self._following(place)
             silent = [i for i in following if reads[i] and self._step(place.state, certain[i]) == place.state]
+            state = place.state
+            if not silent and blind and state[0] in self._facts.settled and not self._awaited(place):
+                silent = [i for i in following if i in blind]
+                for i in silent:
+                    state = self._step(state, certain[i])
             if not silent:
                 return place, following
             done = place.done
             for i in silent:
                 done |= 1 << (i - place.first)
-            place = self._settle(place.first, done, place.used, place.state, None)
+            place = self._settle(place.first, done, place.used, state, None)
+
+    def _awaited(self, place: _Place) -> list[int]:
+        """Who still has to find the present value, which no other write can bring back."""
+        readers = self._facts.readers
+        if not readers:
+            return []
+        first, done = place.first, place.done
+        return [i for i in readers.get(place.state[0], ()) if i >= first and not done >> (i - first) & 1]
 
     def _following(self, place: _Place) -> list[int]:
         """Who may come next: called before all who are not ordered yet have returned."""
@@ -113,26 +136,43 @@ class Search:
                 horizon = min(horizon, certain[i].returned)
             done >>= 1
             i += 1
-        return sorted(found, key=lambda i: certain[i].returned)
+        versions = self._facts.versions
+        return sorted(found, key=lambda i: (versions.get(i, 0), certain[i].returned))
 
     def _next(self, place: _Place, following: list[int]) -> Iterator[_Place]:
         count = place.first + place.done.bit_count()
         if count > self.reached.count:
             self.reached = Reached(count, place.state, tuple(self._certain[i] for i in following))
+        horizon = min(self._certain[i].returned for i in following)
+        awaited = self._awaited(place)
+        if awaited:  # a write may end the present value only as the last who finds it
+            following = [i for i in following if i in awaited and (self._reads[i] or len(awaited) == 1)]
         for i in following:
             after = self._step_that_matters(place, self._certain[i])
             if after is not None:
                 yield self._settle(place.first, place.done | 1 << (i - place.first), place.used, after, None)
-        horizon = self._certain[following[0]].returned
+        if awaited:
+            return
+        for i in self._open_now(place, horizon, frozenset(following)):
+            after = self._step_that_matters(place, self._open[i])
+            if after is not None and after != place.state:
+                yield _Place(place.first, place.done, place.used | 1 << i, after, place.state)
+
+    def _open_now(self, place: _Place, horizon: float, following: frozenset[int]) -> Iterator[int]:
+        """Open-ended operations that may come next and make a difference to who comes after."""
+        known = self._facts.opened
+        any_missed = not following.isdisjoint(self._facts.missed)  # any change may be the reason
         for i, operation in enumerate(self._open):
             if operation.called > horizon:
-                break
+                return
             twin = self._twin[i]
             if place.used >> i & 1 or (twin is not None and not place.used >> twin & 1):
                 continue
-            after = self._step_that_matters(place, operation)
-            if after is not None and after != place.state:
-                yield _Place(place.first, place.done, place.used | 1 << i, after, place.state)
+            if known and place.before is not None and known[i].overwrites:
+                continue
+            if known and not any_missed and known[i].readers and following.isdisjoint(known[i].readers or ()):
+                continue
+            yield i
 
     def _step_that_matters(self, place: _Place, operation: Operation) -> State | None:
         """The state after `operation`; None too when the open-ended one just before it could as well be left out."""
@@ -152,12 +192,12 @@ class Search:
         return self._model.step(state, operation)
 
 
-def _twins(operations: list[Operation]) -> list[int | None]:
+def _twins(operations: Sequence[Operation], known: Sequence[OpenWrite]) -> list[int | None]:
     """For each open-ended operation the one called before it that does the same: without that one, it is not needed."""
     last: dict[object, int] = {}
     twins: list[int | None] = []
     for i, operation in enumerate(operations):
-        same = (operation.kind, operation.argument)
+        same = "idle" if known and known[i].is_idle else (operation.kind, operation.argument)
         twins.append(last.get(same))
         last[same] = i
     return twins
