@@ -69,7 +69,7 @@ def test_any_flipped_bit_of_the_last_synced_record_is_refused_or_harmless(scene)
     _, _, raw, offsets, states = scene
     outcomes = set()
     for at in range(offsets[2], offsets[3]):
-        for bit in range(8) if at < offsets[2] + 48 or at > offsets[3] - 24 else (at % 8,):
+        for bit in range(8):
             flipped = bytearray(raw)
             flipped[at] ^= 1 << bit
             try:

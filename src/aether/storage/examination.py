@@ -57,7 +57,7 @@ class _Examination:
         segments = list(self._segments(identity))
         in_force = self._replay.snapshot
         kept = list(self._snapshots())
-        persisted = self._whole(identity) if self._replays else None
+        persisted = self._whole(identity.node) if self._replays and identity is not None else None
         replay = self._replay
         index, configuration = self._configuration()
         return StoreFacts(
@@ -232,9 +232,8 @@ class _Examination:
 
     # --- all of it together -------------------------------------------------------------------------------------------
 
-    def _whole(self, identity: Identity | None) -> Persisted | None:
+    def _whole(self, node: NodeId) -> Persisted | None:
         """What a start would load; None, and a finding, when it would refuse."""
-        node = identity.node if identity is not None else NodeId("node")
         if self._snapshot is not None:
             self._replay.snapshot = (self._snapshot.meta.index, self._snapshot.meta.term)
         try:
