@@ -16,9 +16,12 @@ from aether.model.route import Route
 from aether.model.rows import (
     BlueprintRow,
     DesiredRow,
+    HandoverRow,
     InstanceRow,
     LeadershipRow,
     MemberRow,
+    RemovedRow,
+    RoleRow,
     RouteRow,
     UnsatisfiedRow,
 )
@@ -31,6 +34,9 @@ GOLDEN = [
     (keys.cluster, "cluster"),
     (keys.leadership, "leadership"),
     (keys.member("n-1.a"), "members/n-1.a"),
+    (keys.removed("n-1.a"), "removed/n-1.a"),
+    (keys.role("n-1.a"), "roles/n-1.a"),
+    (keys.handover, "handover"),
     (keys.desired(BASE), "desired/shop.orders:place-order"),
     (keys.instance(BASE, "i7"), "instances/shop.orders:place-order/i7"),
     (keys.routes(BASE), "routes/shop.orders:place-order"),
@@ -47,7 +53,7 @@ ROWS = [
     (keys.leadership, LeadershipRow(term=3, node="n1")),
     (
         keys.member("n1"),
-        MemberRow(node="n1", incarnation="x", available=(ARTIFACT,), labels={"zone": "a"}, draining=True),
+        MemberRow(node="n1", incarnation="x", available=(ARTIFACT,), labels={"zone": "a"}, draining=True, boots=3),
     ),
     (
         keys.desired(BASE),
@@ -69,6 +75,10 @@ ROWS = [
     (keys.unsatisfied(BASE), UnsatisfiedRow(artifact=BASE, missing=1, reason="no node")),
     (keys.map_definition("m"), MapRow(entries_max=5, bytes_max=6)),
     (keys.map_entry("m", b"k"), b"\xc1 any bytes"),
+    (keys.removed("n1"), RemovedRow(node="n1", by="ann", at=1.5)),
+    (keys.role("n1"), RoleRow(node="n1", votes=False)),
+    (keys.handover, HandoverRow(term=3)),
+    (keys.handover, HandoverRow(term=3, to="n1")),
 ]
 
 

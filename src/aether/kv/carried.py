@@ -18,7 +18,9 @@ from aether.kv.snapshot import HASH_BYTES, State
 from aether.model.ids import ClusterUuid, Revision
 
 KEPT: Final = frozenset({"desired", "blueprints", "blueprint-current", "maps"})
-DROPPED: Final = frozenset({"cluster", "leadership", "members", "instances", "routes", "unsatisfied"})
+DROPPED: Final = frozenset(
+    {"cluster", "leadership", "members", "removed", "roles", "handover", "instances", "routes", "unsatisfied"}
+)
 """Written anew by whoever the new cluster consists of."""
 
 REVISIONS_SKIPPED: Final = 1_000_000_000

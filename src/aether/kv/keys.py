@@ -25,9 +25,12 @@ from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIE
 from aether.model.rows import (
     BlueprintRow,
     DesiredRow,
+    HandoverRow,
     InstanceRow,
     LeadershipRow,
     MemberRow,
+    RemovedRow,
+    RoleRow,
     RouteRow,
     UnsatisfiedRow,
 )
@@ -207,6 +210,9 @@ class _Kind(Generic[T]):
 _CLUSTER: Final = _Kind("cluster", (), row_codec(ClusterRow))
 _LEADERSHIP: Final = _Kind("leadership", (), row_codec(LeadershipRow))
 _MEMBER: Final = _Kind("members", (_NODE,), row_codec(MemberRow))
+_REMOVED: Final = _Kind("removed", (_NODE,), row_codec(RemovedRow))
+_ROLE: Final = _Kind("roles", (_NODE,), row_codec(RoleRow))
+_HANDOVER: Final = _Kind("handover", (), row_codec(HandoverRow))
 _DESIRED: Final = _Kind("desired", (_BASE,), row_codec(DesiredRow))
 _INSTANCES: Final = _Kind("instances", (_BASE, _INSTANCE), row_codec(InstanceRow))
 _ROUTES: Final = _Kind("routes", (_BASE,), row_codec(RouteRow))
@@ -221,6 +227,9 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _CLUSTER,
     _LEADERSHIP,
     _MEMBER,
+    _REMOVED,
+    _ROLE,
+    _HANDOVER,
     _DESIRED,
     _INSTANCES,
     _ROUTES,
@@ -235,8 +244,11 @@ assert len(_BY_SHAPE) == len(_TABLE)
 
 cluster: Final[Key[ClusterRow]] = _CLUSTER.key()
 leadership: Final[Key[LeadershipRow]] = _LEADERSHIP.key()
+handover: Final[Key[HandoverRow]] = _HANDOVER.key()
 
 MEMBERS: Final[Prefix[MemberRow]] = _MEMBER.prefix()
+REMOVED: Final[Prefix[RemovedRow]] = _REMOVED.prefix()
+ROLES: Final[Prefix[RoleRow]] = _ROLE.prefix()
 DESIRED: Final[Prefix[DesiredRow]] = _DESIRED.prefix()
 INSTANCES: Final[Prefix[InstanceRow]] = _INSTANCES.prefix()
 ROUTES: Final[Prefix[RouteRow]] = _ROUTES.prefix()
@@ -261,6 +273,14 @@ def parse(text: str) -> Key[Any]:
 
 def member(node: NodeId) -> Key[MemberRow]:
     return _MEMBER.key(node)
+
+
+def removed(node: NodeId) -> Key[RemovedRow]:
+    return _REMOVED.key(node)
+
+
+def role(node: NodeId) -> Key[RoleRow]:
+    return _ROLE.key(node)
 
 
 def desired(base: ArtifactBase) -> Key[DesiredRow]:

@@ -21,7 +21,7 @@ from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.history import ChangeHistory
-from aether.kv.keys import Key, Prefix
+from aether.kv.keys import ClusterRow, Key, Prefix
 from aether.kv.messages import ProposeReply, ProposeRequest
 from aether.kv.ports import Consensus
 from aether.kv.propose_service import RETRY_TICK_S, Proposer
@@ -46,12 +46,16 @@ class KvService:
         store: Store,
         send: Callable[[NodeId, object], bool],
         wall: Callable[[], float],
+        new_cluster: Callable[[], ClusterRow] | None = None,
     ) -> None:
         """store  the state machine that `consensus` drives, nobody else's.
 
         send  to a peer, without blocking: False = it certainly did not leave; wall  seconds since the epoch
+
+        new_cluster  draws an identity for a cluster that has none: the first leader's first entry
         """
         self._node = node
+        self._new_cluster = new_cluster
         self._consensus = consensus
         self._store = store
         self._watchers = WatcherSet()
@@ -228,11 +232,17 @@ class KvService:
             await trio.lowlevel.checkpoint()  # it may return at once, time and again, until consensus gets its turn
 
     def _claim(self, term: int) -> bool:
-        """Propose the leadership row of our own term, once; False = the queue was full."""
+        """Propose the leadership row of our own term, once; False = the queue was full.
+
+        Before it the identity of the cluster, unless it is known here; the log decides whether it was the first.
+        """
         if self._claimed_term == term:
             return True
         value = keys.leadership.encode(LeadershipRow(term=term, node=self._node))
         try:
+            if self._new_cluster is not None and self.version(keys.cluster) == 0:
+                named = ((keys.cluster.text, keys.cluster.encode(self._new_cluster())),)
+                self._proposer.propose_own(encode_command(Apply(0, 0, 0, ((keys.cluster.text, 0),), named)))
             self._proposer.propose_own(encode_command(Apply(0, 0, 0, (), ((keys.leadership.text, value),))))
         except NotLeader:
             return True  # the next status says so

@@ -27,7 +27,10 @@ class MemberRow:
     incarnation      random per process start; rows of instances with another one are lost
     cluster_address  host:port of the peers' listener ("" for an in-memory transport); http_address, management_address
                      likewise, "" when that listener is closed
-    store            random id of its store: a node that comes back with another one has lost its disk and is refused
+    store            random id of its store: a node that comes back with another one has lost its disk and is refused;
+                     "" of one that was announced and has not come yet
+    boots            how often that store was opened: fewer than before is an older copy of it; 0 when nobody counts
+    ephemeral        nothing of it survives its process: it never votes beside others, and leaves when it is gone
     available        artifacts whose code this process can load
     draining         the node takes no new instances
     """
@@ -38,9 +41,39 @@ class MemberRow:
     http_address: str = ""
     management_address: str = ""
     store: StoreId = NO_STORE
+    boots: int = 0
+    ephemeral: bool = False
     available: tuple[Artifact, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     draining: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RemovedRow:
+    """A member that leaves the cluster or has left it. Key `removed/{node}`; stays for ever, so that no id comes back.
+
+    by  who asked for it; at  wall-clock seconds
+    """
+
+    node: NodeId
+    by: str = ""
+    at: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class RoleRow:
+    """What an operator said about the vote of a member, against the group's own choice. Key `roles/{node}`."""
+
+    node: NodeId
+    votes: bool
+
+
+@attrs.frozen(kw_only=True)
+class HandoverRow:
+    """A wish that the leader of `term` hands over, to `to` when that is named. Key `handover`; void in other terms."""
+
+    term: int
+    to: NodeId | None = None
 
 
 @attrs.frozen(kw_only=True)
