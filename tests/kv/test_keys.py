@@ -230,7 +230,8 @@ def test_a_key_that_cannot_be_spelt_is_refused_where_it_is_made(make):
 def test_prefixes_hold_exactly_the_keys_of_their_kind():
     """A typed scan decodes every row under its prefix by one type."""
     heads = {text.split("/")[0] for _, text in GOLDEN if "/" in text}
-    prefixes = [keys.MEMBERS, keys.DESIRED, keys.INSTANCES, keys.ROUTES, keys.BLUEPRINTS, keys.BLUEPRINTS_CURRENT]
+    prefixes = [keys.MEMBERS, keys.REMOVED, keys.ROLES, keys.DESIRED, keys.INSTANCES, keys.ROUTES]
+    prefixes += [keys.BLUEPRINTS, keys.BLUEPRINTS_CURRENT]
 
     assert {prefix.rstrip("/") for prefix in [*prefixes, keys.UNSATISFIED, keys.MAPS]} == heads
     assert keys.instance(BASE, "i7").text.startswith(keys.instances_of(BASE))
