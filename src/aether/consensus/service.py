@@ -2,16 +2,16 @@
 
 Knows: time, the Work seam, the storage and the send that are passed in.
 Never: connections, keys, what a command means.
-Holds: one task touches the core; another writes, one group commit at a time; everybody else appends to a mailbox and
-       rings once per batch. The disk works while messages travel.
+Holds: one turn at a time touches the core: of whoever brings mail when mail is rare, else of the loop, with all that
+       came until then; another task writes, one group commit at a time. The disk works while messages travel.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Final, NoReturn
 
 import trio
@@ -24,27 +24,27 @@ from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
 from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import Message, SnapshotChunk
+from aether.consensus.notices import CommitNotices
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.status import ConsensusStatus
+from aether.consensus.status_service import StatusBoard
 from aether.consensus.values import (
-    HardState,
     PreparingStorage,
     Role,
     Snapshot,
     SnapshotMeta,
     StateMachine,
-    StorageWrite,
 )
-from aether.consensus.write_queue import WriteQueue
+from aether.consensus.writer_service import DiskWriter
 from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId
 from aether.work import Work
 
 _log = logging.getLogger("aether.consensus")
-_FULL_RETRY_S: Final = 1.0
 _SLICE_S: Final = 0.005  # after so long in the state machine, other tasks get a turn
+_RARE_S: Final = 50e-6  # a proposal that follows a turn within less is one of many: they share the next turn
 _DISK_STALL_S: Final = limits.ELECTION_TICKS_MAX * limits.TICK_S  # the longest election time-out
 
 
@@ -80,19 +80,23 @@ class ConsensusService:
         self._inbox: list[tuple[NodeId, Message]] = []
         self._proposals: list[bytes] = []
         self._proposals_bytes = 0
-        self._reads = ReadDesk(config, self._bell.ring)
+        self._reads = ReadDesk(config, self._ring)
         self.membership: MembershipDesk = MembershipDesk(
-            config.node, self._bell.ring, lambda: self.status, self.status_changed
+            config.node, self._ring, lambda: self.status, self.status_changed
         )
         self._tick_due = False
-        self._connections = Connections(config, self._bell.ring)
+        self._connections = Connections(config, self._ring)
         self._messages_dropped = 0
 
-        # the writer's side
-        self._disk = WriteQueue(HardState())
-        self._writer_bell = Bell()
-        self._prepare_bell = Bell()
-        self._failure: StorageFailed | None = None
+        # turns
+        self._has_mail = True
+        self._may_turn = False  # while the loop runs, but not within a turn
+        self._is_crowded = False  # proposals come close together: until a turn finds a single one
+        self._turned_at_s = 0.0
+        self._defect: Exception | None = None  # of a turn that somebody else's task took: the loop ends with it
+        self._notices = CommitNotices()
+
+        self._disk = DiskWriter(config.node, storage, work, self._attend)
 
         # what the loop remembers between turns
         self._plan = SnapshotPlan(entries_between_snapshots)
@@ -103,8 +107,9 @@ class ConsensusService:
         self._complaints: set[str] = set()  # each is logged once
 
         self._muted = False  # the disk stalls: as leader neither heard nor asked, so that another one is elected
-        self._published = ConsensusStatus(node=config.node, voters=config.voters)
-        self._changed = trio.Event()
+        self._seen: tuple[object, ...] = ()
+        self._look_again = True  # what a tick changes is not in _seen
+        self._board = StatusBoard(ConsensusStatus(node=config.node, voters=config.voters))
 
     # --- called by other tasks: never block ---------------------------------------------------------------------------
     def deliver(self, sender: NodeId, message: Message) -> None:
@@ -113,7 +118,7 @@ class ConsensusService:
             self._messages_dropped += 1
             return
         self._inbox.append((sender, message))
-        self._bell.ring()
+        self._attend()
 
     def propose(self, payload: bytes) -> None:
         """Ask for `payload` to be committed; the state machine sees it when it is, or never.
@@ -131,7 +136,12 @@ class ConsensusService:
             raise Overloaded("the replicated log", len(self._proposals))
         self._proposals.append(payload)
         self._proposals_bytes += len(payload)
-        self._bell.ring()
+        if not self._is_crowded:
+            self._is_crowded = trio.current_time() - self._turned_at_s < _RARE_S
+        if self._is_crowded:
+            self._ring()
+        else:
+            self._attend()
 
     async def read_index(self) -> LogIndex:
         """An index that covers all that was committed anywhere before this call: apply up to it, then read.
@@ -154,7 +164,7 @@ class ConsensusService:
         """A frozen look at now."""
         core = self._core
         if core is None:
-            return self._published
+            return self._board.published
         muted = core.role is Role.LEADER and self._is_silent
         return ConsensusStatus(
             node=self._config.node,
@@ -175,7 +185,7 @@ class ConsensusService:
     @property
     def _is_silent(self) -> bool:
         """Whether this node, if it leads, must not be heard: its disk stalls or has failed."""
-        return self._muted or self._failure is not None
+        return self._muted or self._disk.failure is not None
 
     @property
     def messages_dropped(self) -> int:
@@ -184,10 +194,7 @@ class ConsensusService:
 
     async def status_changed(self, since: ConsensusStatus) -> ConsensusStatus:
         """The status, once role, term, leader, voters or quorum differ from `since`. Level-triggered."""
-        await trio.lowlevel.checkpoint()  # a caller in a loop must not starve the task that it waits for
-        while (current := self.status) == since:
-            await self._changed.wait()
-        return current
+        return await self._board.changed(lambda: self.status, since)
 
     # --- the tasks ----------------------------------------------------------------------------------------------------
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -196,31 +203,69 @@ class ConsensusService:
         Raises StorageCorrupt and StorageFull from loading, StorageFailed when the store fails, then or later.
         Cancellation waits for the write in progress.
         """
-        with closing(self._reads), closing(self.membership), self._heard():
+        with closing(self._reads), closing(self.membership):
             persisted = await self._work.run(self._storage.load)
             self._core = core = RaftCore(self._config, persisted)
-            self._disk = WriteQueue(persisted.hard_state)
+            self._disk.begin(persisted.hard_state)
             if persisted.snapshot is not None:
                 self._restore(persisted.snapshot)
             async with trio.open_nursery() as nursery:
-                for task in (self._tick, self._write, self._prepare, self._save_snapshots, self._connections.run):
+                for task in (self._tick, self._disk.run, self._save_snapshots, self._connections.run):
                     nursery.start_soon(task)
-                await self._carry_out(core)  # what is known to be committed is applied before anybody is let in
-                task_status.started()
-                while self._failure is None:
-                    self._take_mail(core)
-                    await self._carry_out(core)
-                    self._publish(core)
-                    await self._bell.wait()
+                await self._take_turns(core, task_status)
                 nursery.cancel_scope.cancel()
-            raise self._failure
+            raise self._defect or self._disk.failure or AssertionError("the loop ended without a reason")
 
-    @contextmanager
-    def _heard(self) -> Iterator[None]:
+    async def _take_turns(self, core: RaftCore, task_status: TaskStatus[None]) -> None:
+        """Whenever mail waits; then tell the commit index to whom nothing else has told it."""
         try:
-            yield
-        finally:
-            self._muted = True  # whatever ended it: nobody is led any more, and a proposal would be lost
+            while not self._carry_out(core):  # what is known to be committed is applied before anybody is let in
+                await trio.lowlevel.checkpoint()
+            self._may_turn = True
+            task_status.started()
+            while self._disk.failure is None and self._defect is None:
+                if self._has_mail:
+                    self._turn()
+                if not self._notices:
+                    await self._bell.wait()
+                    continue
+                await trio.lowlevel.checkpoint()  # whom the commit woke has the next word: it may propose more
+                if not self._has_mail:
+                    for to, notice in self._notices.take():
+                        self._send(to, notice)
+        finally:  # whatever ended it: nobody is led any more, and a proposal would be lost
+            self._may_turn, self._muted = False, True
+
+    def _ring(self) -> None:
+        """Have the loop take a turn."""
+        self._has_mail = True
+        self._bell.ring()
+
+    def _attend(self) -> None:
+        """Take a turn at once, without waiting for the loop's task; if another one is under way, the loop takes it."""
+        if not self._may_turn:
+            self._ring()
+            return
+        try:
+            self._turn()
+        except Exception as error:  # noqa: BLE001 - the loop raises it; here it would hit whoever brought the mail
+            self._defect = error
+            self._bell.ring()
+        if self._notices or self._disk.failure is not None:
+            self._bell.ring()
+
+    @trio.lowlevel.enable_ki_protection
+    def _turn(self) -> None:
+        """Take the mail, and carry out what comes of it."""
+        core = self._core
+        assert core is not None, "nobody takes turns before the store is loaded"
+        self._may_turn = self._has_mail = False
+        self._take_mail(core)
+        if not self._carry_out(core):
+            self._ring()
+        self._publish(core)
+        self._may_turn = True  # not after a defect
+        self._turned_at_s = trio.current_time()
 
     async def _tick(self) -> NoReturn:
         """Ticks on a fixed grid. What a late turn missed is skipped: the messages of the peers are late as well."""
@@ -230,50 +275,7 @@ class ConsensusService:
             due_s += (missed + 1) * limits.TICK_S
             await trio.sleep_until(due_s)
             self._tick_due = True
-            self._bell.ring()
-
-    async def _write(self) -> NoReturn:
-        """Write what queued while the last batch was written, as one group commit."""
-        while True:
-            while not self._disk.has_work:
-                await self._writer_bell.wait()
-            batch = self._disk.take(trio.current_time())
-            try:
-                await self._work.run(self._storage.write, batch)
-            except StorageFull as error:
-                await self._wait_for_space(error, batch)
-                continue
-            except StorageFailed as error:
-                await self._fail(error)
-            self._disk.done(batch)
-            self._bell.ring()
-            if self._storage.wants_preparation:
-                self._prepare_bell.ring()
-
-    async def _wait_for_space(self, error: StorageFull, batch: list[StorageWrite]) -> None:
-        if not self._disk.full:
-            _log.warning("%s writes nothing: %s", self._config.node, error)
-        self._disk.put_back(batch)
-        self._bell.ring()
-        await trio.sleep(_FULL_RETRY_S)
-
-    async def _fail(self, error: StorageFailed) -> NoReturn:
-        """Make the loop end with `error`, and wait to be cancelled by it."""
-        self._failure = error
-        self._bell.ring()
-        await trio.sleep_forever()
-
-    async def _prepare(self) -> NoReturn:
-        """Preallocate log space beside the writes."""
-        while True:
-            await self._prepare_bell.wait()
-            try:
-                await self._work.run(self._storage.prepare)
-            except StorageFull as error:
-                _log.warning("%s cannot prepare log space: %s", self._config.node, error)
-                await trio.sleep(_FULL_RETRY_S)
-            except StorageFailed as error:
-                await self._fail(error)
+            self._attend()
 
     async def _save_snapshots(self) -> NoReturn:
         while True:
@@ -285,11 +287,11 @@ class ConsensusService:
             try:
                 await self._work.run(self._storage.save_snapshot, snapshot, keep_from)
                 self._snapshot_done = snapshot
-                self._bell.ring()
+                self._ring()
             except StorageFull as error:
                 _log.warning("%s skips the snapshot at %d: %s", self._config.node, snapshot.meta.index, error)
             except StorageFailed as error:
-                await self._fail(error)
+                await self._disk.fail(error)
             self._frozen = None
 
     async def _encode(self, meta: SnapshotMeta, encode: Callable[[], bytes]) -> Snapshot:
@@ -318,8 +320,10 @@ class ConsensusService:
         if self._tick_due:
             self._tick_due = False
             core.tick()
+            self._look_again = True
             self._muted = self._disk.is_stalled(trio.current_time(), _DISK_STALL_S)
         if self._proposals:
+            self._is_crowded = len(self._proposals) > 1
             self._propose_queued(core)
         self.membership.carry_out(core)
         self._reads.put(core)
@@ -335,29 +339,35 @@ class ConsensusService:
         self._proposals = []
         self._proposals_bytes = 0
 
-    async def _carry_out(self, core: RaftCore) -> None:
+    def _carry_out(self, core: RaftCore) -> bool:
+        """Until nothing is left; False when that would take too long: let others run, then call it again."""
+        began_s = trio.current_time()
         while (ready := core.ready()) is not None:
             if not (self._is_silent and core.role is Role.LEADER):
                 for to, message in ready.messages:
-                    self._send(to, message)
-            if ready.write is not None and self._disk.put(ready.write):
-                self._writer_bell.ring()
+                    if not self._notices.holds_back(to, message):
+                        self._send(to, message)
+            durable = self._disk.acknowledged
+            if ready.write is not None:
+                self._disk.put(ready.write)
             core.persisted(self._disk.acknowledged)
             self._reads.take(core, ready)
             if ready.restore is not None:
                 self._restore(ready.restore)
             if ready.committed:
-                await self._apply(core, ready.committed)
+                self._apply(core, ready.committed)
+                if trio.current_time() - began_s > _SLICE_S:
+                    return False
+            if ready.is_final and durable == self._disk.acknowledged:
+                return True  # the next look would find nothing, and costs as much as this one
+        return True
 
-    async def _apply(self, core: RaftCore, entries: Sequence[Entry]) -> None:
-        began_s = trio.current_time()
+    def _apply(self, core: RaftCore, entries: Sequence[Entry]) -> None:
         self._machine.apply(entries)
         core.applied(entries[-1].index)
         self._plan.applied(entries)
         if self._frozen is None and self._plan.is_due():
             self._freeze(core)
-        if trio.current_time() - began_s > _SLICE_S:
-            await trio.lowlevel.checkpoint()
 
     def _restore(self, snapshot: Snapshot) -> None:
         self._machine.restore(snapshot.data, snapshot.meta.index)
@@ -380,20 +390,9 @@ class ConsensusService:
     def _publish(self, core: RaftCore) -> None:
         if self._frozen is not None:
             self._snapshot_bell.ring()
-        before, self._published = self._published, self.status
-        if before == self._published:
+        seen = (core.role, core.term, core.leader, core.configuration_index, core.is_removed, self._is_silent)
+        if seen == self._seen and not self._look_again:
             return
-        if (before.role, before.term) != (self._published.role, self._published.term):
-            self._log_role(self._published)
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def _log_role(self, status: ConsensusStatus) -> None:
-        _log.info(
-            "%s is %s in term %d; leader: %s; commit index %d",
-            status.node,
-            status.role.value,
-            status.term,
-            status.leader or "none known",
-            status.commit_index,
-        )
+        self._seen, status = seen, self.status
+        self._look_again = status.is_changing  # which ends with a commit
+        self._board.publish(status)

@@ -139,6 +139,11 @@ class Ready:
     reads: tuple[tuple[int, LogIndex], ...] = ()
     reads_refused: tuple[int, ...] = ()
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing in here, carried out, gives the core something more to hand out."""
+        return not (self.committed or self.restore or self.reads or self.reads_refused)
+
 
 class SnapshotReader(Protocol):
     """One stored snapshot, held fast: it can be read to its end even when newer ones have replaced it."""
