@@ -16,6 +16,7 @@ from aether.consensus.membership import MembershipChange, decode_configuration
 from aether.consensus.messages import (
     AppendEntries,
     AppendReply,
+    HeartbeatReply,
     Message,
     SnapshotChunk,
     VoteReply,
@@ -249,7 +250,8 @@ def describe(message: Message) -> str:
             return f"SnapshotChunk term={message.term} index={message.index} offset={message.offset}"
         case VoteRequest():
             kind = "PreVote" if message.pre else "Vote"
-            return f"{kind}Request term={message.term} last={message.last_index}/{message.last_term}"
+            wished = f" priority={message.priority}" if message.priority else ""
+            return f"{kind}Request term={message.term} last={message.last_index}/{message.last_term}{wished}"
         case VoteReply():
             verdict = "granted" if message.granted else "refused"
             return f"{'PreVote' if message.pre else 'Vote'}Reply term={message.term} {verdict}"
@@ -258,6 +260,8 @@ def describe(message: Message) -> str:
             return f"AppendReply term={message.term} rejected prev={message.match_index} {hint}"
         case AppendReply():
             return f"AppendReply term={message.term} match={message.match_index}"
+        case HeartbeatReply():
+            return f"HeartbeatReply term={message.term} round={message.round}" + " leases" * message.leases
         case _:
             fields = {attribute.name: getattr(message, attribute.name) for attribute in type(message).__attrs_attrs__}
             return f"{type(message).__name__} " + " ".join(f"{k}={v}" for k, v in fields.items())

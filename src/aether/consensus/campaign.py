@@ -13,8 +13,8 @@ from aether.consensus.messages import VoteRequest
 from aether.consensus.quorum import Configuration, Vote
 from aether.model.ids import LogIndex, NodeId, Term
 
-Rank: TypeAlias = tuple[Term, LogIndex, NodeId]
-"""last term, last index, node: orders candidates that meet in a pre-vote."""
+Rank: TypeAlias = tuple[Term, LogIndex, int, NodeId]
+"""last term, last index, priority, node: orders candidates that meet in a pre-vote."""
 
 
 class Campaign:
@@ -26,7 +26,7 @@ class Campaign:
         self.transfer = transfer
         self._votes: dict[NodeId, bool] = {}
 
-    def request(self, term: Term, last_index: LogIndex, last_term: Term) -> VoteRequest:
+    def request(self, term: Term, last_index: LogIndex, last_term: Term, priority: int) -> VoteRequest:
         """What to ask the others. term  to be led; the log ends at (last_index, last_term)."""
         return VoteRequest(
             term=term,
@@ -35,6 +35,7 @@ class Campaign:
             pre=self.pre,
             transfer=self.transfer,
             campaign=self.number,
+            priority=priority,
         )
 
     def count(self, voter: NodeId, granted: bool, configuration: Configuration) -> Vote:

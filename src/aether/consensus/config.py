@@ -11,6 +11,8 @@ from typing import Protocol
 
 import attrs
 
+from aether.consensus.lease import TICKS_LOST_MAX
+from aether.consensus.messages import PRIORITY_MAX, PRIORITY_MIN
 from aether.errors import BadInput
 from aether.model import limits
 from aether.model.ids import NodeId
@@ -38,6 +40,8 @@ class RaftConfig:
     held_bytes_max       log kept longer while a snapshot travels, so that its receiver can go on with the log
     workers_direct_max   learners that a leader serves itself; voters pass the log on to the others
     snapshot_window      chunks of a snapshot on their way to one follower
+    lease_reads          a leader answers reads alone while a quorum has promised to elect nobody else; see lease
+    priority             among voters with equal logs the highest is wished for as leader; never needed to have one
     """
 
     node: NodeId
@@ -58,6 +62,8 @@ class RaftConfig:
     held_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
     workers_direct_max: int = limits.WORKERS_SERVED_BY_LEADER_MAX
     reads_pending_max: int = limits.READS_PENDING_MAX
+    lease_reads: bool = False
+    priority: int = 0
 
     def __attrs_post_init__(self) -> None:
         problems: list[str] = []
@@ -67,5 +73,9 @@ class RaftConfig:
             problems.append(f"node {self.node!r} is not among the voters {', '.join(self.voters)}; add it")
         if not 0 < self.heartbeat_ticks < self.election_ticks_min < self.election_ticks_max:
             problems.append("0 < heartbeat_ticks < election_ticks_min < election_ticks_max must hold")
+        if self.lease_reads and self.election_ticks_min <= TICKS_LOST_MAX:
+            problems.append(f"lease_reads needs election_ticks_min above {TICKS_LOST_MAX}: a lease would not last")
+        if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
+            problems.append(f"priority {self.priority} must lie between {PRIORITY_MIN} and {PRIORITY_MAX}")
         if problems:
             raise BadInput("consensus cannot start", tuple(problems))

@@ -65,7 +65,9 @@ class RaftCore(Elector):
         log = RaftLog(persisted.entries, meta, persisted.hard_state.commit, founding)
         super().__init__(config, persisted.hard_state, log, Outbox())
         self._snapshot = persisted.snapshot
-        self._following = Following(self._log, self._outbox, config.snapshot_bytes_max)
+        self._following = Following(
+            self._log, self._outbox, config.snapshot_bytes_max, leases=self._loyalty.is_promised
+        )
         self._writes = WriteLedger(persisted.hard_state)
         self._relay: Relay | None = None  # of the term in which it was ordered
         self._ticks = 0
@@ -151,6 +153,7 @@ class RaftCore(Elector):
 
     def tick(self) -> None:
         """One unit of time has passed."""
+        self._loyalty.tick()
         if self._leadership is not None:
             if not self._leadership.tick():
                 self._become_follower(self._term, None)
@@ -263,6 +266,19 @@ class RaftCore(Elector):
         self._leadership.transfer(to)
 
     @property
+    def begun_round(self) -> int:
+        """The newest round of heartbeats that this leader has begun in its term; 0 when it does not lead."""
+        return self._leadership.begun_round if self._leadership is not None else 0
+
+    @property
+    def leased_round(self) -> int:
+        """The newest round that may carry a lease (see lease.LeaseClock); 0 for none, or when this node does not lead.
+
+        While the driver's clock says that its lease lasts, `commit_index` is a read index.
+        """
+        return self._leadership.leased_round if self._leadership is not None else 0
+
+    @property
     def transferee(self) -> NodeId | None:
         """Whom this leader hands over to just now."""
         return self._leadership.handover.to if self._leadership is not None else None
@@ -300,8 +316,7 @@ class RaftCore(Elector):
         if self._relay is not None:
             self._relay.peer_closed(peer)
         if peer == self._leader:
-            self._leader = None
-            self._start_campaign(pre=True)
+            self._leader_closed()
 
     # --- output -------------------------------------------------------------------------------------------------------
 
@@ -368,9 +383,8 @@ class RaftCore(Elector):
         )
         if self._role is not Role.FOLLOWER:
             self._become_follower(self._term, leader)
-        self._leader = leader
+        self._hear(leader)
         self._passed_on = sender != leader
-        self._elapsed = 0
         match message:
             case AppendEntries():
                 self._following.append(sender, message)

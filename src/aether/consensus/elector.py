@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from aether.consensus.campaign import Campaign, outranks
+from aether.consensus.campaign import Campaign, Rank, outranks
 from aether.consensus.config import RaftConfig
 from aether.consensus.leadership import Leadership
+from aether.consensus.lease import Loyalty
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import VoteReply, VoteRequest
 from aether.consensus.outbox import Outbox
@@ -39,6 +40,8 @@ class Elector:
         self._role = Role.FOLLOWER
         self._leadership: Leadership | None = None
         self._campaign = Campaign(0, pre=True, transfer=False)
+        self._loyalty = Loyalty(config.election_ticks_min if config.lease_reads else 0)
+        self._has_claimed = False  # its priority, since a leader was heard: once is enough, or it could block all
         self._rest()
 
     @property
@@ -93,7 +96,7 @@ class Elector:
     def _ask_for_votes(self, *peers: NodeId) -> None:
         pre = self._campaign.pre
         term = Term(self._term + 1) if pre else self._term
-        request = self._campaign.request(term, self._log.last_index, self._log.last_term)
+        request = self._campaign.request(term, self._log.last_index, self._log.last_term, self._config.priority)
         post = self._outbox.send if pre else self._outbox.promise
         for peer in peers or self._configuration.voting():
             if peer != self._config.node:
@@ -102,7 +105,11 @@ class Elector:
     def _rest(self) -> None:
         config = self._config
         self._elapsed = 0  # ticks since the leader was heard, a vote was given, or a campaign began
-        self._election_ticks = config.random.randrange(config.election_ticks_min, config.election_ticks_max)
+        least, most = config.election_ticks_min, config.election_ticks_max
+        middle = least + max(1, (most - least) // 2)
+        if config.priority:  # who is wished for comes first, who is not waits for the others
+            least, most = (least, middle) if config.priority > 0 else (min(middle, most - 1), most)
+        self._election_ticks = config.random.randrange(least, most)
 
     def _wait_for_leader(self) -> None:
         """One tick without a leader's word."""
@@ -111,6 +118,22 @@ class Elector:
         if self._elapsed >= patience * self._election_ticks:
             self._start_campaign(pre=True)
 
+    def _hear(self, leader: NodeId) -> None:
+        """The leader of this term lives."""
+        self._leader = leader
+        self._elapsed = 0
+        self._has_claimed = False
+        self._loyalty.heard(leader)
+
+    def _leader_closed(self) -> None:
+        """The leader closed its connection and did not come back: campaign now, or when promises allow it."""
+        self._leader = None
+        if not self._loyalty.is_promised:
+            self._start_campaign(pre=True)
+            return
+        # It may live, and read under a lease that the others keep. One tick more, so that theirs is over as well.
+        self._election_ticks = min(self._election_ticks, self._config.election_ticks_min + 1)
+
     # --- votes --------------------------------------------------------------------------------------------------------
 
     def _on_vote_request(self, sender: NodeId, request: VoteRequest) -> None:
@@ -118,7 +141,7 @@ class Elector:
         leader_lives = self._leader not in (None, sender) and (
             self._leadership is not None or self._elapsed < self._config.election_ticks_min
         )
-        refused = leader_lives and not request.transfer
+        refused = (leader_lives or self._loyalty.refuses(sender)) and not request.transfer
         if request.pre:
             granted = not refused and self._grants_pre_vote(sender, request)
             reply = VoteReply(term=self._term, granted=granted, pre=True, campaign=request.campaign)
@@ -126,7 +149,7 @@ class Elector:
             return
         if request.term > self._term and not refused:
             self._become_follower(request.term, None)
-        granted = self._grants_vote(sender, request)
+        granted = not refused and self._grants_vote(sender, request)
         if granted:
             self._vote = sender
             self._elapsed = 0
@@ -142,15 +165,25 @@ class Elector:
     def _grants_pre_vote(self, sender: NodeId, request: VoteRequest) -> bool:
         if request.term <= self._term or not self._log.is_up_to_date(request.last_index, request.last_term):
             return False
+        theirs = (request.last_term, request.last_index, request.priority, sender)
+        ours = (self._log.last_term, self._log.last_index, self._config.priority, self._config.node)
+        if self._claims_priority(ours, theirs):
+            self._has_claimed = True
+            self._start_campaign(pre=True)
+            return False
         if self._role is Role.PRE_CANDIDATE:
             # Two that lost the same leader at once would split the vote: the lower one yields.
-            theirs = (request.last_term, request.last_index, sender)
-            ours = (self._log.last_term, self._log.last_index, self._config.node)
             if self._elapsed == 0 and outranks(ours, theirs):
                 self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
                 return False
             self._become_follower(self._term, None)
         return True
+
+    def _claims_priority(self, ours: Rank, theirs: Rank) -> bool:
+        """Whether this voter asks for votes itself instead, as the more wished for of two with equal logs."""
+        if self._role is not Role.FOLLOWER or self._has_claimed or not self._is_promotable:
+            return False
+        return ours[:2] == theirs[:2] and ours[2] > theirs[2]
 
     def _on_vote_reply(self, sender: NodeId, reply: VoteReply) -> None:
         campaign = self._campaign

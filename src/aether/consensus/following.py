@@ -26,10 +26,11 @@ from aether.model.ids import LogIndex, NodeId
 class Following:
     """unwritten  a received snapshot that no write holds yet."""
 
-    def __init__(self, log: RaftLog, outbox: Outbox, snapshot_bytes_max: int) -> None:
+    def __init__(self, log: RaftLog, outbox: Outbox, snapshot_bytes_max: int, *, leases: bool = False) -> None:
         self.unwritten: Snapshot | None = None
         self._log = log
         self._outbox = outbox
+        self._leases = leases
         self._inbox = SnapshotInbox(snapshot_bytes_max)
         self._restore: tuple[int, Snapshot] | None = None  # received; with the write that makes it durable
 
@@ -64,7 +65,7 @@ class Following:
         """Learn the commit index. The leader only names what this node acknowledged: if it is gone, stop loudly."""
         self._log.commit_to(message.commit_index)
         if message.round:
-            self._outbox.send(leader, HeartbeatReply(term=message.term, round=message.round))
+            self._outbox.send(leader, HeartbeatReply(term=message.term, round=message.round, leases=self._leases))
 
     def chunk(self, leader: NodeId, message: SnapshotChunk) -> None:
         """Collect a snapshot; install it when it is whole and new."""

@@ -2,7 +2,8 @@
 
 Knows: to whom, until when; what the receiver must hold before it may campaign.
 Never: the other followers, elections.
-Holds: while it lasts nothing is proposed; it is given up after one election time-out.
+Holds: while it lasts nothing is proposed; it is given up after one election time-out. Once one was tried this leader
+       holds no lease for reads any more: the receiver may campaign late.
 Paper: dissertation 3.10 (leadership transfer).
 """
 

@@ -16,6 +16,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.entry import EntryKind, new_entries
 from aether.consensus.fan_out import FanOut
 from aether.consensus.handover import Handover
+from aether.consensus.lease import LeaseRounds
 from aether.consensus.log import RaftLog
 from aether.consensus.membership import MembershipChange, encode_configuration, next_configuration
 from aether.consensus.messages import (
@@ -50,6 +51,7 @@ class Leadership:
         self.replication = Replication(config, term, log, outbox, snapshot, lambda: log.last_index)
         self.handover = Handover(term, outbox)
         self.reads: ReadRounds = ReadRounds(config.reads_pending_max)
+        self._lease = LeaseRounds()
         self._config = config
         self._log = log
         self._outbox = outbox
@@ -194,6 +196,21 @@ class Leadership:
         self.reads.gather(read)
         return None
 
+    @property
+    def begun_round(self) -> int:
+        """The newest round of heartbeats."""
+        return self._round
+
+    @property
+    def leased_round(self) -> int:
+        """The newest round that may carry a lease; 0 for none.
+
+        None any more once a handover was begun: the word to campaign, which breaks promises, may still be on its way.
+        """
+        if self.handover.was_tried or self._log.committed < self._own_start or not self._config.lease_reads:
+            return 0
+        return self._lease.newest(self._configuration, self._config.node, self._round)
+
     def _is_answered(self, number: int) -> bool:
         """Whether a quorum, this node included, obeyed this leader when round `number` had begun."""
         heard = [peer for peer, progress in self._progress.items() if progress.heard_round >= number]
@@ -215,7 +232,7 @@ class Leadership:
             case AppendReply():
                 self.append_reply(peer, reply)
             case HeartbeatReply():
-                self.heartbeat_reply(peer, reply.round)
+                self.heartbeat_reply(peer, reply)
             case SnapshotReply():
                 self.replication.snapshot_reply(peer, reply)
 
@@ -225,13 +242,14 @@ class Leadership:
             self._acks_changed = True
         self.handover.acknowledged(peer, self._progress[peer].match, self._log.last_index)
 
-    def heartbeat_reply(self, peer: NodeId, number: int) -> None:
+    def heartbeat_reply(self, peer: NodeId, reply: HeartbeatReply) -> None:
         """A follower lives: send again what may have been lost, once for each round of a tick."""
-        progress = self._progress[peer]
+        progress, number = self._progress[peer], reply.round
         before = progress.heard_round
         if not before < number <= self._round:
             return  # late, doubled, or never sent
         progress.heard_round = number
+        self._lease.answered(peer, number, promised=reply.leases)
         # Rounds for reads follow each other fast: what is on its way now would look lost.
         if before < self._tick_round <= number:
             self.replication.heard_heartbeat(peer)

@@ -9,7 +9,7 @@ Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissert
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -23,6 +23,9 @@ _TERM_OR_NONE = ge(Term(0))
 _INDEX = ge(LogIndex(0))
 _COUNT = ge(0)
 
+PRIORITY_MIN: Final = -1_000
+PRIORITY_MAX: Final = 1_000
+
 
 @frozen(kw_only=True)
 class VoteRequest:
@@ -33,6 +36,7 @@ class VoteRequest:
     pre         only asks whether a vote would be given
     transfer    the old leader asked for this election, so a live leader is no reason to refuse
     campaign    counts the candidate's campaigns; the reply repeats it, so that a late one is recognised
+    priority    how much the candidate is wished for as leader, among those with equal logs
     """
 
     term: Term = field(validator=_TERM)
@@ -41,6 +45,7 @@ class VoteRequest:
     pre: bool = False
     transfer: bool = False
     campaign: int = field(default=0, validator=_COUNT)
+    priority: int = 0
 
 
 @frozen(kw_only=True)
@@ -100,10 +105,15 @@ class Heartbeat:
 
 @frozen(kw_only=True)
 class HeartbeatReply:
-    """Follower to leader: heard you. round as in the request."""
+    """Follower to leader: heard you.
+
+    round   as in the request
+    leases  nobody else gets the sender's vote for a while: the leader may answer reads alone (RaftConfig.lease_reads)
+    """
 
     term: Term = field(validator=_TERM_OR_NONE)
     round: int = field(default=0, validator=_COUNT)
+    leases: bool = False
 
 
 @frozen(kw_only=True)

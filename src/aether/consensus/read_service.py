@@ -3,8 +3,9 @@
 Knows: who waits, which question was put to whom, when to put it again.
 Never: how a leader confirms it (core), what is read.
 Holds: a question stands only for callers that came before it was put, and its context is never used twice; so no late
-       or doubled answer is too old for anybody. One question at a time goes to another node.
-Paper: dissertation 6.4.
+       or doubled answer is too old for anybody. One question at a time goes to another node. Under a lease nobody
+       is asked, and its end is measured by this node's own clock, which a pause does not stop.
+Paper: dissertation 6.4, 6.4.1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import trio
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
+from aether.consensus.lease import LeaseClock, lease_s
 from aether.consensus.values import Ready, Role
 from aether.errors import Draining, NotLeader, Overloaded
 from aether.model import limits
@@ -50,9 +52,17 @@ class ReadDesk:
         self._not_before_s = 0.0
         self._waiting = 0
         self._closed = False
+        duration_s = lease_s(config.election_ticks_min, limits.TICK_S) if config.lease_reads else 0.0
+        self._lease = LeaseClock(duration_s)
+        self._leases = config.lease_reads
+        self._core: RaftCore | None = None
+        self._turn_began_s = 0.0
 
     async def read_index(self) -> LogIndex:
         """See ConsensusService.read_index."""
+        if self._leases and (index := self._leased_index()) is not None:
+            await trio.lowlevel.checkpoint()
+            return index
         if self._closed:
             await trio.lowlevel.checkpoint()
             raise Draining(self._node)
@@ -73,7 +83,23 @@ class ReadDesk:
             raise Draining(self._node)
         return callers.index
 
+    def _leased_index(self) -> LogIndex | None:
+        """What to read at while a quorum keeps its promise to this leader: all that is committed anywhere."""
+        core = self._core
+        if core is None or self._closed:
+            return None
+        holds = self._lease.holds(core.term, core.leased_round, trio.current_time())
+        return core.commit_index if holds else None
+
     # --- the loop's side ----------------------------------------------------------------------------------------------
+
+    def begin_turn(self, core: RaftCore) -> None:
+        """The loop's turn begins. A round of heartbeats that was news in the last one began after that one did."""
+        if not self._leases:
+            return
+        self._core = core
+        self._lease.note(core.term, core.begun_round, self._turn_began_s)
+        self._turn_began_s = trio.current_time()
 
     def put(self, core: RaftCore) -> None:
         """Put what waits to the leader, here or elsewhere; once in each turn of the loop."""

@@ -306,6 +306,7 @@ class ConsensusService:
     # --- one turn of the loop -----------------------------------------------------------------------------------------
     def _take_mail(self, core: RaftCore) -> None:
         """Everything that waits, messages before the tick: a heartbeat that is here counts as heard in time."""
+        self._reads.begin_turn(core)
         core.persisted(self._disk.acknowledged)
         inbox, self._inbox = self._inbox, []
         for sender, message in inbox:

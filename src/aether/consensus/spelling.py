@@ -2,7 +2,8 @@
 
 Knows: each message's tag and the order of its fields.
 Never: who sends what and when (core), frames and lanes (room wire).
-Holds: whatever arrives malformed is BadInput. Tags are never reused.
+Holds: whatever arrives malformed is BadInput. Tags are never reused. A field that came later is spelt only where it
+       differs from its default: a group that does not use it speaks as before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aether.consensus.entry import Entry, EntryKind, decode_entry, encode_entry
 from aether.consensus.fields import Fields, malformed
 from aether.consensus.membership import configuration_of, decode_configuration, names_of, plain_configuration
 from aether.consensus.messages import (
+    PRIORITY_MIN,
     AppendEntries,
     AppendReply,
     Heartbeat,
@@ -33,11 +35,12 @@ from aether.model.ids import LogIndex, Term
 
 
 def _encode_vote_request(m: VoteRequest) -> Sequence[object]:
-    return (m.term, m.last_index, m.last_term, m.pre, m.transfer, m.campaign)
+    plain = (m.term, m.last_index, m.last_term, m.pre, m.transfer, m.campaign)
+    return (*plain, m.priority) if m.priority else plain
 
 
 def _decode_vote_request(values: Sequence[object]) -> VoteRequest:
-    f = Fields("VoteRequest", values, 6)
+    f = Fields("VoteRequest", values, 7 if len(values) == 7 else 6)
     return VoteRequest(
         term=Term(f.number(1)),
         last_index=LogIndex(f.number()),
@@ -45,6 +48,7 @@ def _decode_vote_request(values: Sequence[object]) -> VoteRequest:
         pre=f.flag(),
         transfer=f.flag(),
         campaign=f.number(),
+        priority=f.number(PRIORITY_MIN) if len(values) == 7 else 0,
     )
 
 
@@ -113,12 +117,12 @@ def _decode_heartbeat(values: Sequence[object]) -> Heartbeat:
 
 
 def _encode_heartbeat_reply(m: HeartbeatReply) -> Sequence[object]:
-    return (m.term, m.round)
+    return (m.term, m.round, True) if m.leases else (m.term, m.round)
 
 
 def _decode_heartbeat_reply(values: Sequence[object]) -> HeartbeatReply:
-    f = Fields("HeartbeatReply", values, 2)
-    return HeartbeatReply(term=Term(f.number()), round=f.number())
+    f = Fields("HeartbeatReply", values, 3 if len(values) == 3 else 2)
+    return HeartbeatReply(term=Term(f.number()), round=f.number(), leases=f.flag() if len(values) == 3 else False)
 
 
 def _encode_chunk(m: SnapshotChunk) -> Sequence[object]:
