@@ -1,0 +1,72 @@
+"""Which keys changed lately: all of them, or a clear no."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aether.kv.history import ChangeHistory, Compacted
+
+
+def test_keys_are_named_once_with_their_last_change():
+    history = ChangeHistory()
+    history.applied(3, ["a", "b"])
+    history.applied(5, [])
+    history.applied(7, ["a"])
+    assert history.after(0, "") == {"a": 7, "b": 3}
+    assert history.after(3, "") == {"a": 7}
+    assert history.after(7, "") == {}
+    assert history.after(0, "b") == {"b": 3}
+
+
+def test_what_is_forgotten_is_said():
+    """A watcher that misses a change without knowing is worse than one that starts anew."""
+    history = ChangeHistory(keys_max=3)
+    for revision in range(1, 6):
+        history.applied(revision, [f"k{revision}"])
+    assert history.after(2, "") == {"k3": 3, "k4": 4, "k5": 5}
+    with pytest.raises(Compacted, match="list the rows again"):
+        history.after(1, "")
+
+
+def test_a_replaced_state_forgets_everything():
+    history = ChangeHistory()
+    history.applied(3, ["a"])
+    history.restored(9)
+    assert history.after(9, "") == {}
+    with pytest.raises(Compacted):
+        history.after(8, "")
+
+
+@given(
+    batches=st.lists(st.lists(st.sampled_from("abcdef"), max_size=4), max_size=20),
+    keys_max=st.integers(1, 12),
+    since=st.integers(0, 20),
+)
+def test_nothing_that_changed_is_left_out(batches, keys_max, since):
+    history = ChangeHistory(keys_max)
+    for revision, changed in enumerate(batches, 1):
+        history.applied(revision, changed)
+    wanted = {key for changed in batches[since:] for key in changed}
+    try:
+        assert history.after(since, "").keys() == wanted
+    except Compacted as error:
+        assert since < error.kept
+        assert sum(len(changed) for changed in batches[since:]) > 0
+    assert history._keys <= max(keys_max, 4)
+
+
+def test_a_page_holds_the_rows_after_a_key():
+    """Listing a large store costs a page, not the store."""
+    from aether.kv.store import Row, Store
+
+    store = Store()
+    for key in ("a/1", "a/2", "a/3", "b/1"):
+        store._rows[key] = Row(b"v", 1)
+        store._keys.add(key)
+    assert [key for key, _ in store.page("a/", "", 2)] == ["a/1", "a/2"]
+    assert [key for key, _ in store.page("a/", "a/2", 9)] == ["a/3"]
+    assert [key for key, _ in store.page("", "a/3", 9)] == ["b/1"]
+    assert [key for key, _ in store.page("b", "a/9", 9)] == ["b/1"]
+    assert store.page("a/", "a/3", 9) == []
