@@ -17,7 +17,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.membership import MembershipChange
-from aether.consensus.messages import Message, SnapshotChunk
+from aether.consensus.messages import AppendEntries, Message, SnapshotChunk
 from aether.consensus.progress import Mode
 from aether.consensus.quorum import Configuration
 from aether.consensus.service import ConsensusService
@@ -760,3 +760,70 @@ async def test_errands_of_a_node_that_stops_are_refused(autojump_clock, form):
     await trio.sleep(0.1)
     with pytest.raises(Draining):
         await leader.service.membership.transfer()
+
+
+async def test_a_proposal_alone_leaves_before_propose_returns(autojump_clock, form):
+    """No task switch stands between a lone caller and the network."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(limits.TICK_S / 2)
+    group.seen.clear()
+    leader.service.propose(b"alone")
+    sent = [to for sender, to, message in group.seen if isinstance(message, AppendEntries) and message.entries]
+    assert sorted(sent) == sorted(set(group.names) - {leader.name})
+
+
+async def test_proposals_that_come_together_share_the_entries_of_a_message(autojump_clock, form):
+    """A message, a write and a wake-up for each would cost far more than the entry."""
+    group = form()
+    leader = await group.leader()
+    await trio.sleep(limits.TICK_S / 2)
+    group.seen.clear()
+    for number in range(100):
+        leader.service.propose(b"%d" % number)
+    await group.until(lambda: len(leader.machine.payloads) == 100)
+    full = [
+        len(m.entries)
+        for _, to, m in group.seen
+        if isinstance(m, AppendEntries) and to == group.followers(leader)[0].name
+    ]
+    assert [count for count in full if count] == [1, 99]
+
+
+async def test_followers_hear_of_a_commit_without_any_further_proposal(autojump_clock, form):
+    """A notice waits for entries that may never come: not longer than others take to run once."""
+    group = form()
+    leader = await group.leader()
+    leader.service.propose(b"last")
+    await group.until(lambda: leader.machine.payloads == [b"last"])
+    await trio.sleep(0.003)  # one way through the network, and less than a heartbeat
+    assert [node.machine.payloads for node in group.followers(leader)] == [[b"last"]] * 2
+
+
+async def test_a_defect_in_a_turn_ends_the_service_and_not_who_brought_the_mail(autojump_clock):
+    """The transport and the callers are innocent of a command that the state machine cannot take."""
+
+    class Broken(Journal):
+        def apply(self, entries: Sequence[Entry]) -> None:
+            if any(entry.payload == b"bad" for entry in entries):
+                raise BadInput("unknown command", ("upgrade",))
+            super().apply(entries)
+
+    config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
+    service = ConsensusService(config, MemoryStorage(), Broken(), lambda to, message: True, InlineWork())
+
+    async def propose() -> None:
+        while service.status.role is not Role.LEADER:
+            await trio.sleep(limits.TICK_S)
+        service.propose(b"bad")
+
+    async def both() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(service.run)
+            nursery.start_soon(propose)
+
+    with trio.fail_after(60), pytest.raises(ExceptionGroup) as raised:
+        await both()
+    assert raised.value.subgroup(BadInput) is not None
+    with pytest.raises(NotLeader):
+        service.propose(b"later")

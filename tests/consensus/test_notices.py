@@ -1,0 +1,44 @@
+"""News of the commit index that wait for a better carrier: none may be lost that nothing else tells."""
+
+from aether.consensus.messages import AppendEntries, Heartbeat
+from aether.consensus.notices import CommitNotices
+from aether.model.ids import LogIndex, NodeId, Term
+
+B, C = NodeId("b"), NodeId("c")
+
+
+def commit(index: int, number: int = 0) -> Heartbeat:
+    return Heartbeat(term=Term(1), commit_index=LogIndex(index), round=number)
+
+
+def append(commit_index: int) -> AppendEntries:
+    one = LogIndex(1)
+    return AppendEntries(term=Term(1), prev_index=one, prev_term=Term(1), commit_index=LogIndex(commit_index))
+
+
+def test_only_what_tells_nothing_but_the_commit_index_is_held_back() -> None:
+    """A heartbeat that wants an answer proves that the leader lives, and must not wait."""
+    notices = CommitNotices()
+    assert not notices.holds_back(B, commit(5, number=1))
+    assert not notices.holds_back(B, append(5))
+    assert not notices
+    assert notices.holds_back(B, commit(5))
+    assert notices
+
+
+def test_the_newest_notice_of_each_follower_is_given_once() -> None:
+    """An older one says nothing more."""
+    notices = CommitNotices()
+    for to, index in ((B, 5), (C, 5), (B, 7)):
+        assert notices.holds_back(to, commit(index))
+    assert notices.take() == [(B, commit(7)), (C, commit(5))]
+    assert notices.take() == []
+
+
+def test_entries_take_the_place_of_the_notice_to_the_same_follower_alone() -> None:
+    """They carry the commit index as well; the other follower has not heard it."""
+    notices = CommitNotices()
+    for to in (B, C):
+        assert notices.holds_back(to, commit(5))
+    assert not notices.holds_back(B, append(6))
+    assert notices.take() == [(C, commit(5))]
