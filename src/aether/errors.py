@@ -33,6 +33,7 @@ __all__ = [
     "Rejected",
     "SessionExpired",
     "SessionFull",
+    "StateDiverged",
     "StorageCorrupt",
     "StorageFailed",
     "StorageFull",
@@ -282,6 +283,23 @@ class SessionFull(TryAgain):
 
     def __str__(self) -> str:
         return f"session {self.session} has {self.limit} unacknowledged answers; wait for some of them first"
+
+
+@attrs.define(eq=False)
+class StateDiverged(AetherError):
+    """The state of `node` at `revision` is not that of the majority. The node stops, so that nobody reads it.
+
+    Either it runs other code than the others, or its memory or disk changed what was written.
+    """
+
+    node: str
+    revision: int
+
+    def __str__(self) -> str:
+        return (
+            f"the state of {self.node} at revision {self.revision} differs from that of the majority. The node stops: "
+            f"keep its data directory for analysis, remove the member, and join a node with a new id"
+        )
 
 
 @attrs.define(eq=False)

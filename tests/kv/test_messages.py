@@ -6,13 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.errors import BadInput
-from aether.kv.messages import MESSAGES, ProposeReply, ProposeRequest, Refusal
+from aether.kv.messages import MESSAGES, ProposeReply, ProposeRequest, Refusal, StateReport, StateVerdict
 from aether.model.limits import PROPOSAL_BYTES_MAX
 
 COUNTS = st.integers(0, 2**63 - 1)
 ANY = st.one_of(
     st.builds(ProposeRequest, COUNTS, st.binary(max_size=20)),
     st.builds(ProposeReply, COUNTS, st.sampled_from(Refusal), st.none() | st.text(max_size=9), st.text(max_size=9)),
+    st.builds(StateReport, st.integers(1, 2**63 - 1), st.binary(min_size=1, max_size=64)),
+    st.builds(StateVerdict, st.integers(1, 2**63 - 1)),
 )
 
 
@@ -37,6 +39,12 @@ def test_a_message_survives_the_wire(message):
         (21, [1, 9, None, ""]),
         (21, [1, 1, 5, ""]),
         (21, [1, 1, "a", b""]),
+        (22, [0, b"h"]),
+        (22, [1, b""]),
+        (22, [1, bytes(65)]),
+        (22, [1, "h"]),
+        (23, [0]),
+        (23, [1, 2]),
     ],
 )
 def test_a_malformed_message_is_refused(tag, fields):

@@ -63,6 +63,10 @@ class Configuration:
     outgoing: tuple[NodeId, ...] = ()
     learners: tuple[NodeId, ...] = ()
     demoted: tuple[NodeId, ...] = ()
+    _voting: tuple[NodeId, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_voting", tuple(sorted({*self.voters, *self.outgoing})))  # it is asked for often
 
     @property
     def is_joint(self) -> bool:
@@ -71,7 +75,7 @@ class Configuration:
 
     def voting(self) -> tuple[NodeId, ...]:
         """Everybody who votes in either half, each once, sorted."""
-        return tuple(sorted({*self.voters, *self.outgoing}))
+        return self._voting
 
     def members(self) -> tuple[NodeId, ...]:
         """Everybody whom a leader sends the log, each once, sorted."""

@@ -1,6 +1,6 @@
 """What nodes say to each other about proposals, and the table that registers it.
 
-Knows: a forwarded proposal and the refusal of one.
+Knows: a forwarded proposal and the refusal of one; the hash of a state, and that it differs.
 Never: the answer of an applied proposal: every node reads that from its own log.
 """
 
@@ -13,10 +13,11 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from aether.errors import BadInput
-from aether.model.ids import NodeId
+from aether.model.ids import NodeId, Revision
 from aether.model.limits import PROPOSAL_BYTES_MAX
 
 _INT_MAX: Final = 2**63 - 1
+_HASH_BYTES_MAX: Final = 64
 
 
 class Refusal(enum.IntEnum):
@@ -52,6 +53,21 @@ class ProposeReply:
     detail: str = ""
 
 
+@attrs.frozen
+class StateReport:
+    """Node to leader: after the entry at `revision` my state has this hash."""
+
+    revision: Revision
+    state_hash: bytes
+
+
+@attrs.frozen
+class StateVerdict:
+    """Leader to node: your state at `revision` is not that of the majority; stop."""
+
+    revision: Revision
+
+
 def _encode_request(message: ProposeRequest) -> Sequence[object]:
     return (message.number, message.command)
 
@@ -78,11 +94,37 @@ def _decode_reply(fields: Sequence[object]) -> ProposeReply:
             raise BadInput("malformed ProposeReply", ("expected number, refusal, leader, detail",))
 
 
+def _encode_report(message: StateReport) -> Sequence[object]:
+    return (message.revision, message.state_hash)
+
+
+def _decode_report(fields: Sequence[object]) -> StateReport:
+    match fields:
+        case (int(revision), bytes(state_hash)) if 0 < revision <= _INT_MAX and 0 < len(state_hash) <= _HASH_BYTES_MAX:
+            return StateReport(Revision(revision), state_hash)
+        case _:
+            raise BadInput("malformed StateReport", ("expected revision, state hash",))
+
+
+def _encode_verdict(message: StateVerdict) -> Sequence[object]:
+    return (message.revision,)
+
+
+def _decode_verdict(fields: Sequence[object]) -> StateVerdict:
+    match fields:
+        case (int(revision),) if 0 < revision <= _INT_MAX:
+            return StateVerdict(Revision(revision))
+        case _:
+            raise BadInput("malformed StateVerdict", ("expected revision",))
+
+
 Encode: TypeAlias = Callable[[Any], Sequence[object]]
-Decode: TypeAlias = Callable[[Sequence[object]], ProposeRequest | ProposeReply]
+Decode: TypeAlias = Callable[[Sequence[object]], ProposeRequest | ProposeReply | StateReport | StateVerdict]
 
 MESSAGES: Final[Mapping[int, tuple[type[Any], Encode, Decode]]] = {
     20: (ProposeRequest, _encode_request, _decode_request),
     21: (ProposeReply, _encode_reply, _decode_reply),
+    22: (StateReport, _encode_report, _decode_report),
+    23: (StateVerdict, _encode_verdict, _decode_verdict),
 }
 """tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 20 to 29 belong to kv."""

@@ -19,10 +19,11 @@ from trio import TaskStatus
 from aether.consensus.values import Role
 from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
+from aether.kv.agreement_service import StateWatch
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.history import ChangeHistory
 from aether.kv.keys import ClusterRow, Key, Prefix
-from aether.kv.messages import ProposeReply, ProposeRequest
+from aether.kv.messages import ProposeReply, ProposeRequest, StateReport, StateVerdict
 from aether.kv.ports import Consensus
 from aether.kv.propose_service import RETRY_TICK_S, Proposer
 from aether.kv.store import AppliedEntries, Store
@@ -61,6 +62,7 @@ class KvService:
         self._watchers = WatcherSet()
         self._history = ChangeHistory()
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
+        self._states = StateWatch(node, consensus, store, send)
         self._closed = False
         self._claimed_term = 0
         self._barriers: set[trio.CancelScope] = set()
@@ -70,11 +72,15 @@ class KvService:
         store.listen(self._on_applied)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Serve until cancelled: leadership rows, repeats, deadlines. Then whoever waits here gets an error."""
+        """Serve until cancelled: leadership rows, repeats, deadlines. Then whoever waits here gets an error.
+
+        Raises StateDiverged when the state of this node is found to be another one than the majority's.
+        """
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow_leaders)
                 nursery.start_soon(self._proposer.run)
+                nursery.start_soon(self._states.run)
                 task_status.started()
         finally:
             self._close()
@@ -86,6 +92,10 @@ class KvService:
             self._proposer.take_forwarded(sender, message)
         elif isinstance(message, ProposeReply):
             self._proposer.take_refusal(message)
+        elif isinstance(message, StateReport):
+            self._states.take_report(sender, message)
+        elif isinstance(message, StateVerdict):
+            self._states.take_verdict(sender, message)
         else:
             raise TypeError(f"{type(message).__name__} is no message of the store")
 
@@ -226,6 +236,7 @@ class KvService:
             if (status.term, status.leader) != known:
                 known = (status.term, status.leader)
                 self._proposer.leader_changed(*known)
+                self._states.leader_changed()
             claimed = status.role is not Role.LEADER or self._claim(status.term)
             with trio.move_on_after(math.inf if claimed else RETRY_TICK_S):
                 await self._consensus.status_changed(status)
@@ -255,6 +266,7 @@ class KvService:
 
     def _on_applied(self, applied: AppliedEntries) -> None:
         self._proposer.applied(applied)
+        self._states.applied()
         if applied.restored:
             self._history.restored(self._store.revision)
             self._watchers.mark_all()

@@ -26,7 +26,7 @@ from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
 from aether.kv.sessions import EXPIRED, SessionTable
 from aether.kv.snapshot import HASH_BYTES, State, decode_state, encode_state
 from aether.model.ids import LogIndex, Revision
-from aether.model.limits import MAPS_BYTES_MAX
+from aether.model.limits import MAPS_BYTES_MAX, STATE_HASH_EVERY
 
 _NOTHING_STAGED: Final = Staged()
 _CHAIN_BYTES: Final = 4
@@ -72,6 +72,7 @@ class Store:
         self._revision = Revision(0)
         self._log_time_ms = 0
         self._chain = 0  # of CRC-32: what once differed differs for ever, for each step can be undone
+        self._newest_mark: tuple[Revision, bytes] | None = None
         self._listener: Callable[[AppliedEntries], None] | None = None
 
     def listen(self, listener: Callable[[AppliedEntries], None]) -> None:
@@ -95,6 +96,11 @@ class Store:
     def state_hash(self) -> bytes:
         """Chained over all applied entries and their outcomes: equal revisions must have equal hashes."""
         return self._chain.to_bytes(HASH_BYTES, "big")
+
+    @property
+    def newest_mark(self) -> tuple[Revision, bytes] | None:
+        """The last revision that STATE_HASH_EVERY divides, and the state hash of then. None before the first."""
+        return self._newest_mark
 
     def get(self, key: str) -> Row | None:
         return self._rows.get(key)
@@ -145,6 +151,8 @@ class Store:
             taken = kind is command and self._command(index, payload, applied)
             self._chain = crc32(payload, self._chain ^ taken)
             self._revision = revision = cast("Revision", index)
+            if not revision % STATE_HASH_EVERY:
+                self._newest_mark = (revision, self.state_hash)
         if self._listener is not None:
             self._listener(applied)
 

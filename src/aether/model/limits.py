@@ -26,6 +26,7 @@ CORE_MAX: Final = 5  # voters that a group grows to by itself
 VOTER_REPLACED_S: Final = 60.0  # a voter silent for so long gives its vote to a worker
 MEMBER_MOVES_PER_HOUR_MAX: Final = 4  # of one node, between voting and working, without an operator
 WORKERS_SERVED_BY_LEADER_MAX: Final = 8  # learners beside the voters; other voters pass the log on to the rest
+STATE_HASH_EVERY: Final = 10_000  # entries; then the nodes compare the hashes of their states
 ERRANDS_WAITING_MAX: Final = 64  # callers on one node that change the membership or hand leadership over
 READ_RESEND_S: Final = 0.5  # a forwarded read that is not answered by then may be lost
 PROPOSAL_BYTES_MAX: Final = 1 * 2**20
