@@ -42,15 +42,16 @@ class Applied:
 class Group:
     """Three services; each message takes HOP_S. `lost` says which are lost, `seen` counts those sent."""
 
-    def __init__(self, nursery):
+    def __init__(self, nursery, **settings):
         self.nursery = nursery
+        self.settings = settings
         self.seen: Counter[type] = Counter()
         self.lost = lambda sender, to, message: False
         self.services, self.scopes, self.machines = {}, {}, {}
 
     async def start(self):
         for name in NAMES:
-            config = RaftConfig(node=name, voters=NAMES, random=random.Random(name))
+            config = RaftConfig(node=name, voters=NAMES, random=random.Random(name), **self.settings)
             self.machines[name] = Applied()
             self.services[name] = ConsensusService(
                 config, MemoryStorage(), self.machines[name], self._sender(name), InlineWork(lambda: HOP_S)
@@ -353,3 +354,73 @@ def test_the_fake_core_is_asked_like_a_real_one():
     """The tests above rest on it."""
     real = RaftCore(RaftConfig(node="a", voters=NAMES, random=random.Random(1)), Persisted())
     assert {"role", "term", "leader", "read_index"} <= set(dir(real))
+
+
+# --- under a lease ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def leased(nursery):
+    made = Group(nursery, lease_reads=True)
+    await made.start()
+    return made
+
+
+async def test_under_a_lease_a_leader_asks_nobody(leased, autojump_clock):
+    """No message and no time: heartbeats that travel anyway have renewed the lease."""
+    leader, follower = await settled(leased)
+    leased.seen.clear()
+    began_s = trio.current_time()
+    indexes = [await leased.services[leader].read_index() for _ in range(100)]
+    assert trio.current_time() == began_s
+    assert not leased.seen
+    assert set(indexes) == {leased.services[leader].status.commit_index}
+    assert await leased.services[follower].read_index() == indexes[0]
+    assert leased.seen[ReadRequest] == 1
+
+
+async def test_the_lease_of_a_leader_that_is_cut_off_ends_before_another_one_leads(leased, autojump_clock):
+    """Then its reads wait like all others, and show what the new one committed once it is back."""
+    leader, _ = await settled(leased)
+    cut_s = trio.current_time()
+    leased.lost = lambda sender, to, message: leader in (sender, to)
+    last_s = cut_s
+    with trio.move_on_after(10) as scope:
+        while True:
+            await leased.services[leader].read_index()
+            last_s = trio.current_time()
+            await trio.sleep(0.01)
+    assert scope.cancelled_caught
+    new = await leased.leader(besides=(leader,))
+    assert 0.3 < last_s - cut_s < (limits.ELECTION_TICKS_MIN - 1) * limits.TICK_S
+    leased.services[new].propose(b"x")
+    await trio.sleep(0.1)
+    leased.lost = lambda sender, to, message: False
+    assert await leased.services[leader].read_index() >= leased.services[new].status.commit_index
+
+
+async def test_a_leader_that_stood_still_has_no_lease_when_it_wakes(leased, mock_clock):
+    """Neither its ticks nor its mail said that time went by; its clock does."""
+    mock_clock.autojump_threshold = 0
+    leader, _ = await settled(leased)
+    await leased.services[leader].read_index()
+    leased.lost = lambda sender, to, message: True
+    mock_clock.jump(1.0)
+    leased.seen.clear()
+    with trio.move_on_after(0.01) as scope:
+        await leased.services[leader].read_index()
+    assert scope.cancelled_caught
+    assert leased.seen[Heartbeat]
+
+
+async def test_failover_after_a_closed_connection_waits_for_the_promise(leased, autojump_clock):
+    """The price of leases: the leader may live behind a broken network, so its lease is waited for, and no longer."""
+    leader, _ = await settled(leased)
+    leased.scopes[leader].cancel()
+    died_s = trio.current_time()
+    for name in NAMES:
+        if name != leader:
+            leased.services[name].peer_closed(leader)
+    await leased.leader(besides=(leader,))
+    promise_s = limits.ELECTION_TICKS_MIN * limits.TICK_S
+    assert 0.8 * promise_s < trio.current_time() - died_s < promise_s + 3 * limits.TICK_S

@@ -59,6 +59,19 @@ class Elector:
         votes = self._config.node in self._configuration.voting() or self._config.node in committed.voting()
         return votes and not self._log.restoring
 
+    @property
+    def begun_round(self) -> int:
+        """The newest round of heartbeats that this leader has begun in its term; 0 when it does not lead."""
+        return self._leadership.begun_round if self._leadership is not None else 0
+
+    @property
+    def leased_round(self) -> int:
+        """The newest round that may carry a lease (see lease.LeaseClock); 0 for none, or when this node does not lead.
+
+        While the driver's clock says that its lease lasts, `commit_index` is a read index.
+        """
+        return self._leadership.leased_round if self._leadership is not None else 0
+
     def _become_leader(self) -> None:
         raise NotImplementedError
 
