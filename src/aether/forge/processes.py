@@ -35,20 +35,37 @@ Log = Callable[[str, str], None]
 
 @attrs.frozen(kw_only=True)
 class NodePorts:
-    """Where one node listens on loopback."""
+    """Where one node listens on this machine."""
 
     node: str
     cluster: int
     http: int
     management: int
+    host: str = "127.0.0.1"
 
     @property
     def http_url(self) -> str:
-        return f"http://127.0.0.1:{self.http}"
+        return f"http://{self.host}:{self.http}"
 
     @property
     def management_url(self) -> str:
-        return f"http://127.0.0.1:{self.management}"
+        return f"http://{self.host}:{self.management}"
+
+
+@attrs.frozen(kw_only=True)
+class NodePlace:
+    """Where one node is put, when it is not simply on loopback.
+
+    bind    address that it listens on; dialled  address that its peers reach it by, on the same port
+    prefix  words before its command line, such as those that enter a network namespace
+    """
+
+    bind: str = "127.0.0.1"
+    dialled: str = "127.0.0.1"
+    prefix: Sequence[str] = ()
+
+
+LOOPBACK = NodePlace()
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +78,7 @@ class LocalPlan:
     folder: Path
     settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
     arguments: Sequence[str] = ()
+    places: Mapping[str, NodePlace] = attrs.field(factory=dict[str, NodePlace])
 
     def check(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
@@ -102,7 +120,11 @@ class LocalProcesses:
         ports = free_ports(3 * plan.nodes)
         self.ports: dict[str, NodePorts] = {
             f"node-{n + 1}": NodePorts(
-                node=f"node-{n + 1}", cluster=ports[3 * n], http=ports[3 * n + 1], management=ports[3 * n + 2]
+                node=f"node-{n + 1}",
+                cluster=ports[3 * n],
+                http=ports[3 * n + 1],
+                management=ports[3 * n + 2],
+                host=plan.places.get(f"node-{n + 1}", LOOPBACK).bind,
             )
             for n in range(plan.nodes)
         }
@@ -115,8 +137,10 @@ class LocalProcesses:
     def command(self, node: str) -> list[str]:
         """The command line that runs `node`; what a user would type."""
         ports = self._port(node)
-        peers = ",".join(f"{p.node}:127.0.0.1:{p.cluster}" for p in self.ports.values())
-        line = [sys.executable, "-m", "aether", "node", "--node-id", node, "--peers", peers]
+        place = self.plan.places.get(node, LOOPBACK)
+        peers = ",".join(f"{p.node}:{self._dialled(p.node)}:{p.cluster}" for p in self.ports.values())
+        line = [*place.prefix, sys.executable, "-m", "aether", "node", "--node-id", node, "--peers", peers]
+        line += ["--bind", place.bind, "--advertise", place.dialled] if place != LOOPBACK else []
         line += [
             "--port",
             str(ports.cluster),
@@ -132,15 +156,18 @@ class LocalProcesses:
             line += ["--set", f"{name}={value}"]
         return [*line, *self.plan.arguments]
 
+    def _dialled(self, node: str) -> str:
+        return self.plan.places.get(node, LOOPBACK).dialled
+
     def directory(self, node: str) -> Path:
         return self.plan.folder / node
 
-    async def start(self, node: str) -> None:
-        """Start the process of `node`; returns when it exists, not when it is ready."""
+    async def start(self, node: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the process of `node`; returns when it exists, not when it is ready. environment  added to ours."""
         self._port(node)
         if node in self.running:
             raise BadInput(f"{node} runs already")
-        process: trio.Process = await self._nursery.start(self._run, node)
+        process: trio.Process = await self._nursery.start(self._run, node, environment or {})
         self._processes[node] = process
 
     async def kill(self, node: str) -> None:
@@ -184,9 +211,9 @@ class LocalProcesses:
             raise BadInput(f"{node} was never started")
         return self._processes[node]
 
-    async def _run(self, node: str, *, task_status: trio.TaskStatus[trio.Process]) -> None:
+    async def _run(self, node: str, added: Mapping[str, str], *, task_status: trio.TaskStatus[trio.Process]) -> None:
         self._last[node] = deque(maxlen=LAST_LINES)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **added}
         process = await trio.lowlevel.open_process(
             self.command(node),
             stdout=subprocess.PIPE,

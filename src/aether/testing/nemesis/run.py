@@ -1,0 +1,234 @@
+"""One run: nodes, clients, faults one after the other, healing, the last look at every key, the verdict.
+
+Knows: in which order all that happens, and what each part may say against the cluster or against the harness.
+Never: how a fault is done, how a history is judged.
+Holds: a run is good only when clients were answered, every key has an order, and the cluster was well after each fault.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import httpx
+import trio
+
+from aether.testing.linearizability import BadHistory, Operation, Outcome, Verdict, check, read_history
+from aether.testing.nemesis.client import REQUEST_S, HarnessError, RegisterClient
+from aether.testing.nemesis.cluster import ClusterPlan, NemesisCluster, NotWell, open_cluster
+from aether.testing.nemesis.faults import Fault, faults_with, rng_of
+from aether.testing.nemesis.schedule import Step, draw_schedule
+from aether.testing.nemesis.workload import WorkloadPlan
+
+LAST_READ_TRIES = 5
+READERS = 8
+WORKER_END_S = 30.0
+ANSWERED_MIN = 0.2
+"""Below this share of answered operations a run proves little, and says so."""
+
+
+@attrs.frozen(kw_only=True)
+class NemesisPlan:
+    """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
+    faults   names to draw from; empty = all that this machine allows; failpoints  values of AETHER_FAILPOINTS
+    """
+
+    nodes: int = 3
+    seconds: float = 60.0
+    seed: int = 1
+    workers: int = 1
+    clients: int = 12
+    rate: float = 300.0
+    faults: Sequence[str] = ()
+    failpoints: tuple[str, ...] = ()
+    reads_locally: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Suffered:
+    """One fault as it went. well_s  from its end until the cluster was well again; None: it was not in time"""
+
+    step: Step
+    words: str
+    well_s: float | None
+
+
+@attrs.define(kw_only=True)
+class NemesisReport:
+    """What a run found. `violations` are the cluster's, `harness` the harness's own."""
+
+    plan: NemesisPlan
+    verdict: Verdict | None = None
+    outcomes: Counter[str] = attrs.field(factory=Counter[str])
+    suffered: list[Suffered] = attrs.field(factory=list[Suffered])
+    violations: list[str] = attrs.field(factory=list[str])
+    harness: list[str] = attrs.field(factory=list[str])
+
+    @property
+    def exit_code(self) -> int:
+        """0 good, 1 the cluster broke a promise, 3 the harness failed and nothing is proven."""
+        return 1 if self.violations else 3 if self.harness else 0
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{self.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
+        well = [s.well_s for s in self.suffered if s.well_s is not None]
+        kinds = Counter(s.step.fault for s in self.suffered)
+        lines = [f"{self.outcomes.total()} operations: {counts}"]
+        lines.append(
+            f"{len(self.suffered)} faults of {len(kinds)} kinds; well again after at most {max(well, default=0):.1f} s"
+        )
+        lines += [f"VIOLATION {v}" for v in self.violations] + [f"HARNESS {h}" for h in self.harness]
+        if self.verdict is not None:
+            lines.append(str(self.verdict))
+        return "\n".join(lines)
+
+
+async def run_nemesis(plan: NemesisPlan, folder: Path, say: Callable[[str], None]) -> NemesisReport:
+    """Run `plan` with everything that is written under `folder`. Raises nothing for what the cluster does wrong."""
+    report = NemesisReport(plan=plan)
+    known = faults_with(plan.failpoints)
+    names = list(plan.faults or known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise HarnessError(f"no such faults: {', '.join(unknown)}; there are {', '.join(known)}")
+    logs = {f"node-{n + 1}": (folder / f"node-{n + 1}.log").open("a") for n in range(plan.nodes)}
+    try:
+        async with open_cluster(
+            ClusterPlan(nodes=plan.nodes, folder=folder), lambda node, line: print(line, file=logs[node], flush=True)
+        ) as cluster:
+            await _disturb_and_look(plan, cluster, folder, report, known, names, say)
+    except* NotWell as problem:
+        report.violations.append(f"not well: {problem.exceptions[0]}")
+    except* (HarnessError, BadHistory) as problem:
+        report.harness.append(str(problem.exceptions[0]))
+    finally:
+        for log in logs.values():
+            log.close()
+    return report
+
+
+async def _disturb_and_look(
+    plan: NemesisPlan,
+    cluster: NemesisCluster,
+    folder: Path,
+    report: NemesisReport,
+    known: Mapping[str, Fault],
+    names: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    histories = [folder / f"history-{n + 1}.jsonl" for n in range(plan.workers)]
+    async with _workers(plan, cluster, histories):
+        ends = trio.current_time() + plan.seconds
+        for step in draw_schedule(plan.seed, 10 * plan.seconds, names):
+            if trio.current_time() + step.calm_s + step.lasts_s > ends:
+                break
+            report.suffered.append(await suffer(step, known[step.fault], cluster, say))
+        await trio.sleep_until(ends)
+    await cluster.wait_well()
+    cluster.note_ended()
+    report.violations += cluster.ended
+    history = [operation for path in histories for operation in read_history(path.read_text().splitlines())]
+    say(f"{len(history)} operations recorded; reading every key once more")
+    history += await last_look(plan, cluster, sorted({o.key for o in history}))
+    report.outcomes.update(o.outcome for o in history)
+    judge(report, history)
+
+
+def judge(report: NemesisReport, history: Sequence[Operation]) -> None:
+    """The verdict on `history`, and whether it proves anything."""
+    report.verdict = check(history)
+    report.violations += [f"not linearizable: {v}" for v in report.verdict.violations]
+    report.violations += [f"not linearizable: key {key!r}" for key in report.verdict.further]
+    report.harness += [str(u) for u in report.verdict.undecided]
+    answered = report.outcomes[Outcome.OK] / max(1, report.outcomes.total())
+    if answered < ANSWERED_MIN:
+        report.harness.append(f"only {answered:.0%} of all operations were answered; the run proves little")
+
+
+async def suffer(step: Step, fault: Fault, cluster: NemesisCluster, say: Callable[[str], None]) -> Suffered:
+    """One fault from calm to well again. Raises NotWell when it does not get well."""
+    await trio.sleep(step.calm_s)
+    cluster.note_ended()
+    async with fault(cluster, rng_of(step)) as words:
+        await trio.sleep(step.lasts_s)
+    well_s = await cluster.wait_well()
+    say(f"{step}: {words}; well again after {well_s:.1f} s")
+    return Suffered(step=step, words=words, well_s=well_s)
+
+
+async def last_look(plan: NemesisPlan, cluster: NemesisCluster, keys: Sequence[str]) -> list[Operation]:
+    """A linearizable read of every key: an acknowledged write that is gone contradicts it. Raises HarnessError."""
+    found: list[Operation] = []
+    waiting = list(keys)
+    tokens = {node: cluster.token(node) for node in cluster.nodes}
+    async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as http:
+        client = RegisterClient("last", http, cluster.urls, tokens)
+
+        async def read() -> None:
+            while waiting:
+                key = waiting.pop()
+                for attempt in range(LAST_READ_TRIES):
+                    operation = await client.get(cluster.nodes[(len(waiting) + attempt) % len(cluster.nodes)], key)
+                    if operation.outcome is Outcome.OK:
+                        found.append(operation)
+                        break
+                    await trio.sleep(1.0)
+                else:
+                    raise NotWell(LAST_READ_TRIES * 1.0, f"key {key} cannot be read")
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(READERS):
+                nursery.start_soon(read)
+    return found
+
+
+@asynccontextmanager
+async def _workers(plan: NemesisPlan, cluster: NemesisCluster, histories: Sequence[Path]) -> AsyncGenerator[None]:
+    """Client processes, running while the block does. Raises HarnessError when one of them does not end well."""
+    began = time.monotonic()
+    tokens = {node: cluster.token(node) for node in cluster.nodes}
+    processes: list[trio.Process] = []
+    for number, path in enumerate(histories):
+        work = WorkloadPlan(
+            name=f"w{number + 1}",
+            seed=plan.seed,
+            clients=plan.clients,
+            rate=plan.rate / len(histories),
+            began=began,
+            history=str(path),
+            urls=cluster.urls,
+            tokens=tokens,
+            reads_locally=plan.reads_locally,
+        )
+        path.touch()
+        line = [sys.executable, "-m", "aether.testing.nemesis.workload", json.dumps(attrs.asdict(work))]
+        errors = path.with_suffix(".err").open("w")
+        processes.append(await trio.lowlevel.open_process(line, stdin=subprocess.DEVNULL, stderr=errors))
+        errors.close()
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            codes = [await _end(process) for process in processes]
+    for path, code in zip(histories, codes, strict=True):
+        if code != 0:
+            said = path.with_suffix(".err").read_text()[-2_000:]
+            raise HarnessError(f"clients ended with {code} after {time.monotonic() - began:.0f} s: {said}")
+
+
+async def _end(process: trio.Process) -> int:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    with trio.move_on_after(WORKER_END_S):
+        return await process.wait()
+    process.kill()
+    await process.wait()
+    return -signal.SIGKILL
