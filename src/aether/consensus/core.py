@@ -10,7 +10,7 @@ Paper: Raft 5 and 7; dissertation 3.10 (transfer), 4.2.3 and 9.6 (pre-vote, disr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aether.consensus.config import RaftConfig
@@ -36,7 +36,6 @@ from aether.consensus.messages import (
     VoteRequest,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.progress import FollowerState
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read
 from aether.consensus.relay import Relay
@@ -44,7 +43,7 @@ from aether.consensus.restart import check_persisted
 from aether.consensus.values import Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
 from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
-from aether.model.ids import LogIndex, NodeId, Term
+from aether.model.ids import LogIndex, NodeId
 
 _ANSWERS: Final = (VoteReply, AppendReply, HeartbeatReply, SnapshotReply)
 
@@ -78,22 +77,6 @@ class RaftCore(Elector):
     # --- read-only state ----------------------------------------------------------------------------------------------
 
     @property
-    def node(self) -> NodeId:
-        return self._config.node
-
-    @property
-    def role(self) -> Role:
-        return self._role
-
-    @property
-    def term(self) -> Term:
-        return self._term
-
-    @property
-    def leader(self) -> NodeId | None:
-        return self._leader
-
-    @property
     def commit_index(self) -> LogIndex:
         return self._log.committed
 
@@ -106,32 +89,6 @@ class RaftCore(Elector):
         return self._log.last_index
 
     @property
-    def voters(self) -> tuple[NodeId, ...]:
-        """Everybody who votes now, in either half of a joint configuration."""
-        return self._configuration.voting()
-
-    @property
-    def configuration(self) -> Configuration:
-        """The one in force: the newest that stands in the log, committed or not."""
-        return self._configuration
-
-    @property
-    def configuration_index(self) -> LogIndex:
-        """Of its entry; 0 for the founding one. A change is proposed against it."""
-        return self._log.configurations.index
-
-    @property
-    def is_removed(self) -> bool:
-        """Whether a committed change has put this node out of the group: for ever, it may stop."""
-        committed = self._log.configurations.at(self._log.committed)[1]
-        return bool(committed.voters) and self._config.node not in committed.members()
-
-    @property
-    def followers(self) -> Mapping[NodeId, FollowerState]:
-        """What this node, as leader, knows of the other members; empty when it does not lead."""
-        return self._leadership.replication.describe() if self._leadership is not None else {}
-
-    @property
     def snapshot_index(self) -> LogIndex:
         """The index that the newest snapshot covers; 0 without one."""
         return self._log.snapshot_index
@@ -142,12 +99,6 @@ class RaftCore(Elector):
         assert term, f"nothing is applied yet, or entry {self._log.applied} is compacted"
         index, configuration = self._log.configurations.at(self._log.applied)
         return SnapshotMeta(self._log.applied, term, configuration, index)
-
-    def quorum_active(self) -> bool:
-        """Whether a majority answered within an election time-out (leader), or the leader was heard (others)."""
-        if self._leadership is not None:
-            return self._leadership.quorum_active()
-        return self._leader is not None and self._elapsed < self._config.election_ticks_max
 
     # --- inputs -------------------------------------------------------------------------------------------------------
 
@@ -264,11 +215,6 @@ class RaftCore(Elector):
         if self._leadership is None:
             raise NotLeader(self._config.node, self._leader)
         self._leadership.transfer(to)
-
-    @property
-    def transferee(self) -> NodeId | None:
-        """Whom this leader hands over to just now."""
-        return self._leadership.handover.to if self._leadership is not None else None
 
     def persisted(self, number: int) -> None:
         """All writes up to `number` are durable."""

@@ -9,6 +9,7 @@ Paper: Raft 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, disruptive se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from aether.consensus.campaign import Campaign, Rank, outranks
@@ -18,10 +19,11 @@ from aether.consensus.lease import Loyalty
 from aether.consensus.log import RaftLog
 from aether.consensus.messages import VoteReply, VoteRequest
 from aether.consensus.outbox import Outbox
+from aether.consensus.progress import FollowerState
 from aether.consensus.quorum import Configuration, Vote
 from aether.consensus.reads import REFUSED, ReadAnswers
 from aether.consensus.values import HardState, Role
-from aether.model.ids import NodeId, Term
+from aether.model.ids import LogIndex, NodeId, Term
 
 _LEARNER_PATIENCE: Final = 4  # it hears an idle leader seldom, and nothing depends on its noticing
 
@@ -43,6 +45,74 @@ class Elector:
         self._loyalty = Loyalty(config.election_ticks_min if config.lease_reads else 0)
         self._has_claimed = False  # its priority, since a leader was heard: once is enough, or it could block all
         self._rest()
+
+    # --- how it looks -------------------------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> NodeId:
+        return self._config.node
+
+    @property
+    def role(self) -> Role:
+        return self._role
+
+    @property
+    def term(self) -> Term:
+        return self._term
+
+    @property
+    def leader(self) -> NodeId | None:
+        return self._leader
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """Everybody who votes now, in either half of a joint configuration."""
+        return self._configuration.voting()
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force: the newest that stands in the log, committed or not."""
+        return self._configuration
+
+    @property
+    def configuration_index(self) -> LogIndex:
+        """Of its entry; 0 for the founding one. A change is proposed against it."""
+        return self._log.configurations.index
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether a committed change has put this node out of the group: for ever, it may stop."""
+        committed = self._log.configurations.at(self._log.committed)[1]
+        return bool(committed.voters) and self._config.node not in committed.members()
+
+    @property
+    def followers(self) -> Mapping[NodeId, FollowerState]:
+        """What this node, as leader, knows of the other members; empty when it does not lead."""
+        return self._leadership.replication.describe() if self._leadership is not None else {}
+
+    def quorum_active(self) -> bool:
+        """Whether a majority answered within an election time-out (leader), or the leader was heard (others)."""
+        if self._leadership is not None:
+            return self._leadership.quorum_active()
+        return self._leader is not None and self._elapsed < self._config.election_ticks_max
+
+    @property
+    def begun_round(self) -> int:
+        """The newest round of heartbeats that this leader has begun in its term; 0 when it does not lead."""
+        return self._leadership.begun_round if self._leadership is not None else 0
+
+    @property
+    def leased_round(self) -> int:
+        """The newest round that may carry a lease (see lease.LeaseClock); 0 for none, or when this node does not lead.
+
+        While the driver's clock says that its lease lasts, `commit_index` is a read index.
+        """
+        return self._leadership.leased_round if self._leadership is not None else 0
+
+    @property
+    def transferee(self) -> NodeId | None:
+        """Whom this leader hands over to just now."""
+        return self._leadership.handover.to if self._leadership is not None else None
 
     @property
     def _configuration(self) -> Configuration:
