@@ -71,17 +71,18 @@ def _decode_append(values: Sequence[object]) -> AppendEntries:
     if (prev_index == 0) != (prev_term == 0) or prev_term > term:
         raise malformed("AppendEntries", f"prev_index {prev_index} with prev_term {prev_term} in term {term}")
     entries: list[Entry] = []
-    index, last_term = prev_index, max(prev_term, 1)
+    index, last_term, configuration = prev_index, max(prev_term, 1), EntryKind.CONFIGURATION
     for raw in f.sequence():
         if type(raw) is not bytes:
             raise malformed("AppendEntries", f"an entry is {type(raw).__name__}, bytes expected")
         entry = decode_entry(raw)
         index += 1
-        if entry.index != index or not last_term <= entry.term <= term:
-            raise malformed("AppendEntries", f"entry {entry.index} of term {entry.term} stands at {index}, term {term}")
-        if entry.kind is EntryKind.CONFIGURATION:
-            decode_configuration(entry.payload)  # refused here, where the sender can be blamed
-        last_term = entry.term
+        at, of_term, kind, payload, _ = entry
+        if at != index or not last_term <= of_term <= term:
+            raise malformed("AppendEntries", f"entry {at} of term {of_term} stands at {index}, term {term}")
+        if kind is configuration:
+            decode_configuration(payload)  # refused here, where the sender can be blamed
+        last_term = of_term
         entries.append(entry)
     return AppendEntries(
         term=Term(term),

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import attrs
 
 from aether.errors import AetherError, SessionFull
+from aether.kv.commands import Apply, OpenSession
 from aether.kv.outcome import Outcome
 from aether.model.ids import Revision
 from aether.model.limits import SESSION_ANSWERS_MAX
@@ -24,6 +25,7 @@ Answer: TypeAlias = Outcome | AetherError
 class Proposal:
     """One call of `propose`.
 
+    command   `request`, encoded
     fence     version of the leadership row it depends on; None = any node may propose it
     sent      it may have reached a log: from then on its outcome is unknown until it is decided
     local     the last try went to this node's own log
@@ -34,6 +36,7 @@ class Proposal:
 
     session: int
     sequence: int
+    request: Apply | OpenSession
     command: bytes
     deadline: float
     fence: Revision | None

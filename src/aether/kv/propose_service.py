@@ -127,8 +127,8 @@ class Proposer:
         if self._closed:
             raise Draining(self._node)
         sequence = self._proposals.next_sequence(self._session)
-        command = encode_command(Apply(self._session, sequence, self._proposals.answered_below, *plain))
-        proposal = Proposal(self._session, sequence, command, deadline, fence)
+        request = Apply(self._session, sequence, self._proposals.answered_below, *plain)
+        proposal = Proposal(self._session, sequence, request, encode_command(request), deadline, fence)
         self._proposals.add(proposal)
         return proposal
 
@@ -161,9 +161,12 @@ class Proposer:
         proposal.sent_at = now
         proposal.sent_term = self._term
         proposal.local = False
+        stamp_ms = self._stamp()
+        payload = stamped(proposal.command, stamp_ms)
         try:
-            self._consensus.propose(stamped(proposal.command, self._stamp()))
+            self._consensus.propose(payload)
             proposal.sent = proposal.local = True
+            self._store.expect(payload, stamp_ms, proposal.request)
         except NotLeader as error:
             if proposal.fence is not None:
                 raise
@@ -190,6 +193,7 @@ class Proposer:
     def leader_changed(self, term: int, leader: NodeId | None) -> None:
         """Send again whatever an earlier leader may have lost, once somebody leads."""
         self._term, self._leader = term, leader
+        self._store.forget_expected()  # of what an earlier leader was told, some will never be applied
         if leader is None:
             return
         for proposal in self._undecided():
@@ -257,7 +261,7 @@ class Proposer:
             self._opened = trio.Event()
             self._session_number += 1
             request = OpenSession(self._node, self._incarnation, self._session_number)
-            self._opening = (request, Proposal(0, _SESSION_OPEN, encode_command(request), math.inf, None))
+            self._opening = (request, Proposal(0, _SESSION_OPEN, request, encode_command(request), math.inf, None))
             self._dispatch_again(self._opening[1])
         opened = self._opened
         self._openers += 1

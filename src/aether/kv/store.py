@@ -19,7 +19,16 @@ from sortedcontainers import SortedList
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.errors import BadInput
-from aether.kv.commands import Apply, BatchResult, ChangePlain, ComparePlain, EndSession, OpenSession, decode_payload
+from aether.kv.commands import (
+    Apply,
+    BatchResult,
+    ChangePlain,
+    Command,
+    ComparePlain,
+    EndSession,
+    OpenSession,
+    decode_payload,
+)
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
 from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
@@ -73,7 +82,16 @@ class Store:
         self._log_time_ms = 0
         self._chain = 0  # of CRC-32: what once differed differs for ever, for each step can be undone
         self._newest_mark: tuple[Revision, bytes] | None = None
+        self._expected: dict[bytes, tuple[int, Command]] = {}
         self._listener: Callable[[AppliedEntries], None] | None = None
+
+    def expect(self, payload: bytes, stamp_ms: int, command: Command) -> None:
+        """`payload`, if it is ever applied, need not be decoded: it says this. `forget_expected` when it may not be."""
+        self._expected[payload] = (stamp_ms, command)
+
+    def forget_expected(self) -> None:
+        """Nothing is expected any more, which only costs time."""
+        self._expected.clear()
 
     def listen(self, listener: Callable[[AppliedEntries], None]) -> None:
         """Call `listener` after each `apply` and `restore`. It must neither block nor raise; there is one."""
@@ -186,7 +204,8 @@ class Store:
 
     def _command(self, index: LogIndex, payload: bytes, applied: AppliedEntries) -> bool:
         """Whether a batch took effect."""
-        stamp_ms, command = decode_payload(payload)
+        expected = self._expected.pop(payload, None) if self._expected else None
+        stamp_ms, command = expected or decode_payload(payload)
         if stamp_ms > self._log_time_ms:
             self._log_time_ms = stamp_ms
             self._sessions.expire(stamp_ms)

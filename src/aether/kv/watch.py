@@ -59,12 +59,18 @@ class WatcherSet:
         """Some keys changed."""
         if not self._clean:
             return
+        prefixes = self._clean_prefixes()
         for key in keys:
-            hit = [watcher for watcher in self._clean if key.startswith(watcher.prefixes)]
-            for watcher in hit:
-                self._set(watcher)
-            if not self._clean:
-                return
+            if key.startswith(prefixes):
+                for watcher in [watcher for watcher in self._clean if key.startswith(watcher.prefixes)]:
+                    self._set(watcher)
+                if not self._clean:
+                    return
+                prefixes = self._clean_prefixes()
+
+    def _clean_prefixes(self) -> tuple[str, ...]:
+        """Of all that are not marked: one look tells that a key concerns none of them, which is the rule."""
+        return tuple({prefix for watcher in self._clean for prefix in watcher.prefixes})
 
     def mark_all(self) -> None:
         """Everything may have changed: the state was replaced."""
