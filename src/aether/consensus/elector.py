@@ -97,19 +97,6 @@ class Elector:
         return self._leader is not None and self._elapsed < self._config.election_ticks_max
 
     @property
-    def begun_round(self) -> int:
-        """The newest round of heartbeats that this leader has begun in its term; 0 when it does not lead."""
-        return self._leadership.begun_round if self._leadership is not None else 0
-
-    @property
-    def leased_round(self) -> int:
-        """The newest round that may carry a lease (see lease.LeaseClock); 0 for none, or when this node does not lead.
-
-        While the driver's clock says that its lease lasts, `commit_index` is a read index.
-        """
-        return self._leadership.leased_round if self._leadership is not None else 0
-
-    @property
     def transferee(self) -> NodeId | None:
         """Whom this leader hands over to just now."""
         return self._leadership.handover.to if self._leadership is not None else None
