@@ -127,8 +127,8 @@ class Leadership:
             for voter in configuration.voters
             if voter != self._config.node and self.replication.is_heard(voter, self._config.election_ticks_min)
         ]
-        learners = [learner for learner in configuration.learners if learner != self._config.node]  # just demoted
-        orders = self._fan_out.look(learners, live, self._progress, self._log)
+        followers = [learner for learner in configuration.learners if learner != self._config.node]  # it may be demoted
+        orders = self._fan_out.look(followers, live, self._progress, self._log)
         for relay, learners in orders.items():
             self._outbox.send(relay, RelayOrder(term=self.term, learners=learners))
 
