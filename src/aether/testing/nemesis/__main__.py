@@ -27,6 +27,9 @@ def main() -> int:
     parser.add_argument("--faults", default="", help=f"comma-separated; default all: {', '.join(known)}")
     parser.add_argument("--failpoints", default="", help="values of AETHER_FAILPOINTS, separated by ';'")
     parser.add_argument("--local-reads", action="store_true", help="reads are stale on purpose: must be found")
+    parser.add_argument(
+        "--namespaces", action="store_true", help="a network namespace per node: needs privilege and nft"
+    )
     parser.add_argument("--folder", type=Path, help="keep data, logs and histories here")
     options = parser.parse_args()
     if not is_supported():
@@ -41,12 +44,18 @@ def main() -> int:
         faults=tuple(filter(None, options.faults.split(","))),
         failpoints=tuple(filter(None, options.failpoints.split(";"))),
         reads_locally=options.local_reads,
+        in_namespaces=options.namespaces,
     )
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="aether-nemesis-"))
+    folder: Path = options.folder or Path(tempfile.mkdtemp(prefix="aether-nemesis-"))
     folder.mkdir(parents=True, exist_ok=True)
-    report = trio.run(run_nemesis, plan, folder, lambda line: print(line, flush=True))  # noqa: T201 - its output
+    report = trio.run(run_nemesis, plan, folder, _say)
     sys.stdout.write(f"{report}\nkept in {folder}\n")
     return report.exit_code
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

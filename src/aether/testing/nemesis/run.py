@@ -24,7 +24,8 @@ import trio
 from aether.testing.linearizability import BadHistory, Operation, Outcome, Verdict, check, read_history
 from aether.testing.nemesis.client import REQUEST_S, HarnessError, RegisterClient
 from aether.testing.nemesis.cluster import ClusterPlan, NemesisCluster, NotWell, open_cluster
-from aether.testing.nemesis.faults import Fault, faults_with, rng_of
+from aether.testing.nemesis.faults import PROXY_FAULTS, Fault, faults_with, rng_of
+from aether.testing.nemesis.namespaces import open_namespaces, privileged_faults, small_disks, why_not
 from aether.testing.nemesis.schedule import Step, draw_schedule
 from aether.testing.nemesis.workload import WorkloadPlan
 
@@ -38,6 +39,7 @@ ANSWERED_MIN = 0.2
 @attrs.frozen(kw_only=True)
 class NemesisPlan:
     """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
+    in_namespaces  each node in a network namespace, on a small disk; else on loopback behind the faulty network
     faults   names to draw from; empty = all that this machine allows; failpoints  values of AETHER_FAILPOINTS
     """
 
@@ -50,6 +52,7 @@ class NemesisPlan:
     faults: Sequence[str] = ()
     failpoints: tuple[str, ...] = ()
     reads_locally: bool = False
+    in_namespaces: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -94,25 +97,54 @@ class NemesisReport:
 async def run_nemesis(plan: NemesisPlan, folder: Path, say: Callable[[str], None]) -> NemesisReport:
     """Run `plan` with everything that is written under `folder`. Raises nothing for what the cluster does wrong."""
     report = NemesisReport(plan=plan)
-    known = faults_with(plan.failpoints)
-    names = list(plan.faults or known)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise HarnessError(f"no such faults: {', '.join(unknown)}; there are {', '.join(known)}")
     logs = {f"node-{n + 1}": (folder / f"node-{n + 1}.log").open("a") for n in range(plan.nodes)}
+
+    def log(node: str, line: str) -> None:
+        logs[node].write(line + "\n")
+        logs[node].flush()
+
     try:
-        async with open_cluster(
-            ClusterPlan(nodes=plan.nodes, folder=folder), lambda node, line: print(line, file=logs[node], flush=True)
-        ) as cluster:
+        async with _ground(plan, folder, log) as (cluster, known):
+            names = list(plan.faults or known)
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                raise HarnessError(f"no such faults here: {', '.join(unknown)}; there are {', '.join(known)}")
             await _disturb_and_look(plan, cluster, folder, report, known, names, say)
     except* NotWell as problem:
-        report.violations.append(f"not well: {problem.exceptions[0]}")
+        report.violations.append(f"not well: {_leaf(problem)}")
     except* (HarnessError, BadHistory) as problem:
-        report.harness.append(str(problem.exceptions[0]))
+        report.harness.append(str(_leaf(problem)))
     finally:
-        for log in logs.values():
-            log.close()
+        for file in logs.values():
+            file.close()
     return report
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """The first error of a group of groups."""
+    while inner := getattr(error, "exceptions", ()):
+        error = inner[0]
+    return error
+
+
+@asynccontextmanager
+async def _ground(
+    plan: NemesisPlan, folder: Path, log: Callable[[str, str], None]
+) -> AsyncGenerator[tuple[NemesisCluster, dict[str, Fault]]]:
+    """The cluster, and the faults that are possible where it stands. Raises HarnessError, NotWell."""
+    if not plan.in_namespaces:
+        async with open_cluster(ClusterPlan(nodes=plan.nodes, folder=folder), log) as cluster:
+            yield cluster, faults_with(plan.failpoints)
+        return
+    if why_not():
+        raise HarnessError(f"no network namespaces here: {why_not()}")
+    names = [f"node-{n + 1}" for n in range(plan.nodes)]
+    async with open_namespaces(names) as spaces, small_disks([folder / name for name in names]):
+        places = ClusterPlan(nodes=plan.nodes, folder=folder, places=spaces.places)
+        async with open_cluster(places, log) as cluster:
+            cluster.cuts = spaces
+            faults = {n: f for n, f in faults_with(plan.failpoints).items() if n not in PROXY_FAULTS}
+            yield cluster, faults | privileged_faults(spaces)
 
 
 async def _disturb_and_look(
@@ -196,6 +228,7 @@ async def _workers(plan: NemesisPlan, cluster: NemesisCluster, histories: Sequen
     began = time.monotonic()
     tokens = {node: cluster.token(node) for node in cluster.nodes}
     processes: list[trio.Process] = []
+    codes: list[int] = []
     for number, path in enumerate(histories):
         work = WorkloadPlan(
             name=f"w{number + 1}",
@@ -217,7 +250,7 @@ async def _workers(plan: NemesisPlan, cluster: NemesisCluster, histories: Sequen
         yield
     finally:
         with trio.CancelScope(shield=True):
-            codes = [await _end(process) for process in processes]
+            codes += [await _end(process) for process in processes]
     for path, code in zip(histories, codes, strict=True):
         if code != 0:
             said = path.with_suffix(".err").read_text()[-2_000:]
