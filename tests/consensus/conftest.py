@@ -227,7 +227,7 @@ def _entries(entries: Iterable[Entry]) -> str:
 def _payload(entry: Entry) -> str:
     if entry.kind is EntryKind.CONFIGURATION:
         return configuration_text(decode_configuration(entry.payload))
-    return entry.payload.decode() or "-"
+    return entry.payload.decode(errors="backslashreplace") or "-"
 
 
 def configuration_text(configuration: Configuration) -> str:
@@ -278,6 +278,12 @@ def make_group() -> Callable[..., Group]:
     return Group
 
 
+@pytest.fixture(scope="session")
+def group_class() -> type[Group]:
+    """For tests that draw many examples."""
+    return Group
+
+
 @pytest.fixture
 def group() -> Group:
     """Three voters: a, b, c."""
@@ -308,3 +314,25 @@ def persisted_with(entries_of: Callable[..., tuple[Entry, ...]]) -> Callable[...
         return Persisted(hard, None, entries_of(*terms))
 
     return make
+
+
+@pytest.fixture
+def in_role(make_group: Callable[..., Group]) -> Callable[..., Group]:
+    """`in_role("candidate", "abcde")`: a group whose node a has this role in term 1; nothing is on its way."""
+
+    def build(role: str, names: str = "abc") -> Group:
+        group = make_group(names)
+        if role == "leader":
+            group.elect("a")
+        elif role == "candidate":
+            group.campaign("a")
+            group.deliver("a")
+            for peer in names[1:]:
+                group.deliver(peer, "a")
+        else:
+            group.elect("b")
+        group.take()
+        assert (group["a"].role, group["a"].term) == (role, 1)
+        return group
+
+    return build
