@@ -15,7 +15,7 @@ import trio
 
 from aether.errors import BadInput, NotFound, TryAgain
 from aether.kv.history import Compacted
-from aether.management import row_answers, table
+from aether.management import rows_service, table
 from aether.management.access import TEXT_TYPE, TOML_TYPES, AccessRules
 from aether.management.backup_source import BACKUP_TYPE, BackupSource
 from aether.management.commands import Changed, unmet
@@ -192,7 +192,7 @@ class ManagementApi:
             refused = self._access.refuse_stranger_to_secrets(request, "a row of the cluster's own needs")
             if refused is not None:
                 return refused
-        answer = await row_answers.put_row(self._rows, wish)
+        answer = await rows_service.put_row(self._rows, wish)
         _log.info("kv by %s: %s (request %s)", by, answer, request.request_id)
         return json_response(answer, headers=_HEADERS)
 

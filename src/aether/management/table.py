@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from aether.management import commands, queries, row_answers
+from aether.management import commands, queries, rows_service
 from aether.management.commands import Changed
 from aether.management.queries import Answer, Facts
 from aether.management.row_store import RowStore, Wanted
@@ -154,13 +154,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
                 Field("limit", Kind.WHOLE, low=1, high=1000, about="rows on one page, 100 by default"),
             )
         ),
-        look=row_answers.list_rows,
+        look=rows_service.list_rows,
     ),
     Endpoint(
         path="/kv/row",
         about="One row of the replicated store.",
         query=Schema((*_FRESH, _KEY)),
-        look=row_answers.get_row,
+        look=rows_service.get_row,
     ),
     Endpoint(
         path="/kv/changes",
@@ -174,7 +174,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
                 Field("limit", Kind.WHOLE, low=1, high=CHANGES_MAX, about="about how many changes, 100 by default"),
             )
         ),
-        look=row_answers.list_changes,
+        look=rows_service.list_changes,
     ),
     Endpoint(
         path="/kv/put",
@@ -189,14 +189,14 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
                 _FORCE,
             )
         ),
-        wish=row_answers.put_wish,
+        wish=rows_service.put_wish,
     ),
     Endpoint(
         path="/kv/delete",
         about="Delete one row; one that is not there is no failure.",
         query=NO_BODY,
         body=Schema((_KEY, _IF_VERSION, _FORCE)),
-        wish=row_answers.delete_wish,
+        wish=rows_service.delete_wish,
     ),
     Endpoint(
         path="/backup",
