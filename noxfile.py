@@ -1,4 +1,4 @@
-"""Every check of this repository, each in a virtual environment of its own: `nox` runs check, typing and tests."""
+"""Every check of this repository, each in a virtual environment of its own: `nox` runs all that decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10"
-nox.options.sessions = ["check", "typing", "tests"]
+nox.options.sessions = ["check", "typing", "tests", "nemesis"]
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 
@@ -42,9 +42,19 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test but the type checkers'. Arguments go to pytest: `nox -s tests -- tests/kv -k watch`."""
+    """Every test but the type checkers' and nemesis'. Arguments go to pytest: `nox -s tests -- tests/kv -k watch`."""
     install(session, "tests")
-    session.run("pytest", *(session.posargs or ["--ignore=tests/typing"]))
+    session.run("pytest", *(session.posargs or ["--ignore=tests/typing", "--ignore=tests/nemesis"]))
+
+
+@nox.session
+def nemesis(session: nox.Session) -> None:
+    """Real nodes under real faults: the smoke of tests/nemesis, or a run of your own: `-- --seconds 600 --seed 7`."""
+    install(session, "tests")
+    if session.posargs:
+        session.run("python", "-m", "aether.testing.nemesis", *session.posargs)
+    else:
+        session.run("pytest", "tests/nemesis", "-rs")
 
 
 @nox.session

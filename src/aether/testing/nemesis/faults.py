@@ -115,24 +115,26 @@ async def _cut(cut: Cut, cluster: NemesisCluster, rng: random.Random) -> AsyncGe
 
 
 @asynccontextmanager
-async def _all_ways(cluster: NemesisCluster, fault: WayFault) -> AsyncGenerator[str]:
+async def _all_ways(cluster: NemesisCluster, fault: WayFault, words: str) -> AsyncGenerator[str]:
     for way in every_way(cluster.nodes):
         cluster.network.set_fault(*way, fault)
     try:
-        yield str(fault)
+        yield words
     finally:
         cluster.network.heal()
 
 
 @asynccontextmanager
 async def slow(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
-    async with _all_ways(cluster, WayFault(bytes_per_s=rng.uniform(*SLOW_BYTES_PER_S))) as said:
+    rate = rng.uniform(*SLOW_BYTES_PER_S)
+    async with _all_ways(cluster, WayFault(bytes_per_s=rate), f"{rate:.0f} bytes/s on every way") as said:
         yield said
 
 
 @asynccontextmanager
 async def delay(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
-    async with _all_ways(cluster, WayFault(delay_s=rng.uniform(*DELAY_S))) as said:
+    delay_s = rng.uniform(*DELAY_S)
+    async with _all_ways(cluster, WayFault(delay_s=delay_s), f"{delay_s:.3f} s later on every way") as said:
         yield said
 
 

@@ -89,7 +89,7 @@ class NemesisReport:
             f"{len(self.suffered)} faults of {len(kinds)} kinds; well again after at most {max(well, default=0):.1f} s"
         )
         lines += [f"VIOLATION {v}" for v in self.violations] + [f"HARNESS {h}" for h in self.harness]
-        if self.verdict is not None:
+        if self.verdict is not None and self.verdict.is_linearizable:
             lines.append(str(self.verdict))
         return "\n".join(lines)
 
