@@ -114,11 +114,13 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
     disk, memory = open_disk(path), MemoryStorage()
     disk.load()
     last, term, saved = 0, 1, 0
+    terms: dict[int, int] = {}  # of each entry as the log has it now
     for number, (act, size, payload_bytes) in enumerate(history, 1):
         if act in {"append", "override"}:
             term += act == "override"
             start = last + 1 if act == "append" else max(saved + 1, last - size)
             last = start + size % 7
+            terms |= dict.fromkeys(range(start, last + 1), term)
             added = make.entries(start, last, term, bytes(payload_bytes))
             both = [make.write(number, *added, state=make.hard(term, "a"))]
         elif act == "commit":
@@ -130,7 +132,7 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
             both = []
         if act == "save" and last > saved:
             saved = saved + 1 + size % (last - saved)
-            covered = make.snapshot(saved, term, b"s" * payload_bytes)
+            covered = make.snapshot(saved, terms.get(saved, term), b"s" * payload_bytes)
             for store in (disk, memory):
                 store.save_snapshot(covered, max(1, saved - size))
         if act == "restart":

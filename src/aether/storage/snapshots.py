@@ -5,7 +5,7 @@ Never: what the state machine's bytes mean, which snapshot the log refers to.
 
     offset 0   8 bytes "AETHSNAP"      8  u32 format version    12  u32 length of meta    16  u64 length of the data
           24   u32 checksum of bytes 0 to 24, meta and data
-          28   meta (msgpack [index, term, [voter, ...]]), then the state machine's data
+          28   meta (msgpack, see bodies.py), then the state machine's data
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aether.model.limits import SNAPSHOTS_KEPT
 from aether.storage import files
 from aether.storage.bodies import Position, decode_meta, encode_meta
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 _MAGIC: Final = b"AETHSNAP"
 _HEADER: Final = struct.Struct("<8sIIQ")
 _DATA_AT: Final = _HEADER.size + 4
