@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from typing import Final, NoReturn
 
 import trio
 from trio import TaskStatus
 
+from aether.consensus.backlog import Backlog
 from aether.consensus.bell_service import Bell
 from aether.consensus.config import RaftConfig
 from aether.consensus.connections_service import Connections
 from aether.consensus.core import RaftCore
-from aether.consensus.entry import Entry
 from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.notices import CommitNotices
+from aether.consensus.proposal_queue import ProposalQueue
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.status import ConsensusStatus
@@ -37,14 +38,13 @@ from aether.consensus.values import (
     StateMachine,
 )
 from aether.consensus.writer_service import DiskWriter
-from aether.errors import BadInput, NotLeader, Overloaded, StorageFailed, StorageFull
+from aether.errors import NotLeader, StorageFailed, StorageFull
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId
 from aether.work import Work
 
 _log = logging.getLogger("aether.consensus")
 _SLICE_S: Final = 0.005  # after so long in the state machine, other tasks get a turn
-_RARE_S: Final = 50e-6  # a proposal that follows a turn within less is one of many: they share the next turn
 _DISK_STALL_S: Final = limits.ELECTION_TICKS_MAX * limits.TICK_S  # the longest election time-out
 
 
@@ -78,8 +78,7 @@ class ConsensusService:
         # mailboxes of the loop, filled by anybody
         self._bell = Bell()
         self._inbox: list[tuple[NodeId, Message]] = []
-        self._proposals: list[bytes] = []
-        self._proposals_bytes = 0
+        self._proposals = ProposalQueue(config.proposal_bytes_max)
         self._reads = ReadDesk(config, self._ring)
         self.membership: MembershipDesk = MembershipDesk(
             config.node, self._ring, lambda: self.status, self.status_changed
@@ -91,7 +90,6 @@ class ConsensusService:
         # turns
         self._has_mail = True
         self._may_turn = False  # while the loop runs, but not within a turn
-        self._is_crowded = False  # proposals come close together: until a turn finds a single one
         self._turned_at_s = 0.0
         self._defect: Exception | None = None  # of a turn that somebody else's task took: the loop ends with it
         self._notices = CommitNotices()
@@ -99,6 +97,7 @@ class ConsensusService:
         self._disk = DiskWriter(config.node, storage, work, self._attend)
 
         # what the loop remembers between turns
+        self._backlog = Backlog()
         self._plan = SnapshotPlan(entries_between_snapshots)
         self._frozen: tuple[SnapshotMeta, Callable[[], bytes]] | None = None  # a state that is not saved yet
         self._frozen_after = 0  # the write that must be durable before it
@@ -129,16 +128,8 @@ class ConsensusService:
             raise NotLeader(self._config.node, self.status.leader)
         if self._core.transferee is not None:
             raise NotLeader(self._config.node, self._core.transferee)
-        if len(payload) > self._config.proposal_bytes_max:
-            problem = f"{len(payload)} bytes; at most {self._config.proposal_bytes_max} are allowed"
-            raise BadInput("the proposal is too long", (problem,))
-        if self._proposals_bytes >= limits.PROPOSALS_QUEUED_BYTES_MAX:
-            raise Overloaded("the replicated log", len(self._proposals))
-        self._proposals.append(payload)
-        self._proposals_bytes += len(payload)
-        if not self._is_crowded:
-            self._is_crowded = trio.current_time() - self._turned_at_s < _RARE_S
-        if self._is_crowded:
+        self._proposals.put(payload, trio.current_time() - self._turned_at_s)
+        if self._proposals.is_crowded:
             self._ring()
         else:
             self._attend()
@@ -221,6 +212,7 @@ class ConsensusService:
         try:
             while not self._carry_out(core):  # what is known to be committed is applied before anybody is let in
                 await trio.lowlevel.checkpoint()
+            self._apply(core, at_once=True)
             self._may_turn = True
             task_status.started()
             while self._disk.failure is None and self._defect is None:
@@ -323,22 +315,9 @@ class ConsensusService:
             core.tick()
             self._look_again = True
             self._muted = self._disk.is_stalled(trio.current_time(), _DISK_STALL_S)
-        if self._proposals:
-            self._is_crowded = len(self._proposals) > 1
-            self._propose_queued(core)
+        self._proposals.feed(core)
         self.membership.carry_out(core)
         self._reads.put(core)
-
-    def _propose_queued(self, core: RaftCore) -> None:
-        try:
-            core.propose(self._proposals)
-        except Overloaded:
-            return  # they stay queued, which is bounded, until commits make room
-        except NotLeader:
-            if core.role is Role.LEADER:
-                return  # leadership is being handed over: they go with it, or on when nobody takes it
-        self._proposals = []
-        self._proposals_bytes = 0
 
     def _carry_out(self, core: RaftCore) -> bool:
         """Until nothing is left; False when that would take too long: let others run, then call it again."""
@@ -354,16 +333,22 @@ class ConsensusService:
             core.persisted(self._disk.acknowledged)
             self._reads.take(core, ready)
             if ready.restore is not None:
+                self._backlog.clear()
                 self._restore(ready.restore)
-            if ready.committed:
-                self._apply(core, ready.committed)
-                if trio.current_time() - began_s > _SLICE_S:
-                    return False
+            self._backlog.add(ready.committed, began_s)
+            self._apply(core)
+            if trio.current_time() - began_s > _SLICE_S:
+                return False
             if ready.is_final and durable == self._disk.acknowledged:
                 return True  # the next look would find nothing, and costs as much as this one
+        self._apply(core)
         return True
 
-    def _apply(self, core: RaftCore, entries: Sequence[Entry]) -> None:
+    def _apply(self, core: RaftCore, *, at_once: bool = False) -> None:
+        writes_first = self._disk.is_busy and core.role is not Role.LEADER and not at_once
+        entries = self._backlog.take(trio.current_time(), writes_first=writes_first)
+        if not entries:
+            return
         self._machine.apply(entries)
         core.applied(entries[-1].index)
         self._plan.applied(entries)

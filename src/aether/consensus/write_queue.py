@@ -53,6 +53,11 @@ class WriteQueue:
         return self._needs_disk and self._busy_since_s is None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way to the disk, or waits to be."""
+        return self._needs_disk or self._busy_since_s is not None
+
+    @property
     def last_put(self) -> int:
         """Number of the newest write."""
         return self._put

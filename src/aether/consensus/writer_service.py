@@ -54,6 +54,11 @@ class DiskWriter:
         """Number of the newest write."""
         return self._queue.last_put
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way to the disk, or waits to be."""
+        return self._queue.is_busy
+
     def put(self, write: StorageWrite) -> None:
         """Have it written. Never waits."""
         if self._queue.put(write):
