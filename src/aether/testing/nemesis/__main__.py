@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import trio
@@ -48,7 +49,12 @@ def main() -> int:
     )
     folder: Path = options.folder or Path(tempfile.mkdtemp(prefix="aether-nemesis-"))
     folder.mkdir(parents=True, exist_ok=True)
-    report = trio.run(run_nemesis, plan, folder, _say)
+    try:
+        report = trio.run(run_nemesis, plan, folder, _say)
+    except Exception:  # noqa: BLE001 - whatever breaks the harness is no verdict on the cluster
+        traceback.print_exc()
+        sys.stdout.write(f"HARNESS failed; kept in {folder}\n")
+        return 3
     sys.stdout.write(f"{report}\nkept in {folder}\n")
     return report.exit_code
 

@@ -132,7 +132,8 @@ class NemesisCluster:
     async def _missing(self) -> str:
         down = sorted({*self.nodes} - {*self.processes.running})
         if down:
-            return f"{', '.join(down)} does not run"
+            codes = {n: self.processes.exit_code(n) for n in down}
+            return ", ".join(f"{n} ended with exit code {code}" for n, code in codes.items())
         for node in self.nodes:
             if not await self.console.is_ready(node):
                 return f"{node} is not ready"
