@@ -18,6 +18,7 @@ from pathlib import Path
 import trio
 
 import aether
+from aether.cluster.runner import YOUNG_VALUES
 from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
@@ -74,6 +75,7 @@ class Member:
     async def settle(self) -> dict[str, object]:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_VALUES)
         await trio.sleep(2 * WATCH_S)
         self._stall_s = 0.0
         return {}
