@@ -54,6 +54,7 @@ class Group:
         self.applied: dict[NodeId, list[Entry]] = {name: [] for name in self.names}
         self.wire: list[tuple[NodeId, NodeId, Message]] = []
         self.held: set[NodeId] = set()  # nodes whose disks do not finish
+        self.priorities: dict[str, int] = {}  # from the next start on
         self.cut: set[tuple[NodeId, NodeId]] = set()
         self.said: list[str] = []
         self.reads: list[tuple[str, int, int]] = []  # node, context, index (0: refused)
@@ -65,7 +66,9 @@ class Group:
     def start(self, name: str, persisted: Persisted | None = None) -> RaftCore:
         node = NodeId(name)
         voters = self.founders if node in self.founders else ()
-        config = RaftConfig(node=node, voters=voters, random=random.Random(node), **self.settings)
+        config = RaftConfig(
+            node=node, voters=voters, random=random.Random(node), priority=self.priorities.get(node, 0), **self.settings
+        )
         if persisted is not None:
             self.disks[node].hard = persisted.hard_state
             self.disks[node].snapshot = persisted.snapshot

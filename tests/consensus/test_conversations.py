@@ -3,12 +3,12 @@
 Stanzas part at blank lines: `#` comments, commands, `----`, the answer. `pytest tests/consensus --rewrite` writes the
 answers anew; read the diff before committing.
 
-Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N inflight=N; store NODE TERMS [term=N commit=N
-vote=NODE]; tick NODE N; campaign NODE; elect NODE (told in short); propose NODE WORDS; deliver [FROM] [TO]; drop FROM
-TO; delay FROM TO (until `arrive`); cut A B; mend; stabilize; log NODES; progress NODE; state; crash NODE; restart NODE;
-hold NODE (its disk hangs); persist NODE [N writes]; unhold NODE; snapshot NODE; closed PEER NODES; transfer NODE TO;
-read NODE CONTEXT; join NODES (newcomers with empty stores); change NODE add=NODES promote=NODES demote=NODES
-remove=NODES; members NODES. `*` stands for any node.
+Commands: nodes NAMES; settings NAMES kept=N chunk=N window=N bytes=N inflight=N leases=1; store NODE TERMS [term=N
+commit=N vote=NODE]; wish NODE PRIORITY (restarts it); tick NODE N; campaign NODE; elect NODE (told in short); propose
+NODE WORDS; deliver [FROM] [TO]; drop FROM TO; delay FROM TO (until `arrive`); cut A B; mend; stabilize; log NODES;
+progress NODE; lease NODE; state; crash NODE; restart NODE; hold NODE (its disk hangs); persist NODE [N writes]; unhold
+NODE; snapshot NODE; closed PEER NODES; transfer NODE TO; read NODE CONTEXT; join NODES (newcomers with empty stores);
+change NODE add=NODES promote=NODES demote=NODES remove=NODES; members NODES. `*` stands for any node.
 """
 
 from __future__ import annotations
@@ -62,9 +62,18 @@ class Stage:
             "window": "snapshot_window",
             "bytes": "append_bytes_max",
             "inflight": "inflight_appends_max",
+            "leases": "lease_reads",
         }
         pairs = (setting.split("=") for setting in settings)
         self.group = self._make_group(names, **{words[name]: int(value) for name, value in pairs})
+
+    def do_wish(self, node, priority):
+        self.group.priorities[node] = int(priority)
+        self.group.start(node)
+
+    def do_lease(self, node):
+        core = self.group[node]
+        return f"  {node} has begun round {core.begun_round}; of round {core.leased_round} a lease may last"
 
     def do_tick(self, node, count):
         self.group.tick(node, int(count))

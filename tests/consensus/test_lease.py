@@ -339,8 +339,11 @@ def test_an_answer_without_the_promise_voids_those_before_it():
     """The follower may have restarted with other settings."""
     rounds = LeaseRounds()
     rounds.answered("b", 5, promised=True)
-    rounds.answered("b", 6, promised=False)
-    assert rounds.newest(Configuration(("a", "b", "c")), "a", 6) == 0
+    rounds.answered("b", 7, promised=False)
+    rounds.answered("b", 6, promised=True)  # late
+    assert rounds.newest(Configuration(("a", "b", "c")), "a", 7) == 0
+    rounds.answered("b", 8, promised=True)
+    assert rounds.newest(Configuration(("a", "b", "c")), "a", 9) == 8
 
 
 # --- until when -------------------------------------------------------------------------------------------------------

@@ -241,12 +241,15 @@ class Elector:
             self._has_claimed = True
             self._start_campaign(pre=True)
             return False
-        if self._role is Role.PRE_CANDIDATE:
-            # Two that lost the same leader at once would split the vote: the lower one yields.
-            if self._elapsed == 0 and outranks(ours, theirs):
-                self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
-                return False
+        if self._role is not Role.PRE_CANDIDATE:
+            return True
+        # Two that lost the same leader at once would split the vote: the lower one yields. The higher one goes on; but
+        # it may be one that cannot win, so after its first tick it grants as well.
+        if not outranks(ours, theirs):
             self._become_follower(self._term, None)
+        elif self._elapsed == 0:
+            self._ask_for_votes(sender)  # it may have refused us while it still believed in the leader
+            return False
         return True
 
     def _claims_priority(self, ours: Rank, theirs: Rank) -> bool:

@@ -233,7 +233,8 @@ class Leadership:
             case AppendReply():
                 self.append_reply(peer, reply)
             case HeartbeatReply():
-                self.heartbeat_reply(peer, reply)
+                self._lease.answered(peer, min(reply.round, self._round), promised=reply.leases)
+                self.heartbeat_reply(peer, reply.round)
             case SnapshotReply():
                 self.replication.snapshot_reply(peer, reply)
 
@@ -243,14 +244,13 @@ class Leadership:
             self._acks_changed = True
         self.handover.acknowledged(peer, self._progress[peer].match, self._log.last_index)
 
-    def heartbeat_reply(self, peer: NodeId, reply: HeartbeatReply) -> None:
+    def heartbeat_reply(self, peer: NodeId, number: int) -> None:
         """A follower lives: send again what may have been lost, once for each round of a tick."""
-        progress, number = self._progress[peer], reply.round
+        progress = self._progress[peer]
         before = progress.heard_round
         if not before < number <= self._round:
             return  # late, doubled, or never sent
         progress.heard_round = number
-        self._lease.answered(peer, number, promised=reply.leases)
         # Rounds for reads follow each other fast: what is on its way now would look lost.
         if before < self._tick_round <= number:
             self.replication.heard_heartbeat(peer)

@@ -60,17 +60,18 @@ class LeaseRounds:
     """A leader's side: the newest round that each follower answered with the promise."""
 
     def __init__(self) -> None:
-        self._answered: dict[NodeId, int] = {}
+        self._answered: dict[NodeId, tuple[int, bool]] = {}  # the newest, and whether with the promise
 
     def answered(self, peer: NodeId, number: int, *, promised: bool) -> None:
         """`peer` answered round `number`. Without the promise all its earlier ones are void: it may have restarted."""
-        self._answered[peer] = number if promised else 0
+        if number > self._answered.get(peer, (0, False))[0]:
+            self._answered[peer] = (number, promised)
 
     def newest(self, configuration: Configuration, leader: NodeId, begun: int) -> int:
         """The newest round that a quorum of `configuration` answered so; 0 for none, or when `leader` has no vote."""
         if leader not in configuration.voting():
             return 0
-        rounds = {peer: LogIndex(number) for peer, number in self._answered.items()}
+        rounds = {peer: LogIndex(number) for peer, (number, promised) in self._answered.items() if promised}
         return configuration.committed_index({**rounds, leader: LogIndex(begun)})
 
 

@@ -50,6 +50,7 @@ class NodeConfig:
     data        directory that survives; None = nothing survives
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
+    lease_reads, priority  see RaftConfig
     """
 
     node: NodeId
@@ -67,6 +68,8 @@ class NodeConfig:
     wire_calls: bool = False
     deadline_s: float = CALL_DEADLINE_S
     drain_s: float = DRAIN_S
+    lease_reads: bool = False
+    priority: int = 0
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
@@ -155,7 +158,7 @@ class Sources:
 
 FILE_KEYS: Mapping[str, set[str] | None] = {
     "cluster": {"name", "peers"},
-    "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s"},
+    "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s", "lease_reads", "priority"},
     "ports": {"cluster", "http", "management"},
     "config": None,  # free: what slices read
     "secrets": None,
@@ -202,6 +205,8 @@ def load(sources: Sources) -> NodeConfig:
         insecure=bool(sources.arguments.get("insecure")),
         deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
         drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),
+        lease_reads=_flag(*found("lease_reads", "node", "lease_reads")),
+        priority=_whole(*found("priority", "node", "priority")),
     )
     config.check()
     return config
@@ -255,6 +260,20 @@ def _port(value: object, source: str, default: int) -> int:
             problems.append("Kubernetes sets such variables for a service of that name; give the service another name")
         raise BadInput(f"{source}={text}", problems)
     return int(text)
+
+
+def _flag(value: object, source: str) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise BadInput(f"{source} = {value!r}", ("write true or false",))
+
+
+def _whole(value: object, source: str) -> int:
+    if value is None:
+        return 0
+    if type(value) is not int:
+        raise BadInput(f"{source} = {value!r}", ("give a whole number; 0 is usual, the highest is wished for as leader",))
+    return value
 
 
 def _seconds(value: object, default: float, key: str) -> float:

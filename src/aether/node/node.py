@@ -110,7 +110,13 @@ class Node:
 
     def _build_store(self, opened: OpenedStorage) -> None:
         config, seams = self.config, self._seams
-        raft = RaftConfig(node=config.node, voters=config.voters, random=seams.rng)
+        raft = RaftConfig(
+            node=config.node,
+            voters=config.voters,
+            random=seams.rng,
+            lease_reads=config.lease_reads,
+            priority=config.priority,
+        )
         identity = Identity(
             cluster=config.cluster,
             node=config.node,
