@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import pytest
-from tests.consensus.simple_disk import Disk, LocalSnapshot
+from tests.consensus.simple_disk import Disk, LocalSnapshot, stored
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
@@ -24,7 +24,7 @@ from aether.consensus.messages import (
 )
 from aether.consensus.quorum import Configuration
 from aether.consensus.spelling import MESSAGES
-from aether.consensus.values import HardState, Persisted, Ready, Role, Snapshot, StorageWrite
+from aether.consensus.values import HardState, Persisted, Ready, Role, StorageWrite
 from aether.model.ids import LogIndex, NodeId, Term
 
 M = TypeVar("M", bound=Message)
@@ -55,6 +55,7 @@ class Group:
         self.wire: list[tuple[NodeId, NodeId, Message]] = []
         self.held: set[NodeId] = set()  # nodes whose disks do not finish
         self.priorities: dict[str, int] = {}  # from the next start on
+        self.slow: set[NodeId] = set()  # nodes whose machines take their time with a snapshot
         self.cut: set[tuple[NodeId, NodeId]] = set()
         self.said: list[str] = []
         self.reads: list[tuple[str, int, int]] = []  # node, context, index (0: refused)
@@ -115,8 +116,17 @@ class Group:
             self.disks[name].queue.append(ready.write)
             if ready.write.entries:
                 self.said.append(f"  {name} writes {_entries(ready.write.entries)}")
+        for order in ready.chunks:
+            content = self.disks[name].contents.get(order.snapshot)
+            if content is None:
+                core.snapshot_gone(order.snapshot)
+            else:
+                chunk = content[order.offset : order.offset + order.length]
+                self.wire.append((name, order.to, order.fill(chunk)))
         if ready.restore is not None:
             self.said.append(f"  {name} restores the snapshot at {ready.restore.meta.index}")
+            if name not in self.slow:
+                core.restored(ready.restore)
         if ready.committed:
             self.applied[name] += ready.committed
             self.said.append(f"  {name} applies {_entries(ready.committed)}")
@@ -144,9 +154,10 @@ class Group:
     def snapshot(self, name: str) -> None:
         """Take a local snapshot at the applied index."""
         core = self.cores[NodeId(name)]
-        snapshot = Snapshot(core.snapshot_meta(), b"state at %d" % core.applied_index)
+        content = b"state at %d" % core.applied_index
+        snapshot = stored(core.snapshot_meta(), content)
         keep_from = LogIndex(core.applied_index - core._config.entries_kept + 1)
-        self.disks[NodeId(name)].queue.append(LocalSnapshot(snapshot, keep_from))
+        self.disks[NodeId(name)].queue.append(LocalSnapshot(snapshot, content, keep_from))
         self.persist(name)
 
     # --- the network --------------------------------------------------------------------------------------------------

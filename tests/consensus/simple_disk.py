@@ -9,29 +9,45 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
 
 from aether.consensus.entry import Entry
-from aether.consensus.values import HardState, Persisted, Snapshot, StorageWrite
-from aether.model.ids import LogIndex, Term
+from aether.consensus.values import (
+    HardState,
+    PartialSnapshot,
+    Persisted,
+    SnapshotMeta,
+    StorageWrite,
+    StoredSnapshot,
+)
+from aether.model.ids import LogIndex
 
 
-class LocalSnapshot:
-    """A snapshot that the node took itself: entries before `keep_from` go when it is durable."""
+def stored(meta: SnapshotMeta, content: bytes) -> StoredSnapshot:
+    """The name of a snapshot with this content."""
+    return StoredSnapshot(meta, len(content), crc32(content))
 
-    def __init__(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
-        self.snapshot = snapshot
-        self.keep_from = keep_from
+
+class LocalSnapshot(NamedTuple):
+    """A snapshot that a node takes itself: entries before `keep_from` go when it is durable."""
+
+    snapshot: StoredSnapshot
+    content: bytes
+    keep_from: LogIndex
 
 
 Job = StorageWrite | LocalSnapshot
 
 
 class Disk:
-    """Durable state plus the queue of what is not durable yet."""
+    """What is durable, and in `queue` what is not yet. contents  of the snapshots it holds."""
 
     def __init__(self) -> None:
         self.hard: HardState = HardState()
-        self.snapshot: Snapshot | None = None
+        self.snapshot: StoredSnapshot | None = None
+        self.contents: dict[StoredSnapshot, bytes] = {}
+        self.arriving: tuple[StoredSnapshot, bytes] | None = None
         self.queue: deque[Job] = deque()
         self._entries: list[Entry] = []
 
@@ -42,13 +58,6 @@ class Disk:
     @property
     def last_index(self) -> LogIndex:
         return self._entries[-1].index if self._entries else self.snapshot_index
-
-    def holds(self, index: LogIndex, term: Term) -> bool:
-        """Whether the entry at `index` with `term` is durable, in the log or under the snapshot."""
-        if index <= self.snapshot_index:
-            return True
-        position = index - self._entries[0].index if self._entries else -1
-        return 0 <= position < len(self._entries) and self._entries[position].term == term
 
     def persist(self, count: int) -> list[Job]:
         """The first `count` jobs are durable now."""
@@ -61,7 +70,22 @@ class Disk:
         return done
 
     def _write(self, write: StorageWrite) -> None:
+        for part in write.parts:
+            if part.offset == 0:
+                self.arriving = (part.snapshot, b"")
+            assert self.arriving is not None
+            snapshot, arrived = self.arriving
+            assert (snapshot, len(arrived)) == (part.snapshot, part.offset), f"byte {part.offset} out of order"
+            self.arriving = (snapshot, arrived + part.chunk)
         if write.snapshot is not None:
+            assert self.arriving is not None
+            snapshot, arrived = self.arriving
+            assert (snapshot, snapshot.total_bytes, snapshot.checksum) == (
+                write.snapshot,
+                len(arrived),
+                crc32(arrived),
+            ), "another snapshot than was announced"
+            self.contents[snapshot], self.arriving = arrived, None
             self.snapshot, self._entries = write.snapshot, []
         self._append(write.entries)
         if write.hard_state is not None:
@@ -79,6 +103,7 @@ class Disk:
     def _keep(self, job: LocalSnapshot) -> None:
         if job.snapshot.meta.index <= self.snapshot_index:
             return
+        self.contents[job.snapshot] = job.content
         self.snapshot = job.snapshot
         keep_from = min(job.keep_from, LogIndex(job.snapshot.meta.index + 1))
         self._entries = [entry for entry in self._entries if entry.index >= keep_from]
@@ -90,4 +115,8 @@ class Disk:
 
     def load(self) -> Persisted:
         """What a restart finds."""
-        return Persisted(self.hard, self.snapshot, tuple(self._entries))
+        partial = None
+        if self.arriving is not None:
+            snapshot, arrived = self.arriving
+            partial = PartialSnapshot(snapshot, len(arrived), crc32(arrived))
+        return Persisted(self.hard, self.snapshot, tuple(self._entries), partial)

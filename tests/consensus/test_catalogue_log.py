@@ -9,7 +9,7 @@ import pytest
 from aether.consensus.messages import AppendEntries, AppendReply, VoteReply
 from aether.consensus.progress import Mode, Progress
 from aether.consensus.quorum import Configuration
-from aether.consensus.values import Role, Snapshot, SnapshotMeta
+from aether.consensus.values import Role, SnapshotMeta, StoredSnapshot
 from aether.errors import Overloaded
 
 
@@ -83,7 +83,7 @@ def test_b07_next_stays_above_match():
     """The rejection of a probe arrives after the snapshot that made it pointless was installed and acknowledged."""
     progress = Progress(9)
     progress.sent(9, 1)
-    progress.become_snapshot(Snapshot(SnapshotMeta(20, 3, Configuration(("a", "b"))), b"state"))
+    progress.become_snapshot(StoredSnapshot(SnapshotMeta(20, 3, Configuration(("a", "b"))), 5, 0))
     progress.accepted(20)
     progress.become_replicate()
     assert not progress.rejected(8, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from zlib import crc32
 
 import pytest
 
@@ -150,6 +151,7 @@ def snapshot_chunk(configuration, *, index, term):
         configuration_index=index - 1,
         offset=0,
         total_bytes=2,
+        checksum=crc32(b"st"),
         chunk=b"st",
     )
 

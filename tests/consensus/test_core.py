@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from zlib import crc32
 
 import pytest
 
@@ -21,7 +22,7 @@ from aether.consensus.messages import (
     VoteRequest,
 )
 from aether.consensus.quorum import Configuration
-from aether.consensus.values import HardState, Persisted, Role, Snapshot, SnapshotMeta
+from aether.consensus.values import HardState, Persisted, Role, SnapshotMeta, StoredSnapshot
 from aether.errors import BadInput, NotLeader, Overloaded
 
 VOTERS = ("a", "b", "c")
@@ -32,7 +33,7 @@ def start(persisted, voters=VOTERS):
 
 
 def snapshot_at(index, term=1, voters=VOTERS):
-    return Snapshot(SnapshotMeta(index, term, Configuration(voters)), b"state")
+    return StoredSnapshot(SnapshotMeta(index, term, Configuration(voters)), 5, 7)
 
 
 def sent(group, kind, sender=None, to=None):
@@ -289,6 +290,7 @@ def test_chunks_arrive_once_each_in_any_order_and_number(make_group):
             configuration_index=0,
             offset=offset,
             total_bytes=10,
+            checksum=crc32(data),
             chunk=data[offset : offset + size],
         )
 
@@ -297,7 +299,10 @@ def test_chunks_arrive_once_each_in_any_order_and_number(make_group):
     assert core.snapshot_index == 0
     core.step("b", chunk(8))
     assert core.snapshot_index == 5
-    assert core.ready().write.snapshot.data == data
+    write = core.ready().write
+    assert b"".join(part.chunk for part in write.parts) == data
+    assert [part.offset for part in write.parts] == [0, 4, 8]
+    assert (write.snapshot.meta.index, write.snapshot.total_bytes) == (5, 10)
 
 
 def test_a_snapshot_too_large_to_collect_is_ignored(make_group):
@@ -311,6 +316,7 @@ def test_a_snapshot_too_large_to_collect_is_ignored(make_group):
         configuration_index=0,
         offset=0,
         total_bytes=9,
+        checksum=crc32(b"123456789"),
         chunk=b"123456789",
     )
     core.step("b", message)
@@ -529,16 +535,17 @@ def test_half_a_snapshot_is_forgotten_when_the_log_has_overtaken_it():
         configuration_index=0,
         offset=0,
         total_bytes=10,
+        checksum=0,
         chunk=b"half of",
     )
     core.step("b", half)
-    assert core._following._inbox._collected == b"half of"
+    assert core._following._inbox.arriving.meta.index == 5
 
     added = entries(*((index, 2) for index in range(1, 7)))
     core.step("c", AppendEntries(term=2, prev_index=0, prev_term=0, commit_index=4, entries=added))
-    assert core._following._inbox._collected, "not yet: what is committed ends before it"
+    assert core._following._inbox.arriving, "not yet: what is committed ends before it"
     core.step("c", AppendEntries(term=2, prev_index=6, prev_term=2, commit_index=6, entries=()))
-    assert not core._following._inbox._collected
+    assert core._following._inbox.arriving is None
 
 
 def test_of_two_that_notice_the_leaders_death_apart_one_wins_at_once(make_group):

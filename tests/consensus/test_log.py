@@ -153,7 +153,7 @@ def test_a_received_snapshot_replaces_the_log_and_waits_for_its_disk():
     log.check()
     log.persisted(1)
     assert log.hand_to_apply(2**30) == EMPTY
-    log.restored()
+    log.restored(10)
     assert [e.index for e in log.hand_to_apply(2**30)] == [11]
     log.check()
 

@@ -50,9 +50,10 @@ GOLDEN = [
             configuration_index=1,
             offset=0,
             total_bytes=4,
+            checksum=7,
             chunk=b"ab",
         ),
-        "980309029492a161a162909090010004c4026162",
+        "990309029492a161a16290909001000407c4026162",
     ),
     (8, SnapshotReply(term=3, index=9, offset=2), "93030902"),
     (9, TimeoutNow(term=3), "9103"),
@@ -144,11 +145,11 @@ def test_entries_that_do_not_follow_each_other_are_refused(values, why):
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ([3, 9, 2, [[], [], [], []], 0, 0, 4, b"ab"], "configuration"),
-        ([3, 9, 2, [["a", "a"], [], [], []], 0, 0, 4, b"ab"], "each once"),
-        ([3, 9, 2, [["-"], [], [], []], 0, 0, 4, b"ab"], "no node ids"),
-        ([3, 9, 4, [["a"], [], [], []], 0, 0, 4, b"ab"], "term 4 in 3"),
-        ([3, 9, 2, [["a"], [], [], []], 0, 3, 4, b"ab"], "2 bytes at 3 of 4"),
+        ([3, 9, 2, [[], [], [], []], 0, 0, 4, 7, b"ab"], "configuration"),
+        ([3, 9, 2, [["a", "a"], [], [], []], 0, 0, 4, 7, b"ab"], "each once"),
+        ([3, 9, 2, [["-"], [], [], []], 0, 0, 4, 7, b"ab"], "no node ids"),
+        ([3, 9, 4, [["a"], [], [], []], 0, 0, 4, 7, b"ab"], "term 4 in 3"),
+        ([3, 9, 2, [["a"], [], [], []], 0, 3, 4, 7, b"ab"], "2 bytes at 3 of 4"),
     ],
 )
 def test_a_snapshot_chunk_that_contradicts_itself_is_refused(values, why):

@@ -5,6 +5,8 @@ Ongaro, Ousterhout: In Search of an Understandable Consensus Algorithm (extended
 
 from __future__ import annotations
 
+from zlib import crc32
+
 from aether.consensus.messages import AppendReply, SnapshotChunk
 from aether.consensus.quorum import Configuration
 
@@ -21,12 +23,13 @@ def test_a_snapshot_replaces_the_whole_log_of_a_follower_that_lacks_it(make_grou
         configuration_index=0,
         offset=0,
         total_bytes=2,
+        checksum=crc32(b"st"),
         chunk=b"st",
     )
     group["a"].step("b", chunk)
     group.drive("a")
     assert (group["a"].commit_index, group["a"].last_index, group["a"].snapshot_index) == (9, 9, 9)
-    assert group.disks["a"].snapshot.data == b"st"
+    assert group.disks["a"].contents[group.disks["a"].snapshot] == b"st"
     assert group.disks["a"]._entries == []
     assert [(m.match_index, m.rejected) for m in group.sent(AppendReply, "a")] == [(9, False)]
 
@@ -43,6 +46,7 @@ def test_a_snapshot_of_a_prefix_keeps_the_entries_behind_it(make_group, persiste
         configuration_index=0,
         offset=0,
         total_bytes=2,
+        checksum=crc32(b"st"),
         chunk=b"st",
     )
     group["a"].step("b", chunk)

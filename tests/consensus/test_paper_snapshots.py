@@ -22,6 +22,7 @@ def first_chunk(term=1, *, index=5):
         configuration_index=0,
         offset=0,
         total_bytes=4,
+        checksum=0,
         chunk=b"st",
     )
 

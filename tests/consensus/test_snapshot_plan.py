@@ -5,7 +5,7 @@ from __future__ import annotations
 from aether.consensus.entry import Entry, EntryKind, new_entry
 from aether.consensus.quorum import Configuration
 from aether.consensus.snapshot_plan import SnapshotPlan
-from aether.consensus.values import Snapshot, SnapshotMeta
+from aether.consensus.values import SnapshotMeta, StoredSnapshot
 from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
 
 
@@ -13,8 +13,8 @@ def commands(first: int, last: int, size: int = 10) -> list[Entry]:
     return [new_entry(index, 3, EntryKind.COMMAND, bytes(size)) for index in range(first, last + 1)]
 
 
-def snapshot(index: int, size: int = 10) -> Snapshot:
-    return Snapshot(SnapshotMeta(index, 3, Configuration(("a",))), bytes(size))
+def snapshot(index: int, size: int = 10) -> StoredSnapshot:
+    return StoredSnapshot(SnapshotMeta(index, 3, Configuration(("a",))), size, 0)
 
 
 def test_a_snapshot_is_due_after_enough_entries():

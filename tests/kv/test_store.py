@@ -284,26 +284,35 @@ def test_a_scan_gives_exactly_the_rows_under_a_prefix_in_order(writer, texts, pr
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda plain: [],
-        lambda plain: 5,
-        lambda plain: [2, *plain[1:]],
-        lambda plain: plain[:-1],
-        lambda plain: [plain[0], plain[1] + 1, *plain[2:]],
-        lambda plain: [*plain[:3], b"short", *plain[4:]],
-        lambda plain: [*plain[:4], [["k", "text", 1]], plain[5]],
-        lambda plain: [*plain[:4], [["k", b"v", -1]], plain[5]],
-        lambda plain: [*plain[:4], 7, plain[5]],
-        lambda plain: [*plain[:5], [[1, 2, 3]]],
-        lambda plain: [*plain[:5], [[1, "n", "i", 1, 0, 0, [[1, [9]]]]]],
-        lambda plain: [*plain[:5], [[1, "n", "i", 1, 0, 0, [[1, [1, 99, "", 0, ""]]]]]],
+        lambda head, *rest: [],
+        lambda head, *rest: [5, *rest],
+        lambda head, *rest: [None, head, *rest],
+        lambda head, *rest: [[1, *head[1:]], *rest],
+        lambda head, *rest: [head[:-1], *rest],
+        lambda head, *rest: [[head[0], head[1] + 1, *head[2:]], *rest],
+        lambda head, *rest: [[*head[:3], b"short", *head[4:]], *rest],
+        lambda head, *rest: [[*head[:4], -1, head[5]], *rest],
+        lambda head, *rest: [head, *rest[:-1]],
+        lambda head, *rest: [head, *rest, [2, [0]]],
+        lambda head, *rest: [head, rest[1], rest[0], *rest[2:]],
+        lambda head, *rest: [head, rest[0], rest[0], *rest[2:]],
+        lambda head, *rest: [head, ["k", "text", 1], *rest[1:]],
+        lambda head, *rest: [head, ["k", b"v", -1], *rest[1:]],
+        lambda head, *rest: [head, ["k", b"v"], *rest[1:]],
+        lambda head, *rest: [head, 7, *rest[1:]],
+        lambda head, *rest: [head, *rest[:2], [1, 2, 3], rest[3]],
+        lambda head, *rest: [head, *rest[:3], [1, [9]]],
+        lambda head, *rest: [head, *rest[:3], [1, [1, 99, "", 0, ""]]],
     ],
 )
 def test_a_malformed_snapshot_changes_nothing(write, spoil):
     """The node keeps what it has, and the error says what is wrong."""
     session = write.session()
-    write.apply(session, 1, ("k", b"v"))
+    write.apply(session, 1, ("k", b"v"), ("l", b"w"))
     before = write.store.snapshot()
-    spoilt = msgpack.packb(spoil(msgpack.unpackb(before)))
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(before)
+    spoilt = b"".join(map(msgpack.packb, spoil(*unpacker)))
 
     with pytest.raises(BadInput, match="malformed store snapshot"):
         write.store.restore(spoilt, write.store.revision)
@@ -346,5 +355,5 @@ def test_a_frozen_state_is_not_changed_by_what_is_applied_later(write):
     write.apply(session, 2, ("a", b"new"), ("b", None), ("c", b"y"), answered_below=2)
     write.session("another")
 
-    assert frozen() == before
+    assert b"".join(frozen) == before
     assert write.store.snapshot() != before

@@ -95,7 +95,7 @@ def begun(path: Path, node: str = "a"):
 
 
 def rows_of(path: Path) -> dict[str, bytes]:
-    return {key: raw for key, (raw, _) in refounding._state_of(examine(path).persisted).rows.items()}
+    return {key: raw for key, (raw, _) in refounding._state_of(path, examine(path).persisted).rows.items()}
 
 
 def check_new(path: Path, node: str = "a") -> None:

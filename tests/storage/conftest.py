@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from aether.consensus.entry import Entry, EntryKind, new_entry
 from aether.consensus.quorum import Configuration
-from aether.consensus.values import HardState, LogStorage, Snapshot, SnapshotMeta, StorageWrite
+from aether.consensus.values import HardState, LogStorage, SnapshotMeta, SnapshotPart, StorageWrite, StoredSnapshot
 from aether.model.ids import LogIndex, NodeId, Term
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
@@ -30,12 +31,37 @@ def hard(term: int, vote: str | None = None, commit: int = 0) -> HardState:
     return HardState(Term(term), NodeId(vote) if vote else None, LogIndex(commit))
 
 
-def snapshot(index: int, term: int = 1, data: bytes = b"state") -> Snapshot:
-    return Snapshot(SnapshotMeta(LogIndex(index), Term(term), Configuration((A, NodeId("b")))), data)
+def snapshot(index: int, term: int = 1, data: bytes = b"state") -> StoredSnapshot:
+    """The name of a snapshot with the content `data`."""
+    meta = SnapshotMeta(LogIndex(index), Term(term), Configuration((A, NodeId("b"))))
+    return StoredSnapshot(meta, len(data), crc32(data))
 
 
-def write(number: int = 1, *added: Entry, state: HardState | None = None, snap: Snapshot | None = None) -> StorageWrite:
-    return StorageWrite(number, state, added, snap)
+def write(
+    number: int = 1,
+    *added: Entry,
+    state: HardState | None = None,
+    snap: StoredSnapshot | None = None,
+    data: bytes = b"state",
+) -> StorageWrite:
+    """snap  received in this write, all of it at once, with the content `data`."""
+    parts = () if snap is None else (SnapshotPart(snap, 0, data),)
+    return StorageWrite(number, state, added, snap, parts)
+
+
+def part(snap: StoredSnapshot, offset: int, chunk: bytes) -> SnapshotPart:
+    return SnapshotPart(snap, offset, chunk)
+
+
+def content(store: LogStorage, snap: StoredSnapshot | None) -> bytes:
+    """What `store` holds of it, read in small pieces."""
+    assert snap is not None
+    reader = store.open_snapshot(snap)
+    assert reader is not None
+    total = snap.total_bytes
+    found = b"".join(reader.read(at, min(3, total - at)) for at in range(0, total, 3))
+    reader.close()
+    return found
 
 
 class Builders:
@@ -46,6 +72,8 @@ class Builders:
     hard = staticmethod(hard)
     snapshot = staticmethod(snapshot)
     write = staticmethod(write)
+    part = staticmethod(part)
+    content = staticmethod(content)
 
 
 @pytest.fixture

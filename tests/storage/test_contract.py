@@ -60,7 +60,7 @@ def test_a_local_snapshot_keeps_the_entries_behind_it(reopen, make):
     store = reopen()
     store.load()
     store.write([make.write(1, *make.entries(1, 20), state=make.hard(1, commit=12))])
-    store.save_snapshot(make.snapshot(12), 8)
+    store.save_snapshot(make.snapshot(12).meta, [b"sta", b"te"], 8)
     assert reopen().load() == Persisted(make.hard(1, commit=12), make.snapshot(12), make.entries(13, 20))
 
 
@@ -70,7 +70,7 @@ def test_an_older_snapshot_does_not_replace_a_newer_one(reopen, make):
     store.load()
     store.write([make.write(1, *make.entries(1, 20))])
     store.write([make.write(2, snap=make.snapshot(30))])
-    store.save_snapshot(make.snapshot(15, data=b"old"), 10)
+    store.save_snapshot(make.snapshot(15).meta, [b"old"], 10)
     assert reopen().load() == Persisted(HardState(), make.snapshot(30), ())
 
 
@@ -132,9 +132,8 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
             both = []
         if act == "save" and last > saved:
             saved = saved + 1 + size % (last - saved)
-            covered = make.snapshot(saved, terms.get(saved, term), b"s" * payload_bytes)
             for store in (disk, memory):
-                store.save_snapshot(covered, max(1, saved - size))
+                store.save_snapshot(make.snapshot(saved, terms.get(saved, term)).meta, [b"s" * payload_bytes], max(1, saved - size))
         if act == "restart":
             disk = open_disk(path)
             assert disk.load() == memory.load()

@@ -110,7 +110,7 @@ def test_a_snapshot_deletes_the_segments_behind_it(open_disk, make, tmp_path):
     for first in range(1, 101, 5):
         store.write([make.write(first, *make.entries(first, first + 4, 3, payload=bytes(200)))])
     before = names(tmp_path / "a" / "wal")
-    store.save_snapshot(make.snapshot(95, 3), 90)
+    store.save_snapshot(make.snapshot(95, 3).meta, [b"sta", b"te"], 90)
     after = names(tmp_path / "a" / "wal")
     assert len(after) <= 3 < len(before)
     assert after[-1] == before[-1]
@@ -125,7 +125,7 @@ def test_segments_with_entries_to_keep_are_kept(open_disk, make, tmp_path):
     for first in range(1, 101, 5):
         store.write([make.write(first, *make.entries(first, first + 4, payload=bytes(200)))])
     before = names(tmp_path / "a" / "wal")
-    store.save_snapshot(make.snapshot(95), 1)
+    store.save_snapshot(make.snapshot(95).meta, [b"sta", b"te"], 1)
     assert names(tmp_path / "a" / "wal") == before
 
 
@@ -135,7 +135,7 @@ def test_the_newest_two_snapshots_are_kept(open_disk, make, tmp_path):
     store.load()
     store.write([make.write(1, *make.entries(1, 50))])
     for index in (10, 20, 30, 40):
-        store.save_snapshot(make.snapshot(index), 1)
+        store.save_snapshot(make.snapshot(index).meta, [b"sta", b"te"], 1)
     assert [name[:20] for name in names(tmp_path / "a" / "snapshots")] == [f"{30:020d}", f"{40:020d}"]
 
 
@@ -144,7 +144,7 @@ def test_a_snapshot_that_the_log_never_referred_to_is_removed(open_disk, make, t
     store = open_disk()
     store.load()
     store.write([make.write(1, *make.entries(1, 5))])
-    store.save_snapshot(make.snapshot(3), 1)
+    store.save_snapshot(make.snapshot(3).meta, [b"sta", b"te"], 1)
     directory = tmp_path / "a" / "snapshots"
     (kept,) = names(directory)
     (directory / f"{99:020d}-{1:020d}.snapshot").write_bytes(b"half")
@@ -243,7 +243,7 @@ def test_writes_snapshots_and_preparation_may_run_beside_each_other(open_disk, m
 
     def save() -> None:
         while saved := to_save.get():
-            store.save_snapshot(make.snapshot(saved, data=bytes(20_000)), max(1, saved - 5))
+            store.save_snapshot(make.snapshot(saved).meta, [bytes(20_000)], max(1, saved - 5))
 
     def prepare() -> None:
         while to_prepare.get():
@@ -306,7 +306,7 @@ def test_a_snapshot_without_space_changes_nothing(open_disk, make, monkeypatch, 
     with monkeypatch.context() as patched:
         patched.setattr(files, "write_all", no_space)
         with pytest.raises(StorageFull):
-            store.save_snapshot(make.snapshot(5), 1)
+            store.save_snapshot(make.snapshot(5).meta, [b"sta", b"te"], 1)
     assert names(tmp_path / "a" / "snapshots") == []
     store.write([make.write(2, make.entry(10))])
     assert open_disk().load().entries == make.entries(1, 10)
@@ -328,7 +328,7 @@ def test_b33_after_one_failed_write_or_sync_the_store_is_never_written_again(ope
             store.write([make.write(2, make.entry(2))])
     for attempt in (
         lambda: store.write([make.write(3, make.entry(2))]),
-        lambda: store.save_snapshot(make.snapshot(1), 1),
+        lambda: store.save_snapshot(make.snapshot(1).meta, [b"sta", b"te"], 1),
         store.prepare,
     ):
         with pytest.raises(StorageFailed):

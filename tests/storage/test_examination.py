@@ -26,8 +26,8 @@ def store(tmp_path, make) -> Path:
         term = 3 if first < 90 else 4
         state = make.hard(term, "a", first - 1)
         disk.write([make.write(first, *make.entries(first, first + 4, term, payload=bytes(200)), state=state)])
-    disk.save_snapshot(make.snapshot(80, 3), 60)
-    disk.save_snapshot(make.snapshot(95, 4), 60)
+    disk.save_snapshot(make.snapshot(80, 3).meta, [b"sta", b"te"], 60)
+    disk.save_snapshot(make.snapshot(95, 4).meta, [b"sta", b"te"], 60)
     disk.write([make.write(99, make.entry(101, 4))])
     disk.close()
     return path
@@ -213,7 +213,7 @@ def test_the_kept_snapshot_does_not_stand_in_when_the_log_does_not_lead_on(tmp_p
     disk = DiskStorage(path, "test", NodeId("a"), segment_bytes=SEGMENT_BYTES)
     disk.load()
     disk.write([make.write(1, *make.entries(1, 10), state=make.hard(1, "a"))])
-    disk.save_snapshot(make.snapshot(8), 8)
+    disk.save_snapshot(make.snapshot(8).meta, [b"sta", b"te"], 8)
     disk.write([make.write(2, snap=make.snapshot(40))])
     disk.close()
     flip(snapshots(path)[1], 40)

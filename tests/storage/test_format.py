@@ -22,7 +22,7 @@ def test_golden_log(tmp_path, make):
     store = DiskStorage(tmp_path / "a", "test", NodeId("a"), segment_bytes=4096)
     store.load()
     store.write([make.write(1, make.entry(1, 2, b"hello"), state=make.hard(2, "a", 0))])
-    store.save_snapshot(make.snapshot(1, 2, b"state"), 1)
+    store.save_snapshot(make.snapshot(1, 2).meta, [b"state"], 1)
     end = store._wal._offset
     store.close()
     raw = (tmp_path / "a" / "wal" / "0000000000000001.wal").read_bytes()
@@ -83,7 +83,8 @@ GOLDEN_IDENTITY = """{
 }
 """
 GOLDEN_SNAPSHOT = [
-    "41455448534e4150020000000d000000",
-    "050000000000000043f62b2d94010294",
-    "92a161a162909090007374617465",
+    "41455448534e4150030000000d000000",
+    "0500000000000000fbd293a35cf1d2fb",
+    "9401029492a161a16290909000737461",
+    "7465",
 ]

@@ -101,13 +101,13 @@ def test_an_entry_of_a_term_that_never_was(written, make):
 
 def test_a_local_snapshot_ahead_of_the_log(written, make):
     """It is made of applied entries, and these are durable before: the log has lost some."""
-    steps = make.write(1, *make.entries(1, 5), state=make.hard(1)), (make.snapshot(9), 1)
+    steps = make.write(1, *make.entries(1, 5), state=make.hard(1)), (make.snapshot(9).meta, [b"state"], 1)
     refused(written(*steps), "the log before it ends at 5")
 
 
 def test_a_snapshot_of_another_history(written, make):
     """The state and the log behind it would belong to two different pasts."""
-    steps = make.write(1, *make.entries(1, 5, 2), state=make.hard(3)), (make.snapshot(4, 3), 1)
+    steps = make.write(1, *make.entries(1, 5, 2), state=make.hard(3)), (make.snapshot(4, 3).meta, [b"state"], 1)
     refused(written(*steps), "but that entry has term 2")
 
 
@@ -117,7 +117,7 @@ def test_what_a_new_leader_overrides_is_possible(written, make):
         make.write(1, *make.entries(1, 5, 2), state=make.hard(2, "b", 2)),
         make.write(2, *make.entries(4, 6, 3), state=make.hard(3, None, 3)),
         make.write(3, state=make.hard(3, "a", 3)),
-        (make.snapshot(5, 3), 4),
+        (make.snapshot(5, 3).meta, [b"state"], 4),
         make.write(4, snap=make.snapshot(20, 4), state=make.hard(4, None, 20)),
         make.write(5, *make.entries(21, 22, 4)),
     )

@@ -40,7 +40,7 @@ from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read
 from aether.consensus.relay import Relay
 from aether.consensus.restart import check_persisted
-from aether.consensus.values import Persisted, Ready, Role, Snapshot, SnapshotMeta, StorageWrite
+from aether.consensus.values import Persisted, Ready, Role, SnapshotMeta, StorageWrite, StoredSnapshot
 from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId
@@ -65,7 +65,11 @@ class RaftCore(Elector):
         super().__init__(config, persisted.hard_state, log, Outbox())
         self._snapshot = persisted.snapshot
         self._following = Following(
-            self._log, self._outbox, config.snapshot_bytes_max, leases=self._loyalty.is_promised
+            self._log,
+            self._outbox,
+            config.snapshot_bytes_max,
+            persisted.partial,
+            leases=self._loyalty.is_promised,
         )
         self._writes = WriteLedger(persisted.hard_state)
         self._relay: Relay | None = None  # of the term in which it was ordered
@@ -92,6 +96,16 @@ class RaftCore(Elector):
     def snapshot_index(self) -> LogIndex:
         """The index that the newest snapshot covers; 0 without one."""
         return self._log.snapshot_index
+
+    @property
+    def is_restoring(self) -> bool:
+        """Whether a received snapshot is not with the state machine yet."""
+        return self._log.restoring
+
+    @property
+    def snapshots_travelling(self) -> frozenset[StoredSnapshot]:
+        """Those on their way to followers, which storage must not lose meanwhile."""
+        return self._leadership.replication.snapshots_travelling if self._leadership is not None else frozenset()
 
     def snapshot_meta(self) -> SnapshotMeta:
         """What to call a snapshot of the state machine as it is after `applied_index`, which must not be 0."""
@@ -229,7 +243,16 @@ class RaftCore(Elector):
         """The state machine has applied everything up to `index`."""
         self._log.applied_to(index)
 
-    def compacted(self, snapshot: Snapshot) -> None:
+    def restored(self, snapshot: StoredSnapshot) -> None:
+        """The state machine holds what `Ready.restore` named: entries behind it follow."""
+        self._following.restored(snapshot)
+
+    def snapshot_gone(self, snapshot: StoredSnapshot) -> None:
+        """A chunk was ordered of a snapshot that storage does not hold (any more)."""
+        if self._leadership is not None:
+            self._leadership.replication.snapshot_gone(snapshot)
+
+    def compacted(self, snapshot: StoredSnapshot) -> None:
         """A local snapshot at or before the applied index is durable: forget the log behind it, but for a tail."""
         index = snapshot.meta.index
         if index <= self._log.snapshot_index:
@@ -267,13 +290,14 @@ class RaftCore(Elector):
         if self._relay is not None and self._relay.term == self._term:
             self._relay.send_all()
         write = self._next_write()
+        chunks = self._outbox.take_orders()
         restore = self._following.hand_to_restore(self._writes.durable)
         committed = self._log.hand_to_apply(self._config.apply_bytes_max)
         messages = self._outbox.take()
         reads, refused = self._read_answers.take()
-        if write is None and not messages and restore is None and not committed and not reads and not refused:
+        if not (write or messages or chunks or restore or committed or reads or refused):
             return None
-        return Ready(write, messages, restore, committed, reads, refused)
+        return Ready(write, messages, chunks, restore, committed, reads, refused)
 
     def _next_write(self) -> StorageWrite | None:
         write = self._writes.next(self._term, self._vote, self._log, self._following)

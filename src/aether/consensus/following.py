@@ -2,7 +2,8 @@
 
 Knows: the log, the promises that its answers are, a snapshot that is arriving or not yet durable.
 Never: terms and roles (the core has checked them), elections, what a leader does.
-Holds: an answer waits until everything that it rests on is durable; what is committed here is never compared again.
+Holds: an answer waits until everything that it rests on is durable; what is committed here is never compared again;
+       one snapshot at a time is with the state machine, and the next waits for it.
 Paper: Raft 5.3 (AppendEntries receiver), 7 (InstallSnapshot receiver).
 """
 
@@ -19,20 +20,30 @@ from aether.consensus.messages import (
 )
 from aether.consensus.outbox import Outbox
 from aether.consensus.snapshot_inbox import SnapshotInbox
-from aether.consensus.values import Snapshot
+from aether.consensus.values import PartialSnapshot, SnapshotPart, StoredSnapshot
 from aether.model.ids import LogIndex, NodeId
 
 
 class Following:
-    """unwritten  a received snapshot that no write holds yet."""
+    """unwritten  a received snapshot that no write holds yet; restoring  the one that the machine is given now."""
 
-    def __init__(self, log: RaftLog, outbox: Outbox, snapshot_bytes_max: int, *, leases: bool = False) -> None:
-        self.unwritten: Snapshot | None = None
+    def __init__(
+        self,
+        log: RaftLog,
+        outbox: Outbox,
+        snapshot_bytes_max: int,
+        partial: PartialSnapshot | None,
+        *,
+        leases: bool = False,
+    ) -> None:
+        self.unwritten: StoredSnapshot | None = None
+        self.restoring: StoredSnapshot | None = None
         self._log = log
         self._outbox = outbox
         self._leases = leases
-        self._inbox = SnapshotInbox(snapshot_bytes_max)
-        self._restore: tuple[int, Snapshot] | None = None  # received; with the write that makes it durable
+        self._inbox = SnapshotInbox(snapshot_bytes_max, partial)
+        self._inbox.forget_until(log.committed)
+        self._restore: tuple[int, StoredSnapshot] | None = None  # received; with the write that makes it durable
 
     # --- messages of the leader ---------------------------------------------------------------------------------------
 
@@ -68,7 +79,7 @@ class Following:
             self._outbox.send(leader, HeartbeatReply(term=message.term, round=message.round, leases=self._leases))
 
     def chunk(self, leader: NodeId, message: SnapshotChunk) -> None:
-        """Collect a snapshot; install it when it is whole and new."""
+        """Take a piece of a snapshot; install that when it is whole and new. The answer names what storage holds."""
         log = self._log
         if message.index > log.committed and log.matches(message.index, message.snapshot_term):
             log.commit_to(message.index)  # the entries are here already
@@ -76,28 +87,41 @@ class Following:
             self._inbox.forget_until(log.committed)
             self._outbox.promise(leader, AppendReply(term=message.term, match_index=log.committed))
             return
-        progress = self._inbox.add(leader, message)
-        if isinstance(progress, Snapshot):
+        if self.unwritten is not None:
+            return  # a newer one right behind: not before storage has this one; it is sent again
+        progress = self._inbox.add(message)
+        if isinstance(progress, StoredSnapshot):
             log.restart_behind(progress.meta)
             self.unwritten = progress
             self._outbox.promise(leader, AppendReply(term=message.term, match_index=message.index))
         elif progress is not None:
-            self._outbox.send(leader, SnapshotReply(term=message.term, index=message.index, offset=progress))
+            self._outbox.promise(leader, SnapshotReply(term=message.term, index=message.index, offset=progress))
 
     # --- a received snapshot on its way to the state machine ----------------------------------------------------------
 
-    def hand_to_storage(self, number: int) -> Snapshot | None:
-        """The received snapshot that belongs into write `number`."""
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether something of a snapshot has arrived that no write holds yet."""
+        return self.unwritten is not None or self._inbox.has_parts
+
+    def hand_to_storage(self, number: int) -> tuple[StoredSnapshot | None, tuple[SnapshotPart, ...]]:
+        """The received snapshot that belongs into write `number`, and what arrived of one."""
         snapshot, self.unwritten = self.unwritten, None
         if snapshot is not None:
             self._restore = (number, snapshot)
-        return snapshot
+        return snapshot, self._inbox.take_parts()
 
-    def hand_to_restore(self, durable_number: int) -> Snapshot | None:
+    def hand_to_restore(self, durable_number: int) -> StoredSnapshot | None:
         """The received snapshot, once its write is durable; not when a newer one has arrived meanwhile."""
         if self._restore is None or self.unwritten is not None or self._restore[0] > durable_number:
             return None
-        snapshot = self._restore[1]
-        self._restore = None
-        self._log.restored()
-        return snapshot
+        if self.restoring is not None:
+            return None
+        self.restoring, self._restore = self._restore[1], None
+        return self.restoring
+
+    def restored(self, snapshot: StoredSnapshot) -> None:
+        """The state machine holds `snapshot`. When a newer one has arrived meanwhile, the log waits for that."""
+        assert snapshot == self.restoring, f"the snapshot at {snapshot.meta.index} was never handed out, or twice"
+        self.restoring = None
+        self._log.restored(snapshot.meta.index)

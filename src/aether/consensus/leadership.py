@@ -31,7 +31,7 @@ from aether.consensus.progress import Mode, Progress
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
 from aether.consensus.replication import Replication
-from aether.consensus.values import Snapshot
+from aether.consensus.values import StoredSnapshot
 from aether.errors import BadInput, Conflict, NotLeader, Overloaded
 from aether.model.ids import LogIndex, NodeId, Term
 
@@ -45,7 +45,7 @@ class Leadership:
         term: Term,
         log: RaftLog,
         outbox: Outbox,
-        snapshot: Snapshot | None,
+        snapshot: StoredSnapshot | None,
     ) -> None:
         self.term = term
         self.replication = Replication(config, term, log, outbox, snapshot, lambda: log.last_index)

@@ -30,7 +30,7 @@ class RaftLog:
 
     committed  known to be on a majority; applying  handed to the state machine; applied  done by it
     handed     given to storage in some write; durable  acknowledged by storage
-    restoring  a snapshot from the leader is not with the state machine yet
+    restoring  a snapshot from the leader is not with the state machine yet: nothing is handed out to be applied
     configurations  those whose entries stand in the log, and the one before
     """
 
@@ -248,10 +248,10 @@ class RaftLog:
         self.snapshot_index = self.committed = self.handed = meta.index
         self.restoring = True
 
-    def restored(self) -> None:
-        """The state machine was handed the snapshot."""
-        self.restoring = False
-        self.applying = self.applied = self.snapshot_index
+    def restored(self, index: LogIndex) -> None:
+        """The state machine holds the snapshot at `index`; when a newer one replaced the log meanwhile, it is next."""
+        self.applying = self.applied = index
+        self.restoring = index != self.snapshot_index
 
     def check(self) -> None:
         """Assert the order of the cursors."""

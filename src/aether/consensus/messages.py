@@ -120,7 +120,7 @@ class HeartbeatReply:
 class SnapshotChunk:
     """Leader to follower: bytes `offset` .. of the snapshot that covers the log up to `index`.
 
-    total_bytes  of the whole snapshot; the receiver installs when it has all
+    total_bytes, checksum  of the whole snapshot; the receiver installs when it has all, and they match
     """
 
     term: Term = field(validator=_TERM)
@@ -130,6 +130,7 @@ class SnapshotChunk:
     configuration_index: LogIndex = field(validator=_INDEX)
     offset: int = field(validator=_COUNT)
     total_bytes: int = field(validator=_COUNT)
+    checksum: int = field(validator=_COUNT)
     chunk: bytes
 
 

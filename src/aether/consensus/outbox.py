@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-from aether.consensus.messages import AppendEntries, AppendReply, Heartbeat, Message, SnapshotChunk
+from aether.consensus.messages import AppendEntries, AppendReply, Heartbeat, Message
+from aether.consensus.values import ChunkOrder
 from aether.model.ids import NodeId
 
 Envelope: TypeAlias = tuple[NodeId, Message]
@@ -21,7 +22,11 @@ Envelope: TypeAlias = tuple[NodeId, Message]
 class Sending(Protocol):
     """Where the log of a leader goes out."""
 
-    def send(self, to: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk, /) -> None: ...
+    def send(self, to: NodeId, message: AppendEntries | Heartbeat, /) -> None: ...
+
+    def order(self, order: ChunkOrder, /) -> None:
+        """Have a piece of a snapshot read and sent."""
+        ...
 
 
 def _add(queue: list[Envelope], envelope: Envelope) -> None:
@@ -45,12 +50,17 @@ class Outbox:
 
     def __init__(self) -> None:
         self._now: list[Envelope] = []
+        self._orders: list[ChunkOrder] = []
         self._fresh: list[Envelope] = []  # promises that no write carries yet
         self._waiting: deque[tuple[int, Sequence[Envelope]]] = deque()
 
     def send(self, to: NodeId, message: Message) -> None:
         """Leaves with the next Ready."""
         self._now.append((to, message))
+
+    def order(self, order: ChunkOrder) -> None:
+        """Leaves with the next Ready, for the driver to fill."""
+        self._orders.append(order)
 
     def promise(self, to: NodeId, message: Message) -> None:
         """Leaves once all that the core knows now is durable."""
@@ -79,4 +89,10 @@ class Outbox:
         """What leaves now."""
         taken = tuple(self._now)
         self._now.clear()
+        return taken
+
+    def take_orders(self) -> tuple[ChunkOrder, ...]:
+        """The pieces of snapshots to be read and sent now."""
+        taken = tuple(self._orders)
+        self._orders.clear()
         return taken

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import attrs
 
-from aether.consensus.values import Snapshot
+from aether.consensus.values import StoredSnapshot
 from aether.model.ids import LogIndex
+
+_PATIENCE_MAX: Final = 64  # heartbeats
 
 
 class Mode(enum.StrEnum):
@@ -40,46 +42,56 @@ class FollowerState(NamedTuple):
 class SnapshotTransfer:
     """A snapshot on its way: bytes up to `acked` have arrived, up to `sent` are sent.
 
-    acked_before  where `acked` stood at the last heartbeat reply: standing still means that chunks were lost
+    waited     heartbeats answered since something arrived; beyond resend_at, what is on its way counts as lost. A slow
+               link is waited for twice as long as it took before: chunks sent again too early would fill it
     """
 
-    snapshot: Snapshot
+    snapshot: StoredSnapshot
     acked: int = 0
     sent: int = 0
-    acked_before: int = -1
+    waited: int = 0
+    resend_at: int = 1
 
     @property
     def total_bytes(self) -> int:
-        return len(self.snapshot.data)
+        return self.snapshot.total_bytes
 
     @property
     def complete(self) -> bool:
         """Whether every byte has arrived."""
         return self.acked >= self.total_bytes
 
-    def next_chunk(self, chunk_bytes: int, window: int) -> tuple[int, bytes] | None:
-        """Offset and bytes of the chunk to send now; None while enough are on their way. No bytes are one chunk too."""
+    def next_chunk(self, chunk_bytes: int, window: int) -> tuple[int, int] | None:
+        """Offset and length of the chunk to send now; None: enough are on their way. No bytes are one chunk too."""
         in_flight = -(-(self.sent - self.acked) // chunk_bytes)
         if in_flight >= window or (self.sent >= self.total_bytes and self.sent > 0):
             return None
         offset = self.sent
-        chunk = self.snapshot.data[offset : offset + chunk_bytes]
+        length = min(chunk_bytes, self.total_bytes - offset)
         # Past the end counts as sent, so that an empty snapshot goes out once and not for ever.
-        self.sent = max(offset + len(chunk), 1)
-        return offset, chunk
+        self.sent = max(offset + length, 1)
+        return offset, length
 
     def acknowledge(self, offset: int) -> None:
         """The follower wants byte `offset` next. Less than before means that it started anew."""
         if offset < self.acked:
             self.sent = offset
+        elif offset > self.acked:
+            self.resend_at = max(1, min(2 * self.waited, _PATIENCE_MAX))
+            self.waited = 0
         self.acked = offset
         self.sent = max(self.sent, offset)
 
+    def heard_heartbeat(self) -> None:
+        """Another round of heartbeats: after long enough without progress, send again what is on its way."""
+        self.waited += 1
+        if self.waited > self.resend_at:
+            self.resend()
+            self.resend_at = self.waited + min(self.waited, _PATIENCE_MAX)
+
     def resend(self) -> None:
-        """Start again at the first byte that did not arrive, when nothing arrived since the last call."""
-        if self.acked == self.acked_before:
-            self.sent = self.acked
-        self.acked_before = self.acked
+        """What is on its way is lost: start again at the first byte that did not arrive."""
+        self.sent = self.acked
 
 
 @attrs.define
@@ -157,7 +169,7 @@ class Progress:
         self._become(Mode.REPLICATE)
         self.next = LogIndex(self.match + 1)
 
-    def become_snapshot(self, snapshot: Snapshot) -> None:
+    def become_snapshot(self, snapshot: StoredSnapshot) -> None:
         self._become(Mode.SNAPSHOT)
         self.transfer = SnapshotTransfer(snapshot)
 
@@ -178,7 +190,7 @@ class Progress:
         stalled = self.match == self.match_before and self.match < last_index
         self.match_before = self.match
         if self.transfer is not None:
-            self.transfer.resend()
+            self.transfer.heard_heartbeat()
             return stalled and self.transfer.complete
         return self.mode is Mode.REPLICATE and stalled
 

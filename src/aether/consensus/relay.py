@@ -17,11 +17,11 @@ from aether.consensus.messages import (
     Heartbeat,
     HeartbeatReply,
     Relayed,
-    SnapshotChunk,
     SnapshotReply,
 )
 from aether.consensus.outbox import Outbox
 from aether.consensus.replication import Replication
+from aether.consensus.values import ChunkOrder
 from aether.model.ids import LogIndex, NodeId, Term
 
 
@@ -32,8 +32,10 @@ class _InTheNameOf:
         self._leader = leader
         self._outbox = outbox
 
-    def send(self, to: NodeId, message: AppendEntries | Heartbeat | SnapshotChunk) -> None:
-        assert not isinstance(message, SnapshotChunk), "a relay has no snapshot to send"
+    def order(self, order: ChunkOrder) -> None:
+        raise AssertionError(f"a relay has no snapshot to send to {order.to}")
+
+    def send(self, to: NodeId, message: AppendEntries | Heartbeat) -> None:
         self._outbox.send(to, Relayed(leader=self._leader, message=message))
 
 

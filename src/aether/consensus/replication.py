@@ -16,7 +16,7 @@ from aether.consensus.messages import AppendEntries, AppendReply, Heartbeat, Sna
 from aether.consensus.outbox import Sending
 from aether.consensus.progress import FollowerState, Mode, Progress
 from aether.consensus.snapshot_sending import SnapshotSending
-from aether.consensus.values import Snapshot
+from aether.consensus.values import StoredSnapshot
 from aether.model.ids import LogIndex, NodeId, Term
 
 
@@ -29,7 +29,7 @@ class Replication:
         term: Term,
         log: RaftLog,
         sending: Sending,
-        snapshot: Snapshot | None,
+        snapshot: StoredSnapshot | None,
         last: Callable[[], LogIndex],
     ) -> None:
         self.progress: dict[NodeId, Progress] = {}
@@ -142,8 +142,26 @@ class Replication:
     def peer_closed(self, peer: NodeId) -> None:
         """What was on its way to `peer` is lost."""
         progress = self.progress.get(peer)
-        if progress is not None and progress.mode is Mode.REPLICATE:
+        if progress is None:
+            return
+        if progress.transfer is not None:
+            progress.transfer.resend()
+        elif progress.mode is Mode.REPLICATE:
             progress.become_probe(LogIndex(progress.match + 1))
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    @property
+    def snapshots_travelling(self) -> frozenset[StoredSnapshot]:
+        """Those on their way."""
+        return frozenset([p.transfer.snapshot for p in self.progress.values() if p.transfer is not None])
+
+    def snapshot_gone(self, snapshot: StoredSnapshot) -> None:
+        """Storage does not hold it any more: its receivers start anew, with the newest."""
+        for progress in self.progress.values():
+            if progress.transfer is not None and progress.transfer.snapshot == snapshot:
+                progress.become_probe(progress.next)
+                progress.probe_sent = True  # not before its next heartbeat, or this would go round and round
 
     # --- looking ------------------------------------------------------------------------------------------------------
 

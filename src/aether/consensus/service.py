@@ -28,17 +28,16 @@ from aether.consensus.notices import CommitNotices
 from aether.consensus.proposal_queue import ProposalQueue
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
+from aether.consensus.snapshot_service import SnapshotDesk
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.status_service import StatusBoard
 from aether.consensus.values import (
     PreparingStorage,
     Role,
-    Snapshot,
-    SnapshotMeta,
     StateMachine,
 )
 from aether.consensus.writer_service import DiskWriter
-from aether.errors import NotLeader, StorageFailed, StorageFull
+from aether.errors import NotLeader
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId
 from aether.work import Work
@@ -98,12 +97,8 @@ class ConsensusService:
 
         # what the loop remembers between turns
         self._backlog = Backlog()
-        self._plan = SnapshotPlan(entries_between_snapshots)
-        self._frozen: tuple[SnapshotMeta, Callable[[], bytes]] | None = None  # a state that is not saved yet
-        self._frozen_after = 0  # the write that must be durable before it
-        self._snapshot_done: Snapshot | None = None
-        self._snapshot_bell = Bell()
-        self._complaints: set[str] = set()  # each is logged once
+        plan = SnapshotPlan(entries_between_snapshots)
+        self._snapshots = SnapshotDesk(config, storage, machine, send, work, plan, self._ring, self._disk.fail)
 
         self._muted = False  # the disk stalls: as leader neither heard nor asked, so that another one is elected
         self._seen: tuple[object, ...] = ()
@@ -199,9 +194,9 @@ class ConsensusService:
             self._core = core = RaftCore(self._config, persisted)
             self._disk.begin(persisted.hard_state)
             if persisted.snapshot is not None:
-                self._restore(persisted.snapshot)
+                await self._snapshots.restore(persisted.snapshot)
             async with trio.open_nursery() as nursery:
-                for task in (self._tick, self._disk.run, self._save_snapshots, self._connections.run):
+                for task in (self._tick, self._disk.run, self._connections.run, *self._snapshots.tasks):
                     nursery.start_soon(task)
                 await self._take_turns(core, task_status)
                 nursery.cancel_scope.cancel()
@@ -269,32 +264,6 @@ class ConsensusService:
             self._tick_due = True
             self._attend()
 
-    async def _save_snapshots(self) -> NoReturn:
-        while True:
-            await self._snapshot_bell.wait()
-            if self._frozen is None or self._disk.acknowledged < self._frozen_after:
-                continue
-            snapshot = await self._encode(*self._frozen)
-            keep_from = LogIndex(max(1, snapshot.meta.index + 1 - self._config.entries_kept))
-            try:
-                await self._work.run(self._storage.save_snapshot, snapshot, keep_from)
-                self._snapshot_done = snapshot
-                self._ring()
-            except StorageFull as error:
-                _log.warning("%s skips the snapshot at %d: %s", self._config.node, snapshot.meta.index, error)
-            except StorageFailed as error:
-                await self._disk.fail(error)
-            self._frozen = None
-
-    async def _encode(self, meta: SnapshotMeta, encode: Callable[[], bytes]) -> Snapshot:
-        """Beside the loop: a state of 50 MB takes a quarter of a second."""
-        snapshot = Snapshot(meta, await self._work.run(encode))
-        self._plan.weighed(snapshot)
-        if len(snapshot.data) > self._config.snapshot_bytes_max:
-            problem = "has a state that no follower takes, so one that lags will not catch up; delete rows or maps"
-            self._complain_of_size(problem, len(snapshot.data))
-        return snapshot
-
     # --- one turn of the loop -----------------------------------------------------------------------------------------
     def _take_mail(self, core: RaftCore) -> None:
         """Everything that waits, messages before the tick: a heartbeat that is here counts as heard in time."""
@@ -303,11 +272,10 @@ class ConsensusService:
         inbox, self._inbox = self._inbox, []
         for sender, message in inbox:
             if isinstance(message, SnapshotChunk) and message.total_bytes > self._config.snapshot_bytes_max:
-                self._complain_of_size(f"cannot take the snapshot of {sender}, and stays behind", message.total_bytes)
+                problem = f"cannot take the snapshot of {sender}, and stays behind"
+                self._snapshots.complain_of_size(problem, message.total_bytes)
             core.step(sender, message)
-        if self._snapshot_done is not None:
-            core.compacted(self._snapshot_done)
-            self._snapshot_done = None
+        self._snapshots.take(core, self._disk.acknowledged, self._disk.last_put)
         for peer in self._connections.take_dead():
             core.peer_closed(peer)
         if self._tick_due:
@@ -323,7 +291,8 @@ class ConsensusService:
         """Until nothing is left; False when that would take too long: let others run, then call it again."""
         began_s = trio.current_time()
         while (ready := core.ready()) is not None:
-            if not (self._is_silent and core.role is Role.LEADER):
+            muted = self._is_silent and core.role is Role.LEADER
+            if not muted:
                 for to, message in ready.messages:
                     if not self._notices.holds_back(to, message):
                         self._send(to, message)
@@ -334,7 +303,8 @@ class ConsensusService:
             self._reads.take(core, ready)
             if ready.restore is not None:
                 self._backlog.clear()
-                self._restore(ready.restore)
+            if ready.chunks or ready.restore is not None:
+                self._snapshots.carry_out(ready, muted=muted)
             self._backlog.add(ready.committed, began_s)
             self._apply(core)
             if trio.current_time() - began_s > _SLICE_S:
@@ -351,31 +321,9 @@ class ConsensusService:
             return
         self._machine.apply(entries)
         core.applied(entries[-1].index)
-        self._plan.applied(entries)
-        if self._frozen is None and self._plan.is_due():
-            self._freeze(core)
-
-    def _restore(self, snapshot: Snapshot) -> None:
-        self._machine.restore(snapshot.data, snapshot.meta.index)
-        self._plan.restored(snapshot)
-
-    def _freeze(self, core: RaftCore) -> None:
-        """The state now, to be saved once the writes until now are durable. One at a time."""
-        self._frozen = (core.snapshot_meta(), self._machine.freeze())
-        self._plan.begun()
-        self._frozen_after = self._disk.last_put
-        self._snapshot_bell.ring()
-
-    def _complain_of_size(self, problem: str, size: int) -> None:
-        if problem in self._complaints:
-            return
-        self._complaints.add(problem)
-        limit = self._config.snapshot_bytes_max
-        _log.error("%s %s: it has %d bytes, the limit is %d", self._config.node, problem, size, limit)
+        self._snapshots.applied(core, entries, self._disk.last_put)
 
     def _publish(self, core: RaftCore) -> None:
-        if self._frozen is not None:
-            self._snapshot_bell.ring()
         seen = (core.role, core.term, core.leader, core.configuration_index, core.is_removed, self._is_silent)
         if seen == self._seen and not self._look_again:
             return

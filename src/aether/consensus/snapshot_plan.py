@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from aether.consensus.entry import Entry
-from aether.consensus.values import Snapshot
+from aether.consensus.values import StoredSnapshot
 from aether.model.ids import LogIndex, Term
 from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
 
@@ -43,11 +43,11 @@ class SnapshotPlan:
         """The state of now is being saved; when that fails for want of space, the next is due as after a success."""
         self._index, self._applied_bytes = self.applied_index, 0
 
-    def weighed(self, snapshot: Snapshot) -> None:
+    def weighed(self, snapshot: StoredSnapshot) -> None:
         """How large the state is shows when it is encoded."""
-        self._bytes = len(snapshot.data)
+        self._bytes = snapshot.total_bytes
 
-    def restored(self, snapshot: Snapshot) -> None:
+    def restored(self, snapshot: StoredSnapshot) -> None:
         """The state machine was restored from `snapshot`."""
         self.applied_index, self.applied_term = snapshot.meta.index, snapshot.meta.term
         self.begun()

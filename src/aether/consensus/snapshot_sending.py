@@ -1,8 +1,9 @@
 """Snapshots for followers whose entries are compacted.
 
 Knows: the newest snapshot, the transfers under way, how much log they still need.
-Never: entries, quorums, where the bytes come from.
-Holds: nothing is pushed to a silent peer; the log stays long enough for a receiver to go on with it, up to a limit.
+Never: entries, quorums, the bytes: it orders them, and the driver reads and sends.
+Holds: nothing is pushed to a silent peer; a transfer keeps its snapshot to the end, however many newer ones are taken;
+       the log stays long enough for a receiver to go on with it, up to a limit.
 Paper: Raft 7, figure 13.
 """
 
@@ -12,18 +13,20 @@ from collections.abc import Iterable
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.log import RaftLog
-from aether.consensus.messages import SnapshotChunk, SnapshotReply
+from aether.consensus.messages import SnapshotReply
 from aether.consensus.outbox import Sending
 from aether.consensus.progress import Progress
 from aether.consensus.quorum import EVERYTHING
-from aether.consensus.values import Snapshot
+from aether.consensus.values import ChunkOrder, StoredSnapshot
 from aether.model.ids import LogIndex, NodeId, Term
 
 
 class SnapshotSending:
     """newest  what a follower gets that needs one now."""
 
-    def __init__(self, config: RaftConfig, term: Term, log: RaftLog, sending: Sending, newest: Snapshot | None) -> None:
+    def __init__(
+        self, config: RaftConfig, term: Term, log: RaftLog, sending: Sending, newest: StoredSnapshot | None
+    ) -> None:
         self.newest = newest
         self._config = config
         self._term = term
@@ -42,22 +45,9 @@ class SnapshotSending:
         """As many as its window allows."""
         transfer = progress.transfer
         assert transfer is not None
-        meta, config = transfer.snapshot.meta, self._config
+        config = self._config
         while (piece := transfer.next_chunk(config.snapshot_chunk_bytes, config.snapshot_window)) is not None:
-            offset, chunk = piece
-            self._sending.send(
-                peer,
-                SnapshotChunk(
-                    term=self._term,
-                    index=meta.index,
-                    snapshot_term=meta.term,
-                    configuration=meta.configuration,
-                    configuration_index=meta.configuration_index,
-                    offset=offset,
-                    total_bytes=transfer.total_bytes,
-                    chunk=chunk,
-                ),
-            )
+            self._sending.order(ChunkOrder(peer, self._term, transfer.snapshot, *piece))
 
     def reply(self, progress: Progress, reply: SnapshotReply) -> None:
         """A follower says which byte of the snapshot it wants next."""

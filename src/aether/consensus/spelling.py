@@ -128,16 +128,17 @@ def _decode_heartbeat_reply(values: Sequence[object]) -> HeartbeatReply:
 
 def _encode_chunk(m: SnapshotChunk) -> Sequence[object]:
     configuration = plain_configuration(m.configuration)
-    return (m.term, m.index, m.snapshot_term, configuration, m.configuration_index, m.offset, m.total_bytes, m.chunk)
+    covers = (m.term, m.index, m.snapshot_term, configuration, m.configuration_index)
+    return (*covers, m.offset, m.total_bytes, m.checksum, m.chunk)
 
 
 def _decode_chunk(values: Sequence[object]) -> SnapshotChunk:
-    f = Fields("SnapshotChunk", values, 8)
+    f = Fields("SnapshotChunk", values, 9)
     term, index, snapshot_term = f.number(1), f.number(1), f.number(1)
     configuration, configuration_index = configuration_of(f.sequence()), f.number()
     if not configuration.voters or configuration_index > index:
         raise malformed("SnapshotChunk", f"configuration {configuration_index} of snapshot {index}: {configuration}")
-    offset, total_bytes, chunk = f.number(), f.number(), f.binary()
+    offset, total_bytes, checksum, chunk = f.number(), f.number(), f.number(), f.binary()
     if snapshot_term > term or offset + len(chunk) > total_bytes:
         raise malformed(
             "SnapshotChunk", f"{len(chunk)} bytes at {offset} of {total_bytes}, term {snapshot_term} in {term}"
@@ -150,6 +151,7 @@ def _decode_chunk(values: Sequence[object]) -> SnapshotChunk:
         configuration_index=LogIndex(configuration_index),
         offset=offset,
         total_bytes=total_bytes,
+        checksum=checksum,
         chunk=chunk,
     )
 

@@ -1,20 +1,21 @@
-"""What the core persists and hands out: entries, hard state, snapshots, and the Ready that carries them.
+"""What the core persists and hands out: entries, hard state, snapshots by name, and the Ready that carries them.
 
 Knows: the shapes shared by core, storage and service.
 Never: how any of it is computed or written.
-Holds: an entry is encoded once, and these bytes serve the WAL and every peer.
+Holds: an entry is encoded once, and these bytes serve the WAL and every peer; of a snapshot only one piece at a time
+       is in memory.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import attrs
 
 from aether.consensus.entry import Entry
-from aether.consensus.messages import Message
+from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.quorum import Configuration
 from aether.model.ids import LogIndex, NodeId, Term
 
@@ -49,18 +50,10 @@ class SnapshotMeta:
 
 
 @attrs.frozen
-class Snapshot:
-    """`data` is opaque: the state machine's own encoding."""
-
-    meta: SnapshotMeta
-    data: bytes
-
-
-@attrs.frozen
 class StoredSnapshot:
     """A snapshot by name: its bytes lie in a storage, or are on their way to one, and never in the core.
 
-    total_bytes, checksum  of the state machine's own encoding; CRC-32. All four equal: the same snapshot, wherever it is
+    total_bytes, checksum  of the state machine's own encoding; CRC-32. Equal: the same snapshot, wherever it lies
     """
 
     meta: SnapshotMeta
@@ -96,14 +89,33 @@ class ChunkOrder:
     offset: int
     length: int
 
+    def fill(self, chunk: bytes) -> SnapshotChunk:
+        """The message, with the bytes that were read."""
+        meta = self.snapshot.meta
+        return SnapshotChunk(
+            term=self.term,
+            index=meta.index,
+            snapshot_term=meta.term,
+            configuration=meta.configuration,
+            configuration_index=meta.configuration_index,
+            offset=self.offset,
+            total_bytes=self.snapshot.total_bytes,
+            checksum=self.snapshot.checksum,
+            chunk=chunk,
+        )
+
 
 @attrs.frozen
 class Persisted:
-    """Everything a store held at start. entries follow the snapshot without a gap, or begin before its end."""
+    """Everything a store held at start. entries follow the snapshot without a gap, or begin before its end.
+
+    partial  a snapshot that was arriving: its transfer goes on where it stopped, if the leader offers the same again
+    """
 
     hard_state: HardState = HardState()
-    snapshot: Snapshot | None = None
+    snapshot: StoredSnapshot | None = None
     entries: tuple[Entry, ...] = ()
+    partial: PartialSnapshot | None = None
 
 
 @attrs.frozen
@@ -111,13 +123,16 @@ class StorageWrite:
     """One atomic step for the WAL: truncate to before the first entry (when it overlaps), append, note the hard state.
 
     number      strictly increasing; `core.persisted(number)` acknowledges this write and all before it
-    snapshot    received from the leader: save it *before* the WAL record that refers to it; the log restarts behind it
+    parts       of an arriving snapshot, to be appended in order before the rest; they need no sync of their own
+    snapshot    all of it has arrived: make it durable *before* the WAL record that refers to it; the log restarts
+                behind it
     """
 
     number: int
     hard_state: HardState | None = None
     entries: tuple[Entry, ...] = ()
-    snapshot: Snapshot | None = None
+    snapshot: StoredSnapshot | None = None
+    parts: tuple[SnapshotPart, ...] = ()
 
 
 @attrs.frozen
@@ -126,7 +141,9 @@ class Ready:
 
     write        to be made durable, then acknowledged by `core.persisted(write.number)`; None when nothing is new
     messages     send now. Acks and votes that depend on a write stay inside the core until that write is acknowledged
-    restore      a received snapshot that is durable now: hand it to the state machine before `committed`
+    chunks       of snapshots for followers: read each from storage and send it; one that is lost is ordered again
+    restore      a received snapshot that is durable now: give it to the state machine, then tell `core.restored`.
+                 Nothing is committed to the machine meanwhile; everything else goes on
     committed    apply in order; then tell `core.applied(index)`
     reads        (context, index): a read is linearizable once `index` is applied here
     reads_refused  contexts that nobody confirmed, because leadership was lost: ask again
@@ -134,7 +151,8 @@ class Ready:
 
     write: StorageWrite | None = None
     messages: tuple[tuple[NodeId, Message], ...] = ()
-    restore: Snapshot | None = None
+    chunks: tuple[ChunkOrder, ...] = ()
+    restore: StoredSnapshot | None = None
     committed: tuple[Entry, ...] = ()
     reads: tuple[tuple[int, LogIndex], ...] = ()
     reads_refused: tuple[int, ...] = ()
@@ -156,7 +174,10 @@ class SnapshotReader(Protocol):
 
 
 class LogStorage(Protocol):
-    """Bytes that survive. All methods block; the service calls them through the Work seam, one at a time."""
+    """Bytes that survive. All methods block; the service calls them through the Work seam.
+
+    `save_snapshot` and readers may run beside `write`.
+    """
 
     def load(self) -> Persisted:
         """What is there. Raises StorageCorrupt when a complete record is wrong; a torn tail is cut off."""
@@ -166,8 +187,15 @@ class LogStorage(Protocol):
         """Append all, durably, with one sync. Raises StorageFailed; then the store is never written again."""
         ...
 
-    def save_snapshot(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
-        """Make a local snapshot durable; then drop entries before `keep_from` and all but the newest two snapshots."""
+    def save_snapshot(self, meta: SnapshotMeta, pieces: Iterable[bytes], keep_from: LogIndex) -> StoredSnapshot | None:
+        """Make a local snapshot of `pieces` durable, one piece in memory at a time.
+
+        Then drop entries before `keep_from` and all but the newest two snapshots. None: a newer one is here already.
+        """
+        ...
+
+    def open_snapshot(self, snapshot: StoredSnapshot) -> SnapshotReader | None:
+        """For reading it piece by piece; None when it is not here (any more)."""
         ...
 
     def close(self) -> None: ...
@@ -205,13 +233,14 @@ class StateMachine(Protocol):
         """Apply in order. Every kind of entry is passed, the empty ones too, so that indexes have no gap."""
         ...
 
-    def freeze(self) -> Callable[[], bytes]:
+    def freeze(self) -> Iterator[bytes]:
         """The whole state after the last applied entry, held fast at little cost.
 
-        The function encodes it: called once, in another thread, while further entries are applied.
+        The pieces are made as they are asked for, in another thread, while further entries are applied; each is of
+        bounded size. The same state gives the same bytes on every node.
         """
         ...
 
-    def restore(self, data: bytes, index: LogIndex) -> None:
-        """Replace the whole state by what was frozen at `index`."""
+    def restoration(self, index: LogIndex) -> Restoration:
+        """Begin to replace the whole state by what was frozen at `index`. No entries come before it is finished."""
         ...

@@ -38,7 +38,7 @@ class WriteQueue:
     def _is_promise(self, write: StorageWrite) -> bool:
         state = write.hard_state
         voted = state is not None and (state.term, state.vote) != self._promised
-        return voted or bool(write.entries) or write.snapshot is not None
+        return voted or bool(write.entries or write.parts) or write.snapshot is not None
 
     def _settle(self) -> None:
         """Nothing is being written: what needs no disk is as good as durable."""

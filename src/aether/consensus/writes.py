@@ -25,13 +25,13 @@ class WriteLedger:
         """The write that the log and this hard state need now; None when the newest one holds them."""
         written = self._written
         promised = written.term == term and written.vote == vote
-        if promised and not log.has_unwritten and following.unwritten is None:
+        if promised and not log.has_unwritten and not following.has_unwritten:
             return None
         hard = self._written = HardState(term, vote, log.committed)
         self.number += 1
         entries = log.hand_to_storage(self.number)
-        snapshot = following.hand_to_storage(self.number)
-        return StorageWrite(self.number, hard if hard != written else None, entries, snapshot)
+        snapshot, parts = following.hand_to_storage(self.number)
+        return StorageWrite(self.number, hard if hard != written else None, entries, snapshot, parts)
 
     def acknowledged(self, number: int) -> bool:
         """All writes up to `number` are durable. False when that is old news."""

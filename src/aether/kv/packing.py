@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgpack
 
+from aether.model.limits import VALUE_BYTES_MAX
+
 _msgpack: Final[Any] = msgpack  # its functions have no types of their own
 
 UNPACK_ERRORS: Final[tuple[type[Exception], ...]] = (ValueError, TypeError, _msgpack.UnpackException)
@@ -21,5 +23,10 @@ pack: Final[Callable[[object], bytes]] = _msgpack.Packer(autoreset=True).pack
 """Its buffer is kept: msgpack's own function makes and drops one for every value, which costs more than packing."""
 Packer: Final[Callable[[], Any]] = functools.partial(_msgpack.Packer, autoreset=False)
 """Collects the bytes of many values: `pack`, `pack_array_header`, then `bytes`."""
+
+Unpacker: Final[Callable[[], Any]] = functools.partial(
+    _msgpack.Unpacker, use_list=False, strict_map_key=True, max_buffer_size=4 * VALUE_BYTES_MAX
+)
+"""Takes bytes by `feed`, cut anywhere, and gives the values that are complete one by one."""
 
 unpack: Final[Callable[[bytes], Any]] = functools.partial(_msgpack.unpackb, use_list=False, strict_map_key=True)

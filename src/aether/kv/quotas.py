@@ -7,7 +7,7 @@ Holds: usage equals what the rows say; a change that does not grow a map is neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -88,18 +88,20 @@ class MapQuotas:
             if limits is not None:
                 self._limits[name] = limits
 
-    def rebuild(self, rows: Iterable[ChangePlain]) -> None:
-        """Forget everything and count `rows`, within limits or not."""
-        self._bytes, self._usage, self._limits = 0, {}, {}
-        staged = Staged()
-        for key, value in rows:
-            if key.startswith(MAPS):
-                name, slash, _ = key[_MAPS_CHARS:].partition("/")
-                if slash:
-                    self._stage_entry(staged, name, key, value, _absent)
-                else:
-                    self._stage_definition(staged, name, value)
-        self.commit(staged)
+    def emptied(self) -> MapQuotas:
+        """With the same limit, and nothing counted."""
+        return MapQuotas(self._bytes_max)
+
+    def include(self, key: str, value: bytes) -> None:
+        """Count a row of a state that is taken over, within limits or not; each key once. Raises BadInput."""
+        if not key.startswith(MAPS):
+            return
+        name, slash, _ = key[_MAPS_CHARS:].partition("/")
+        if slash:
+            old = self._usage.get(name, _NOTHING)
+            self._count(name, old, _grown(old, None, len(key) + len(value)))
+        else:
+            self._limits[name] = MAP_DEFINITION.decode(value)
 
     def _stage_entry(
         self, staged: Staged, name: str, key: str, value: bytes | None, size: Callable[[str], int | None]
@@ -162,7 +164,3 @@ def _grown(usage: Usage, old: int | None, new: int | None) -> Usage:
 
 def _title(name: str) -> str:
     return f"map {unquote(name)!r}"
-
-
-def _absent(_: str) -> None:
-    return None

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NoReturn, TypeVar
 
 import trio
@@ -136,7 +137,7 @@ class KvService:
 
     def freeze(self) -> tuple[Revision, Callable[[], bytes]]:
         """The whole state as applied here, held fast, with its revision. The function encodes it, in any thread."""
-        return self._store.revision, self._store.freeze()
+        return self._store.revision, partial(b"".join, self._store.freeze())
 
     def watch(self, *prefixes: str) -> Watch:
         """A watch of all rows under any of `prefixes`; `""` is everything. Enter it before reading."""

@@ -1,29 +1,36 @@
-"""The whole state of the store as bytes, and back.
+"""The whole state of the store as a stream of bytes, and back, a piece at a time.
 
 Knows: the versioned msgpack layout of rows and sessions.
-Never: usage of maps or watches: they follow from the rows.
-Holds: encode(decode(data)) == data.
+Never: usage of maps or watches: they follow from the rows; files, the present state.
+Holds: the same state gives the same bytes; no piece is much longer than SNAPSHOT_PIECE_BYTES and one row; what is read
+       back has the order and the types that were written.
 
-Layout: [FORMAT, revision, log time in ms, state hash, rows, sessions]; rows are [key, value, version] sorted by key;
-sessions [id, node, incarnation, number, used ms, answered below, [[sequence, outcome], ...]], the longest idle first.
+Layout, msgpack arrays one after the other:
+    [FORMAT, revision, log time in ms, state hash, number of rows, number of sessions]
+    [key, value, version] for each row, sorted by key
+    [id, node, incarnation, number, used ms, answered below, number of answers] for each session, the longest idle
+    first, and behind each its answers, [sequence, outcome], sorted
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
 
 import attrs
 
 from aether.errors import BadInput
 from aether.kv.commands import OpenSession
 from aether.kv.outcome import decode_outcome, encode_outcome
-from aether.kv.packing import UNPACK_ERRORS, Packer, unpack
+from aether.kv.packing import UNPACK_ERRORS, Packer, Unpacker
 from aether.kv.sessions import Session
 from aether.model.ids import Incarnation, NodeId
+from aether.model.limits import SNAPSHOT_PIECE_BYTES
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 HASH_BYTES: Final = 16
+RowPlain = tuple[str, bytes, int]
 
 
 @attrs.frozen
@@ -38,56 +45,138 @@ class State:
     sessions: Sequence[Session]
 
 
-def encode_state(state: State) -> bytes:
-    """Row by row: in a thread it keeps no other thread waiting, and gives the garbage collector nothing to look at."""
+@attrs.frozen
+class Head:
+    """What a stream begins with."""
+
+    revision: int
+    log_time_ms: int
+    hash: bytes
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def encode_pieces(state: State) -> Iterator[bytes]:
+    """Each piece is made when it is asked for: in a thread it keeps no other thread waiting longer than one takes."""
     packer = Packer()
-    packer.pack_array_header(6)
-    for value in (FORMAT, state.revision, state.log_time_ms, state.hash):
-        packer.pack(value)
-    packer.pack_array_header(len(state.keys))
+    for plain in _plain(state):
+        packer.pack(plain)
+        if packer.getbuffer().nbytes >= SNAPSHOT_PIECE_BYTES:
+            yield packer.bytes()
+            packer.reset()
+    if packer.getbuffer().nbytes:
+        yield packer.bytes()
+
+
+def _plain(state: State) -> Iterator[tuple[object, ...]]:
+    yield FORMAT, state.revision, state.log_time_ms, state.hash, len(state.keys), len(state.sessions)
     rows = state.rows
     for key in state.keys:
-        packer.pack((key, *rows[key]))
-    packer.pack([_plain_session(session) for session in state.sessions])
-    return cast("bytes", packer.bytes())
+        value, version = rows[key]
+        yield key, value, version
+    for session in state.sessions:
+        answered = (session.used_ms, session.answered_below, len(session.answers))
+        yield (session.id, *session.opened_by, *answered)
+        for sequence, outcome in sorted(session.answers.items()):
+            yield sequence, encode_outcome(outcome)
 
 
-def decode_state(data: bytes) -> State:
-    """Raises BadInput for another format or a malformed one."""
-    try:
-        plain = cast("tuple[Any, ...]", unpack(data))
-        if type(plain) is not tuple or not plain or plain[0] != FORMAT:
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+class StateReader:
+    """Takes a stream apart as it comes. head  once that has come; sessions  as far as they have."""
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.sessions: list[Session] = []
+        self._unpacker = Unpacker()
+        self._fed = 0
+        self._rows_left = 0
+        self._sessions_left = 0
+        self._answers_left = 0
+        self._last_key = ""
+
+    def take(self, piece: bytes) -> Iterator[RowPlain]:
+        """The rows that `piece` completes; read them all before the next piece. Raises BadInput."""
+        try:
+            self._fed += len(piece)
+            self._unpacker.feed(piece)
+            if self.head is None:
+                self._take_head()
+            for key, value, version in islice(self._unpacker, self._rows_left):
+                if type(key) is not str or type(value) is not bytes or type(version) is not int or version < 0:
+                    raise TypeError(f"the row {str(key)[:80]!r} is malformed")
+                if key <= self._last_key:
+                    raise ValueError(f"the row {key[:80]!r} follows {self._last_key[:80]!r}")
+                self._last_key = key
+                self._rows_left -= 1
+                yield key, value, version
+            if not self._rows_left:
+                self._take_sessions()
+        except UNPACK_ERRORS as error:
+            raise _malformed(str(error)) from error
+
+    def finish(self, index: int | None = None) -> Head:
+        """All has come. Raises BadInput when it has not, when there is more, or when it is not the state at `index`."""
+        incomplete = self._rows_left or self._sessions_left or self._answers_left
+        if self.head is None or incomplete or self._unpacker.tell() != self._fed:
+            raise _malformed(f"{self._fed} bytes are not all of it, or more")
+        if index is not None and self.head.revision != index:
+            raise _malformed(f"it is of revision {self.head.revision}, not of {index}")
+        return self.head
+
+    def _take_head(self) -> None:
+        plain: Any = next(self._unpacker, None)
+        if plain is None:
+            return
+        if not _is_head(plain):
             raise ValueError(f"not format {FORMAT} of a store snapshot: restore it with the aether that wrote it")
         _, revision, log_time_ms, state_hash, rows, sessions = plain
         if type(state_hash) is not bytes or len(state_hash) != HASH_BYTES:
             raise ValueError("its state hash is malformed")
-        return State(
-            _count(revision),
-            _count(log_time_ms),
-            state_hash,
-            [row[0] for row in rows],
-            dict([_row(*row) for row in rows]),
-            [_session(*session) for session in sessions],
-        )
-    except UNPACK_ERRORS as error:
-        raise BadInput("malformed store snapshot", (str(error),)) from error
+        self._rows_left, self._sessions_left = _count(rows), _count(sessions)
+        self.head = Head(_count(revision), _count(log_time_ms), state_hash)
+
+    def _take_sessions(self) -> None:
+        while self._answers_left or self._sessions_left:
+            plain: Any = next(self._unpacker, None)
+            if plain is None:
+                return
+            if self._answers_left:
+                sequence, outcome = plain
+                self.sessions[-1].answers[_count(sequence)] = decode_outcome(outcome)
+                self._answers_left -= 1
+            else:
+                session, self._answers_left = _session(*plain)
+                self.sessions.append(session)
+                self._sessions_left -= 1
 
 
-def _plain_session(session: Session) -> tuple[object, ...]:
-    answers = [(sequence, encode_outcome(outcome)) for sequence, outcome in sorted(session.answers.items())]
-    return (session.id, *session.opened_by, session.used_ms, session.answered_below, answers)
+def decode_state(pieces: Iterable[bytes]) -> State:
+    """All of a stream at once, for tools. Raises BadInput for another format or a malformed one."""
+    reader = StateReader()
+    small = (
+        piece[at : at + SNAPSHOT_PIECE_BYTES] for piece in pieces for at in range(0, len(piece), SNAPSHOT_PIECE_BYTES)
+    )
+    rows = {key: (value, version) for piece in small for key, value, version in reader.take(piece)}
+    head = reader.finish()
+    return State(head.revision, head.log_time_ms, head.hash, list(rows), rows, reader.sessions)
+
+
+def _malformed(why: str) -> BadInput:
+    return BadInput("malformed store snapshot", (why,))
+
+
+def _is_head(plain: object) -> bool:
+    return type(plain) is tuple and plain[:1] == (FORMAT,)
 
 
 def _count(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is no count")
     return value
-
-
-def _row(key: object, value: object, version: object) -> tuple[str, tuple[bytes, int]]:
-    if type(key) is not str or type(value) is not bytes:
-        raise TypeError(f"the row {str(key)[:80]!r} is malformed")
-    return key, (value, _count(version))
 
 
 def _session(
@@ -97,10 +186,10 @@ def _session(
     number: object,
     used_ms: object,
     answered_below: object,
-    answers: Iterable[tuple[object, object]],
-) -> Session:
+    answers: object,
+) -> tuple[Session, int]:
+    """A session without its answers, and how many follow."""
     if type(node) is not str or type(incarnation) is not str:
         raise TypeError(f"the owner of session {session!r} is malformed")
     opened_by = OpenSession(NodeId(node), Incarnation(incarnation), _count(number))
-    kept = {_count(sequence): decode_outcome(outcome) for sequence, outcome in answers}
-    return Session(_count(session), opened_by, _count(used_ms), _count(answered_below), kept)
+    return Session(_count(session), opened_by, _count(used_ms), _count(answered_below)), _count(answers)

@@ -18,7 +18,6 @@ import attrs
 from sortedcontainers import SortedList
 
 from aether.consensus.entry import Entry, EntryKind
-from aether.errors import BadInput
 from aether.kv.commands import (
     Apply,
     BatchResult,
@@ -32,10 +31,11 @@ from aether.kv.commands import (
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
 from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
+from aether.kv.restoration import Contents, RowTuple, StoreRestoration
 from aether.kv.sessions import EXPIRED, SessionTable
-from aether.kv.snapshot import HASH_BYTES, State, decode_state, encode_state
+from aether.kv.snapshot import HASH_BYTES, State, encode_pieces
 from aether.model.ids import LogIndex, Revision
-from aether.model.limits import MAPS_BYTES_MAX, STATE_HASH_EVERY
+from aether.model.limits import MAPS_BYTES_MAX, SNAPSHOT_PIECE_BYTES, STATE_HASH_EVERY
 
 _NOTHING_STAGED: Final = Staged()
 _CHAIN_BYTES: Final = 4
@@ -74,7 +74,8 @@ class Store:
     """Deterministic state machine over the log (see aether.consensus.values.StateMachine)."""
 
     def __init__(self, maps_bytes_max: int = MAPS_BYTES_MAX) -> None:
-        self._rows: dict[str, Row] = {}
+        # Plain tuples: the garbage collector leaves them alone, which it never does with a NamedTuple.
+        self._rows: dict[str, RowTuple] = {}
         self._keys: SortedList[str] = SortedList()  # of _rows; a changed row costs it nothing
         self._sessions = SessionTable()
         self._quotas = MapQuotas(maps_bytes_max)
@@ -121,24 +122,25 @@ class Store:
         return self._newest_mark
 
     def get(self, key: str) -> Row | None:
-        return self._rows.get(key)
+        row = self._rows.get(key)
+        return None if row is None else _new_row(row)
 
     def version(self, key: str) -> Revision:
         """The revision of the row's last change; 0 = absent."""
         row = self._rows.get(key)
-        return Revision(0) if row is None else row.version
+        return Revision(0) if row is None else row[1]
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
         """The rows under `prefix` in order of their keys, as they are at this call."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
         found = self._keys.irange(prefix, end, inclusive=(True, False))
-        return iter([(key, self._rows[key]) for key in found])
+        return iter([(key, _new_row(self._rows[key])) for key in found])
 
     def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Row]]:
         """At most `limit` rows under `prefix` whose keys follow `after`, in order; costs no more than these."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
         found = self._keys.irange(max(prefix, after), end, inclusive=(after < prefix, False))
-        return [(key, self._rows[key]) for key in itertools.islice(found, limit)]
+        return [(key, _new_row(self._rows[key])) for key in itertools.islice(found, limit)]
 
     def has_session(self, session: int) -> bool:
         return session in self._sessions
@@ -174,29 +176,33 @@ class Store:
         if self._listener is not None:
             self._listener(applied)
 
-    def freeze(self) -> Callable[[], bytes]:
-        """The whole state after the last applied entry; the function encodes it, in any thread, whatever is applied."""
+    def freeze(self) -> Iterator[bytes]:
+        """The whole state after the last applied entry, in pieces that any thread may make, whatever is applied."""
         keys, rows = list(self._keys), self._rows.copy()
         sessions = [session.copy() for session in self._sessions]
-        return partial(encode_state, State(self._revision, self._log_time_ms, self.state_hash, keys, rows, sessions))
+        return encode_pieces(State(self._revision, self._log_time_ms, self.state_hash, keys, rows, sessions))
 
     def snapshot(self) -> bytes:
         """The whole state, encoded here and now."""
-        return self.freeze()()
+        return b"".join(self.freeze())
 
-    def restore(self, data: bytes, index: LogIndex) -> None:
-        """Replace the whole state. Raises BadInput when `data` is malformed or not of `index`; then nothing changed."""
-        state = decode_state(data)
-        if state.revision != index:
-            raise BadInput("malformed store snapshot", (f"it is of revision {state.revision}, not of {index}",))
-        self._rows = {key: Row(value, Revision(version)) for key, (value, version) in state.rows.items()}
-        self._keys = SortedList(self._rows)
-        self._sessions = SessionTable()
-        for session in state.sessions:
-            self._sessions.add(session)
-        self._quotas.rebuild((key, row.value) for key, row in self._rows.items())
-        self._revision, self._log_time_ms = Revision(index), state.log_time_ms
-        self._chain = int.from_bytes(state.hash[-_CHAIN_BYTES:], "big")
+    def restoration(self, index: LogIndex) -> StoreRestoration:
+        """Begin to replace the whole state by that of a snapshot at `index`. Nothing is applied meanwhile."""
+        return StoreRestoration(index, self._rows, self._keys, self._quotas, self._replace)
+
+    def restore(self, snapshot: bytes, index: LogIndex) -> None:
+        """Replace the whole state here and now. Raises BadInput (malformed, not of `index`) with nothing changed."""
+        restoration = self.restoration(index)
+        for at in range(0, len(snapshot), SNAPSHOT_PIECE_BYTES):
+            restoration.feed(snapshot[at : at + SNAPSHOT_PIECE_BYTES])
+        restoration.finish()
+
+    def _replace(self, contents: Contents) -> None:
+        head = contents.head
+        self._rows, self._keys = contents.rows, contents.keys
+        self._sessions, self._quotas = contents.sessions, contents.quotas
+        self._revision, self._log_time_ms = Revision(head.revision), head.log_time_ms
+        self._chain = int.from_bytes(head.hash[-_CHAIN_BYTES:], "big")
         if self._listener is not None:
             self._listener(AppliedEntries(restored=True))
 
@@ -244,7 +250,7 @@ class Store:
     ) -> Outcome:
         for key, version in compares:
             row = self._rows.get(key)
-            if (0 if row is None else row.version) != version:
+            if (0 if row is None else row[1]) != version:
                 return BatchResult(False, revision, key)
         if len(changes) == 1 and is_entry(changes[0][0]):
             return self._write_entry(revision, *changes[0], applied)
@@ -274,7 +280,7 @@ class Store:
             refused = self._quotas.change(key, value, len(key) + len(row[0]))
             if refused is not None:
                 return refused
-        self._rows[key] = _new_row((value, revision))
+        self._rows[key] = (value, revision)
         applied.changed.append(key)
         return _new_result((True, revision, None))
 
@@ -283,7 +289,7 @@ class Store:
         if value is not None:
             if not known:
                 self._keys.add(key)
-            self._rows[key] = _new_row((value, revision))
+            self._rows[key] = (value, revision)
         elif known:
             self._keys.remove(key)
             del self._rows[key]
@@ -293,7 +299,7 @@ class Store:
 
     def _size(self, key: str) -> int | None:
         row = self._rows.get(key)
-        return None if row is None else len(key) + len(row.value)
+        return None if row is None else len(key) + len(row[0])
 
 
 def _took_effect(outcome: Outcome) -> bool:

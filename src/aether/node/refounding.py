@@ -21,10 +21,10 @@ from typing import Final
 import attrs
 
 from aether.consensus.quorum import Configuration
-from aether.consensus.values import HardState, Persisted, Snapshot, SnapshotMeta, StorageWrite
+from aether.consensus.values import HardState, Persisted, SnapshotMeta, StorageWrite
 from aether.errors import BadInput, Conflict, StorageCorrupt, StorageFailed, StorageFull
 from aether.kv.carried import REVISIONS_SKIPPED, carried_over
-from aether.kv.snapshot import State, decode_state, encode_state
+from aether.kv.snapshot import State, decode_state, encode_pieces
 from aether.kv.store import Store
 from aether.model.ids import ClusterUuid, LogIndex, NodeId, Revision, StoreId, Term
 from aether.node.founders import FOUNDERS_FILE, write_founders
@@ -43,6 +43,7 @@ from aether.storage.directory import (
 from aether.storage.disk import DiskStorage
 from aether.storage.examination import examine
 from aether.storage.findings import StoreFacts
+from aether.storage.snapshots import open_file
 
 BEFORE: Final = "before-recovery-"
 """Names of the directories that keep the files of before; the operator deletes them."""
@@ -94,7 +95,7 @@ def recover(path: Path) -> Refounded:
         identity, persisted = facts.identity, facts.persisted
         assert identity is not None, "a sound store has one"
         assert persisted is not None, "a sound store can be loaded"
-        return _refound(path, identity.cluster, identity.node, _state_of(persisted), facts.hard_state.term)
+        return _refound(path, identity.cluster, identity.node, _state_of(path, persisted), facts.hard_state.term)
 
 
 def restore(backup: Path, path: Path, node: NodeId, cluster: str = "") -> Refounded:
@@ -104,7 +105,7 @@ def restore(backup: Path, path: Path, node: NodeId, cluster: str = "") -> Refoun
     Raises BadInput (no sound backup), Conflict (`path` holds something), StorageFull, StorageFailed.
     """
     read = read_backup(backup)
-    state = decode_state(read.state)
+    state = decode_state((read.state,))
     if state.revision != read.header.revision:
         raise BadInput(f"{backup} is no sound backup", (f"its state is of revision {state.revision}, its header lies",))
     with _failing(path):
@@ -140,13 +141,17 @@ def _sound(path: Path) -> StoreFacts:
 # --- the state to begin with ------------------------------------------------------------------------------------------
 
 
-def _state_of(persisted: Persisted) -> State:
+def _state_of(path: Path, persisted: Persisted) -> State:
     """After every entry of the log."""
     store = Store()
-    if persisted.snapshot is not None:
-        store.restore(persisted.snapshot.data, persisted.snapshot.meta.index)
+    snapshot = persisted.snapshot
+    if snapshot is not None:
+        reader = open_file(path / SNAPSHOT_DIRECTORY, snapshot)
+        assert reader is not None, "a sound store holds the snapshot that it refers to"
+        with contextlib.closing(reader):
+            store.restore(reader.read(0, snapshot.total_bytes), snapshot.meta.index)
     store.apply([entry for entry in persisted.entries if entry.index > store.revision])
-    return decode_state(store.snapshot())
+    return decode_state(store.freeze())
 
 
 def _refound(path: Path, cluster: str, node: NodeId, state: State, term: int) -> Refounded:
@@ -195,8 +200,8 @@ def _stage(recovery: Path, cluster: str, node: NodeId, state: State, term: Term)
 
 def _seed(disk: DiskStorage, state: State, node: NodeId, term: Term) -> None:
     index = LogIndex(state.revision)
-    snapshot = Snapshot(SnapshotMeta(index, term, Configuration((node,))), encode_state(state))
-    disk.write([StorageWrite(1, HardState(term, None, index), snapshot=snapshot)])
+    disk.save_snapshot(SnapshotMeta(index, term, Configuration((node,))), encode_pieces(state), index)
+    disk.write([StorageWrite(1, HardState(term, None, index))])
 
 
 def _exchange(path: Path) -> Path | None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
-from aether.consensus.values import HardState, Persisted, Snapshot, StorageWrite
+from aether.consensus.values import HardState, Persisted, SnapshotMeta, StorageWrite, StoredSnapshot
 from aether.errors import BadInput, StorageCorrupt, StorageFailed
 from aether.model.ids import LogIndex, NodeId, StoreId
 from aether.model.limits import WAL_SEGMENT_BYTES
@@ -24,9 +25,11 @@ from aether.storage.directory import SNAPSHOT_DIRECTORY, WAL_DIRECTORY, DataDire
 from aether.storage.record import Record, RecordKind
 from aether.storage.replay import NO_SNAPSHOT, Impossible, LogGap, Replay
 from aether.storage.segment import Segment, list_segments
+from aether.storage.snapshots import Arrival, SnapshotFile
 from aether.storage.wal import Body, Wal
 
 _log = logging.getLogger("aether.storage")
+_NOTHING: Final = Step()
 
 
 class DiskStorage:
@@ -47,6 +50,7 @@ class DiskStorage:
         self._wal = Wal(path / WAL_DIRECTORY, segment_bytes, self._opening, self._directory.identity.mark)
         self._hard_state = HardState()
         self._snapshot: Position = NO_SNAPSHOT
+        self._arrival = Arrival(self._snapshots)
         self._lock = Lock()  # the Work seam may bring several threads at once
         self._failure: StorageFailed | None = None
         self._loaded = False
@@ -84,15 +88,19 @@ class DiskStorage:
     def _settle(self, replay: Replay) -> Persisted:
         snapshot = self._newest_sound(replay) if replay.snapshot != NO_SNAPSHOT else None
         try:
-            persisted = Persisted(replay.hard_state, snapshot, replay.tail())
+            tail = replay.tail()
         except LogGap as gap:
             raise StorageCorrupt(str(self._wal_directory), 0, str(gap)) from gap
         self._hard_state, self._snapshot = replay.hard_state, replay.snapshot
         snapshots.sweep(self._snapshots, replay.snapshot)
+        partial = self._arrival.find()
+        if partial is not None and snapshots.position_of(partial.snapshot) <= replay.snapshot:
+            self._arrival.forget()
+            partial = None
         self._loaded = True
-        return persisted
+        return Persisted(replay.hard_state, snapshot, tail, partial)
 
-    def _newest_sound(self, replay: Replay) -> Snapshot:
+    def _newest_sound(self, replay: Replay) -> StoredSnapshot:
         """The snapshot in force, or the kept one before it when the log leads on from there. Raises StorageCorrupt."""
         try:
             return snapshots.load(self._snapshots, replay.snapshot)
@@ -130,9 +138,13 @@ class DiskStorage:
             state, snapshot, sync = self._hard_state, self._snapshot, False
             appended: list[Body] = []
             for write in writes:
+                for part in write.parts:
+                    self._arrival.append(part)
                 if write.snapshot is not None:
-                    snapshots.save(self._snapshots, write.snapshot)
+                    self._arrival.finish(write.snapshot)
                 step = bodies.step_of(write)
+                if step == _NOTHING:
+                    continue
                 appended.append(Body(RecordKind.WRITE, bodies.encode_step(step), _index_max(step)))
                 sync = sync or _needs_sync(step, state)
                 state = step.hard_state or state
@@ -145,24 +157,30 @@ class DiskStorage:
                 self._snapshot = snapshot
                 self._forget_before(snapshot[0] + 1)
 
-    def save_snapshot(self, snapshot: Snapshot, keep_from: LogIndex) -> None:
+    def save_snapshot(self, meta: SnapshotMeta, pieces: Iterable[bytes], keep_from: LogIndex) -> StoredSnapshot | None:
         """Make a local snapshot durable, then delete log segments before `keep_from` and older snapshots.
 
-        Every entry that the snapshot covers has been written before. Only the last step excludes `write`.
-        Raises StorageFull with nothing changed, StorageFailed.
+        Every entry that the snapshot covers has been written before. Only the last step excludes `write`. None: a newer
+        one is here already. Raises StorageFull with nothing changed, StorageFailed.
         """
-        position = (snapshot.meta.index, snapshot.meta.term)
+        position = (meta.index, meta.term)
         with self._failing():
             assert self._loaded, "load the store before writing to it"
             if position <= self._snapshot:
-                return
-            snapshots.save(self._snapshots, snapshot)
+                return None
+            snapshot = snapshots.save(self._snapshots, meta, pieces)
             with self._lock:
                 if position <= self._snapshot:  # a newer one was received meanwhile
-                    return
+                    return None
                 self._wal.append([Body(RecordKind.SNAPSHOT_SAVED, bodies.encode_position(position))], sync=True)
                 self._snapshot = position
-                self._forget_before(min(keep_from, snapshot.meta.index + 1))
+                self._forget_before(min(keep_from, meta.index + 1))
+            return snapshot
+
+    def open_snapshot(self, snapshot: StoredSnapshot) -> SnapshotFile | None:
+        """For reading it, beside everything else; None when it is not here (any more). Raises StorageFailed."""
+        with self._failing():
+            return snapshots.open_file(self._snapshots, snapshot)
 
     @property
     def wants_preparation(self) -> bool:
@@ -177,6 +195,7 @@ class DiskStorage:
     def close(self) -> None:
         """Release the files and the lock. Nothing is synced: every write already was."""
         with self._lock:
+            self._arrival.close()
             self._wal.close()
             self._directory.close()
 
@@ -193,6 +212,7 @@ class DiskStorage:
     def _forget_before(self, index: int) -> None:
         self._wal.delete_before(index)
         snapshots.prune(self._snapshots, self._snapshot)
+        self._arrival.forget_until(self._snapshot)
 
     @contextlib.contextmanager
     def _failing(self) -> Generator[None]:

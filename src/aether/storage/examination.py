@@ -17,7 +17,7 @@ from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.membership import decode_configuration
 from aether.consensus.quorum import Configuration
 from aether.consensus.restart import check_persisted
-from aether.consensus.values import Persisted, Snapshot
+from aether.consensus.values import Persisted, StoredSnapshot
 from aether.errors import BadInput, StorageCorrupt
 from aether.model.ids import NodeId
 from aether.storage import snapshots
@@ -50,7 +50,7 @@ class _Examination:
         self._replays = True
         self._shown: dict[int, EntryFacts] = {}
         self._configurations: list[tuple[int, Configuration]] = []
-        self._snapshot: Snapshot | None = None
+        self._snapshot: StoredSnapshot | None = None
 
     def run(self) -> StoreFacts:
         identity = self._identity()
@@ -216,7 +216,7 @@ class _Examination:
             meta = snapshot.meta if snapshot is not None else None
             yield SnapshotFacts(path, position, size, meta, position == in_force)
 
-    def _loaded(self, directory: Path, position: Position) -> Snapshot | None:
+    def _loaded(self, directory: Path, position: Position) -> StoredSnapshot | None:
         try:
             return snapshots.load(directory, position)
         except StorageCorrupt as error:
