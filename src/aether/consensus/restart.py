@@ -12,7 +12,10 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.values import Persisted
 from aether.errors import BadInput
 
-_NEXT_STEP = "do not start it as it is: restore this node from a backup, or remove it from the cluster and add it anew"
+_NEXT_STEP = (
+    "do not start it as it is: remove this node from the cluster and add it anew with an empty directory; "
+    "`aether wal verify` says more"
+)
 
 
 def check_persisted(config: RaftConfig, persisted: Persisted) -> None:
