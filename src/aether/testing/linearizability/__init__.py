@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from aether.testing.linearizability.check import STEPS_MAX, Undecided, Verdict, check
 from aether.testing.linearizability.explain import Violation
+from aether.testing.linearizability.facts import NO_FACTS, Facts
 from aether.testing.linearizability.history import BadHistory, read_history, write_operation
 from aether.testing.linearizability.models import Counter, Model, Register
 from aether.testing.linearizability.operation import Operation, Outcome
 
 __all__ = [
+    "NO_FACTS",
     "STEPS_MAX",
     "BadHistory",
     "Counter",
+    "Facts",
     "Model",
     "Operation",
     "Outcome",

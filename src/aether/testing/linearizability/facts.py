@@ -40,6 +40,7 @@ class Facts:
     blind     places of writes whose value nobody found and nobody can have missed: when they come does not matter
     versions  place -> version that the write there was told
     missed    places of those that did not find the version that they expected
+    phantoms  places of those that found a value that nobody wrote
     opened    for each write of unknown outcome what is known of it; empty = nothing
     """
 
@@ -49,6 +50,7 @@ class Facts:
     blind: frozenset[int]
     versions: Mapping[int, int]
     missed: frozenset[int] = frozenset()
+    phantoms: tuple[int, ...] = ()
     opened: tuple[OpenWrite, ...] = ()
 
 
@@ -84,15 +86,16 @@ def facts_of(certain: Sequence[Seen], opened: Sequence[Seen]) -> Facts:
     writers = {s.leaves: i for i, s in places if s.leaves is not None and written[s.leaves] == 1}
     versions = {i: s.left_version for i, s in enumerate(certain) if s.left_version is not None}
     missed = frozenset(i for i, s in enumerate(certain) if s.missed)
+    phantoms = tuple(i for i, s in enumerate(certain) if s.finds is not None and not written[s.finds])
     compared = [s.compares for s in (*certain, *opened) if s.compares]
     if any(named.get(version) is None for version in compared):  # by a version that says nothing, anything may be meant
         unknown = tuple(OpenWrite(None, s.overwrites) for s in opened)
-        return Facts(readers, writers, frozenset(), frozenset(), versions, missed, unknown)
+        return Facts(readers, writers, frozenset(), frozenset(), versions, missed, phantoms, unknown)
     maybe = {named[s.compares] for s in opened if s.compares}
     blind = frozenset[int]() if missed else _blind(certain, readers.keys() | maybe)
     open_writes = tuple(_open_write(s, readers, written, maybe) for s in opened)
     settled = frozenset(value for value, times in written.items() if times == 1 and value not in maybe)
-    return Facts(readers, writers, settled, blind, versions, missed, open_writes)
+    return Facts(readers, writers, settled, blind, versions, missed, phantoms, open_writes)
 
 
 def _open_write(

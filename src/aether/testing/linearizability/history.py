@@ -52,5 +52,5 @@ def _frozen(value: object) -> Hashable:
     """Lists become tuples: results are compared and remembered."""
     if isinstance(value, list):
         return tuple(_frozen(each) for each in cast("list[object]", value))
-    assert not isinstance(value, dict), "plain values and lists only"
-    return cast("Hashable", value)
+    assert isinstance(value, Hashable), "plain values and lists only"
+    return value

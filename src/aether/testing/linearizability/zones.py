@@ -41,6 +41,8 @@ class Zone:
 
 def contradiction(certain: Sequence[Operation], opened: Sequence[Operation], facts: Facts) -> tuple[Operation, ...]:
     """A few operations that no order explains; empty when none are found this way."""
+    if facts.phantoms:
+        return (certain[facts.phantoms[0]],)
     zones = list(_zones(certain, opened, facts))
     for zone in zones:
         if zone.first.returned < zone.write.called:
