@@ -6,12 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.errors import BadInput
-from aether.kv.messages import MESSAGES, ProposeReply, ProposeRequest, Refusal, StateReport, StateVerdict
+from aether.kv.messages import (
+    MESSAGES,
+    ProposeReply,
+    ProposeRequest,
+    ProposeRequests,
+    Refusal,
+    StateReport,
+    StateVerdict,
+)
 from aether.model.limits import PROPOSAL_BYTES_MAX
 
 COUNTS = st.integers(0, 2**63 - 1)
 ANY = st.one_of(
     st.builds(ProposeRequest, COUNTS, st.binary(max_size=20)),
+    st.builds(
+        ProposeRequests,
+        st.lists(st.builds(ProposeRequest, COUNTS, st.binary(max_size=20)), max_size=4).map(tuple),
+    ),
     st.builds(ProposeReply, COUNTS, st.sampled_from(Refusal), st.none() | st.text(max_size=9), st.text(max_size=9)),
     st.builds(StateReport, st.integers(1, 2**63 - 1), st.binary(min_size=1, max_size=64)),
     st.builds(StateVerdict, st.integers(1, 2**63 - 1)),
@@ -45,6 +57,9 @@ def test_a_message_survives_the_wire(message):
         (22, [1, "h"]),
         (23, [0]),
         (23, [1, 2]),
+        (24, [1, b""]),
+        (24, [[1, b""], [1]]),
+        (24, [[1, b""], [1, "text"]]),
     ],
 )
 def test_a_malformed_message_is_refused(tag, fields):

@@ -10,7 +10,7 @@ from aether.consensus.service import ConsensusService
 from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
-from aether.kv.messages import ProposeReply, ProposeRequest
+from aether.kv.messages import ProposeReply, ProposeRequest, ProposeRequests
 from aether.kv.service import KvService
 from aether.kv.store import Store
 from aether.storage.memory import MemoryStorage
@@ -51,7 +51,7 @@ class Member:
     def deliver(self, sender, message):
         if self.scope is None:
             return
-        if isinstance(message, (ProposeRequest, ProposeReply)):
+        if isinstance(message, (ProposeRequest, ProposeRequests, ProposeReply)):
             self.kv.deliver(sender, message)
         else:
             self.consensus.deliver(sender, message)

@@ -119,10 +119,13 @@ class ConsensusService:
 
         Raises NotLeader, Overloaded, BadInput (longer than a proposal may be); then it is certain that it never is.
         """
-        if self._core is None or self._core.role is not Role.LEADER or self._is_silent:
-            raise NotLeader(self._config.node, self.status.leader)
-        if self._core.transferee is not None:
-            raise NotLeader(self._config.node, self._core.transferee)
+        core = self._core
+        if core is None or core.role is not Role.LEADER:
+            raise NotLeader(self._config.node, None if core is None else core.leader)
+        if self._is_silent:
+            raise NotLeader(self._config.node, None)
+        if core.transferee is not None:
+            raise NotLeader(self._config.node, core.transferee)
         self._proposals.put(payload, trio.current_time() - self._turned_at_s)
         if self._proposals.is_crowded:
             self._ring()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -38,6 +38,13 @@ class ProposeRequest:
 
     number: int
     command: bytes
+
+
+@attrs.frozen
+class ProposeRequests:
+    """Follower to leader: several requests that came close together. Each is taken or refused for itself."""
+
+    requests: tuple[ProposeRequest, ...]
 
 
 @attrs.frozen
@@ -80,6 +87,19 @@ def _decode_request(fields: Sequence[object]) -> ProposeRequest:
             raise BadInput("malformed ProposeRequest", ("expected number, command",))
 
 
+def _encode_requests(message: ProposeRequests) -> Sequence[object]:
+    return [(request.number, request.command) for request in message.requests]
+
+
+def _decode_requests(fields: Sequence[object]) -> ProposeRequests:
+    requests: list[ProposeRequest] = []
+    for pair in fields:
+        if not isinstance(pair, list | tuple):
+            raise BadInput("malformed ProposeRequests", ("expected pairs of number and command",))
+        requests.append(_decode_request(cast("Sequence[object]", pair)))
+    return ProposeRequests(tuple(requests))
+
+
 def _encode_reply(message: ProposeReply) -> Sequence[object]:
     return (message.number, int(message.refusal), message.leader, message.detail)
 
@@ -119,12 +139,15 @@ def _decode_verdict(fields: Sequence[object]) -> StateVerdict:
 
 
 Encode: TypeAlias = Callable[[Any], Sequence[object]]
-Decode: TypeAlias = Callable[[Sequence[object]], ProposeRequest | ProposeReply | StateReport | StateVerdict]
+Decode: TypeAlias = Callable[
+    [Sequence[object]], ProposeRequest | ProposeRequests | ProposeReply | StateReport | StateVerdict
+]
 
 MESSAGES: Final[Mapping[int, tuple[type[Any], Encode, Decode]]] = {
     20: (ProposeRequest, _encode_request, _decode_request),
     21: (ProposeReply, _encode_reply, _decode_reply),
     22: (StateReport, _encode_report, _decode_report),
     23: (StateVerdict, _encode_verdict, _decode_verdict),
+    24: (ProposeRequests, _encode_requests, _decode_requests),
 }
 """tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 20 to 29 belong to kv."""

@@ -38,6 +38,7 @@ from aether.kv.commands import (
     plain_batch,
     stamped,
 )
+from aether.kv.forward_service import Forwarder
 from aether.kv.messages import ProposeReply, ProposeRequest, Refusal
 from aether.kv.outcome import Outcome, Refused, RefusedBy
 from aether.kv.ports import Consensus
@@ -69,6 +70,7 @@ class Proposer:
         self._store = store
         self._send = send
         self._wall = wall
+        self._forwarder = Forwarder(send)
         self._proposals = Proposals()
         self._busy = trio.Event()
         self._closed = False
@@ -117,7 +119,8 @@ class Proposer:
         try:
             self.propose_own(command)
         except NotLeader as error:
-            self._forward(error.leader, ProposeRequest(_SESSION_OPEN, command))
+            if error.leader is not None and error.leader != self._node:
+                self._send(NodeId(error.leader), ProposeRequest(_SESSION_OPEN, command))
         except Overloaded:
             return
 
@@ -170,11 +173,8 @@ class Proposer:
         except NotLeader as error:
             if proposal.fence is not None:
                 raise
-            if self._forward(error.leader, ProposeRequest(proposal.sequence, proposal.command)):
-                proposal.sent = True
-
-    def _forward(self, leader: str | None, request: ProposeRequest) -> bool:
-        return leader is not None and leader != self._node and self._send(NodeId(leader), request)
+            if error.leader is not None and error.leader != self._node:
+                self._forwarder.put(NodeId(error.leader), proposal)
 
     def _dispatch_again(self, proposal: Proposal) -> None:
         try:
@@ -206,7 +206,12 @@ class Proposer:
         yield from self._proposals
 
     async def run(self) -> NoReturn:
-        """Repeat what is due and end what is late, until cancelled. Sleeps while nothing waits."""
+        """Forward, repeat what is due and end what is late, until cancelled. Sleeps while nothing waits."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forwarder.run)
+            await self._repeat()
+
+    async def _repeat(self) -> NoReturn:
         while True:
             if not self._proposals and not self._openers:
                 self._busy = trio.Event()
@@ -231,7 +236,10 @@ class Proposer:
             command = decode_command(request.command)
             if isinstance(command, Apply) and command.session == 0:
                 raise BadInput("session 0 is the leader's own", ("open a session first",))
-            self._consensus.propose(stamped(request.command, self._stamp()))
+            stamp_ms = self._stamp()
+            payload = stamped(request.command, stamp_ms)
+            self._consensus.propose(payload)
+            self._store.expect(payload, stamp_ms, command)
         except NotLeader as error:
             leader = None if error.leader is None else NodeId(error.leader)
             self._send(sender, ProposeReply(request.number, Refusal.NOT_LEADER, leader))

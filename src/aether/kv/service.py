@@ -24,7 +24,7 @@ from aether.kv.agreement_service import StateWatch
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.history import ChangeHistory
 from aether.kv.keys import ClusterRow, Key, Prefix
-from aether.kv.messages import ProposeReply, ProposeRequest, StateReport, StateVerdict
+from aether.kv.messages import ProposeReply, ProposeRequest, ProposeRequests, StateReport, StateVerdict
 from aether.kv.ports import Consensus
 from aether.kv.propose_service import RETRY_TICK_S, Proposer
 from aether.kv.store import AppliedEntries, Store
@@ -91,6 +91,9 @@ class KvService:
         """Take a message of the table `aether.kv.messages.MESSAGES`. Never blocks."""
         if isinstance(message, ProposeRequest):
             self._proposer.take_forwarded(sender, message)
+        elif isinstance(message, ProposeRequests):
+            for request in message.requests:
+                self._proposer.take_forwarded(sender, request)
         elif isinstance(message, ProposeReply):
             self._proposer.take_refusal(message)
         elif isinstance(message, StateReport):
