@@ -52,6 +52,8 @@ def test_every_bad_peer_is_named_at_once():
         ("[ports]\nhttp = 'many'", "0 to 65535"),
         ("[ports]\nhttp = true", "0 to 65535"),
         ("[node]\ndrain_s = -1", "above 0"),
+        ("[node]\nlease_reads = 1", "node.lease_reads = 1: write true or false"),
+        ("[node]\npriority = 1.5", "node.priority = 1.5: give a whole number"),
     ],
 )
 def test_a_wrong_file_says_what_and_where(toml, message):
@@ -140,3 +142,12 @@ def test_a_wildcard_address_needs_a_name_that_peers_can_dial():
         load(Sources(arguments=given))
 
     assert load(Sources(arguments={**given, "advertise": "h"})).advertise == "h"
+
+
+def test_elections_and_leases_are_set_by_option_or_file():
+    """What they mean is for the consensus room to say; nothing is on unless asked for."""
+    assert (load(Sources()).lease_reads, load(Sources()).priority) == (False, 0)
+    from_file = load(Sources(toml="[node]\nlease_reads = true\npriority = -1\n"))
+    assert (from_file.lease_reads, from_file.priority) == (True, -1)
+    typed = load(Sources(arguments={"priority": 3}, toml="[node]\nlease_reads = true\npriority = -1\n"))
+    assert (typed.lease_reads, typed.priority) == (True, 3)

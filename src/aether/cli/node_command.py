@@ -41,7 +41,9 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
     "--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with these settings."
 )
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
-@click.option("--lease-reads", is_flag=True, default=None, help="The leader answers reads alone; failover takes longer.")
+@click.option(
+    "--lease-reads", is_flag=True, default=None, help="The leader answers reads alone; failover takes longer."
+)
 @click.option("--priority", type=int, help="Among nodes with equal logs the highest is wished for as leader [0].")
 @click.option("--insecure", is_flag=True, help="Accept changes without a token, and addresses that are not loopback.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)

@@ -272,7 +272,9 @@ def _whole(value: object, source: str) -> int:
     if value is None:
         return 0
     if type(value) is not int:
-        raise BadInput(f"{source} = {value!r}", ("give a whole number; 0 is usual, the highest is wished for as leader",))
+        raise BadInput(
+            f"{source} = {value!r}", ("give a whole number; 0 is usual, the highest is wished for as leader",)
+        )
     return value
 
 
