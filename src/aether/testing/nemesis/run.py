@@ -32,6 +32,10 @@ from aether.testing.nemesis.workload import WorkloadPlan
 LAST_READ_TRIES = 5
 READERS = 8
 WORKER_END_S = 30.0
+LAST_LINES = 3
+DRAWN_TIMES = 10
+"""More faults are drawn than there is time for: a cluster may be well sooner than planned."""
+
 ANSWERED_MIN = 0.2
 """Below this share of answered operations a run proves little, and says so."""
 
@@ -105,11 +109,10 @@ async def run_nemesis(plan: NemesisPlan, folder: Path, say: Callable[[str], None
 
     try:
         async with _ground(plan, folder, log) as (cluster, known):
-            names = list(plan.faults or known)
-            unknown = [name for name in names if name not in known]
+            unknown = [name for name in plan.faults if name not in known]
             if unknown:
                 raise HarnessError(f"no such faults here: {', '.join(unknown)}; there are {', '.join(known)}")
-            await _disturb_and_look(plan, cluster, folder, report, known, names, say)
+            await _Run(plan, cluster, folder, report, known, say).disturb_and_look()
     except* NotWell as problem:
         report.violations.append(f"not well: {_leaf(problem)}")
     except* (HarnessError, BadHistory) as problem:
@@ -147,31 +150,52 @@ async def _ground(
             yield cluster, faults | privileged_faults(spaces)
 
 
-async def _disturb_and_look(
-    plan: NemesisPlan,
-    cluster: NemesisCluster,
-    folder: Path,
-    report: NemesisReport,
-    known: Mapping[str, Fault],
-    names: Sequence[str],
-    say: Callable[[str], None],
-) -> None:
-    histories = [folder / f"history-{n + 1}.jsonl" for n in range(plan.workers)]
-    async with _workers(plan, cluster, histories):
-        ends = trio.current_time() + plan.seconds
-        for step in draw_schedule(plan.seed, 10 * plan.seconds, names):
-            if trio.current_time() + step.calm_s + step.lasts_s > ends:
-                break
-            report.suffered.append(await suffer(step, known[step.fault], cluster, say))
-        await trio.sleep_until(ends)
-    await cluster.wait_well()
-    cluster.note_ended()
-    report.violations += cluster.ended
-    history = [operation for path in histories for operation in read_history(path.read_text().splitlines())]
-    say(f"{len(history)} operations recorded; reading every key once more")
-    history += await last_look(plan, cluster, sorted({o.key for o in history}))
-    report.outcomes.update(o.outcome for o in history)
-    judge(report, history)
+@attrs.frozen
+class _Run:
+    """What the steps of one run share."""
+
+    plan: NemesisPlan
+    cluster: NemesisCluster
+    folder: Path
+    report: NemesisReport
+    faults: Mapping[str, Fault]
+    say: Callable[[str], None]
+
+    async def disturb_and_look(self) -> None:
+        """Faults under load, then the last look and the verdict; a cluster that is not well any more is judged too."""
+        histories = [self.folder / f"history-{n + 1}.jsonl" for n in range(self.plan.workers)]
+        async with _workers(self.plan, self.cluster, histories):
+            is_well = await self._disturb()
+        self.cluster.note_ended()
+        self.report.violations += self.cluster.ended
+        history = [operation for path in histories for operation in read_history(path.read_text().splitlines())]
+        if is_well:
+            self.say(f"{len(history)} operations recorded; reading every key once more")
+            history += await last_look(self.cluster, sorted({o.key for o in history}))
+        self.report.outcomes.update(o.outcome for o in history)
+        judge(self.report, history)
+
+    async def _disturb(self) -> bool:
+        """One fault after the other until the time is over; whether the cluster was well after each."""
+        plan, ends = self.plan, trio.current_time() + self.plan.seconds
+        try:
+            for step in draw_schedule(plan.seed, DRAWN_TIMES * plan.seconds, list(plan.faults or self.faults)):
+                if trio.current_time() + step.calm_s + step.lasts_s > ends:
+                    break
+                suffered = await suffer(step, self.faults[step.fault], self.cluster, self.say)
+                self.report.suffered.append(suffered)
+            await trio.sleep_until(ends)
+            await self.cluster.wait_well()
+        except NotWell as problem:
+            self.report.violations.append(f"not well: {problem}{self._last_words()}")
+            return False
+        return True
+
+    def _last_words(self) -> str:
+        """What nodes that do not run said last."""
+        down = sorted({*self.cluster.nodes} - {*self.cluster.processes.running})
+        logs = {node: (self.folder / f"{node}.log").read_text().splitlines() for node in down}
+        return "".join(f"\n  {node}: {line}" for node, lines in logs.items() for line in lines[-LAST_LINES:])
 
 
 def judge(report: NemesisReport, history: Sequence[Operation]) -> None:
@@ -196,7 +220,7 @@ async def suffer(step: Step, fault: Fault, cluster: NemesisCluster, say: Callabl
     return Suffered(step=step, words=words, well_s=well_s)
 
 
-async def last_look(plan: NemesisPlan, cluster: NemesisCluster, keys: Sequence[str]) -> list[Operation]:
+async def last_look(cluster: NemesisCluster, keys: Sequence[str]) -> list[Operation]:
     """A linearizable read of every key: an acknowledged write that is gone contradicts it. Raises HarnessError."""
     found: list[Operation] = []
     waiting = list(keys)
