@@ -202,6 +202,25 @@ def test_a_hurried_operator_is_told_what_is_wrong(words, code, says, capsys):
     assert "Traceback" not in said
 
 
+def test_a_full_disk_says_what_to_do(stopped, capsys, monkeypatch):
+    """The command has ended: nothing goes on by itself."""
+    import errno
+
+    from aether.storage import files
+
+    def no_space(path, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "create_zeroed", no_space)
+        assert run(["recover", str(stopped), "--yes-i-lost-the-quorum"]) == 1
+    assert "free some, then run the same command again" in capsys.readouterr().err
+    assert run(["wal", "verify", str(stopped)]) == 1
+    assert "interrupted" in capsys.readouterr().out
+    assert run(["recover", str(stopped), "--yes-i-lost-the-quorum"]) == 0
+    assert run(["wal", "verify", str(stopped)]) == 0
+
+
 # --- kv ---------------------------------------------------------------------------------------------------------------
 
 

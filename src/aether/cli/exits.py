@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 
-from aether.errors import AetherError, BadInput, OutcomeUnknown, TryAgain
+from aether.errors import AetherError, BadInput, OutcomeUnknown, StorageFull, TryAgain
 
 
 class Exit(enum.IntEnum):
@@ -58,6 +58,9 @@ def exit_for(error: BaseException) -> CommandFailed | None:
             return CommandFailed(Exit.USAGE, bad_input(leaf))
     if all_leaves and all(isinstance(leaf, AetherError) for leaf in all_leaves):
         first = all_leaves[0]
+        if isinstance(first, StorageFull):  # whoever could have gone on by itself has just ended
+            what = f"no space for {first.needed_bytes} bytes at {first.path}"
+            return CommandFailed(Exit.FAILED, what, "free some, then run the same command again")
         code = Exit.TIMED_OUT if isinstance(first, OutcomeUnknown) else Exit.FAILED
         hint = str(first.__cause__) if isinstance(first, TryAgain) and first.__cause__ else ""
         return CommandFailed(code, str(first), hint)
