@@ -117,7 +117,7 @@ class LogBesideLists(RuleBasedStateMachine):
         index = len(self.all)
         self.log.restart_behind(SnapshotMeta(index, self.term, NOBODY))
         assert self.log.hand_to_apply(10**9) == ()
-        self.log.restored()
+        self.log.restored(index)
         self.disk = list(self.all)
         self.log.durable = self.log.handed  # as the write that held the snapshot makes it
         self.committed = self.applied = index
