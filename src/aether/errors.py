@@ -31,6 +31,7 @@ __all__ = [
     "Overloaded",
     "QuotaExceeded",
     "Rejected",
+    "Removed",
     "SessionExpired",
     "SessionFull",
     "StateDiverged",
@@ -240,6 +241,10 @@ class IdentityMismatch(Rejected):
 
     def __str__(self) -> str:
         return f"{self.what}. {self.fix}"
+
+
+class Removed(IdentityMismatch):
+    """A node was removed from its cluster. Its id is never used again."""
 
 
 @attrs.define(eq=False)

@@ -22,6 +22,8 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 @click.command()
 @click.option("--node-id", help="Name of this node [node-1].")
 @click.option("--peers", metavar="ID:HOST:PORT,...", help="The founding nodes; this one may be among them.")
+@click.option("--join", multiple=True, metavar="HOST:PORT", help="Cluster port of a member to join; may be repeated.")
+@click.option("--core-max", type=int, metavar="N", help="Voters that the group grows to by itself [5].")
 @click.option("--cluster", metavar="NAME", help="Name of the cluster [aether]; peers of another one are refused.")
 @click.option("--port", type=int, help="Port for peers [8090]; 0 = any free one.")
 @click.option("--management-port", type=int, help="Port of the management API [8080].")
@@ -59,6 +61,7 @@ def node(
     from aether.node.config import Sources, load, set_values
 
     toml = _read(file) if file is not None else ""
+    given["join"] = given["join"] or None  # the environment and the file are asked next
     config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
     config = set_values(config, values)
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)

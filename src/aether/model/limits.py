@@ -23,6 +23,7 @@ CONSENSUS_INBOX_MESSAGES_MAX: Final = 16_384  # from all peers together
 READS_PENDING_MAX: Final = 4_096  # unconfirmed at the leader; each stands for all who asked on one node in one turn
 READS_WAITING_MAX: Final = 65_536  # callers on one node
 CORE_MAX: Final = 5  # voters that a group grows to by itself
+CORE_MAX_HIGHEST: Final = 15  # of that setting: each write waits for half of the voters
 VOTER_REPLACED_S: Final = 60.0  # a voter silent for so long gives its vote to a worker
 MEMBER_MOVES_PER_HOUR_MAX: Final = 4  # of one node, between voting and working, without an operator
 WORKERS_SERVED_BY_LEADER_MAX: Final = 8  # learners beside the voters; other voters pass the log on to the rest

@@ -70,10 +70,14 @@ class RoleRow:
 
 @attrs.frozen(kw_only=True)
 class HandoverRow:
-    """A wish that the leader of `term` hands over, to `to` when that is named. Key `handover`; void in other terms."""
+    """A wish that the leader of `term` hands over, to `to` when that is named. Key `handover`; void in other terms.
+
+    at  wall-clock seconds: who asks again is heard again
+    """
 
     term: int
     to: NodeId | None = None
+    at: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +18,7 @@ import tomli
 
 from aether.errors import BadInput
 from aether.model.ids import NodeId, is_name, node_id
-from aether.model.limits import CALL_DEADLINE_S, DRAIN_S
+from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S
 
 MANAGEMENT_PORT = 8080
 HTTP_PORT = 8081
@@ -30,6 +30,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ 
     "management_port": ("AETHER_MANAGEMENT_PORT", "MANAGEMENT_PORT"),
     "http_port": ("AETHER_HTTP_PORT", "HTTP_PORT"),
     "peers": ("AETHER_PEERS", "CLUSTER_PEERS", "PEERS"),
+    "join": ("AETHER_JOIN",),
     "bind": ("AETHER_BIND",),
     "advertise": ("AETHER_ADVERTISE",),
     "data_dir": ("AETHER_DATA_DIR",),
@@ -47,6 +48,8 @@ class NodeConfig:
     """Settings of one node. Ports: None opens no listener, 0 takes any free port.
 
     peers       the other founding voters, id -> host:port; empty = a cluster of one
+    join        addresses host:port of members of a cluster that this node joins instead
+    core_max    voters that the group grows to by itself; auto_replace  a voter that is silent for long loses its vote
     data        directory that survives; None = nothing survives
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
@@ -56,6 +59,9 @@ class NodeConfig:
     node: NodeId
     cluster: str = "aether"
     peers: Mapping[NodeId, str] = attrs.field(factory=dict[NodeId, str])
+    join: tuple[str, ...] = ()
+    core_max: int = CORE_MAX
+    auto_replace: bool = True
     bind: str = attrs.field(default="127.0.0.1", converter=_host)
     advertise: str | None = attrs.field(default=None, converter=attrs.converters.optional(_host))
     port: int | None = None
@@ -73,12 +79,12 @@ class NodeConfig:
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
-        """The founding voters, sorted, this node among them."""
-        return tuple(sorted({self.node, *self.peers}))
+        """The founding voters, sorted, this node among them; () when it joins."""
+        return () if self.join else tuple(sorted({self.node, *self.peers}))
 
     def check(self) -> None:
         """Raise BadInput that lists every problem at once."""
-        problems = [*_name_problems(self), *_port_problems(self), *_exposure_problems(self)]
+        problems = [*_name_problems(self), *_group_problems(self), *_port_problems(self), *_exposure_problems(self)]
         if problems:
             raise BadInput(f"node {self.node} cannot start", problems)
 
@@ -87,6 +93,17 @@ def _name_problems(config: NodeConfig) -> list[str]:
     if is_name(config.cluster):
         return []
     return [f"cluster name {config.cluster!r}: use letters, digits and inner . _ -"]
+
+
+def _group_problems(config: NodeConfig) -> list[str]:
+    problems: list[str] = []
+    if config.join and config.peers:
+        problems.append("--join and --peers contradict each other: a node founds a cluster with peers or joins one")
+    if config.join and config.port is None:
+        problems.append("a node that joins needs a cluster port, for the others to reach it")
+    if not 1 <= config.core_max <= CORE_MAX_HIGHEST:
+        problems.append(f"core_max = {config.core_max}: 1 to {CORE_MAX_HIGHEST} members may vote")
+    return problems
 
 
 def _port_problems(config: NodeConfig) -> list[str]:
@@ -104,7 +121,7 @@ def _port_problems(config: NodeConfig) -> list[str]:
 
 
 def _exposure_problems(config: NodeConfig) -> list[str]:
-    if config.bind in ("0.0.0.0", "::") and config.peers and not config.advertise:  # noqa: S104 - compared, not bound
+    if config.bind in ("0.0.0.0", "::") and (config.peers or config.join) and not config.advertise:  # noqa: S104 - compared, not bound
         return [f"--bind {config.bind} is no address that peers can dial; say theirs with --advertise HOST"]
     if config.insecure or is_loopback(config.bind):
         return []
@@ -138,6 +155,19 @@ def parse_peers(text: str) -> dict[NodeId, str]:
     return peers
 
 
+def parse_contacts(texts: Iterable[str]) -> tuple[str, ...]:
+    """Addresses `host:port` of members, each given by itself or several with commas. Raises BadInput."""
+    contacts = tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+    problems: list[str] = []
+    for contact in contacts:
+        host, _, port = contact.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) <= 65535 or (":" in host and not host.startswith("[")):
+            problems.append(f"{contact!r}: write HOST:PORT of the cluster port of a member, such as 127.0.0.1:8090")
+    if problems:
+        raise BadInput("bad --join", problems)
+    return contacts
+
+
 def _split_peer(item: str) -> tuple[str, str, str]:
     head, colon, port = item.rpartition(":")
     name, separator, host = head.partition(":")
@@ -157,7 +187,7 @@ class Sources:
 
 
 FILE_KEYS: Mapping[str, set[str] | None] = {
-    "cluster": {"name", "peers"},
+    "cluster": {"name", "peers", "join", "core_max", "auto_replace"},
     "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s", "lease_reads", "priority"},
     "ports": {"cluster", "http", "management"},
     "config": None,  # free: what slices read
@@ -188,12 +218,16 @@ def load(sources: Sources) -> NodeConfig:
         ",".join(map(str, cast("list[object]", peers))) if isinstance(peers, list) else str(peers or "")
     )
     known.pop(identifier, None)
+    contacts = pick("join", "cluster", "join") or ()
     data = pick("data_dir", "node", "data_dir")
     advertise = pick("advertise", "node", "advertise")
     config = NodeConfig(
         node=identifier,
         cluster=str(pick("cluster", "cluster", "name") or "aether"),
         peers=known,
+        join=parse_contacts([contacts] if isinstance(contacts, str) else map(str, cast("Sequence[object]", contacts))),
+        core_max=_whole(*found("core_max", "cluster", "core_max"), CORE_MAX),
+        auto_replace=_flag(section["cluster"].get("auto_replace"), "cluster.auto_replace", default=True),
         bind=str(pick("bind", "node", "bind") or "127.0.0.1"),
         advertise=str(advertise) if advertise else None,
         port=_port(*found("port", "ports", "cluster"), CLUSTER_PORT),
@@ -262,19 +296,19 @@ def _port(value: object, source: str, default: int) -> int:
     return int(text)
 
 
-def _flag(value: object, source: str) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
+def _flag(value: object, source: str, *, default: bool = False) -> bool:
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
     raise BadInput(f"{source} = {value!r}", ("write true or false",))
 
 
-def _whole(value: object, source: str) -> int:
+def _whole(value: object, source: str, default: int = 0, *, rule: str = "") -> int:
     if value is None:
-        return 0
+        return default
     if type(value) is not int:
-        raise BadInput(
-            f"{source} = {value!r}", ("give a whole number; 0 is usual, the highest is wished for as leader",)
-        )
+        raise BadInput(f"{source} = {value!r}", (f"give a whole number{rule}",))
     return value
 
 

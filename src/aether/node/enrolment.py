@@ -1,94 +1,139 @@
 """How a node process enters the cluster's records, and who is kept out.
 
-Knows: member and cluster rows, store ids.
-Never: consensus membership (who votes is fixed at the first start).
-Holds: a node id comes back only with the store it left with; an emptied disk could vote twice in one term.
+Knows: member rows, the rows of those removed, store ids and how often a store was opened.
+Never: consensus membership (the membership manager follows the rows).
+Holds: a node id comes back only with the store it left with, and that not as an older copy: an emptied or rolled-back
+       disk could vote twice in one term. An id that was removed never comes back.
 """
 
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import attrs
 import trio
 
-from aether.errors import BadInput, IdentityMismatch, OutcomeUnknown, TryAgain
+from aether.errors import BadInput, IdentityMismatch, OutcomeUnknown, Removed, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
+from aether.kv.keys import Key
 from aether.kv.service import KvService
-from aether.model.ids import ClusterUuid, Revision
-from aether.model.rows import MemberRow
-from aether.wire.session import Hello
+from aether.model.ids import Revision
+from aether.model.rows import NO_STORE, MemberRow
+from aether.wire.session import Hello, Refused, RefusedCode
 
 _log = logging.getLogger("aether.node")
 
 RETRY_S = 0.2
+_ABSENT = Revision(0)
+T = TypeVar("T")
 
 
-async def enrol(kv: KvService, cluster: str, row: Callable[[], MemberRow]) -> None:
-    """Write this process's member row, and the cluster's identity when nobody has; returns once both are applied here.
+class Rows(Protocol):
+    """The one read that the checks need."""
 
-    Waits for a quorum as long as it takes. Raises IdentityMismatch when the id was last used with another store.
+    def get(self, key: Key[T]) -> T | None: ...
+
+
+async def enrol(kv: KvService, row: Callable[[], MemberRow]) -> None:
+    """Write this process's member row; returns once it and all that was acknowledged before are applied here.
+
+    Waits for a quorum as long as it takes. Raises IdentityMismatch when the id was last used with another store, or
+    with a newer copy of this one; Removed.
     """
     while True:
         try:
             await kv.barrier()
-            check_store(kv, row())
-            await _name_cluster(kv, cluster)
-            await _write_member(kv, row())
+            check_member(kv, row())
+            if await write_member(kv, row()):
+                return
         except (TryAgain, OutcomeUnknown) as error:
             _log.debug("not enrolled yet: %s", error)
             await trio.sleep(RETRY_S)
-        else:
-            return
 
 
-def check_store(kv: KvService, row: MemberRow) -> None:
-    """Raise IdentityMismatch when the cluster remembers `row.node` with another store."""
-    known = kv.get(keys.member(row.node))
-    if known is not None and known.store != row.store:
+def check_member(rows: Rows, row: MemberRow) -> None:
+    """Raise IdentityMismatch or Removed when the cluster remembers something that speaks against `row`."""
+    known = rows.get(keys.member(row.node))
+    if known is None:
+        if rows.get(keys.removed(row.node)) is not None:
+            raise removed(row.node)
+    elif known.store not in (NO_STORE, row.store):
         raise lost_disk(row.node)
+    elif 0 < row.boots <= known.boots and row.incarnation != known.incarnation:
+        raise older_copy(row.node, row.boots, known.boots)
+
+
+def _come_back(node: str) -> str:
+    return (
+        f"`aether members remove {node}` on another member gives its vote and its work to others; then start it with "
+        "--join HOST:PORT of any member, a new --node-id and an empty --data-dir"
+    )
 
 
 def lost_disk(node: str) -> IdentityMismatch:
     return IdentityMismatch(
         f"the cluster knows {node} with another data directory than this one: its disk was lost, emptied or exchanged",
-        f"Put the data directory of {node} back (--data-dir); a voter that forgot its votes could vote twice in one "
-        "term, so this id does not come back without it",
+        f"Put the data directory of {node} back (--data-dir): a voter that forgot its votes could vote twice in one "
+        f"term, so this id does not come back without it. Is it lost? {_come_back(node)}",
     )
 
 
-def admission(kv: Callable[[], KvService | None]) -> Callable[[Hello], str]:
-    """A check of peers that dial in: their store must be the one that the cluster remembers for their id."""
+def older_copy(node: str, boots: int, known: int) -> IdentityMismatch:
+    return IdentityMismatch(
+        f"the data directory of {node} is an older copy of itself: this is start {boots} of it, and the cluster has "
+        f"seen start {known}",
+        f"Put the newest state of the disk back: a copy has forgotten votes and entries that {node} has promised to "
+        f"keep. Is it lost? {_come_back(node)}",
+    )
+
+
+def removed(node: str) -> Removed:
+    return Removed(
+        f"{node} was removed from this cluster, and its id is never used again",
+        "To bring the machine back, start it with --join HOST:PORT of any member, a new --node-id and an empty "
+        "--data-dir",
+    )
+
+
+def admission(kv: Callable[[], Rows | None]) -> Callable[[Hello], str]:
+    """A check of peers that dial in, against what the cluster remembers of their id."""
 
     def admit(hello: Hello) -> str:
-        service = kv()
-        try:
-            known = service.get(keys.member(hello.identity.node)) if service is not None else None
-        except BadInput as error:
-            return f"the member row of {hello.identity.node} is malformed here: {error}"
-        if known is None or known.store == hello.identity.store:
+        rows, theirs = kv(), hello.identity
+        if rows is None:
             return ""
-        return str(lost_disk(hello.identity.node))
+        row = MemberRow(node=theirs.node, incarnation=theirs.incarnation, store=theirs.store, boots=theirs.boots)
+        try:
+            check_member(rows, row)
+        except Removed as gone:
+            raise Refused(RefusedCode.REMOVED, str(gone)) from gone
+        except IdentityMismatch as mismatch:
+            return str(mismatch)
+        except BadInput as error:
+            return f"the member row of {theirs.node} is malformed here: {error}"
+        return ""
 
     return admit
 
 
 async def set_draining(kv: KvService, row: Callable[[], MemberRow]) -> None:
     """Tell everybody that this node takes no new instances. Raises TryAgain, OutcomeUnknown."""
-    await _write_member(kv, attrs.evolve(row(), draining=True))
+    await write_member(kv, attrs.evolve(row(), draining=True))
 
 
-async def _write_member(kv: KvService, row: MemberRow) -> None:
+async def write_member(kv: KvService, row: MemberRow) -> bool:
+    """Put the row of a member that nobody has removed; one that leaves is said to drain.
+
+    False when somebody changed it meanwhile: look again. Raises TryAgain, OutcomeUnknown.
+    """
     key = keys.member(row.node)
-    if kv.get(key) != row:
-        await kv.propose(Batch(changes=(Put(key, row),)))
-
-
-async def _name_cluster(kv: KvService, cluster: str) -> None:
-    if kv.get(keys.cluster) is None:
-        row = keys.ClusterRow(uuid=ClusterUuid(uuid.uuid4().hex), name=cluster)
-        named = Batch(compares=(Compare(keys.cluster, Revision(0)),), changes=(Put(keys.cluster, row),))
-        await kv.propose(named)
+    leaving = kv.get(keys.removed(row.node)) is not None
+    row = attrs.evolve(row, draining=row.draining or leaving)
+    version = kv.version(key)
+    if kv.get(key) == row or (leaving and version == _ABSENT):
+        return True
+    same = Compare(keys.removed(row.node), kv.version(keys.removed(row.node)))
+    return (await kv.propose(Batch((same, Compare(key, version)), (Put(key, row),)))).applied

@@ -1,7 +1,7 @@
-"""Who votes, as the data directory remembers it from the first start.
+"""Who founded the cluster, as the data directory remembers it from the first start.
 
 Knows: one small file beside the log.
-Never: consensus membership; it is fixed at the first start.
+Never: who votes now: the log says so as soon as the membership has changed.
 Holds: a log is continued by the voters that began it. One voter started alone on a log of three would be its own
        majority, and two empty ones beside a log of one would outvote it: acknowledged writes would be gone.
 """
@@ -21,23 +21,48 @@ FORMAT_VERSION: Final = 1
 _WHAT: Final = "the record of founding voters"
 
 
-def check_founders(directory: Path, voters: Sequence[NodeId]) -> None:
-    """Record `voters` at the first call for `directory`; afterwards compare. Blocks.
+def founders_of(directory: Path, voters: Sequence[NodeId]) -> tuple[NodeId, ...]:
+    """The founding voters of the store in `directory`, sorted: `voters` at the first call for it. Blocks.
 
-    Raises IdentityMismatch that names both, StorageCorrupt when the record cannot be read, StorageFull, StorageFailed.
+    Nobody founded with it: () of a node that joined. Raises StorageCorrupt when the record cannot be read, StorageFull,
+    StorageFailed.
     """
     known = read_founders(directory)
     if known is None:
         write_founders(directory, voters)
-    elif known != sorted(voters):
-        what = (
-            f"{directory} was founded by the voters {', '.join(known)}, and is started with {', '.join(sorted(voters))}"
-        )
+        known = sorted(voters)
+    return tuple(known)
+
+
+def check_founders(
+    node: NodeId, founders: Sequence[NodeId], told: Sequence[NodeId], *, has_changed: bool, joins: bool
+) -> None:
+    """Raise IdentityMismatch when `node` is told of other founders than its store has, and that would matter.
+
+    told         by --peers, this node among them; () when it is told to join
+    has_changed  the log knows a later configuration: whom it was told of is a hint of addresses then, and nothing else
+    joins        whether it was told whom to join
+    """
+    if has_changed or sorted(founders) == sorted(told):
+        return
+    names, others = ", ".join(founders), ", ".join(sorted(told))
+    if not founders:
+        if list(told) == [node]:
+            return
+        what = f"the data directory of {node} was made to join a cluster, and is started to found one of {others}"
+        fix = "Start it with --join HOST:PORT of any member, or with an empty --data-dir"
+    elif not joins:
+        what = f"the data directory of {node} was founded by the voters {names}, and is started with {others}"
         fix = (
-            f"Start it with --peers that name {', '.join(known)} (their addresses may change), or give it an empty "
-            "--data-dir to found another cluster; who votes cannot be changed yet"
+            f"Start it with --peers that name {names} (their addresses may change), or give it an empty --data-dir; "
+            "`aether members` changes who votes"
         )
-        raise IdentityMismatch(what, fix)
+    elif list(founders) == [node]:
+        what = f"{node} has founded a cluster of its own, and is told to join another"
+        fix = "Start it without --join, or give it an empty --data-dir and another --node-id to join"
+    else:
+        return
+    raise IdentityMismatch(what, fix)
 
 
 def write_founders(directory: Path, voters: Sequence[NodeId]) -> None:

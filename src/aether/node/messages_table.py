@@ -1,6 +1,6 @@
 """Every message that crosses the wire, with its tag and lane. Tags are never reused.
 
-Knows: the message tables of consensus, kv and invocation.
+Knows: the message tables of consensus, kv, invocation, and of joining.
 Never: what a message means.
 """
 
@@ -10,6 +10,7 @@ from aether.consensus.messages import SnapshotChunk
 from aether.consensus.spelling import MESSAGES as CONSENSUS
 from aether.invocation.messages import MESSAGES as INVOCATION
 from aether.kv.messages import MESSAGES as KV
+from aether.node.join_messages import MESSAGES as JOINING
 from aether.wire.lane import Lane
 from aether.wire.table import MessageTable
 
@@ -21,6 +22,8 @@ def messages_table() -> MessageTable:
         table.register(tag, cls, Lane.BULK if cls is SnapshotChunk else Lane.CONSENSUS, encode, decode)
     for tag, (kv_cls, kv_encode, kv_decode) in KV.items():
         table.register(tag, kv_cls, Lane.CALLS, kv_encode, kv_decode)
+    for tag, (join_cls, join_encode, join_decode) in JOINING.items():
+        table.register(tag, join_cls, Lane.CALLS, join_encode, join_decode)
     for spec in INVOCATION:
         table.register(spec.tag, spec.cls, Lane[spec.lane], spec.encode, spec.decode)
     return table

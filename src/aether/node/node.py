@@ -23,13 +23,14 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
 from aether.deployment.slice_store import ClassStore, SliceStore, route_row
-from aether.errors import AetherError
+from aether.errors import AetherError, Removed
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
 from aether.invocation.messages import MESSAGES as CALL_MESSAGES
 from aether.invocation.service import Invoker
 from aether.kv import keys
+from aether.kv.keys import ClusterRow
 from aether.kv.messages import MESSAGES as KV_MESSAGES
 from aether.kv.service import KvService
 from aether.kv.store import Store
@@ -38,22 +39,24 @@ from aether.management.kv_view import KvClusterView
 from aether.management.row_store import KvRows
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.ids import ClusterUuid, Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import MemberRow, RouteRow
 from aether.node.answers import SliceCalls
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
-from aether.node.enrolment import admission, enrol, set_draining
+from aether.node.enrolment import admission
 from aether.node.facts import NodeFacts
+from aether.node.leaving import announce_drain, wait_relieved
+from aether.node.membership import Membership
 from aether.node.messages_table import messages_table
 from aether.node.route_cache import RouteCache
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
-from aether.transport.address import join_address
+from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.service import WebConfig, WebServer
 from aether.web.slices_service import SliceHandler
@@ -62,9 +65,7 @@ from aether.wire.session import Identity, Refused, RefusedCode
 _log = logging.getLogger("aether.node")
 
 FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
-DRAIN_ANNOUNCE_S = 1.0
 RELIEF_SHARE = 0.5
-RELIEF_LOOK_S = 0.25
 
 
 class Node:
@@ -110,9 +111,10 @@ class Node:
 
     def _build_store(self, opened: OpenedStorage) -> None:
         config, seams = self.config, self._seams
+        founders = config.voters if opened.founders is None else opened.founders
         raft = RaftConfig(
             node=config.node,
-            voters=config.voters,
+            voters=founders,
             random=seams.rng,
             lease_reads=config.lease_reads,
             priority=config.priority,
@@ -122,8 +124,9 @@ class Node:
             node=config.node,
             store=opened.store,
             incarnation=self.incarnation,
+            boots=opened.boots,
             address=join_address(config.advertise, config.port) if config.advertise and config.port else "",
-            initial=config.voters,
+            initial=founders,
         )
         admit = admission(lambda: self.kv)
         self.transport: Transport = seams.make_transport(config, identity, messages_table(), admit)
@@ -132,7 +135,10 @@ class Node:
             raft, opened.storage, store, self.transport.send, seams.work
         )
         self.kv: KvService = KvService(
-            config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall
+            config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall, self._new_cluster
+        )
+        self.membership = Membership(
+            config, founders, self.kv, self.consensus, self.transport, self._member, self._reached, seams.wall
         )
 
     def _build_calls(self, slices: Sequence[type]) -> None:
@@ -191,17 +197,15 @@ class Node:
                 nursery.start_soon(self.facts.run)
                 await nursery.start(self.consensus.run)
                 await nursery.start(self.kv.run)
-                self._tell_cluster()
+                await self.membership.begin(nursery)
                 await nursery.start(self.invoker.run)
                 await nursery.start(self.hosting.run, self.invoker, self.node_manager)
                 await nursery.start(self._endpoints.run)
                 self.facts.cluster_address = await nursery.start(self.transport.run, self._handlers())
                 await self._open_ports(nursery, stack)
                 task_status.started(self.facts)
-                if len(self.config.voters) > 1:
-                    _log.info("%s waits for a majority of %s", self.config.node, ", ".join(self.config.voters))
-                await enrol(self.kv, self.config.cluster, self._member)
-                self._tell_cluster()
+                await self.membership.enter(nursery)
+                nursery.start_soon(self.membership.leave_when_removed, self.leave)
                 await nursery.start(self.cluster_manager.run)
                 await nursery.start(self.node_manager.run)
                 self.facts.ready = True
@@ -224,9 +228,9 @@ class Node:
         try:
             with trio.move_on_after(self.config.drain_s):
                 if self.ready.is_set() and self._connected():
-                    await self._announce_drain()
+                    await announce_drain(self.kv, self._member)
                     with trio.move_on_after(self.config.drain_s * RELIEF_SHARE):
-                        await self._wait_relieved()
+                        await wait_relieved(self.kv, self.incarnation, self._connected)
                 async with trio.open_nursery() as nursery:
                     for server in self._servers:
                         nursery.start_soon(server.drain, self.config.drain_s)
@@ -242,31 +246,6 @@ class Node:
                 self.kv.end_session()
             except AetherError as error:
                 _log.debug("%s leaves a session behind: %s", self.config.node, error)
-
-    async def _announce_drain(self) -> None:
-        """Best effort: without a quorum the node leaves all the same, and its peers notice by the closed connection."""
-        with trio.move_on_after(DRAIN_ANNOUNCE_S):
-            try:
-                await set_draining(self.kv, self._member)
-            except AetherError as error:
-                _log.warning("%s could not announce that it drains: %s", self.config.node, error)
-
-    async def _wait_relieved(self) -> None:
-        """Serve until the leader has moved this node's instances elsewhere, or nobody is left to take them."""
-        async with self.kv.watch(keys.INSTANCES, keys.MEMBERS) as watch:
-            while self._can_be_relieved():
-                with trio.move_on_after(RELIEF_LOOK_S):  # a lost connection changes no row
-                    await watch.changed()
-
-    def _can_be_relieved(self) -> bool:
-        rows = self.kv.rows(keys.INSTANCES)
-        here = {r.artifact for r in rows if r.incarnation == self.incarnation and r.state is not SliceState.FAILED}
-        reached = self._connected()
-        return any(
-            not here.isdisjoint(member.available)
-            for member in self.kv.rows(keys.MEMBERS)
-            if member.node in reached and not member.draining
-        )
 
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
@@ -324,6 +303,7 @@ class Node:
                 **{cls: to_consensus for cls, _, _ in CONSENSUS_MESSAGES.values()},
                 **{cls: to_kv for cls, _, _ in KV_MESSAGES.values()},
                 **{spec.cls: self.invoker.deliver for spec in CALL_MESSAGES},
+                **self.membership.handlers,
             },
             connected=self._peer_connected,
             disconnected=self._peer_lost,
@@ -342,13 +322,23 @@ class Node:
         self.cluster_manager.members_changed()
 
     def _peer_refused(self, peer: NodeId, refused: Refused) -> None:
-        """A refusal ends a node that has not joined yet. One that has is right, and whoever refuses it is not."""
-        if refused.code not in FATAL_REFUSALS or self._failure is not None:
+        """A refusal ends a node that has not joined yet. One that has is right, and whoever refuses it is not.
+
+        Unless it was removed meanwhile: those of its cluster know better than its log.
+        """
+        if self._failure is not None:
             return
-        if self.ready.is_set():
+        if refused.code is RefusedCode.REMOVED:
+            self._fail(Removed(f"{peer} refuses {self.config.node}", str(refused)))
+        elif refused.code is RefusedCode.OTHER_CLUSTER and self.membership.is_newcomer:
+            self._fail(refused)
+        elif refused.code in FATAL_REFUSALS and self.ready.is_set():
             _log.error("%s is refused at the address of %s: %s", self.config.node, peer, refused)
-            return
-        self._failure = refused
+        elif refused.code in FATAL_REFUSALS:
+            self._fail(refused)
+
+    def _fail(self, error: AetherError) -> None:
+        self._failure = error
         self._failed.set()
 
     async def _raise_failure(self) -> NoReturn:
@@ -356,20 +346,20 @@ class Node:
         assert self._failure is not None
         raise self._failure
 
-    def _tell_cluster(self) -> None:
-        """From now on peers of another cluster are refused, also one of the same name with nodes of the same names."""
-        row = self.kv.get(keys.cluster)
-        if row is not None:
-            self.transport.set_cluster_uuid(row.uuid)
+    def _new_cluster(self) -> ClusterRow:
+        return ClusterRow(uuid=ClusterUuid(self._seams.new_uuid()), name=self.config.cluster)
 
     # --- facts that rooms ask for ---
 
     def _connected(self) -> frozenset[NodeId]:
         return self.transport.connected()
 
+    def _reached(self) -> frozenset[NodeId]:
+        return self._connected() | {self.config.node}
+
     def _live(self) -> dict[NodeId, Incarnation]:
         """Members that this node reaches, itself included, with their incarnations."""
-        reached = self._connected() | {self.config.node}
+        reached = self._reached()
         return {row.node: row.incarnation for row in self.kv.rows(keys.MEMBERS) if row.node in reached}
 
     def _member(self) -> MemberRow:
@@ -377,13 +367,20 @@ class Node:
         return MemberRow(
             node=self.config.node,
             incarnation=self.incarnation,
-            cluster_address=facts.cluster_address,
+            cluster_address=self._dialled_at(),
             http_address=facts.http_address,
             management_address=facts.management_address,
             store=self._opened.store,
+            boots=self._opened.boots,
+            ephemeral=self._opened.ephemeral,
             available=self.store.available(),
             draining=facts.draining,
         )
+
+    def _dialled_at(self) -> str:
+        """Where peers reach this node: the advertised host, when one was given."""
+        bound, host = self.facts.cluster_address, self.config.advertise
+        return join_address(host, split_address(bound)[1]) if bound and host else bound
 
     def _default_instances(self, artifact: Artifact) -> int:
         contract = self.contracts.get(artifact)

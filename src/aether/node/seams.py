@@ -17,10 +17,11 @@ import attrs
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement, spread
 from aether.deployment.slice_store import SliceStore
-from aether.model.ids import Incarnation, StoreId
+from aether.model.ids import Incarnation, NodeId, StoreId
 from aether.model.limits import BLOCKING_THREADS_MAX
+from aether.node.boots import count_boot
 from aether.node.config import NodeConfig
-from aether.node.founders import check_founders
+from aether.node.founders import founders_of
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 from aether.transport.address import join_address
@@ -35,10 +36,18 @@ from aether.work import BareThreadWork, ThreadWork, Work
 
 @attrs.frozen
 class OpenedStorage:
-    """A store and its random id: a node that comes back with another id has lost its disk."""
+    """A store and its random id: a node that comes back with another id has lost its disk.
+
+    boots      how often it was opened, this time included; 0 when nobody counts
+    founders   the voters that its log began with, () when it joined; None: those of the configuration
+    ephemeral  nothing of it survives this process
+    """
 
     storage: DiskStorage | MemoryStorage
     store: StoreId
+    boots: int = 0
+    founders: tuple[NodeId, ...] | None = None
+    ephemeral: bool = False
 
 
 class MakeTransport(Protocol):
@@ -50,24 +59,25 @@ class MakeTransport(Protocol):
 def open_storage(config: NodeConfig) -> OpenedStorage:
     """A data directory when one is configured, else memory that lives as long as this node. Blocks.
 
-    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, BadInput.
+    Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, StorageFull, StorageFailed, BadInput.
     """
     if config.data is None:
-        return OpenedStorage(MemoryStorage(), StoreId(secrets.token_hex(8)))
+        return OpenedStorage(MemoryStorage(), StoreId(secrets.token_hex(8)), ephemeral=True)
     disk = DiskStorage(config.data, config.cluster, config.node)
     try:
-        check_founders(config.data, config.voters)
+        founders, boots = founders_of(config.data, config.voters), count_boot(config.data)
     except BaseException:
         disk.close()
         raise
-    return OpenedStorage(disk, disk.store_id)
+    return OpenedStorage(disk, disk.store_id, boots, founders)
 
 
 def make_transport(config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission) -> Transport:
     """TCP when the node has a cluster port, else a transport that reaches nobody."""
     if config.port is None:
         return MemoryTransport(identity, MemoryNetwork(), (), table)
-    return TcpTransport(identity, join_address(config.bind, config.port), config.peers, table, admit=admit)
+    bind = join_address(config.bind, config.port)
+    return TcpTransport(identity, bind, config.peers, table, contacts=config.join, admit=admit)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +88,7 @@ class Seams:
             the disk
     wall    seconds since the epoch
     rng     jitter, choice, election time-outs
-    new_id  fresh random text: incarnations, instance ids
+    new_id  fresh random text: incarnations, instance ids; new_uuid  of a cluster
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
 
@@ -89,6 +99,7 @@ class Seams:
     wall: Callable[[], float] = time.time
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     new_id: Callable[[], str] = lambda: secrets.token_hex(6)
+    new_uuid: Callable[[], str] = lambda: secrets.token_hex(16)
     placement: Placement = spread
     cluster_manager: Callable[..., ClusterManager] | None = None
     node_manager: Callable[..., NodeManager] | None = None

@@ -101,6 +101,7 @@ def _seams(network: MemoryNetwork, seed: int, nodes: int) -> Callable[[NodeId], 
             wall=lambda: EPOCH_S + trio.current_time(),
             rng=random.Random(f"{stream}/choices"),
             new_id=lambda: f"{ids.getrandbits(48):012x}",
+            new_uuid=lambda: f"{ids.getrandbits(128):032x}",
         )
 
     return seams
