@@ -83,5 +83,5 @@ def test_before_the_store_exists_nobody_is_refused():
 )
 def test_a_node_that_finds_itself_refused_says_what_to_do(rows, error):
     """The command that mends it stands in the message: remove, then join under another id."""
-    with pytest.raises(error, match="--join HOST:PORT.*--node-id.*--data-dir"):
+    with pytest.raises(error, match=r"--join HOST:PORT.*--node-id.*--data-dir"):
         check_member(rows, member(boots=1))

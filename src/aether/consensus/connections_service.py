@@ -7,7 +7,7 @@ Holds: each closing is told once, CLOSED_LEADER_GRACE_S later, unless the peer i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NoReturn
 
 import trio
@@ -22,23 +22,21 @@ class Connections:
     """`opened` and `closed` are for the transport; `run` and `take_dead` for the service. wake  somebody died."""
 
     def __init__(self, config: RaftConfig, wake: Callable[[], None]) -> None:
-        self._voters = frozenset(config.voters)
+        self._node = config.node
         self._wake = wake
         self._bell = Bell()
         self._open: set[NodeId] = set()
         self._deadlines: dict[NodeId, float] = {}  # of the closed ones
         self._dead: list[NodeId] = []
 
-    @property
-    def reachable(self) -> int:
-        """Voters that are connected, this node included."""
-        return 1 + len(self._open)
+    def reachable(self, voters: Collection[NodeId]) -> int:
+        """How many of `voters` are connected, this node included."""
+        return len(self._open.intersection(voters)) + (self._node in voters)
 
     def opened(self, peer: NodeId) -> None:
         """`peer` is connected (again)."""
         self._deadlines.pop(peer, None)
-        if peer in self._voters:
-            self._open.add(peer)
+        self._open.add(peer)
 
     def closed(self, peer: NodeId) -> None:
         """`peer` closed its connection."""

@@ -168,7 +168,7 @@ class ConsensusService:
             has_quorum=not muted and core.quorum_active(),
             commit_index=core.commit_index,
             applied_index=core.applied_index,
-            reachable=self._connections.reachable,
+            reachable=self._connections.reachable(core.voters),
         )
 
     @property
