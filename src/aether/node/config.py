@@ -240,7 +240,9 @@ def load(sources: Sources) -> NodeConfig:
         deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
         drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),
         lease_reads=_flag(*found("lease_reads", "node", "lease_reads")),
-        priority=_whole(*found("priority", "node", "priority")),
+        priority=_whole(
+            *found("priority", "node", "priority"), rule="; 0 is usual, the highest is wished for as leader"
+        ),
     )
     config.check()
     return config
