@@ -9,7 +9,7 @@ import pytest
 
 from aether.consensus.entry import EntryKind
 from aether.consensus.membership import MembershipChange
-from aether.consensus.messages import AppendEntries, SnapshotChunk
+from aether.consensus.messages import AppendEntries, SnapshotChunk, VoteReply
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import Role
 from aether.errors import Conflict, NotLeader, Overloaded
@@ -96,6 +96,27 @@ def test_b21_a_change_survives_a_crash_of_everybody_at_every_step(make_group, st
     group.stabilize()
     outcomes = {(group[name].configuration.voters, group[name].configuration.is_joint) for name in names}
     assert outcomes in ({(("a", "c", "d"), False)}, {(("a", "b", "c"), False)})
+
+
+def test_b21_both_halves_decide_after_a_restart(make_group):
+    """A candidate whose log holds the joint entry, restarted, needs the future half and the present one."""
+    for granted, leads in (("de", False), ("bc", False), ("bd", True)):
+        group = make_group("abc")
+        group.elect("a")
+        group.join("d")
+        group.join("e")
+        group.change("a", add="de")
+        group.stabilize()
+        group.change("a", promote="de", remove="bc")
+        group.crash("a")
+        group.start("a")
+        group.campaign("a")
+        for peer in "bcde":
+            group["a"].step(peer, VoteReply(term=1, granted=True, pre=True, campaign=1))
+        group.drive("a")
+        for peer in granted:
+            group["a"].step(peer, VoteReply(term=2, granted=True, campaign=2))
+        assert (group["a"].role is Role.LEADER) is leads, granted
 
 
 def test_b22_a_joint_configuration_is_left_once(make_group):
