@@ -32,7 +32,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "cluster": PURE
     | {"deployment", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
     "forge": PURE,
-    "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage"},
+    "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},
 }
 KNOWS_ALL = {"__init__", "__main__", "testing"}
 SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work"}

@@ -6,21 +6,23 @@ Never: what an event does.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable
 
+from aether.testing.simulation.trace import Happened, Trace
+
 
 class Loop:
-    """now_us  virtual time; healed  faults are over."""
+    """now_us  virtual time; healed  faults are over, or frozen; events  how many were carried out."""
 
     def __init__(self) -> None:
         self.now_us: int = 0
+        self.events: int = 0
         self.healed = False
         self.counts: Counter[str] = Counter()
-        self.trace: list[str] = []
+        self.trace: Trace = Trace()
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
 
@@ -31,12 +33,11 @@ class Loop:
     def next(self) -> None:
         """Carry out the next event."""
         self.now_us, _, action = heapq.heappop(self._heap)
+        self.events += 1
         action()
 
-    def note(self, line: str) -> None:
-        """Add a line to the trace."""
-        self.trace.append(f"{self.now_us} {line}")
-
-    def trace_hash(self) -> str:
-        """SHA-256 of the trace, in hex."""
-        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+    def note(self, event: str, node: str = "", peer: str = "", detail: object = "") -> Happened:
+        """Add a line to the trace; the caller may add the state of the node afterwards."""
+        happened = Happened(self.now_us, event, node, peer, detail)
+        self.trace.add(happened)
+        return happened

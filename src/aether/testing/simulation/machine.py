@@ -10,8 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from aether.consensus.entry import Entry, EntryKind
+
+
+class Answer(NamedTuple):
+    """The position that the value of a request took in its list."""
+
+    session: int
+    request: int
+    position: int
 
 
 class SessionMachine:
@@ -27,15 +36,16 @@ class SessionMachine:
     def command(session: int, request: int, key: str, value: str) -> bytes:
         return f"{session} {request} {key} {value}".encode()
 
-    def apply(self, entries: Sequence[Entry]) -> list[tuple[int, int, int]]:
-        """Apply in order; gives (session, request, answer) of each command."""
-        answers: list[tuple[int, int, int]] = []
+    def apply(self, entries: Sequence[Entry]) -> list[Answer]:
+        """Apply in order; gives the answer of each command."""
+        answers: list[Answer] = []
         for entry in entries:
             assert entry.index == self.index + 1, f"entry {entry.index} applied after {self.index}"
             self.index = entry.index
             if entry.kind is EntryKind.COMMAND:
                 session, request, key, value = entry.payload.decode().split(" ")
-                answers.append((int(session), int(request), self._execute(int(session), int(request), key, value)))
+                position = self._execute(int(session), int(request), key, value)
+                answers.append(Answer(int(session), int(request), position))
             chained = f"{self.digest} {entry.index} {entry.term} ".encode() + entry.payload
             self.digest = hashlib.sha256(chained).hexdigest()[:16]
         return answers

@@ -9,23 +9,26 @@ Paper: dissertation 6.4.
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import attrs
 
 from aether.consensus.values import Ready
 from aether.errors import NotLeader, Overloaded
 from aether.model.ids import LogIndex, NodeId
-from aether.testing.simulation.faults import SECOND, Faults
-from aether.testing.simulation.loop import Loop
+from aether.testing.simulation.faults import SECOND, stream
+from aether.testing.simulation.history import History
 from aether.testing.simulation.node import Node
+from aether.testing.simulation.site import Site, Turn
 
 
 @attrs.define(eq=False)
 class Read:
     """committed  when it began; told  how much of each list somebody had been told of then."""
 
+    reader: int
+    began_us: int
     committed: int
     told: Mapping[str, int]
     done: bool = False
@@ -41,21 +44,13 @@ class _Asked:
 class Readers:
     """All readers of a run; each has one read at a time, and repeats it until it is done."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        nodes: Mapping[NodeId, Node],
-        faults: Faults,
-        rng: random.Random,
-        committed: Callable[[], int],
-        drive: Callable[[Node], None],
-    ) -> None:
-        self._loop = loop
-        self._nodes = nodes
-        self._faults = faults
-        self._rng = rng
+    def __init__(self, site: Site, turn: Turn, history: History, committed: Callable[[], int]) -> None:
+        self._site = site
+        self._loop = site.loop
+        self._turn_of = turn
+        self._history = history
+        self._rng = stream(site.seed, "readers")
         self._committed = committed
-        self._drive = drive
         self._contexts = itertools.count(1)
         self._asked: dict[int, _Asked] = {}
         self._confirmed: list[tuple[LogIndex, _Asked]] = []  # not applied yet where they were asked
@@ -64,45 +59,49 @@ class Readers:
 
     def begin(self) -> None:
         """Each reader starts within a second."""
-        for _ in range(self._faults.readers):
-            self._loop.later(self._rng.randrange(SECOND), self._turn)
+        for reader in range(self._site.faults.readers):
+            self._loop.later(self._rng.randrange(SECOND), partial(self._turn, reader))
 
     @property
     def answered(self) -> bool:
         """Whether no read is open."""
         return self._open == 0
 
-    def acknowledged(self, key: str, position: int) -> None:
+    def serve_once_more(self) -> None:
+        """Faults are over: one more read is to be answered."""
+        self._turn(self._site.faults.readers, force=True)
+
+    def told(self, key: str, position: int) -> None:
         """A client was told that its value stands there."""
         self._told[key] = max(self._told.get(key, 0), position)
 
-    def _turn(self, read: Read | None = None) -> None:
+    def _turn(self, reader: int, read: Read | None = None, *, force: bool = False) -> None:
         """Begin a read, or repeat one that is not done, perhaps elsewhere."""
         if read is None or read.done:
-            if self._loop.healed:
+            if self._loop.healed and not force:
                 return
-            read = Read(self._committed(), dict(self._told))
+            read = Read(reader, self._loop.now_us, self._committed(), dict(self._told))
             self._open += 1
         context = next(self._contexts)
-        self._ask(read, context, self._nodes[self._rng.choice(list(self._nodes))])
-        pace_us = self._faults.read_us
-        self._loop.later(pace_us + self._rng.randrange(pace_us), lambda: self._turn(read))
+        self._ask(read, context, self._site.nodes[self._rng.choice(list(self._site.nodes))])
+        pace_us = self._site.faults.read_us
+        self._loop.later(pace_us + self._rng.randrange(pace_us), partial(self._turn, reader, read))
 
     def _ask(self, read: Read, context: int, node: Node) -> None:
         if node.core is None:
             return
         if self._loop.now_us < node.paused_until_us:
-            self._loop.later(node.paused_until_us - self._loop.now_us, lambda: self._ask(read, context, node))
+            self._loop.later(node.paused_until_us - self._loop.now_us, partial(self._ask, read, context, node))
             return
         self._asked[context] = _Asked(read, node.name, node.incarnation)
         self._loop.counts["reads asked"] += 1
-        self._loop.note(f"read {node.name} {context}")
+        self._turn_of(node, partial(self._read_index, node, context), "read", detail=context)
+
+    def _read_index(self, node: Node, context: int) -> None:
         try:
-            node.core.read_index(context)
+            node.read_index(context)
         except (NotLeader, Overloaded):
             del self._asked[context]
-        else:
-            self._drive(node)
 
     # --- what a node says ---------------------------------------------------------------------------------------------
 
@@ -113,9 +112,10 @@ class Readers:
             asked = self._asked.pop(context, None)
             if asked is None or asked.incarnation != node.incarnation:
                 continue  # doubled, or for an earlier life of the node
-            assert node.name == asked.node, f"a read of {asked.node} is answered on {node.name}"
+            assert node.name == asked.node, f"I10 a read of {asked.node} is answered on {node.name}"
             assert index >= asked.read.committed, (
-                f"Stale read: {node.name} may read at {index}, but {asked.read.committed} was committed before it asked"
+                f"I10 Stale read: {node.name} may read at {index}, "
+                f"but {asked.read.committed} was committed before it asked"
             )
             self._confirmed.append((index, asked))
 
@@ -137,12 +137,14 @@ class Readers:
         lists = node.machine.lists
         for key, position in read.told.items():
             assert len(lists.get(key, ())) >= position, (
-                f"Stale read: {key} on {node.name} is {lists.get(key)}, {position} values were known when it was asked"
+                f"I10 Stale read: {key} on {node.name} is {lists.get(key)}, "
+                f"{position} values were known when it was asked"
             )
         if not read.done:
             read.done = True
             self._open -= 1
             self._loop.counts["reads"] += 1
-            self._loop.note(f"reads {node.name} at {node.machine.index}")
+            self._loop.note("reads", node.name, detail=f"at {node.machine.index}")
+            self._history.read(read.reader, lists, read.began_us, self._loop.now_us)
             for key, values in lists.items():
-                self.acknowledged(key, len(values))
+                self.told(key, len(values))

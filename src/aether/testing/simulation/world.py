@@ -1,6 +1,6 @@
 """One simulated cluster: one loop, one heap of events, all randomness from one seed.
 
-Knows: virtual microseconds; nodes, clients, the network between them, the faults of this run.
+Knows: virtual microseconds; nodes, clients, network, disks; the order of the phases: safety, liveness, audit.
 Never: a real clock, a thread, an order that depends on hashes.
 Holds: the same seed gives the same events; after each the oracle has looked.
 """
@@ -11,66 +11,88 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from aether.consensus.config import RaftConfig
-from aether.consensus.core import RaftCore
-from aether.consensus.messages import AppendEntries, Message, SnapshotChunk
+from aether.consensus.entry import Entry
+from aether.consensus.messages import Message
+from aether.consensus.quorum import Configuration
 from aether.consensus.spelling import MESSAGES
-from aether.consensus.values import Ready, Role, StorageWrite
-from aether.errors import NotLeader, Overloaded
+from aether.consensus.values import Ready, Role
 from aether.model.ids import NodeId
+from aether.testing.simulation.atlas import Atlas
 from aether.testing.simulation.chaos import Chaos
-from aether.testing.simulation.clients import Client, audit_order
-from aether.testing.simulation.disk import LocalSnapshot
-from aether.testing.simulation.faults import MILLISECOND, SECOND, Faults, stream
+from aether.testing.simulation.clients import Clients
+from aether.testing.simulation.clock import Clock
+from aether.testing.simulation.disk import Disk, Snapshot
+from aether.testing.simulation.faults import TICK_US, Faults, stream
+from aether.testing.simulation.history import History
+from aether.testing.simulation.liveness import Liveness
 from aether.testing.simulation.loop import Loop
-from aether.testing.simulation.node import MakeCore, MakeMachine, Node, log_of
+from aether.testing.simulation.machine import Answer
+from aether.testing.simulation.network import Network
+from aether.testing.simulation.node import MakeCore, MakeMachine, Node
 from aether.testing.simulation.oracle import Oracle
 from aether.testing.simulation.readers import Readers
+from aether.testing.simulation.schedule import Schedule
+from aether.testing.simulation.site import Site
+from aether.testing.simulation.storing import Storing
 
-_TICK_US = 100 * MILLISECOND
-_HEAL_US = 60 * SECOND  # many election time-outs: after healing everything must be well by then
-
+_LATE_US = 10 * TICK_US  # a clock that was set back stops ticks for no longer
 _CODECS = {cls: (encode, decode) for cls, encode, decode in MESSAGES.values()}
 
 
 class World:
-    """The cluster of one seed. `run_events`: faults rage. `heal`: they end, and the cluster must recover."""
+    """The cluster of one seed. `run_events`: faults rage. `heal`: a core is healed and must recover; then the audit."""
 
-    def __init__(self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine) -> None:
-        self.faults = faults
+    def __init__(
+        self, seed: int, faults: Faults, make_core: MakeCore, make_machine: MakeMachine, schedule: Schedule
+    ) -> None:
         self.loop: Loop = Loop()
-        self._seed = seed
-        self._rng = {purpose: stream(seed, purpose) for purpose in ("network", "disk", "clients", "ticks")}
-        names = [NodeId(f"n{i}") for i in range(1, faults.nodes + 1)]
-        self._nodes = {name: Node(self._config_maker(name, names), make_core, make_machine) for name in names}
-        self._oracle = Oracle({name: node.disk for name, node in self._nodes.items()})
-        self._clients = [Client(i + 1, names, stream(seed, f"client {i}")) for i in range(faults.clients)]
-        ticks = self._rng["ticks"]
-        self._tick_us = {name: round(_TICK_US * (1 + ticks.uniform(-1, 1) * faults.drift)) for name in names}
-        self._chaos = Chaos(self.loop, self._nodes, faults, stream(seed, "chaos"), self._start, self._drive)
-        self._readers = Readers(
-            self.loop,
-            self._nodes,
-            faults,
-            stream(seed, "readers"),
-            lambda: self._oracle.committed_index,
-            self._drive,
+        names = [NodeId(f"n{i}") for i in range(1, faults.nodes + faults.spares + 1)]
+        founders = names[: faults.nodes]
+        clocks = stream(seed, "clocks")
+        nodes = {
+            name: Node(
+                self._config_maker(seed, faults, name, founders if name in founders else ()),
+                make_core,
+                make_machine,
+                Disk(faults.sector_bytes),
+                Clock(1 + clocks.uniform(-1, 1) * faults.drift),
+                faults.snapshot_every,
+            )
+            for name in names
+        }
+        self.site: Site = Site(
+            seed=seed,
+            faults=faults,
+            loop=self.loop,
+            schedule=schedule,
+            nodes=nodes,
+            network=Network(self.loop, names, faults, seed, schedule, self._deliver),
+            atlas=Atlas(lambda: [h for n in nodes.values() for h in n.halves()]),
         )
-        for node in self._nodes.values():
-            self._start(node)
-        for client in self._clients:
-            self.loop.later(self._rng["clients"].randrange(SECOND), partial(self._client_turn, client))
-        self._readers.begin()
-        self._chaos.begin()
+        self.oracle: Oracle = Oracle(nodes, Configuration(tuple(founders)))
+        self._history = History()
+        self.chaos: Chaos = Chaos(self.site, self.start, self.turn)
+        self._storing = Storing(self.site, self.oracle, self.turn, self.chaos.crash)
+        self.readers: Readers = Readers(self.site, self.turn, self._history, lambda: len(self.oracle.committed))
+        self.clients: Clients = Clients(self.site, self.turn, self._history, self.readers.told)
+        self._ticks = stream(seed, "ticks")
+        for node in nodes.values():
+            self.start(node)
+        self.clients.begin()
+        self.readers.begin()
+        self.chaos.begin()
 
-    def _config_maker(self, name: NodeId, names: Sequence[NodeId]) -> Callable[[], RaftConfig]:
-        faults = self.faults
-        rng = stream(self._seed, f"elections {name}")
+    @staticmethod
+    def _config_maker(seed: int, faults: Faults, name: NodeId, voters: Sequence[NodeId]) -> Callable[[], RaftConfig]:
+        rng = stream(seed, f"elections {name}")
         return lambda: RaftConfig(
             node=name,
-            voters=tuple(names),
+            voters=tuple(voters),
             random=rng,
             append_bytes_max=faults.append_bytes_max,
             inflight_appends_max=faults.inflight_appends_max,
+            uncommitted_bytes_max=faults.uncommitted_bytes_max,
+            reads_pending_max=faults.reads_pending_max,
             snapshot_chunk_bytes=faults.snapshot_chunk_bytes,
             snapshot_window=2,
             election_ticks_min=faults.election_ticks_min,
@@ -80,243 +102,117 @@ class World:
             held_bytes_max=2_000,
         )
 
+    # --- phases -------------------------------------------------------------------------------------------------------
+
     def run_events(self, count: int) -> None:
-        """Carry out `count` events under faults."""
-        for _ in range(count):
+        """Safety: carry out `count` events under faults."""
+        while self.loop.events < count:
             self.loop.next()
+
+    def heal(self) -> None:
+        """Liveness: heal a core; it must elect, answer and agree, in bounded time. Then audit what was promised."""
+        liveness = Liveness(self.site, self.oracle, self.clients, self.readers)
+        liveness.choose_core()
+        for name in sorted(self.site.core):
+            node = self.site.nodes[name]
+            if node.core is None:
+                self.start(node)
+            self._storing.resume(node)
+        self.clients.serve_once_more()
+        self.readers.serve_once_more()
+        liveness.run()
+        self.clients.close_history()
+        self._history.audit()
 
     # --- nodes --------------------------------------------------------------------------------------------------------
 
-    def _start(self, node: Node) -> None:
-        core = node.start()
-        self._oracle.restarted(node.name)
+    def start(self, node: Node) -> None:
+        """Begin an incarnation from the disk, or refuse to."""
+        if node.is_removed:
+            return
+        expected = node.disk.expected()
+        found = node.start()
+        if found is None:
+            self.oracle.refused(node)
+            self.loop.counts["refused"] += 1
+            self.loop.note("refuse", node.name, detail=node.refused)
+            return
+        self.oracle.restarted(node, found, expected)
         self.loop.counts["starts"] += 1
-        self.loop.note(f"start {node.name} term={core.term} last={core.last_index} commit={core.commit_index}")
-        self.loop.later(self._rng["ticks"].randrange(_TICK_US), lambda: self._tick(node, node.incarnation))
-        self._drive(node)
+        due_us = node.clock.local_us(self.loop.now_us) + self._ticks.randrange(TICK_US)
+        self._plan_tick(node, node.incarnation, due_us)
+        self.turn(node, lambda: None, "start")
 
-    def _tick(self, node: Node, incarnation: int) -> None:
+    def _plan_tick(self, node: Node, incarnation: int, due_local_us: int) -> None:
+        """Ticks come on a fixed grid of the node's own clock; what a late turn missed is skipped."""
+        wait_us = node.clock.until_us(due_local_us, self.loop.now_us)
+        self.loop.later(min(wait_us, _LATE_US), partial(self._tick, node, incarnation, due_local_us))
+
+    def _tick(self, node: Node, incarnation: int, due_local_us: int) -> None:
         if node.core is None or node.incarnation != incarnation:
             return
-        if self.loop.now_us < node.paused_until_us:
-            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._tick(node, incarnation))
+        if self._postponed(node, partial(self._tick, node, incarnation, due_local_us)):
             return
-        self.loop.later(self._tick_us[node.name], lambda: self._tick(node, incarnation))
-        node.core.tick()
-        self._drive(node)
+        local_us = node.clock.local_us(self.loop.now_us)
+        missed = max(0, local_us - due_local_us) // TICK_US
+        due_local_us += (missed + 1) * TICK_US
+        self._plan_tick(node, incarnation, min(due_local_us, local_us + _LATE_US))
+        self.turn(node, partial(node.tick, self.loop.now_us), "tick")
 
-    def _drive(self, node: Node) -> None:
-        """Carry out what the core wants, as its service would, and let the oracle look."""
-        core = node.core
-        assert core is not None
-        log = log_of(core)
-        while (ready := core.ready()) is not None:
-            self._carry_out(node, core, ready)
-        self._oracle.observe(core, log)
+    def turn(self, node: Node, act: Callable[[], None], event: str, peer: str = "", detail: object = "") -> None:
+        """Note it, do it, carry out what the core wants, and let the oracle look."""
+        happened = self.loop.note(event, node.name, peer, detail)
+        act()
+        node.carry_out(self)
+        self.oracle.observe(node)
+        self._storing.look(node)
+        self.readers.applied(node)
+        core = node.running
         if core.role is not node.role:
             node.role = core.role
-            self.loop.note(f"role {node.name} {core.role} term={core.term}")
             if core.role is Role.LEADER:
-                self._chaos.hunt(node)
+                self.chaos.hunt(node, core.term)
+        happened.state = node.state()
+        if node.is_removed:
+            node.crash(self._ticks, torn=False, scattered=False)
+            self.loop.note("removed", node.name)
 
-    def _carry_out(self, node: Node, core: RaftCore, ready: Ready) -> None:
-        if ready.write is not None:
-            self._oracle.writes(core, log_of(core), ready.write.entries)
-            self._enqueue(node, ready.write)
-        for to, message in ready.messages:
-            self._oracle.sends(node.name, to, message)
-            self._send(node.name, to, message)
-        self._readers.take(node, ready)
-        if ready.restore is not None or ready.committed:
-            answers = node.apply(ready)
-            self.loop.counts["applied"] += len(ready.committed)
-            self.loop.counts["restores"] += ready.restore is not None
-            self._oracle.applied(node.name, node.machine)
-            for session, request, answer in answers:
-                self._answer(session, request, answer)
-            self._oracle.executed_once(node.name, node.machine)
-            if node.take_snapshot(self.faults.snapshot_every):
-                self.loop.counts["snapshots"] += 1
-                self._sync(node)
-        self._readers.applied(node)
-
-    # --- disk ---------------------------------------------------------------------------------------------------------
-
-    def _enqueue(self, node: Node, write: StorageWrite) -> None:
-        node.disk.queue.append(write)
-        self._sync(node)
-
-    def _sync(self, node: Node) -> None:
-        """Start a sync of all that is queued, unless one is under way: its end starts the next (group commit)."""
-        if node.syncing or not node.disk.queue:
-            return
-        node.syncing = len(node.disk.queue)
-        rng, faults = self._rng["disk"], self.faults
-        delay_us = rng.randrange(faults.disk_us)
-        if not self.loop.healed and rng.random() < faults.disk_stall:
-            delay_us += rng.randrange(faults.disk_stall_us)
-        incarnation = node.incarnation
-        self.loop.later(delay_us, lambda: self._synced(node, incarnation))
-
-    def _synced(self, node: Node, incarnation: int) -> None:
-        core = node.core
-        if core is None or node.incarnation != incarnation:
-            return
-        if self.loop.now_us < node.paused_until_us:
-            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._synced(node, incarnation))
-            return
-        jobs = node.disk.persist(node.syncing)
-        node.syncing = 0
-        self._oracle.persists(node.name)
-        for job in jobs:
-            if isinstance(job, LocalSnapshot):
-                core.compacted(job.snapshot)
-            else:
-                core.persisted(job.number)
-        self.loop.note(f"durable {node.name} last={node.disk.last_index} term={node.disk.hard.term}")
-        self._sync(node)
-        self._drive(node)
-
-    # --- network ------------------------------------------------------------------------------------------------------
-
-    def _send(self, sender: NodeId, to: NodeId, message: Message) -> None:
-        rng, faults = self._rng["network"], self.faults
-        self.loop.counts["messages"] += 1
-        if (sender, to) in self._chaos.blocked or (not self.loop.healed and rng.random() < faults.loss):
-            self.loop.counts["lost"] += 1
-            return
-        copies = 2 if not self.loop.healed and rng.random() < faults.duplication else 1
-        for _ in range(copies):
-            delay_us = rng.randrange(1, faults.delay_us)
-            if not self.loop.healed and rng.random() < faults.slow:
-                delay_us += rng.randrange(faults.slow_delay_us)
-            self.loop.later(delay_us, lambda: self._deliver(sender, to, message))
+    def _postponed(self, node: Node, again: Callable[[], None]) -> bool:
+        """Whether the node is paused, and `again` comes when it goes on."""
+        if self.loop.now_us >= node.paused_until_us:
+            return False
+        self.loop.later(node.paused_until_us - self.loop.now_us, again)
+        return True
 
     def _deliver(self, sender: NodeId, to: NodeId, message: Message) -> None:
-        node = self._nodes[to]
-        if node.core is None:
-            return
-        if self.loop.now_us < node.paused_until_us:
-            self.loop.later(node.paused_until_us - self.loop.now_us, lambda: self._deliver(sender, to, message))
+        node = self.site.nodes[to]
+        if node.core is None or self._postponed(node, partial(self._deliver, sender, to, message)):
             return
         encode, decode = _CODECS[type(message)]
-        self.loop.note(f"{sender}>{to} {_describe(message)}")
-        node.core.step(sender, decode(encode(message)))
-        self._drive(node)
+        self.turn(node, partial(node.step, sender, decode(encode(message))), "deliver", sender, message)
 
-    # --- clients ------------------------------------------------------------------------------------------------------
+    # --- what nodes tell while they carry out -------------------------------------------------------------------------
 
-    def _client_turn(self, client: Client) -> None:
-        """Ask anew, or repeat what was not answered in time. Also the clients' time-out."""
-        rng = self._rng["clients"]
-        if client.answered:
-            if self.loop.healed:
-                return
-            client.next_request(self.loop.now_us)
-            client.tries = 0
-        else:
-            client.give_up_target()
-            client.tries += 1
-            self.loop.counts["repeats"] += 1
-        self._ask(client)
-        patience_us = min(self.faults.request_us << min(client.tries, 10), 2 * SECOND)
-        self.loop.later(patience_us + rng.randrange(patience_us), lambda: self._client_turn(client))
+    def writes(self, node: Node, entries: Sequence[Entry]) -> None:
+        self.oracle.writes(node, entries)
 
-    def _ask(self, client: Client) -> None:
-        target, command = client.ask()
-        node = self._nodes[target]
-        core = node.core
-        if core is None or self.loop.now_us < node.paused_until_us:
-            return
-        try:
-            core.propose([command])
-        except NotLeader as refusal:
-            if refusal.leader:
-                client.redirect(NodeId(refusal.leader))
-                self.loop.later(
-                    self._rng["clients"].randrange(1, self.faults.delay_us), partial(self._ask_again, client)
-                )
-        except Overloaded:
-            self.loop.counts["overloaded"] += 1
-        else:
-            self.loop.counts["proposals"] += 1
-            self.loop.note(f"propose {target} {command.decode()}")
-            self._drive(node)
+    def sends(self, node: Node, to: NodeId, message: Message) -> None:
+        self.oracle.sends(node, to, message)
+        self.site.network.send(node.name, to, message)
 
-    def _answer(self, session: int, request: int, answer: int) -> None:
-        """A node that applied a command tells the client, who hears it late or not at all."""
-        rng = self._rng["clients"]
-        if not self.loop.healed and rng.random() < self.faults.loss:
-            return
-        client = self._clients[session - 1]
-        self.loop.later(rng.randrange(1, self.faults.delay_us), lambda: self._answered(client, request, answer))
+    def answers_reads(self, node: Node, ready: Ready) -> None:
+        self.readers.take(node, ready)
 
-    def _answered(self, client: Client, request: int, answer: int) -> None:
-        if client.answer(request, answer, self.loop.now_us):
-            self._readers.acknowledged(client.key, answer)
-            self.loop.later(self._rng["clients"].randrange(self.faults.think_us), partial(self._ask_anew, client))
+    def restores(self, node: Node, snapshot: Snapshot) -> None:
+        self.loop.counts["restores"] += 1
+        self.oracle.restores(node, snapshot)
 
-    def _ask_again(self, client: Client) -> None:
-        if not client.answered and client.redirects <= len(self._nodes):
-            self._ask(client)
+    def saves(self, snapshot: Snapshot) -> None:
+        self.loop.counts["snapshots"] += 1
+        self.oracle.saves(snapshot)
 
-    def _ask_anew(self, client: Client) -> None:
-        if client.answered and not self.loop.healed:
-            client.next_request(self.loop.now_us)
-            self._ask(client)
-
-    # --- the end ------------------------------------------------------------------------------------------------------
-
-    def heal(self) -> None:
-        """End all faults; assert that the cluster elects, answers every client and agrees, in bounded time."""
-        self.loop.healed = True
-        self.loop.note("heal")
-        self._chaos.heal()
-        deadline_us = self.loop.now_us + _HEAL_US
-        while not self._is_well():
-            assert self.loop.now_us < deadline_us, (
-                f"Liveness: not well {_HEAL_US // SECOND} s after healing: {self._state()}"
-            )
-            self.loop.next()
-        self.loop.counts["healed_ms"] = (self.loop.now_us - deadline_us + _HEAL_US) // MILLISECOND
-        self._audit()
-
-    def _is_well(self) -> bool:
-        if not (self._readers.answered and all(client.answered for client in self._clients)):
-            return False
-        cores = [node.core for node in self._nodes.values() if node.core is not None]
-        return (
-            len(cores) == len(self._nodes)
-            and sum(core.role is Role.LEADER for core in cores) == 1
-            and len({core.applied_index for core in cores}) == 1
-            and all(core.applied_index == core.last_index for core in cores)
-        )
-
-    def _state(self) -> str:
-        cores = [node.core for node in self._nodes.values() if node.core is not None]
-        nodes = [f"{c.node} {c.role} term={c.term} applied={c.applied_index} last={c.last_index}" for c in cores]
-        return "; ".join(nodes) + f"; clients waiting {sum(not client.answered for client in self._clients)}"
-
-    def _audit(self) -> None:
-        for node in self._nodes.values():
-            for client in self._clients:
-                client.audit(node.machine)
-        audit_order(self._clients)
-        self.loop.counts["acknowledged"] = sum(len(client.acknowledged) for client in self._clients)
-        self.loop.counts["terms"] = max(self._oracle.leaders, default=0)
-        self.loop.counts["leaders"] = len(self._oracle.leaders)
-
-
-def _describe(message: Message) -> str:
-    """One word and the numbers of a message."""
-    match message:
-        case AppendEntries():
-            return (
-                f"AppendEntries term={message.term} prev={message.prev_index}/{message.prev_term} "
-                f"commit={message.commit_index} entries={len(message.entries)}"
-            )
-        case SnapshotChunk():
-            return f"SnapshotChunk term={message.term} index={message.index} offset={message.offset}"
-        case _:
-            encode, _ = _CODECS[type(message)]
-            return f"{type(message).__name__} {' '.join(map(str, encode(message)))}"
+    def applies(self, node: Node, ready: Ready, answers: Sequence[Answer]) -> None:
+        self.loop.counts["applied"] += len(ready.committed)
+        self.oracle.applied(node.name, node.machine)
+        for answer in answers:
+            self.clients.applied(answer)
