@@ -26,8 +26,9 @@ def test_a_seed_draws_the_same_schedule_again_and_each_fault_before_any_repeats(
     steps = draw_schedule(seed, seconds, faults)
 
     assert steps == draw_schedule(seed, seconds, faults)
-    first = [step.fault for step in steps[: len(faults)]]
+    first = [step.faults[0] for step in steps[: len(faults)]]
     assert len(set(first)) == len(first)
+    assert all(len(set(step.faults)) == len(step.faults) <= 2 for step in steps)
 
 
 def test_a_failpoint_is_drawn_only_when_one_is_named():

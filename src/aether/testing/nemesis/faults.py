@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import trio
 
-from aether.forge.proxy import WayFault
+from aether.forge.proxy import SOUND, WayFault
 from aether.testing.nemesis.cluster import NemesisCluster, every_way
 from aether.testing.nemesis.schedule import CUTS, Cut, Step
 
@@ -117,7 +117,8 @@ async def _cut(cut: Cut, cluster: NemesisCluster, rng: random.Random) -> AsyncGe
 @asynccontextmanager
 async def _all_ways(cluster: NemesisCluster, fault: WayFault, words: str) -> AsyncGenerator[str]:
     for way in every_way(cluster.nodes):
-        cluster.network.set_fault(*way, fault)
+        if cluster.network.fault(*way) == SOUND:  # what another fault has cut stays cut
+            cluster.network.set_fault(*way, fault)
     try:
         yield words
     finally:
@@ -236,5 +237,6 @@ def faults_with(failpoints: tuple[str, ...]) -> dict[str, Fault]:
     return known
 
 
-def rng_of(step: Step) -> random.Random:
-    return random.Random(step.draw)
+def rng_of(step: Step, number: int) -> random.Random:
+    """What decides about fault `number` of `step`."""
+    return random.Random(f"{step.draw} {number}")

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -61,11 +61,11 @@ class NemesisPlan:
 
 @attrs.frozen(kw_only=True)
 class Suffered:
-    """One fault as it went. well_s  from its end until the cluster was well again; None: it was not in time"""
+    """One step as it went. well_s  from its end until the cluster was well again"""
 
     step: Step
     words: str
-    well_s: float | None
+    well_s: float
 
 
 @attrs.define(kw_only=True)
@@ -86,11 +86,11 @@ class NemesisReport:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{self.outcomes[outcome]} {outcome.value}" for outcome in Outcome)
-        well = [s.well_s for s in self.suffered if s.well_s is not None]
-        kinds = Counter(s.step.fault for s in self.suffered)
+        well = [s.well_s for s in self.suffered]
+        kinds = Counter(fault for s in self.suffered for fault in s.step.faults)
         lines = [f"{self.outcomes.total()} operations: {counts}"]
         lines.append(
-            f"{len(self.suffered)} faults of {len(kinds)} kinds; well again after at most {max(well, default=0):.1f} s"
+            f"{kinds.total()} faults of {len(kinds)} kinds; well again after at most {max(well, default=0):.1f} s"
         )
         lines += [f"VIOLATION {v}" for v in self.violations] + [f"HARNESS {h}" for h in self.harness]
         if self.verdict is not None and self.verdict.is_linearizable:
@@ -182,7 +182,7 @@ class _Run:
             for step in draw_schedule(plan.seed, DRAWN_TIMES * plan.seconds, list(plan.faults or self.faults)):
                 if trio.current_time() + step.calm_s + step.lasts_s > ends:
                     break
-                suffered = await suffer(step, self.faults[step.fault], self.cluster, self.say)
+                suffered = await suffer(step, [self.faults[f] for f in step.faults], self.cluster, self.say)
                 self.report.suffered.append(suffered)
             await trio.sleep_until(ends)
             await self.cluster.wait_well()
@@ -209,15 +209,16 @@ def judge(report: NemesisReport, history: Sequence[Operation]) -> None:
         report.harness.append(f"only {answered:.0%} of all operations were answered; the run proves little")
 
 
-async def suffer(step: Step, fault: Fault, cluster: NemesisCluster, say: Callable[[str], None]) -> Suffered:
-    """One fault from calm to well again. Raises NotWell when it does not get well."""
+async def suffer(step: Step, faults: Sequence[Fault], cluster: NemesisCluster, say: Callable[[str], None]) -> Suffered:
+    """The faults of one step, from calm to well again. Raises NotWell when the cluster does not get well."""
     await trio.sleep(step.calm_s)
     cluster.note_ended()
-    async with fault(cluster, rng_of(step)) as words:
+    async with AsyncExitStack() as stack:
+        words = [await stack.enter_async_context(f(cluster, rng_of(step, n))) for n, f in enumerate(faults)]
         await trio.sleep(step.lasts_s)
     well_s = await cluster.wait_well()
-    say(f"{step}: {words}; well again after {well_s:.1f} s")
-    return Suffered(step=step, words=words, well_s=well_s)
+    say(f"{step}: {'; '.join(words)}; well again after {well_s:.1f} s")
+    return Suffered(step=step, words="; ".join(words), well_s=well_s)
 
 
 async def last_look(cluster: NemesisCluster, keys: Sequence[str]) -> list[Operation]:

@@ -18,25 +18,26 @@ Cut: TypeAlias = Callable[[Sequence[str], str, random.Random], set[Way]]
 
 LASTS_S = (1.0, 6.0)
 CALM_S = (0.5, 2.0)
+TWO_SHARE = 0.25
 SETTLE_S = 4.0
 """About what a cluster takes to be well again, for planning alone."""
 
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """One fault: after calm_s of quiet, for lasts_s. draw  decides the rest: who is hit, how hard"""
+    """One fault, sometimes two at once: after calm_s of quiet, for lasts_s. draw  decides who is hit, and how hard"""
 
-    fault: str
+    faults: tuple[str, ...]
     calm_s: float
     lasts_s: float
     draw: int
 
     def __str__(self) -> str:
-        return f"{self.fault} for {self.lasts_s:.1f} s"
+        return f"{' and '.join(self.faults)} for {self.lasts_s:.1f} s"
 
 
 def draw_schedule(seed: int, seconds: float, faults: Sequence[str]) -> list[Step]:
-    """Steps for about `seconds`. Each fault comes once before any comes again."""
+    """Steps for about `seconds`. Each fault comes once before any comes again; some have another one beside them."""
     rng = random.Random(f"nemesis {seed}")
     steps: list[Step] = []
     waiting: list[str] = []
@@ -45,8 +46,11 @@ def draw_schedule(seed: int, seconds: float, faults: Sequence[str]) -> list[Step
         if not waiting:
             waiting = list(faults)
             rng.shuffle(waiting)
+        first = waiting.pop()
+        others = [fault for fault in faults if fault != first]
+        beside = (rng.choice(others),) if others and rng.random() < TWO_SHARE else ()
         step = Step(
-            fault=waiting.pop(),
+            faults=(first, *beside),
             calm_s=rng.uniform(*CALM_S),
             lasts_s=rng.uniform(*LASTS_S),
             draw=rng.getrandbits(32),
