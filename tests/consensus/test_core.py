@@ -361,7 +361,7 @@ def test_a_write_that_was_never_handed_out_cannot_be_durable(make_group):
 # --- elections beyond the paper ---------------------------------------------------------------------------------------
 
 
-def test_replies_of_an_earlier_campaign_do_not_count(make_group):
+def test_b17_replies_of_an_earlier_campaign_do_not_count(make_group):
     """A grant that was late for one pre-vote must not decide a later one."""
     group = make_group("abc")
     group.campaign("a")

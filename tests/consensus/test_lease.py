@@ -123,7 +123,7 @@ def run(seed, error, faults=EVERYTHING, names="abc", pace_s=(0.3, 2.5), write_s=
 
 
 @pytest.mark.parametrize("names", ["abc", "abcde"])
-def test_clocks_that_are_ten_percent_wrong_give_no_stale_read(names):
+def test_b11_clocks_that_are_ten_percent_wrong_give_no_stale_read(names):
     """B11: the lease is shorter than the promise by both errors. Cuts, pauses, steps, transfers, restarts."""
     runs = [run(seed, 0.1, names=names) for seed in range(3)]
     assert sum(readers.stale for readers in runs) == 0

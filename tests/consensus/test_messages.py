@@ -160,7 +160,7 @@ def test_a_snapshot_chunk_that_contradicts_itself_is_refused(values, why):
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.binary(max_size=8), st.lists))
 @settings(max_examples=200)
-def test_no_plain_values_break_a_decoder(values):
+def test_b31_no_plain_values_break_a_decoder(values):
     """Fuzz: whatever msgpack can carry gives a message or BadInput."""
     for _, _, decode in MESSAGES.values():
         try:

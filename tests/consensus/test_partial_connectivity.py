@@ -40,7 +40,7 @@ def changes(works, seconds):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_quorum_loss_the_only_node_that_sees_a_majority_leads(seed):
+def test_b14_quorum_loss_the_only_node_that_sees_a_majority_leads(seed):
     """Everybody still hears one node and nobody else; the old leader has lost its majority and must give way."""
     works, old = settled(FIVE, seed)
     hub = next(name for name in FIVE if name != old)
@@ -62,7 +62,7 @@ def test_quorum_loss_holds_with_leases_as_well(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_constrained_election_the_hub_catches_up_from_a_leader_that_it_hears(seed):
+def test_b14_constrained_election_the_hub_catches_up_from_a_leader_that_it_hears(seed):
     """It lags when the links break; the leader, which still reaches it, completes its log before it steps down."""
     works, old = settled(FIVE, seed)
     hub = next(name for name in FIVE if name != old)
@@ -99,7 +99,7 @@ def test_constrained_election_without_a_way_to_catch_up_waits_quietly_and_ends_w
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("place", ["end", "middle"])
-def test_chained_nodes_do_not_take_leadership_from_each_other(seed, place):
+def test_b14_chained_nodes_do_not_take_leadership_from_each_other(seed, place):
     """Three in a row: whoever does not hear the leader asks the middle, which hears it and refuses."""
     works, old = settled("abc", seed)
     others = [name for name in "abc" if name != old]
@@ -133,7 +133,7 @@ def test_a_node_that_only_hears_or_only_speaks_disturbs_nobody(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_leader_that_one_node_hears_now_and_then_is_left_in_peace(seed):
+def test_b14_a_leader_that_one_node_hears_now_and_then_is_left_in_peace(seed):
     """B14: the outage of six and a half hours at Cloudflare (2020-11-02), as an hour; its terms do not grow."""
     works, old = settled("abc", seed)
     doubtful = next(name for name in "abc" if name != old)

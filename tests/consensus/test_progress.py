@@ -80,7 +80,7 @@ def test_an_empty_snapshot_is_one_empty_chunk():
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 4), st.lists(st.booleans(), max_size=40))
 @settings(max_examples=150)
-def test_a_snapshot_arrives_whole_whatever_is_lost(size, chunk_bytes, window, losses):
+def test_b43_a_snapshot_arrives_whole_whatever_is_lost(size, chunk_bytes, window, losses):
     """Chunk boundaries and resends are where off-by-one errors live."""
     content = bytes(i % 251 for i in range(size))
     transfer = SnapshotTransfer(snapshot_of(size))

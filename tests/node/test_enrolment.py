@@ -52,7 +52,7 @@ def hello(**changes):
         (BadInput("a row of nonsense"), {}, "malformed"),
     ],
 )
-def test_a_peer_is_let_in_with_the_store_it_left_with(known, changes, refusal):
+def test_b30_a_peer_is_let_in_with_the_store_it_left_with(known, changes, refusal):
     """A disk that was emptied, exchanged or rolled back could vote twice; a row of nonsense must not end this node."""
     said = admission(lambda: Rows(known))(hello(**changes))
 

@@ -57,7 +57,7 @@ def test_one_byte_at_a_time_is_enough(payloads: list[bytes]):
     )
 )
 @settings(max_examples=200, deadline=None)
-def test_hostile_bytes_raise_nothing_but_the_documented_errors(pieces: list[bytes]):
+def test_b31_hostile_bytes_raise_nothing_but_the_documented_errors(pieces: list[bytes]):
     """A peer may send anything; the reader of its connection relies on BadInput being the only way out."""
     decoder = FrameDecoder()
     try:

@@ -63,7 +63,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("change", "to", "live", "code", "words"), REFUSALS, ids=lambda v: str(v)[:40])
-def test_a_stranger_is_refused_with_a_reason_that_both_sides_read(change, to, live, code, words):
+def test_b31_a_stranger_is_refused_with_a_reason_that_both_sides_read(change, to, live, code, words):
     """The operator of the refused node sees only its own log."""
     acceptor = attrs.evolve(B, cluster_uuid="u1")
     accepted, got = converse(attrs.evolve(A, **change), acceptor, to=to, live=live)
