@@ -133,7 +133,9 @@ def test_disk_and_memory_agree_after_any_history(history, make, tmp_path_factory
         if act == "save" and last > saved:
             saved = saved + 1 + size % (last - saved)
             for store in (disk, memory):
-                store.save_snapshot(make.snapshot(saved, terms.get(saved, term)).meta, [b"s" * payload_bytes], max(1, saved - size))
+                store.save_snapshot(
+                    make.snapshot(saved, terms.get(saved, term)).meta, [b"s" * payload_bytes], max(1, saved - size)
+                )
         if act == "restart":
             disk = open_disk(path)
             assert disk.load() == memory.load()

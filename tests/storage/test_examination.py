@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from aether.consensus.values import Persisted
 from aether.errors import BadInput, DataDirectoryInUse, StorageCorrupt
 from aether.model.ids import NodeId
 from aether.storage.directory import read_only
@@ -169,8 +173,11 @@ def test_the_log_of_another_store_is_noticed(store, tmp_path, make):
     assert any("another store" in said for said in damages(store))
 
 
-def test_a_log_that_is_gone_is_noticed(store):
-    shutil.rmtree(store / "wal")
+@pytest.mark.parametrize("too", [(), ("snapshots",)])
+def test_a_log_that_is_gone_is_noticed(store, too):
+    """Also without any snapshot: a start would else begin anew, with all votes forgotten."""
+    for name in ("wal", *too):
+        shutil.rmtree(store / name)
     assert any("is gone" in said for said in damages(store))
 
 
@@ -232,6 +239,39 @@ def test_a_snapshot_that_the_log_does_not_know_is_no_damage(store):
     facts = examine(store)
     assert facts.is_sound
     assert "not in force" in facts.findings[0].what
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_look_and_a_start_agree_about_any_damage(store, data, tmp_path_factory):
+    """`sound` means that a node starts, with exactly what was shown; `damaged` means that it refuses."""
+    path = tmp_path_factory.mktemp("copy") / "a"
+    shutil.copytree(store, path)
+    for _ in range(data.draw(st.integers(1, 3))):
+        files = [each for each in sorted(path.rglob("*")) if each.is_file() and each.name != "lock"]
+        victim = data.draw(st.sampled_from(files))
+        raw = bytearray(victim.read_bytes())
+        at = data.draw(st.integers(0, max(0, len(raw) - 1)))
+        harm = data.draw(st.sampled_from(["flip", "zero", "cut", "delete"]))
+        if harm == "delete":
+            victim.unlink()
+            continue
+        if harm == "flip" and raw:
+            raw[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif harm == "zero":
+            raw[at:] = bytes(len(raw) - at)
+        elif harm == "cut":
+            del raw[at:]
+        victim.write_bytes(raw)
+    facts = examine(path)
+    found = None
+    with contextlib.suppress(StorageCorrupt, BadInput):
+        found = started(path)
+    if facts.identity is None and found is not None:
+        assert found == Persisted()  # of a store without log and identity nothing is left that a start could miss
+    else:
+        assert facts.is_sound == (found is not None), f"{facts.findings}"
+        assert facts.persisted == found
 
 
 # --- whose directory it is while it is read ---------------------------------------------------------------------------

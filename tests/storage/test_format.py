@@ -75,9 +75,10 @@ GOLDEN_LOG = [
     "9201020000000000000000000000005a",
 ]
 GOLDEN_IDENTITY = """{
+ "begun": false,
  "cluster": "test",
- "crc32": 3023166354,
- "format": 1,
+ "crc32": 3218079634,
+ "format": 2,
  "node": "a",
  "store_id": "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e"
 }

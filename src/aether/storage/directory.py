@@ -24,7 +24,7 @@ from aether.model.ids import NodeId, StoreId
 from aether.storage import files
 from aether.storage.checked_file import encode_fields, read_fields, write_fields
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 IDENTITY_FILE: Final = "identity.json"
 WAL_DIRECTORY: Final = "wal"
 SNAPSHOT_DIRECTORY: Final = "snapshots"
@@ -32,15 +32,20 @@ RECOVERY_DIRECTORY: Final = "recovery"
 """Exists while `aether recover` exchanges the files of a directory: half of them would be of one cluster each."""
 _LOCK: Final = "lock"
 _WHAT: Final = "the identity of the store"
+_FIELDS: Final = {"cluster": str, "node": str, "store_id": str, "begun": bool}
 
 
 @attrs.frozen
 class Identity:
-    """Whose store it is. store_id is drawn once, when the directory is first used."""
+    """Whose store it is. store_id is drawn once, when the directory is first used.
+
+    begun  its log exists: should the log be missing later, that is a loss, and no first start
+    """
 
     cluster: str
     node: NodeId
     store_id: StoreId
+    begun: bool = False
 
     @property
     def mark(self) -> int:
@@ -65,6 +70,13 @@ class DataDirectory:
         except BaseException:
             self.close()
             raise
+
+    def begin(self) -> None:
+        """Note, once, that the log exists. Raises StorageFull, StorageFailed."""
+        if not self.identity.begun:
+            begun = attrs.evolve(self.identity, begun=True)
+            write_identity(self.path, begun)
+            self.identity = begun
 
     def close(self) -> None:
         if self._lock_fd >= 0:
@@ -173,6 +185,6 @@ def read_identity(path: Path) -> Identity | None:
     fields = read_fields(path / IDENTITY_FILE, _WHAT, FORMAT_VERSION)
     if fields is None:
         return None
-    if fields.keys() != {"cluster", "node", "store_id"} or not all(isinstance(v, str) for v in fields.values()):
-        raise StorageCorrupt(str(path / IDENTITY_FILE), 0, f"{_WHAT} has other fields than cluster, node and store_id")
+    if {name: type(value) for name, value in fields.items()} != _FIELDS:
+        raise StorageCorrupt(str(path / IDENTITY_FILE), 0, f"{_WHAT} has other fields than {', '.join(_FIELDS)}")
     return Identity(**fields)

@@ -79,11 +79,11 @@ class DiskStorage:
             return self._settle(replay)
 
     def _check_log_is_there(self) -> None:
-        """The first segment is made before any snapshot: without one this would seem to be a new store."""
-        if snapshots.any_in(self._snapshots) and not list_segments(self._wal_directory):
-            raise StorageCorrupt(
-                str(self._wal_directory), 0, "the write-ahead log is gone; its snapshots are still there"
-            )
+        """Without a segment this would seem to be a new store, whose node has given no vote and no promise."""
+        begun = self._directory.identity.begun or snapshots.any_in(self._snapshots)
+        if begun and not list_segments(self._wal_directory):
+            what = "the write-ahead log is gone, and with it this node's votes and what it acknowledged"
+            raise StorageCorrupt(str(self._wal_directory), 0, what)
 
     def _settle(self, replay: Replay) -> Persisted:
         snapshot = self._newest_sound(replay) if replay.snapshot != NO_SNAPSHOT else None
@@ -97,6 +97,7 @@ class DiskStorage:
         if partial is not None and snapshots.position_of(partial.snapshot) <= replay.snapshot:
             self._arrival.forget()
             partial = None
+        self._directory.begin()
         self._loaded = True
         return Persisted(replay.hard_state, snapshot, tail, partial)
 

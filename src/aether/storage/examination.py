@@ -102,9 +102,10 @@ class _Examination:
     def _segments(self, identity: Identity | None) -> Iterator[SegmentFacts]:
         directory = self._path / WAL_DIRECTORY
         segments = found_segments(directory) if directory.is_dir() else []
-        if not segments:
+        kept = self._path / SNAPSHOT_DIRECTORY
+        if not segments and (identity is None or identity.begun or (kept.is_dir() and snapshots.any_in(kept))):
             self._replays = False
-            missing = "the write-ahead log is gone: this node's votes and what it acknowledged are lost"
+            missing = "the write-ahead log is gone, and with it this node's votes and what it acknowledged"
             self._findings.append(Finding(str(directory), 0, missing, REPLACE))
         chain: int | None = None
         before = 0
