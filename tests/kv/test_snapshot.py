@@ -32,9 +32,13 @@ def store_of(*writes, session=False):
 
 def restored(store, pieces, index):
     restoration = store.restoration(index)
+    fed(restoration, pieces)
+    restoration.finish()
+
+
+def fed(restoration, pieces):
     for piece in pieces:
         restoration.feed(piece)
-    restoration.finish()
 
 
 def cut(snapshot, size):
@@ -202,5 +206,4 @@ def test_a_stream_that_does_not_end_is_refused_before_it_fills_the_memory():
     restoration = Store().restoration(1)
     restoration.feed(store.snapshot())
     with pytest.raises(BadInput, match="malformed store snapshot"):
-        for _ in range(100):
-            restoration.feed(bytes(SNAPSHOT_PIECE_BYTES))
+        fed(restoration, [bytes(SNAPSHOT_PIECE_BYTES)] * 100)
