@@ -6,7 +6,7 @@ import pytest
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
-from aether.consensus.proposal_queue import RARE_S, ProposalQueue
+from aether.consensus.proposal_queue import BATCH, RARE_S, ProposalQueue
 from aether.consensus.values import Persisted, Role
 from aether.errors import BadInput, Overloaded
 from aether.model.ids import NodeId
@@ -40,6 +40,22 @@ def test_proposals_are_a_crowd_from_the_second_close_one_until_a_turn_finds_one_
     queue.put(b"last", 1.0)
     queue.feed(core)
     assert not queue.is_crowded
+
+
+def test_a_full_batch_does_not_wait_for_the_rest_of_the_crowd() -> None:
+    """Followers would be idle while thousands of callers make their proposals."""
+    queue, core = ProposalQueue(100), leader()
+    queue.put(b"first", 1.0)
+    assert queue.wants_turn
+    queue.feed(core)
+    for _ in range(BATCH - 1):
+        queue.put(b"many", 0.0)
+        assert not queue.wants_turn
+    queue.put(b"last of a batch", 0.0)
+    assert queue.wants_turn
+    queue.feed(core)
+    queue.put(b"next", 0.0)
+    assert not queue.wants_turn
 
 
 def test_each_proposal_is_fed_once() -> None:

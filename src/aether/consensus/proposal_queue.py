@@ -17,6 +17,9 @@ from aether.model.limits import PROPOSALS_QUEUED_BYTES_MAX
 RARE_S: Final = 50e-6
 """A proposal that follows a turn within less is one of many: they share the next turn, its messages and its write."""
 
+BATCH: Final = 128
+"""So many are worth a turn of their own: the followers work on them while this node's callers make the next."""
+
 
 class ProposalQueue:
     """`put` is for callers, `feed` for the task whose turn it is.
@@ -32,14 +35,20 @@ class ProposalQueue:
 
     def put(self, payload: bytes, since_turn_s: float) -> None:
         """Queue it. since_turn_s  how long ago the last turn ended. Raises BadInput, Overloaded."""
-        if len(payload) > self._proposal_bytes_max:
-            problem = f"{len(payload)} bytes; at most {self._proposal_bytes_max} are allowed"
+        size = len(payload)
+        if size > self._proposal_bytes_max:
+            problem = f"{size} bytes; at most {self._proposal_bytes_max} are allowed"
             raise BadInput("the proposal is too long", (problem,))
         if self._bytes >= PROPOSALS_QUEUED_BYTES_MAX:
             raise Overloaded("the replicated log", len(self._payloads))
         self._payloads.append(payload)
-        self._bytes += len(payload)
+        self._bytes += size
         self.is_crowded = self.is_crowded or since_turn_s < RARE_S
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether to take a turn at once: what waits is one alone, or a full batch."""
+        return not self.is_crowded or len(self._payloads) >= BATCH
 
     def feed(self, core: RaftCore) -> None:
         """Give the core all that wait; once in each turn."""

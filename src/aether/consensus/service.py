@@ -126,11 +126,12 @@ class ConsensusService:
             raise NotLeader(self._config.node, None)
         if core.transferee is not None:
             raise NotLeader(self._config.node, core.transferee)
-        self._proposals.put(payload, trio.current_time() - self._turned_at_s)
-        if self._proposals.is_crowded:
-            self._ring()
-        else:
+        proposals = self._proposals
+        proposals.put(payload, 0.0 if proposals.is_crowded else trio.current_time() - self._turned_at_s)
+        if proposals.wants_turn:
             self._attend()
+        else:
+            self._ring()
 
     async def read_index(self) -> LogIndex:
         """An index that covers all that was committed anywhere before this call: apply up to it, then read.

@@ -125,7 +125,7 @@ def plain_batch(batch: Batch) -> BatchPlain:
     if len(batch.compares) + len(batch.changes) > BATCH_OPERATIONS_MAX:
         count = len(batch.compares) + len(batch.changes)
         raise BadInput(f"a batch of {count} operations", (f"at most {BATCH_OPERATIONS_MAX}: split it",))
-    compares = [(compare.key.text, int(compare.version)) for compare in batch.compares]
+    compares = [(compare.key.text, int(compare.version)) for compare in batch.compares] if batch.compares else []
     changes: list[ChangePlain] = []
     for change in batch.changes:
         value = change.key.encode(change.value) if isinstance(change, Put) else None

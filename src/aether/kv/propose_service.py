@@ -129,10 +129,11 @@ class Proposer:
     def _new_proposal(self, plain: BatchPlain, fence: Revision | None, deadline: float) -> Proposal:
         if self._closed:
             raise Draining(self._node)
-        sequence = self._proposals.next_sequence(self._session)
-        request = Apply(self._session, sequence, self._proposals.answered_below, *plain)
-        proposal = Proposal(self._session, sequence, request, encode_command(request), deadline, fence)
-        self._proposals.add(proposal)
+        proposals, session = self._proposals, self._session
+        sequence = proposals.next_sequence(session)
+        request = Apply(session, sequence, proposals.answered_below, *plain)
+        proposal = Proposal(session, sequence, request, encode_command(request), deadline, fence)
+        proposals.add(proposal)
         return proposal
 
     def _send_first(self, proposal: Proposal, now: float) -> None:
