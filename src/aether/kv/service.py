@@ -11,7 +11,6 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import NoReturn, TypeVar
 
 import trio
@@ -138,9 +137,9 @@ class KvService:
         """
         return self._history.after(revision, prefix)
 
-    def freeze(self) -> tuple[Revision, Callable[[], bytes]]:
-        """The whole state as applied here, held fast, with its revision. The function encodes it, in any thread."""
-        return self._store.revision, partial(b"".join, self._store.freeze())
+    def freeze(self) -> tuple[Revision, Iterator[bytes]]:
+        """The whole state as applied here, held fast, with its revision: pieces that are made as they are asked for."""
+        return self._store.revision, self._store.freeze()
 
     def watch(self, *prefixes: str) -> Watch:
         """A watch of all rows under any of `prefixes`; `""` is everything. Enter it before reading."""

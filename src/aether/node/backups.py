@@ -7,8 +7,10 @@ Never: who may have one (room management), the file (room storage).
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
+
+import trio
 
 from aether.consensus.service import ConsensusService
 from aether.errors import Overloaded
@@ -16,7 +18,6 @@ from aether.kv import keys
 from aether.kv.service import KvService
 from aether.management.backup_source import OpenBackup
 from aether.model.ids import ClusterUuid, Revision
-from aether.model.limits import SNAPSHOT_CHUNK_BYTES
 from aether.node.config import NodeConfig
 from aether.node.seams import Seams
 from aether.storage.backup import BackupHeader, encode_backup
@@ -35,20 +36,15 @@ class NodeBackups:
         self._held = 0
 
     async def open(self) -> OpenBackup:
-        """Encoded beside the loop. Raises Overloaded when BACKUPS_MAX are held: downloads that have not ended."""
+        """Each part is made when it is sent. Raises Overloaded when BACKUPS_MAX are held: downloads not ended yet."""
+        await trio.lowlevel.checkpoint()
         if self._held >= BACKUPS_MAX:
             raise Overloaded("the backups of this node", BACKUPS_MAX, retry_after_s=10.0)
-        self._held += 1
-        try:
-            revision, encode = self._kv.freeze()
-            header = self._header(revision)
-            state = await self._seams.work.run(encode)
-        except BaseException:
-            self._held -= 1
-            raise
-        parts = self._parts(header, state)
+        revision, pieces = self._kv.freeze()
+        header = self._header(revision)
+        parts = self._parts(header, pieces)
         next(parts)  # begun: however it ends, it ends in its `finally`
-        return OpenBackup(header.revision, parts)
+        return OpenBackup(revision, parts)
 
     def _header(self, revision: Revision) -> BackupHeader:
         row = self._kv.get(keys.cluster)
@@ -62,16 +58,13 @@ class NodeBackups:
             release=_release(),
         )
 
-    def _parts(self, header: BackupHeader, state: bytes) -> Iterator[bytes]:
+    def _parts(self, header: BackupHeader, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        self._held += 1
         try:
             yield b""
-            yield from encode_backup(header, _cut(state))
+            yield from encode_backup(header, pieces)
         finally:
             self._held -= 1
-
-
-def _cut(state: bytes) -> Iterable[bytes]:
-    return (state[at : at + SNAPSHOT_CHUNK_BYTES] for at in range(0, len(state), SNAPSHOT_CHUNK_BYTES))
 
 
 def _release() -> str:
