@@ -74,6 +74,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def sim(session: nox.Session) -> None:
+    """Simulated clusters from fresh seeds: `nox -s sim -- --seconds 3600`. Failures go to tests/sim/graveyard."""
+    session.install("-e", ".")
+    session.run("aether", "sim", "run", "--graveyard", "tests/sim/graveyard", *(session.posargs or ["--seconds", "60"]))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documents' own tests: headings, commands and snippets are true."""
     install(session, "tests")

@@ -25,12 +25,10 @@ from aether.testing.simulation.clock import Clock
 from aether.testing.simulation.disk import Disk, Snapshot
 from aether.testing.simulation.faults import SECOND, TICK_US
 from aether.testing.simulation.machine import Answer, SessionMachine
-from aether.testing.simulation.trace import NodeState
 
 MakeCore = Callable[[RaftConfig, Persisted], RaftCore]
 MakeMachine = Callable[[], SessionMachine]
 FOR_EVER_US = 2**60
-_LETTERS = {Role.FOLLOWER: "F", Role.PRE_CANDIDATE: "P", Role.CANDIDATE: "C", Role.LEADER: "L"}
 
 
 class Surroundings(Protocol):
@@ -143,15 +141,6 @@ class Node:
     def halves(self) -> tuple[tuple[NodeId, ...], ...]:
         """The sets of voters whose majorities its configuration asks for."""
         return tuple(half for half in (self.configuration.voters, self.configuration.outgoing) if half)
-
-    def state(self) -> NodeState | None:
-        """For the trace."""
-        core = self.core
-        if core is None:
-            return None
-        letter = _LETTERS[core.role]
-        durable = self.disk.last_index
-        return NodeState(letter, core.term, core.last_index, core.commit_index, core.applied_index, durable)
 
     # --- inputs: the core of a running node ---------------------------------------------------------------------------
 

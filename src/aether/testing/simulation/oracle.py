@@ -28,6 +28,10 @@ from aether.testing.simulation.disk import Snapshot
 from aether.testing.simulation.inside import log_of, pending_reads_of
 from aether.testing.simulation.machine import SessionMachine
 from aether.testing.simulation.node import Node
+from aether.testing.simulation.trace import NodeState
+
+_NOTHING_SEEN = (Term(0), Role.FOLLOWER, LogIndex(0), LogIndex(0))
+_LETTERS = {Role.FOLLOWER: "F", Role.PRE_CANDIDATE: "P", Role.CANDIDATE: "C", Role.LEADER: "L"}
 
 
 class Oracle:
@@ -59,7 +63,7 @@ class Oracle:
 
     # --- one node after one step --------------------------------------------------------------------------------------
 
-    def observe(self, node: Node) -> None:
+    def observe(self, node: Node) -> NodeState:
         """Everything about one node that can be seen after it took one input."""
         core = node.running
         log = log_of(core)
@@ -68,21 +72,26 @@ class Oracle:
             core.check()
         except AssertionError as broken:
             raise AssertionError(f"I5, I8 inside {name}: {broken}") from broken
-        term, role, last, commit = self._last.get(name, (Term(0), Role.FOLLOWER, LogIndex(0), LogIndex(0)))
-        assert core.term >= term, f"I6 term falls: {name} from {term} to {core.term}"
-        assert core.commit_index >= commit, f"I3 commit index falls: {name} from {commit} to {core.commit_index}"
-        self._order(core, log)
-        self._in_force(core, log)
-        if core.role is Role.LEADER:
-            if role is Role.LEADER and core.term == term:
-                assert core.last_index >= last, f"Leader Append-Only: {name} had {last} entries, now {core.last_index}"
+        term, role, last, commit = core.term, core.role, log.last_index, log.committed
+        term_before, role_before, last_before, commit_before = self._last.get(name, _NOTHING_SEEN)
+        assert term >= term_before, f"I6 term falls: {name} from {term_before} to {term}"
+        assert commit >= commit_before, f"I3 commit index falls: {name} from {commit_before} to {commit}"
+        assert log.restoring or log.snapshot_index <= log.applied <= commit <= last >= log.durable, (
+            f"I5 State Ordering: {name} snapshot {log.snapshot_index} applied {log.applied} committed {commit} "
+            f"durable {log.durable} last {last}"
+        )
+        self._in_force(core, log, last)
+        if role is Role.LEADER:
+            if role_before is Role.LEADER and term == term_before:
+                assert last >= last_before, f"I4 Leader Append-Only: {name} had {last_before} entries, now {last}"
             else:
                 self._elected(core, log)
             self._progress(core)
             self._bounds(node, core, log)
-        if core.commit_index > commit:
-            self._commits(core, log, commit)
-        self._last[name] = (core.term, core.role, core.last_index, core.commit_index)
+        if commit > commit_before:
+            self._commits(core, log, commit_before)
+        self._last[name] = (term, role, last, commit)
+        return NodeState(_LETTERS[role], term, last, commit, log.applied, node.disk.last_index)
 
     def restarted(self, node: Node, found: Persisted, expected: Persisted) -> None:
         """Volatile state may fall back: the commit index and the role. What was durable is there, bit for bit."""
@@ -95,28 +104,18 @@ class Oracle:
         """A node did not start."""
         assert node.disk.damage, f"I5 Durable state: {node.name} refuses a disk that nothing damaged: {node.refused}"
 
-    @staticmethod
-    def _order(core: RaftCore, log: RaftLog) -> None:
-        assert log.restoring or (
-            core.snapshot_index <= core.applied_index <= core.commit_index <= core.last_index
-            and log.durable <= core.last_index
-        ), (
-            f"I5 State Ordering: {core.node} snapshot {core.snapshot_index} applied {core.applied_index} "
-            f"committed {core.commit_index} durable {log.durable} last {core.last_index}"
-        )
-
-    def _in_force(self, core: RaftCore, log: RaftLog) -> None:
+    def _in_force(self, core: RaftCore, log: RaftLog, last: LogIndex) -> None:
         """The configuration is one that stands in the log, or was compacted with what is committed."""
-        index = core.configuration_index
+        index, configuration = log.configurations.index, core.configuration
         term = log.term_at(index)
         known = self._configured.get(core.node)
-        if known is None or known[:2] != (index, core.configuration):
-            self._configured[core.node] = (index, core.configuration, term)
-            newest = log.configurations.at(core.last_index)
-            assert newest == (index, core.configuration), f"I9 {core.node} obeys {core.configuration}, not {newest}"
+        if known is None or known[0] != index or known[1] is not configuration:
+            self._configured[core.node] = (index, configuration, term)
+            newest = log.configurations.at(last)
+            assert newest == (index, configuration), f"I9 {core.node} obeys {configuration}, not {newest}"
         elif term is not None and known[2] is not None:
             assert term == known[2], f"I9 {core.node} obeys the configuration of entry {index}, which was overwritten"
-        assert index <= core.last_index, f"I9 {core.node} obeys the configuration of entry {index}, which was cut off"
+        assert index <= last, f"I9 {core.node} obeys the configuration of entry {index}, which was cut off"
 
     def _elected(self, core: RaftCore, log: RaftLog) -> None:
         other = self._leaders.setdefault(core.term, core.node)
@@ -190,7 +189,7 @@ class Oracle:
         log = log_of(core)
         last = self._last.get(core.node)
         if entries and last and last[1] is Role.LEADER is core.role and last[0] == core.term:
-            assert entries[0].index > last[2], f"Leader Append-Only: {core.node} rewrites entry {entries[0].index}"
+            assert entries[0].index > last[2], f"I4 Leader Append-Only: {core.node} rewrites entry {entries[0].index}"
         for position, entry in enumerate(entries):
             if entry.kind is EntryKind.CONFIGURATION:
                 self._reconfigures(node, core, log, entry)

@@ -164,7 +164,7 @@ class World:
         happened = self.loop.note(event, node.name, peer, detail)
         act()
         node.carry_out(self)
-        self.oracle.observe(node)
+        happened.state = self.oracle.observe(node)
         self._storing.look(node)
         self.readers.applied(node)
         core = node.running
@@ -172,7 +172,6 @@ class World:
             node.role = core.role
             if core.role is Role.LEADER:
                 self.chaos.hunt(node, core.term)
-        happened.state = node.state()
         if node.is_removed:
             node.crash(self._ticks, torn=False, scattered=False)
             self.loop.note("removed", node.name)
