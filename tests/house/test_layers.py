@@ -13,6 +13,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "errors": set(),
     "model": {"errors"},
     "work": set(),
+    "failpoints": {"errors"},
     "slice_api": PURE,
     "wire": PURE,
     "transport": PURE | {"wire", "work"},
@@ -35,7 +36,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},
 }
 KNOWS_ALL = {"__init__", "__main__", "testing"}
-SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work"}
+SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work", "failpoints"}
 IMPURE = {"asyncio", "os", "random", "select", "signal", "socket", "ssl", "subprocess", "threading", "time", "trio"}
 
 
