@@ -68,7 +68,7 @@ def test_a_failure_happens_at_its_hit_and_not_before():
 
 def test_the_error_is_the_one_of_the_operating_system():
     """What stands behind it must not be able to tell."""
-    with pytest.raises(OSError, match="wal.before_sync") as raised:
+    with pytest.raises(OSError, match=r"wal\.before_sync") as raised:
         armed("wal.before_sync=error(ENOSPC)").reach("wal.before_sync")
     assert raised.value.errno == errno.ENOSPC
 

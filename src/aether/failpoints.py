@@ -29,10 +29,63 @@ VARIABLE: Final = "AETHER_FAILPOINTS"
 LOG_VARIABLE: Final = "AETHER_FAILPOINTS_LOG"
 SLEEP_MS_MAX: Final = 600_000
 
-PLACES: Final[Mapping[str, str]] = {}
+PLACES: Final[Mapping[str, str]] = {
+    "identity.before_create": "a new data directory gets its identity",
+    "wal.before_write": "records go to the segment",
+    "wal.before_sync": "they are written, and not durable yet",
+    "wal.after_sync": "they are durable, and nobody knows it",
+    "wal.before_new_segment": "the next segment takes over",
+    "wal.before_segment_named": "its head is durable, and it has no name yet",
+    "wal.after_segment_named": "it has its name, which is not durable yet",
+    "wal.before_preallocate": "zeros for a segment to come",
+    "wal.before_segment_deleted": "a snapshot has made the oldest one superfluous",
+    "snapshot.before_sync": "all pieces of a snapshot are written, and not durable yet",
+    "snapshot.before_rename": "it is durable under a temporary name",
+    "snapshot.after_rename": "it has its name, which is not durable yet",
+    "snapshot.before_recorded": "it is there, and the log does not refer to it yet",
+    "snapshot.after_recorded": "the log refers to it, and what it replaces is still there",
+    "snapshot.part_arrived": "bytes of a snapshot of the leader",
+    "snapshot.before_arrived": "all of them are here",
+    "snapshot.before_deleted": "an older one goes",
+    "storage.before_load": "a node starts",
+    "storage.after_load": "it has read everything",
+    "storage.before_write": "a group commit begins",
+    "storage.after_write": "it has ended",
+    "storage.before_save": "a local snapshot is to be saved",
+    "storage.piece_saved": "one of its pieces",
+    "storage.after_save": "it is saved",
+    "storage.before_open_snapshot": "a snapshot is to be sent or restored",
+    "storage.before_prepare": "space for the log is to be made ready",
+    "storage.after_prepare": "it is",
+    "machine.before_apply": "entries are committed",
+    "machine.after_apply": "they are applied, and nobody was told",
+    "machine.before_freeze": "the state is to be held fast",
+    "machine.before_restoration": "a snapshot replaces the state",
+    "machine.before_feed": "one of its pieces",
+    "machine.before_finish": "all of them are read",
+    "machine.after_finish": "the new state is in force",
+    "send.VoteRequest": "a candidate asks",
+    "send.VoteReply": "a voter answers, durably",
+    "send.AppendEntries": "a leader replicates",
+    "send.AppendReply": "a follower acknowledges, durably",
+    "send.Heartbeat": "a leader lives",
+    "send.HeartbeatReply": "a follower has heard it",
+    "send.SnapshotChunk": "bytes of a snapshot",
+    "send.SnapshotReply": "which bytes are wanted next",
+    "send.TimeoutNow": "leadership is handed over",
+    "send.ReadRequest": "a follower asks for a read index",
+    "send.ReadReply": "it gets one",
+    "send.Relayed": "a voter passes the log on to a learner",
+    "send.RelayOrder": "a leader tells it to whom",
+    "send.ProposeRequest": "a proposal goes to the leader",
+    "send.ProposeReply": "it was not taken",
+    "send.StateReport": "the hash of a state",
+    "send.StateVerdict": "a node is told that its state differs",
+}
+"""name -> what is about to happen there, or has just happened."""
 
 _ACTION: Final = r"(?P<action>crash|sleep\((?P<ms>\d+)\)|error\((?P<error>E[A-Z0-9]+)\))"
-_TERM: Final = re.compile(r"(?P<name>[a-z_.]+)=" + _ACTION + r"(?P<when>@.+)?")
+_TERM: Final = re.compile(r"(?P<name>[A-Za-z_.]+)=" + _ACTION + r"(?P<when>@.+)?")
 _WHEN: Final = re.compile(r"@(?:(?P<hit>\d+)(?P<on>\+)?|%(?P<percent>\d+(?:\.\d+)?))")
 
 

@@ -17,7 +17,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "slice_api": PURE,
     "wire": PURE,
     "transport": PURE | {"wire", "work"},
-    "storage": PURE | {"consensus"},
+    "storage": PURE | {"consensus", "failpoints"},
     "consensus": PURE | {"work"},
     "kv": PURE | {"consensus"},
     "invocation": PURE | {"slice_api", "kv"},
@@ -27,11 +27,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "management": PURE | {"kv", "web"},
     "node": PURE
     | {
-        *("consensus", "deployment", "hosting", "invocation", "kv", "management", "slice_api"),
+        *("consensus", "deployment", "failpoints", "hosting", "invocation", "kv", "management", "slice_api"),
         *("storage", "transport", "web", "wire", "work"),
     },
     "cluster": PURE
-    | {"deployment", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
+    | {"deployment", "failpoints", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
     "forge": PURE,
     "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},
 }

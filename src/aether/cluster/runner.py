@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
+import random
 import signal
 import sys
 import time
@@ -20,11 +22,14 @@ import trio
 from aether.cluster.opening import only_leaf, open_node
 from aether.cluster.own_slices import deploy_own
 from aether.errors import AddressInUse, AetherError
+from aether.failpoints import VARIABLE, from_environment, nothing
 from aether.model.ids import NodeId
 from aether.node.config import HTTP_PORT, MANAGEMENT_PORT, NodeConfig, flatten
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
-from aether.node.seams import Seams
+from aether.node.seams import Seams, open_storage
+
+_log = logging.getLogger("aether.cluster")
 
 YOUNG_VALUES = (
     10_000  # a batch of writes makes thousands, and none in a cycle: the default of 700 costs a tenth of the time
@@ -114,11 +119,20 @@ class _Ending:
         os._exit(self.code)
 
 
+def _seams() -> Seams:
+    """The production ones, with the failures that a test armed by environment variables. Raises BadInput."""
+    reach = from_environment(os.environ, random.SystemRandom())
+    if reach is nothing:
+        return Seams()
+    _log.warning("failpoints are armed by %s: this node fails on purpose", VARIABLE)
+    return Seams(reach=reach, open_storage=lambda config: open_storage(config, reach))
+
+
 async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool) -> int:
     ending = _Ending()
     try:
         with _signals(ending), ending.scope:
-            async with open_node(config, slices, (), Seams()) as node, trio.open_nursery() as nursery:
+            async with open_node(config, slices, (), _seams()) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(_leave, node, ending)
                 if not deploys:
                     _say(node.facts)  # it may wait for peers, and its management port answers meanwhile

@@ -51,6 +51,7 @@ from aether.node.facts import NodeFacts
 from aether.node.leaving import announce_drain, wait_relieved
 from aether.node.membership import Membership
 from aether.node.messages_table import messages_table
+from aether.node.places import placed
 from aether.node.route_cache import RouteCache
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
@@ -131,11 +132,10 @@ class Node:
         admit = admission(lambda: self.kv)
         self.transport: Transport = seams.make_transport(config, identity, messages_table(), admit)
         store = Store()
-        self.consensus: ConsensusService = ConsensusService(
-            raft, opened.storage, store, self.transport.send, seams.work
-        )
+        storage, machine, send = placed(opened.storage, store, self.transport.send, seams.reach)
+        self.consensus: ConsensusService = ConsensusService(raft, storage, machine, send, seams.work)
         self.kv: KvService = KvService(
-            config.node, self.incarnation, self.consensus, store, self.transport.send, seams.wall, self._new_cluster
+            config.node, self.incarnation, self.consensus, store, send, seams.wall, self._new_cluster
         )
         self.membership = Membership(
             config, founders, self.kv, self.consensus, self.transport, self._member, self._reached, seams.wall

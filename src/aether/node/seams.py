@@ -17,6 +17,7 @@ import attrs
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement, spread
 from aether.deployment.slice_store import SliceStore
+from aether.failpoints import Reach, nothing
 from aether.model.ids import Incarnation, NodeId, StoreId
 from aether.model.limits import BLOCKING_THREADS_MAX
 from aether.node.boots import count_boot
@@ -56,14 +57,14 @@ class MakeTransport(Protocol):
     def __call__(self, config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission) -> Transport: ...
 
 
-def open_storage(config: NodeConfig) -> OpenedStorage:
+def open_storage(config: NodeConfig, reach: Reach = nothing) -> OpenedStorage:
     """A data directory when one is configured, else memory that lives as long as this node. Blocks.
 
     Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, StorageFull, StorageFailed, BadInput.
     """
     if config.data is None:
         return OpenedStorage(MemoryStorage(), StoreId(secrets.token_hex(8)), ephemeral=True)
-    disk = DiskStorage(config.data, config.cluster, config.node)
+    disk = DiskStorage(config.data, config.cluster, config.node, reach=reach)
     try:
         founders, boots = founders_of(config.data, config.voters), count_boot(config.data)
     except BaseException:
@@ -89,6 +90,7 @@ class Seams:
     wall    seconds since the epoch
     rng     jitter, choice, election time-outs
     new_id  fresh random text: incarnations, instance ids; new_uuid  of a cluster
+    reach   told at each place of `aether.failpoints` (that of storage: see open_storage)
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
 
@@ -100,6 +102,7 @@ class Seams:
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     new_id: Callable[[], str] = lambda: secrets.token_hex(6)
     new_uuid: Callable[[], str] = lambda: secrets.token_hex(16)
+    reach: Reach = nothing
     placement: Placement = spread
     cluster_manager: Callable[..., ClusterManager] | None = None
     node_manager: Callable[..., NodeManager] | None = None

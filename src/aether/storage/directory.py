@@ -20,6 +20,7 @@ from typing import Final
 import attrs
 
 from aether.errors import BadInput, DataDirectoryInUse, IdentityMismatch, StorageCorrupt, StorageFailed
+from aether.failpoints import Reach, nothing
 from aether.model.ids import NodeId, StoreId
 from aether.storage import files
 from aether.storage.checked_file import encode_fields, read_fields, write_fields
@@ -60,12 +61,14 @@ class DataDirectory:
     cannot be used at all.
     """
 
-    def __init__(self, path: Path, cluster: str, node: NodeId) -> None:
+    def __init__(self, path: Path, cluster: str, node: NodeId, reach: Reach = nothing) -> None:
         self.path = path
         self._lock_fd = _lock(path)
         try:
             found = read_identity(path)
             self.is_new: bool = found is None
+            if found is None:
+                reach("identity.before_create")
             self.identity: Identity = _check(path, found, cluster, node) if found else _create(path, cluster, node)
         except BaseException:
             self.close()

@@ -17,6 +17,7 @@ from typing import Final
 
 from aether.consensus.values import HardState, Persisted, SnapshotMeta, StorageWrite, StoredSnapshot
 from aether.errors import BadInput, StorageCorrupt, StorageFailed
+from aether.failpoints import Reach, nothing
 from aether.model.ids import LogIndex, NodeId, StoreId
 from aether.model.limits import WAL_SEGMENT_BYTES
 from aether.storage import bodies, files, snapshots
@@ -37,17 +38,21 @@ class DiskStorage:
 
     cluster, node   whose store it is: another node's directory is refused
     segment_bytes   preallocated size of one segment of the write-ahead log
+    reach           told at each place of `aether.failpoints`
     `store_id` was drawn when the directory was first used; `is_new` says that this was now.
 
     `write`, `save_snapshot` and `prepare` may run beside each other in different threads.
     Raises DataDirectoryInUse, IdentityMismatch, StorageCorrupt, BadInput.
     """
 
-    def __init__(self, path: Path, cluster: str, node: NodeId, *, segment_bytes: int = WAL_SEGMENT_BYTES) -> None:
+    def __init__(
+        self, path: Path, cluster: str, node: NodeId, *, segment_bytes: int = WAL_SEGMENT_BYTES, reach: Reach = nothing
+    ) -> None:
         self._path = path
-        self._directory = DataDirectory(path, cluster, node)
+        self._reach = reach
+        self._directory = DataDirectory(path, cluster, node, reach)
         self._snapshots = path / SNAPSHOT_DIRECTORY
-        self._wal = Wal(path / WAL_DIRECTORY, segment_bytes, self._opening, self._directory.identity.mark)
+        self._wal = Wal(path / WAL_DIRECTORY, segment_bytes, self._opening, self._directory.identity.mark, reach)
         self._hard_state = HardState()
         self._snapshot: Position = NO_SNAPSHOT
         self._arrival = Arrival(self._snapshots)
@@ -140,8 +145,10 @@ class DiskStorage:
             appended: list[Body] = []
             for write in writes:
                 for part in write.parts:
+                    self._reach("snapshot.part_arrived")
                     self._arrival.append(part)
                 if write.snapshot is not None:
+                    self._reach("snapshot.before_arrived")
                     self._arrival.finish(write.snapshot)
                 step = bodies.step_of(write)
                 if step == _NOTHING:
@@ -169,11 +176,13 @@ class DiskStorage:
             assert self._loaded, "load the store before writing to it"
             if position <= self._snapshot:
                 return None
-            snapshot = snapshots.save(self._snapshots, meta, pieces)
+            snapshot = snapshots.save(self._snapshots, meta, pieces, self._reach)
+            self._reach("snapshot.before_recorded")
             with self._lock:
                 if position <= self._snapshot:  # a newer one was received meanwhile
                     return None
                 self._wal.append([Body(RecordKind.SNAPSHOT_SAVED, bodies.encode_position(position))], sync=True)
+                self._reach("snapshot.after_recorded")
                 self._snapshot = position
                 self._forget_before(min(keep_from, meta.index + 1))
             return snapshot
@@ -212,6 +221,7 @@ class DiskStorage:
 
     def _forget_before(self, index: int) -> None:
         self._wal.delete_before(index)
+        self._reach("snapshot.before_deleted")
         snapshots.prune(self._snapshots, self._snapshot)
         self._arrival.forget_until(self._snapshot)
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from aether.consensus.values import PartialSnapshot, SnapshotMeta, SnapshotPart, StoredSnapshot
 from aether.errors import BadInput, StorageCorrupt, StorageFailed, StorageFull
+from aether.failpoints import Reach, nothing
 from aether.model.limits import SNAPSHOTS_KEPT
 from aether.storage import files
 from aether.storage.bodies import Position, decode_meta, encode_meta
@@ -77,18 +78,21 @@ class _Growing:
             files.sync_data(self.fd)
             self._synced = self.written
 
-    def put_in_place(self, header: bytes, path: Path) -> None:
+    def put_in_place(self, header: bytes, path: Path, reach: Reach = nothing) -> None:
         """Durably, whole, under its final name."""
         files.write_all(self.fd, header, 0)
+        reach("snapshot.before_sync")
         os.fsync(self.fd)
+        reach("snapshot.before_rename")
         self.path.replace(path)
+        reach("snapshot.after_rename")
         files.sync_directory(path.parent)
 
     def close(self) -> None:
         os.close(self.fd)
 
 
-def save(directory: Path, meta: SnapshotMeta, pieces: Iterable[bytes]) -> StoredSnapshot:
+def save(directory: Path, meta: SnapshotMeta, pieces: Iterable[bytes], reach: Reach = nothing) -> StoredSnapshot:
     """Make a snapshot of `pieces` durable. Raises StorageFull with nothing changed; OSError."""
     path = snapshot_path(directory, (meta.index, meta.term))
     temporary = path.with_name(path.name + ".tmp")
@@ -98,7 +102,7 @@ def save(directory: Path, meta: SnapshotMeta, pieces: Iterable[bytes]) -> Stored
             for piece in pieces:
                 growing.append(piece)
             snapshot = StoredSnapshot(meta, growing.written, growing.checksum)
-            growing.put_in_place(_header(snapshot), path)
+            growing.put_in_place(_header(snapshot), path, reach)
         finally:
             growing.close()
     except BaseException as error:

@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from aether.errors import StorageFull
+from aether.failpoints import Reach, nothing
 from aether.storage import files
 from aether.storage.record import ALIGNMENT, Record, RecordKind, encode_record, record_bytes
 from aether.storage.segment import (
@@ -54,13 +55,22 @@ class Wal:
     segment_bytes  preallocated size of a segment; a larger batch gets a larger segment
     opening        bodies that every new segment starts with, so that older segments can be deleted
     mark           of the store: a segment with another one is refused
+    reach          told at each place of `aether.failpoints`
     """
 
-    def __init__(self, directory: Path, segment_bytes: int, opening: Callable[[], Sequence[Body]], mark: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        segment_bytes: int,
+        opening: Callable[[], Sequence[Body]],
+        mark: int,
+        reach: Reach = nothing,
+    ) -> None:
         self._directory = directory
         self._segment_bytes = -(-segment_bytes // ALIGNMENT) * ALIGNMENT
         self._opening = opening
         self._mark = mark
+        self._reach = reach
         self._segments: list[Segment] = []
         self._fd = -1
         self._offset = self._size = self._crc = 0
@@ -94,9 +104,12 @@ class Wal:
         needed = sum(record_bytes(len(body.raw)) for body in bodies)
         if self._offset + needed > self._size:
             self._start_segment(needed)
+        self._reach("wal.before_write")
         self._put(bodies)
         if sync:
+            self._reach("wal.before_sync")
             files.sync_data(self._fd)
+            self._reach("wal.after_sync")
 
     def _put(self, bodies: Sequence[Body], preamble: bytes = b"") -> None:
         chunks, crc = [preamble], self._crc
@@ -111,6 +124,7 @@ class Wal:
 
     def _start_segment(self, needed: int) -> None:
         """Sync the current segment, then name the next one. Its head is durable before its name."""
+        self._reach("wal.before_new_segment")
         opening = self._opening()
         head = PREAMBLE_BYTES + sum(record_bytes(len(body.raw)) for body in opening)
         with self._preparing:
@@ -123,7 +137,9 @@ class Wal:
             self._fd, self._size, self._offset = prepared.fd, prepared.size, 0
             self._put(opening, encode_preamble(number, self._crc, self._mark))
             files.sync_data(self._fd)
+            self._reach("wal.before_segment_named")
             (self._directory / _PREPARED).rename(self._segments[-1].path)
+            self._reach("wal.after_segment_named")
             files.sync_directory(self._directory)
 
     @property
@@ -148,6 +164,7 @@ class Wal:
         size = -(-size // ALIGNMENT) * ALIGNMENT
         path = self._directory / _PREPARED
         try:
+            self._reach("wal.before_preallocate")
             return _Prepared(files.create_zeroed(path, size), size)
         except OSError as error:
             if error.errno in files.NO_SPACE:
@@ -158,6 +175,7 @@ class Wal:
         """Delete the oldest segments all of whose entries are before `index`. Raises OSError."""
         deleted = False
         while len(self._segments) > 1 and self._segments[0].index_max < index:
+            self._reach("wal.before_segment_deleted")
             self._segments.pop(0).path.unlink()
             deleted = True
         if deleted:
