@@ -33,6 +33,7 @@ WELL_S = 30.0
 POLL_S = 0.1
 REQUEST_S = 4.0
 READY_S = 60.0
+BULK_VALUE_BYTES = 500_000
 
 
 class Cuts(Protocol):
@@ -129,6 +130,21 @@ class NemesisCluster:
             return trio.current_time() - began
         raise NotWell(within_s, missing)
 
+    async def write_much(self, total_bytes: int, within_s: float) -> int:
+        """Write `total_bytes` of log, through whoever takes them, all under one key; how many were taken in time."""
+        taken, value = 0, "x" * BULK_VALUE_BYTES
+        with trio.move_on_after(within_s):
+            while taken < total_bytes:
+                for node in self.processes.running:
+                    written = await self.client().put(node, "bulk", value)
+                    taken += len(value) if written.outcome is Outcome.OK else 0
+                await trio.lowlevel.checkpoint()
+        return taken
+
+    def client(self) -> RegisterClient:
+        """A client whose operations belong to no history."""
+        return RegisterClient("probe", self._http, self.urls, {node: self.token(node) for node in self.nodes})
+
     async def _missing(self) -> str:
         down = sorted({*self.nodes} - {*self.processes.running})
         if down:
@@ -137,8 +153,7 @@ class NemesisCluster:
         for node in self.nodes:
             if not await self.console.is_ready(node):
                 return f"{node} is not ready"
-        tokens = {node: self.token(node) for node in self.nodes}
-        client = RegisterClient("probe", self._http, self.urls, tokens)
+        client = self.client()
         for node in self.nodes:
             self._probes += 1
             written = await client.put(node, "probe", f"probe.{self._probes}")

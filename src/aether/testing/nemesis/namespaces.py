@@ -28,7 +28,11 @@ from aether.testing.nemesis.schedule import Way
 TOOLS = ("ip", "nft", "tc", "mount", "umount")
 NETWORK = "10.213.{number}"
 RATE_KBIT = (60, 800)
-DISK_BYTES = 192 * 1024 * 1024
+DISK_BYTES = 288 * 1024 * 1024
+FILLING_BYTES = 80 * 1024 * 1024
+"""More than the segment of the log that a node has prepared."""
+
+FILLING_S = 40.0
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
 
@@ -165,15 +169,16 @@ async def tbf(spaces: Namespaces, cluster: NemesisCluster, rng: random.Random) -
 
 @asynccontextmanager
 async def full_disk(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
-    """A node's disk is full while it runs and when it starts again; then there is space."""
+    """A node's disk is full when its log needs the next segment, and when it starts again; then there is space."""
     node = rng.choice(cluster.nodes)
     ballast = cluster.processes.directory(node) / "ballast"
     cluster.may_end.add(node)
     try:
         _fill(ballast)
+        taken = await cluster.write_much(FILLING_BYTES, FILLING_S)
         await cluster.kill(node)
         await cluster.start_missing()
-        yield f"the disk of {node} is full"
+        yield f"the disk of {node} is full; {taken / 2**20:.0f} MiB more were written to the cluster"
     finally:
         cluster.may_end.discard(node)
         ballast.unlink(missing_ok=True)
