@@ -20,7 +20,7 @@ from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
 
 _FLAG = "--yes-i-lost-the-quorum"
-_JOIN = "then start the other nodes with empty data directories and let them join it"
+_JOIN = "then start the other nodes with empty data directories and --join HOST:PORT (the cluster port of this one)"
 
 
 @click.command()
