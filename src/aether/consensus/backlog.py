@@ -7,6 +7,7 @@ Holds: order; nothing waits longer than APPLY_WAITS_S once somebody asks again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,22 +21,23 @@ class Backlog:
     """Between the core, which hands entries out, and the state machine."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._pieces: deque[Sequence[Entry]] = deque()
         self._due_s = 0.0
 
     def add(self, entries: Sequence[Entry], now_s: float) -> None:
         """These are committed; they follow what was added before."""
-        if not self._entries:
+        if not entries:
+            return
+        if not self._pieces:
             self._due_s = now_s + APPLY_WAITS_S
-        self._entries += entries
+        self._pieces.append(entries)
 
     def clear(self) -> None:
         """A snapshot takes their place."""
-        self._entries = []
+        self._pieces.clear()
 
-    def take(self, now_s: float, *, writes_first: bool) -> list[Entry]:
-        """What to apply now; none when it may wait for the write under way."""
-        if writes_first and now_s < self._due_s:
-            return []
-        taken, self._entries = self._entries, []
-        return taken
+    def take(self, now_s: float, *, writes_first: bool) -> Sequence[Entry]:
+        """The next to apply, as many as were added at once; none when they may wait for the write under way."""
+        if not self._pieces or (writes_first and now_s < self._due_s):
+            return ()
+        return self._pieces.popleft()

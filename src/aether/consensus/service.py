@@ -209,9 +209,9 @@ class ConsensusService:
     async def _take_turns(self, core: RaftCore, task_status: TaskStatus[None]) -> None:
         """Whenever mail waits; then tell the commit index to whom nothing else has told it."""
         try:
-            while not self._carry_out(core):  # what is known to be committed is applied before anybody is let in
+            # What is known to be committed is applied before anybody is let in.
+            while not (self._carry_out(core) and self._apply(core, at_once=True)):
                 await trio.lowlevel.checkpoint()
-            self._apply(core, at_once=True)
             self._may_turn = True
             task_status.started()
             while self._disk.failure is None and self._defect is None:
@@ -293,7 +293,6 @@ class ConsensusService:
 
     def _carry_out(self, core: RaftCore) -> bool:
         """Until nothing is left; False when that would take too long: let others run, then call it again."""
-        began_s = trio.current_time()
         while (ready := core.ready()) is not None:
             muted = self._is_silent and core.role is Role.LEADER
             if not muted:
@@ -309,23 +308,24 @@ class ConsensusService:
                 self._backlog.clear()
             if ready.chunks or ready.restore is not None:
                 self._snapshots.carry_out(ready, muted=muted)
-            self._backlog.add(ready.committed, began_s)
-            self._apply(core)
-            if trio.current_time() - began_s > _SLICE_S:
+            self._backlog.add(ready.committed, trio.current_time())
+            if not self._apply(core):
                 return False
             if ready.is_final and durable == self._disk.acknowledged:
                 return True  # the next look would find nothing, and costs as much as this one
-        self._apply(core)
-        return True
+        return self._apply(core)
 
-    def _apply(self, core: RaftCore, *, at_once: bool = False) -> None:
+    def _apply(self, core: RaftCore, *, at_once: bool = False) -> bool:
+        """What need not wait for the disk; False when that takes too long."""
+        began_s = trio.current_time()
         writes_first = self._disk.is_busy and core.role is not Role.LEADER and not at_once
-        entries = self._backlog.take(trio.current_time(), writes_first=writes_first)
-        if not entries:
-            return
-        self._machine.apply(entries)
-        core.applied(entries[-1].index)
-        self._snapshots.applied(core, entries, self._disk.last_put)
+        while entries := self._backlog.take(began_s, writes_first=writes_first):
+            self._machine.apply(entries)
+            core.applied(entries[-1].index)
+            self._snapshots.applied(core, entries, self._disk.last_put)
+            if trio.current_time() - began_s > _SLICE_S:
+                return False
+        return True
 
     def _publish(self, core: RaftCore) -> None:
         seen = (core.role, core.term, core.leader, core.configuration_index, core.is_removed, self._is_silent)
