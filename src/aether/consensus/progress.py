@@ -44,6 +44,7 @@ class SnapshotTransfer:
 
     waited     heartbeats answered since something arrived; beyond resend_at, what is on its way counts as lost. A slow
                link is waited for twice as long as it took before: chunks sent again too early would fill it
+    fell_to    a lower byte that it asked for since anything arrived; None when it did not
     """
 
     snapshot: StoredSnapshot
@@ -51,6 +52,7 @@ class SnapshotTransfer:
     sent: int = 0
     waited: int = 0
     resend_at: int = 1
+    fell_to: int | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -73,19 +75,33 @@ class SnapshotTransfer:
         return offset, length
 
     def acknowledge(self, offset: int) -> None:
-        """The follower wants byte `offset` next. Less than before means that it started anew."""
+        """The follower wants byte `offset` next. Less than before: it started anew, or said so long ago.
+
+        The next heartbeat tells. Going back at once would answer each late word with a window of chunks that it has,
+        whose answers come late in turn: on a network that reorders, such a storm does not end.
+        """
         if offset < self.acked:
-            self.sent = offset
-        elif offset > self.acked:
+            self.fell_to = offset
+            return
+        self.fell_to = None
+        if offset > self.acked:
             self.resend_at = max(1, min(2 * self.waited, _PATIENCE_MAX))
             self.waited = 0
         self.acked = offset
         self.sent = max(self.sent, offset)
 
+    def start_anew(self) -> None:
+        """The follower has nothing of it."""
+        self.acked = self.sent = 0
+        self.fell_to = None
+
     def heard_heartbeat(self) -> None:
         """Another round of heartbeats: after long enough without progress, send again what is on its way."""
         self.waited += 1
-        if self.waited > self.resend_at:
+        if self.fell_to is not None:
+            self.acked = self.sent = self.fell_to
+            self.fell_to = None
+        elif self.waited > self.resend_at:
             self.resend()
             self.resend_at = self.waited + min(self.waited, _PATIENCE_MAX)
 
@@ -152,7 +168,7 @@ class Progress:
         """The follower does not hold `prev_index`. False when that is old news; else probe from `retry_from`."""
         if self.transfer is not None:
             if prev_index == self.transfer.snapshot.meta.index:
-                self.transfer.acknowledge(0)  # all of it had arrived and is lost again: the follower crashed meanwhile
+                self.transfer.start_anew()  # all of it had arrived and is lost again: the follower crashed meanwhile
             return False
         if prev_index <= self.match:
             return False
