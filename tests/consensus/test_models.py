@@ -1,15 +1,14 @@
-"""Log, progress and configurations beside models that are too simple to be wrong, through any history."""
+"""The log and its configurations beside models that are too simple to be wrong, through any history."""
 
 from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from aether.consensus.entry import EntryKind, new_entry
 from aether.consensus.log import RaftLog
 from aether.consensus.membership import Configurations, encode_configuration
-from aether.consensus.progress import Mode, Progress
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
 
@@ -153,89 +152,6 @@ class LogBesideLists(RuleBasedStateMachine):
         self.log.check()
 
 
-class ProgressBesideItsFollower(RuleBasedStateMachine):
-    """The model is the follower itself: how much it holds, and what is under way, which comes in any order or never."""
-
-    WINDOW = 3
-
-    @initialize(last=st.integers(0, 8), held=st.integers(0, 8))
-    def begin(self, last, held):
-        self.last = last
-        self.held = min(held, last)
-        self.wire = []
-        self.progress = Progress(last + 1)
-        self.match = 0
-
-    @rule(count=st.integers(1, 3))
-    def propose(self, count):
-        self.last += count
-
-    @rule(count=st.integers(1, 2))
-    def send(self, count):
-        if self.progress.can_append(self.WINDOW) and (
-            self.progress.next <= self.last or self.progress.mode is Mode.PROBE
-        ):
-            prev = self.progress.next - 1
-            last = min(prev + count, self.last)
-            self.progress.sent(last, last - prev)
-            self.wire.append(("append", prev, last))
-
-    @precondition(lambda self: self.wire)
-    @rule(data=st.data(), again=st.booleans())
-    def deliver(self, data, again):
-        position = data.draw(st.integers(0, len(self.wire) - 1))
-        self._take(self.wire[position] if again else self.wire.pop(position))
-
-    @precondition(lambda self: self.wire)
-    @rule(data=st.data())
-    def lose(self, data):
-        del self.wire[data.draw(st.integers(0, len(self.wire) - 1))]
-
-    @rule()
-    def beat(self):
-        if self.progress.heard_heartbeat(self.last):
-            prev = self.progress.next - 1
-            self.progress.sent(prev, 0)
-            self.wire.append(("append", prev, prev))
-
-    def _take(self, message):
-        match message:
-            case ("append", prev, last) if prev <= self.held:
-                self.held = max(self.held, last)
-                self.wire.append(("ack", last))
-            case ("append", prev, last):
-                self.wire.append(("reject", prev, self.held))
-            case ("ack", index):
-                news = self.progress.accepted(index) or index >= self.progress.match
-                if news and self.progress.mode is Mode.PROBE:
-                    self.progress.become_replicate()
-            case ("reject", prev, hint):
-                self.progress.rejected(prev, hint + 1)
-
-    @invariant()
-    def the_leader_believes_nothing_that_is_not_so(self):
-        if not hasattr(self, "progress"):
-            return
-        self.progress.check(self.last, self.WINDOW)
-        assert self.match <= self.progress.match <= self.held
-        self.match = self.progress.match
-        waiting = self.progress.in_flight
-        assert all(one < other for one, other in zip(waiting, list(waiting)[1:], strict=False))
-
-    def teardown(self):
-        """However it stands: once nothing is lost any more, the follower gets everything."""
-        if not hasattr(self, "progress"):
-            return
-        for _ in range(4 * (self.last + 2)):
-            self.beat()
-            for _ in range(self.WINDOW):
-                self.send(2)
-            while self.wire:
-                self._take(self.wire.pop(0))
-                self.send(2)
-        assert (self.held, self.progress.match) == (self.last, self.last)
-
-
 class ConfigurationsBesideTheLog(RuleBasedStateMachine):
     """The model looks through all entries that the log has ever kept, each time anew."""
 
@@ -287,10 +203,8 @@ class ConfigurationsBesideTheLog(RuleBasedStateMachine):
             assert self.known.at(index) == (at, self.entries[at])
 
 
-_bounds = settings(max_examples=60, stateful_step_count=40, deadline=None)
+_bounds = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestLog = LogBesideLists.TestCase
 TestLog.settings = _bounds
-TestProgress = ProgressBesideItsFollower.TestCase
-TestProgress.settings = _bounds
 TestConfigurations = ConfigurationsBesideTheLog.TestCase
 TestConfigurations.settings = _bounds
