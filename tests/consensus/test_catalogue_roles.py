@@ -125,24 +125,6 @@ def test_b36_reads_of_a_lost_leadership_end_and_leave_nothing_behind(make_group)
     assert [context for _, context, index in group.reads if index] == [4, 5, 6]
 
 
-def test_b13_a_node_that_was_cut_off_disturbs_nobody_when_it_is_back(group):
-    """Hundreds of its time-outs pass. Its term has not grown meanwhile, and its question deposes nobody."""
-    group.elect("a")
-    group.cut = {(one, other) for one in "abc" for other in "abc" if "c" in (one, other)}
-    group.tick("c", 3_000)
-    for _ in range(30):
-        for name in "ab":
-            group.tick(name)
-        group.stabilize()
-    assert (group["c"].role, group["c"].term) == (Role.PRE_CANDIDATE, 1)
-    group.cut.clear()
-    group.tick("c", 20)
-    group.stabilize()
-    group.tick("a")
-    group.stabilize()
-    assert [(core.leader, core.term) for core in group.cores.values()] == [("a", 1)] * 3
-
-
 def test_b15_a_node_that_has_not_heard_of_its_promotion_votes(make_group):
     """The entry that makes c a voter is committed by a and b. With a gone, b needs the vote of c, which thinks that
     it is a learner: if it kept silent, the two would never lead."""
@@ -163,34 +145,6 @@ def test_b15_a_node_that_has_not_heard_of_its_promotion_votes(make_group):
     group.take()
     group.elect("b")
     assert (group["c"].leader, group["c"].configuration.learners) == ("b", ())
-
-
-def test_b16_a_pre_candidate_takes_the_higher_term_of_a_refusal(make_group, persisted_with):
-    """a is in term 1, the others in term 7: its pre-vote for term 2 is refused until it has learnt that."""
-    group = make_group("abc")
-    group.start("a", persisted_with(1, 1, term=1))
-    for name in "bc":
-        group.start(name, persisted_with(1, term=7))
-    group.campaign("a")
-    group.stabilize()
-    assert (group["a"].role, group["a"].term) == (Role.FOLLOWER, 7)
-    group.elect("a")
-    assert group["a"].term == 8
-
-
-def test_b17_a_late_grant_of_a_pre_vote_decides_no_later_campaign(group):
-    """It was meant for a log and a term of then. Held back over two campaigns, it counts in neither."""
-    group.campaign("a")
-    group.deliver("a")
-    late = group.take(None, "a")
-    assert all(m.granted and m.pre for _, _, m in late)
-    for _ in range(2):
-        group.campaign("a")
-        group.take()
-        for sender, to, message in late:
-            group[to].step(sender, message)
-        group.drive("a")
-        assert (group["a"].role, group["a"].term) == (Role.PRE_CANDIDATE, 0)
 
 
 def test_b32_heartbeats_do_not_keep_a_leader_whose_disk_stands_still(group):
