@@ -125,6 +125,24 @@ def test_b36_reads_of_a_lost_leadership_end_and_leave_nothing_behind(make_group)
     assert [context for _, context, index in group.reads if index] == [4, 5, 6]
 
 
+def test_b13_a_node_that_was_cut_off_disturbs_nobody_when_it_is_back(group):
+    """Hundreds of its time-outs pass. Its term has not grown meanwhile, and its question deposes nobody."""
+    group.elect("a")
+    group.cut = {(one, other) for one in "abc" for other in "abc" if "c" in (one, other)}
+    group.tick("c", 3_000)
+    for _ in range(30):
+        for name in "ab":
+            group.tick(name)
+        group.stabilize()
+    assert (group["c"].role, group["c"].term) == (Role.PRE_CANDIDATE, 1)
+    group.cut.clear()
+    group.tick("c", 20)
+    group.stabilize()
+    group.tick("a")
+    group.stabilize()
+    assert [(core.leader, core.term) for core in group.cores.values()] == [("a", 1)] * 3
+
+
 def test_b15_a_node_that_has_not_heard_of_its_promotion_votes(make_group):
     """The entry that makes c a voter is committed by a and b. With a gone, b needs the vote of c, which thinks that
     it is a learner: if it kept silent, the two would never lead."""
