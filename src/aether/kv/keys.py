@@ -209,6 +209,7 @@ class _Kind(Generic[T]):
 
 _CLUSTER: Final = _Kind("cluster", (), row_codec(ClusterRow))
 _LEADERSHIP: Final = _Kind("leadership", (), row_codec(LeadershipRow))
+_FEATURE_LEVEL: Final = _Kind("feature-level", (), row_codec(int))
 _MEMBER: Final = _Kind("members", (_NODE,), row_codec(MemberRow))
 _REMOVED: Final = _Kind("removed", (_NODE,), row_codec(RemovedRow))
 _ROLE: Final = _Kind("roles", (_NODE,), row_codec(RoleRow))
@@ -226,6 +227,7 @@ _MAP_ENTRY: Final = _Kind("maps", (_NAME, _USER_KEY), BYTES)
 _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _CLUSTER,
     _LEADERSHIP,
+    _FEATURE_LEVEL,
     _MEMBER,
     _REMOVED,
     _ROLE,
@@ -244,6 +246,9 @@ assert len(_BY_SHAPE) == len(_TABLE)
 
 cluster: Final[Key[ClusterRow]] = _CLUSTER.key()
 leadership: Final[Key[LeadershipRow]] = _LEADERSHIP.key()
+feature_level: Final[Key[int]] = _FEATURE_LEVEL.key()
+"""In force (model.features); absent is 1."""
+
 handover: Final[Key[HandoverRow]] = _HANDOVER.key()
 
 MEMBERS: Final[Prefix[MemberRow]] = _MEMBER.prefix()

@@ -33,6 +33,7 @@ class MemberRow:
     ephemeral        nothing of it survives its process: it never votes beside others, and leaves when it is gone
     available        artifacts whose code this process can load
     draining         the node takes no new instances
+    feature_level    of its release (model.features)
     """
 
     node: NodeId
@@ -46,6 +47,7 @@ class MemberRow:
     available: tuple[Artifact, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     draining: bool = False
+    feature_level: int = 1
 
 
 @attrs.frozen(kw_only=True)

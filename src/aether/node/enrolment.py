@@ -22,6 +22,7 @@ from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.ids import Revision
 from aether.model.rows import NO_STORE, MemberRow
+from aether.node.feature_levels import check_release
 from aether.wire.session import Hello, Refused, RefusedCode
 
 _log = logging.getLogger("aether.node")
@@ -41,12 +42,13 @@ async def enrol(kv: KvService, row: Callable[[], MemberRow]) -> None:
     """Write this process's member row; returns once it and all that was acknowledged before are applied here.
 
     Waits for a quorum as long as it takes. Raises IdentityMismatch when the id was last used with another store, or
-    with a newer copy of this one; Removed.
+    with a newer copy of this one; Removed; BadInput when the cluster does things that this release cannot.
     """
     while True:
         try:
             await kv.barrier()
             check_member(kv, row())
+            check_release(kv, row().feature_level)
             if await write_member(kv, row()):
                 return
         except (TryAgain, OutcomeUnknown) as error:

@@ -23,6 +23,7 @@ from aether.node import joining
 from aether.node.address_book import AddressBook
 from aether.node.config import NodeConfig
 from aether.node.enrolment import enrol, removed
+from aether.node.feature_levels import FeatureLevels
 from aether.node.founders import check_founders
 from aether.node.joining import Applicant, Registrar
 from aether.node.member_operator import MemberOperator
@@ -96,7 +97,7 @@ class Membership:
         nursery.start_soon(self._registrar.run)
 
     async def enter(self, nursery: trio.Nursery) -> None:
-        """Return once this node belongs to the group and has caught up. Raises IdentityMismatch, Removed."""
+        """Return once this node belongs to the group and has caught up. Raises IdentityMismatch, Removed, BadInput."""
         node = self._config.node
         if self.is_newcomer:
             _log.info("%s asks %s to be taken in", node, ", ".join(self._config.join) or "its peers")
@@ -105,6 +106,7 @@ class Membership:
             _log.info("%s waits for a majority of %s", node, ", ".join(self._consensus.status.voters))
         await enrol(self._kv, self._member)
         await nursery.start(self._manager.run)
+        nursery.start_soon(FeatureLevels(self._kv).run)
 
     async def leave_when_removed(self, leave: Callable[[], Awaitable[None]]) -> None:
         """Once an operator has removed this node: hand the work over by `leave`, then raise Removed."""

@@ -39,6 +39,7 @@ from aether.management.kv_view import KvClusterView
 from aether.management.row_store import KvRows
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.features import FEATURE_LEVEL
 from aether.model.ids import ClusterUuid, Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
@@ -374,6 +375,7 @@ class Node:
             boots=self._opened.boots,
             ephemeral=self._opened.ephemeral,
             available=self.store.available(),
+            feature_level=FEATURE_LEVEL,
             draining=facts.draining,
         )
 
