@@ -39,7 +39,7 @@ ROWS = {
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50.0, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100.0, check=False)
 
 
 def test_every_benchmark_has_its_rows_listed_here() -> None:

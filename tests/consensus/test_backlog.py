@@ -14,9 +14,10 @@ def test_entries_come_out_once_and_in_order() -> None:
     backlog = Backlog()
     backlog.add(entries(1, 2), 0.0)
     backlog.add(entries(3, 1), 0.0)
-    backlog.add((), 0.0)
+    assert backlog
     taken = [[entry.index for entry in backlog.take(0.0, writes_first=False)] for _ in range(3)]
     assert taken == [[1, 2], [3], []]
+    assert not backlog
 
 
 def test_they_wait_for_a_write_but_not_for_a_disk_that_hangs() -> None:

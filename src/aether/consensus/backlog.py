@@ -24,10 +24,11 @@ class Backlog:
         self._pieces: deque[Sequence[Entry]] = deque()
         self._due_s = 0.0
 
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
     def add(self, entries: Sequence[Entry], now_s: float) -> None:
         """These are committed; they follow what was added before."""
-        if not entries:
-            return
         if not self._pieces:
             self._due_s = now_s + APPLY_WAITS_S
         self._pieces.append(entries)

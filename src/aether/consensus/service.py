@@ -308,15 +308,18 @@ class ConsensusService:
                 self._backlog.clear()
             if ready.chunks or ready.restore is not None:
                 self._snapshots.carry_out(ready, muted=muted)
-            self._backlog.add(ready.committed, trio.current_time())
+            if ready.committed:
+                self._backlog.add(ready.committed, trio.current_time())
             if not self._apply(core):
                 return False
-            if ready.is_final and durable == self._disk.acknowledged:
+            if ready.is_final(core.commit_index) and durable == self._disk.acknowledged:
                 return True  # the next look would find nothing, and costs as much as this one
         return self._apply(core)
 
     def _apply(self, core: RaftCore, *, at_once: bool = False) -> bool:
         """What need not wait for the disk; False when that takes too long."""
+        if not self._backlog:
+            return True
         began_s = trio.current_time()
         writes_first = self._disk.is_busy and core.role is not Role.LEADER and not at_once
         while entries := self._backlog.take(began_s, writes_first=writes_first):

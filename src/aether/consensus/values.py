@@ -157,10 +157,11 @@ class Ready:
     reads: tuple[tuple[int, LogIndex], ...] = ()
     reads_refused: tuple[int, ...] = ()
 
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing in here, carried out, gives the core something more to hand out."""
-        return not (self.committed or self.restore or self.reads or self.reads_refused)
+    def is_final(self, commit_index: LogIndex) -> bool:
+        """Whether nothing in here, carried out, gives the core something more to hand out. commit_index  of the core"""
+        if self.restore or self.reads or self.reads_refused:
+            return False
+        return not self.committed or self.committed[-1].index >= commit_index
 
 
 class SnapshotReader(Protocol):
