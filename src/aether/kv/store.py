@@ -166,11 +166,12 @@ class Store:
         """Apply in order. Raises BadInput at a command that this version does not know: the node must stop."""
         applied = AppliedEntries()
         revision, command = self._revision, EntryKind.COMMAND
-        for index, _, kind, payload, _ in entries:
+        plain: Sequence[Any] = entries  # an index becomes a revision here, without a call for each
+        for index, _, kind, payload, _ in plain:
             assert index == revision + 1, f"entry {index} after {revision}: the log has a gap"
             taken = kind is command and self._command(index, payload, applied)
             self._chain = crc32(payload, self._chain ^ taken)
-            self._revision = revision = cast("Revision", index)
+            self._revision = revision = index
             if not revision % STATE_HASH_EVERY:
                 self._newest_mark = (revision, self.state_hash)
         if self._listener is not None:
@@ -208,7 +209,7 @@ class Store:
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
-    def _command(self, index: LogIndex, payload: bytes, applied: AppliedEntries) -> bool:
+    def _command(self, revision: Revision, payload: bytes, applied: AppliedEntries) -> bool:
         """Whether a batch took effect."""
         expected = self._expected.pop(payload, None) if self._expected else None
         stamp_ms, command = expected or decode_payload(payload)
@@ -216,9 +217,9 @@ class Store:
             self._log_time_ms = stamp_ms
             self._sessions.expire(stamp_ms)
         if type(command) is Apply:
-            return self._request(cast("Revision", index), command, applied)
+            return self._request(revision, command, applied)
         if type(command) is OpenSession:
-            session = self._sessions.open(command, index, self._log_time_ms)
+            session = self._sessions.open(command, revision, self._log_time_ms)
             applied.opened.append((command, session))
         else:
             self._sessions.end(cast("EndSession", command).session)
@@ -235,11 +236,16 @@ class Store:
         if answered_below > session.answered_below:
             session.acknowledge(answered_below)
         outcome = session.known(sequence)
-        first = outcome is None
-        if outcome is None:
-            outcome = session.answers[sequence] = self._decide(revision, compares, changes, applied)
+        if outcome is not None:
+            applied.outcomes.append((number, sequence, outcome))
+            return False
+        if not compares and len(changes) == 1 and is_entry(changes[0][0]):
+            outcome = self._write_entry(revision, *changes[0], applied)
+        else:
+            outcome = self._decide(revision, compares, changes, applied)
+        session.answers[sequence] = outcome
         applied.outcomes.append((number, sequence, outcome))
-        return first and _took_effect(outcome)
+        return _took_effect(outcome)
 
     def _decide(
         self,
