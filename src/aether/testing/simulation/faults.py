@@ -90,3 +90,4 @@ class Faults:
     election_ticks_max: int
     readers: int
     read_us: int
+    lease_reads: bool = False

@@ -14,6 +14,7 @@ from typing import Protocol
 from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry
+from aether.consensus.lease import LeaseClock, lease_s
 from aether.consensus.membership import MembershipChange
 from aether.consensus.messages import Message
 from aether.consensus.quorum import Configuration
@@ -121,6 +122,8 @@ class Node:
         self._queue = WriteQueue(persisted.hard_state)
         self._muted = False
         self.core = self._make_core(self._make_config(), persisted)
+        self._lease = LeaseClock(lease_s(self.config.election_ticks_min, TICK_US / SECOND))
+        self._turn_began_s = 0.0
         return persisted
 
     def crash(self, rng: random.Random, *, torn: bool, scattered: bool) -> int:
@@ -162,6 +165,17 @@ class Node:
         if self.is_silent_leader:
             raise NotLeader(self.name, None)
         self.running.propose([command])
+
+    def begin_turn(self, now_us: int) -> None:
+        """As a service does: rounds of heartbeats that are news began in the last turn, and not before it did."""
+        self._lease.note(self.running.term, self.running.begun_round, self._turn_began_s)
+        self._turn_began_s = self.clock.local_us(now_us) / SECOND
+
+    def leased_index(self, now_us: int) -> LogIndex | None:
+        """What to read at without asking anybody; None without a lease."""
+        core = self.running
+        holds = self._lease.holds(core.term, core.leased_round, self.clock.local_us(now_us) / SECOND)
+        return core.commit_index if holds else None
 
     def read_index(self, context: int) -> None:
         """Raises NotLeader, Overloaded."""

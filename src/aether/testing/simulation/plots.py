@@ -188,6 +188,27 @@ def reading(seed: int) -> Faults:
     )
 
 
+def leasing(seed: int) -> Faults:
+    """As `reading`, with leases: clocks at the bounds that they are made for, partitions, transfers, restarts."""
+    return attrs.evolve(
+        reading(seed),
+        nodes=stream(seed, "leasing").choice((3, 5)),
+        lease_reads=True,
+        hunt_us=2 * SECOND,
+        crash=0.1,
+        partition=0.5,
+        one_way=0.3,
+        pause=0.2,
+        closed=0.2,
+        transfer=0.2,
+        drift=0.1,
+        clock_step=0.0,
+        slow_delay_us=SECOND,
+        election_ticks_min=10,
+        election_ticks_max=20,
+    )
+
+
 def installing(seed: int) -> Faults:
     """Followers lag behind the log all the time; they and their leaders crash while a snapshot travels."""
     rng = stream(seed, "installing")
@@ -309,11 +330,11 @@ def lying(seed: int) -> Faults:
 
 PLOTS: Final[Mapping[str, Plot]] = {
     plot.__name__: plot
-    for plot in (mixed, diverging, restarting, reading, installing, rotting, clogging, stalling, changing)
+    for plot in (mixed, diverging, restarting, reading, leasing, installing, rotting, clogging, stalling, changing)
 }
-"""By name; `lying` is left out, for no correct system survives it."""
+"""By name; `lying` is left out, for no correct system survives it. `leasing` is played when it is asked for."""
 
-_DRAWN: Final = (*["mixed"] * 5, *sorted(PLOTS.keys() - {"mixed"}))
+_DRAWN: Final = (*["mixed"] * 5, *sorted(PLOTS.keys() - {"mixed", "leasing"}))
 
 
 def plot_of(seed: int) -> str:

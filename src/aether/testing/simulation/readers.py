@@ -98,6 +98,11 @@ class Readers:
         self._turn_of(node, partial(self._read_index, node, context), "read", detail=context)
 
     def _read_index(self, node: Node, context: int) -> None:
+        leased = node.leased_index(self._loop.now_us)
+        if leased is not None:
+            self._loop.counts["reads under a lease"] += 1
+            self._confirm(node, context, leased)
+            return
         try:
             node.read_index(context)
         except (NotLeader, Overloaded):
@@ -109,15 +114,17 @@ class Readers:
         """Answers for reads that were asked on `node`."""
         self._loop.counts["reads refused"] += len(ready.reads_refused)
         for context, index in ready.reads:
-            asked = self._asked.pop(context, None)
-            if asked is None or asked.incarnation != node.incarnation:
-                continue  # doubled, or for an earlier life of the node
-            assert node.name == asked.node, f"I10 a read of {asked.node} is answered on {node.name}"
-            assert index >= asked.read.committed, (
-                f"I10 Stale read: {node.name} may read at {index}, "
-                f"but {asked.read.committed} was committed before it asked"
-            )
-            self._confirmed.append((index, asked))
+            self._confirm(node, context, index)
+
+    def _confirm(self, node: Node, context: int, index: LogIndex) -> None:
+        asked = self._asked.pop(context, None)
+        if asked is None or asked.incarnation != node.incarnation:
+            return  # doubled, or for an earlier life of the node
+        assert node.name == asked.node, f"I10 a read of {asked.node} is answered on {node.name}"
+        assert index >= asked.read.committed, (
+            f"I10 Stale read: {node.name} may read at {index}, but {asked.read.committed} was committed before it asked"
+        )
+        self._confirmed.append((index, asked))
 
     def applied(self, node: Node) -> None:
         """Read what `node` can show by now."""

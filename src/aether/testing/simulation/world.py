@@ -93,6 +93,7 @@ class World:
             inflight_appends_max=faults.inflight_appends_max,
             uncommitted_bytes_max=faults.uncommitted_bytes_max,
             reads_pending_max=faults.reads_pending_max,
+            lease_reads=faults.lease_reads,
             snapshot_chunk_bytes=faults.snapshot_chunk_bytes,
             snapshot_window=2,
             election_ticks_min=faults.election_ticks_min,
@@ -162,6 +163,7 @@ class World:
     def turn(self, node: Node, act: Callable[[], None], event: str, peer: str = "", detail: object = "") -> None:
         """Note it, do it, carry out what the core wants, and let the oracle look."""
         happened = self.loop.note(event, node.name, peer, detail)
+        node.begin_turn(self.loop.now_us)
         act()
         node.carry_out(self)
         happened.state = self.oracle.observe(node)
