@@ -154,7 +154,7 @@ def counts_late_votes(patch: Patch) -> None:
     patch.setattr(Elector, "_on_vote_reply", on_vote_reply)
 
 
-@mutant("B16", "I12 Liveness", "restarting")
+@mutant("B16", "I12 Liveness", "rotting")
 def never_learns_from_refusals(patch: Patch) -> None:
     """A refusal of a higher term leaves the pre-candidate where it is."""
     honest = RaftCore.step
