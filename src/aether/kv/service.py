@@ -203,7 +203,8 @@ class KvService:
                 if self._closed:
                     raise Draining(self._node)
                 index = Revision(await self._consensus.read_index())
-                await self.wait_applied(index)
+                if self._store.revision < index:
+                    await self.wait_applied(index)
                 return index
         finally:
             self._barriers.discard(scope)
