@@ -551,7 +551,7 @@ async def test_b40_a_state_machine_that_raises_ends_its_node(autojump_clock):
 
     config = RaftConfig(node=A, voters=(A,), random=random.Random(1))
     service = ConsensusService(config, MemoryStorage(), Broken(), lambda to, message: True, InlineWork())
-    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="a bug"), flatten_subgroups=True):
+    with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="a bug"), flatten_subgroups=True), trio.fail_after(60):
         async with trio.open_nursery() as running:
             await running.start(service.run)
             while service.status.role is not Role.LEADER:

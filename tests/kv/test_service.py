@@ -88,7 +88,7 @@ async def test_a_forwarded_proposal_survives_a_change_of_leader_and_is_applied_o
     assert times(cluster, b"once") == 1
 
 
-async def test_an_entry_that_survived_the_old_leader_is_not_applied_again(cluster, autojump_clock):
+async def test_b44_an_entry_that_survived_the_old_leader_is_not_applied_again(cluster, autojump_clock):
     """It committed after all, and was repeated: the session recognises the repeat."""
     await cluster.kv["c"].propose(Batch())
     cluster.committing = False
@@ -142,7 +142,7 @@ async def test_lost_forwards_are_repeated_until_they_arrive(cluster, autojump_cl
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_b44_counters_are_exact_under_loss_duplication_reordering_and_elections(
+async def test_counters_are_exact_under_loss_duplication_reordering_and_elections(
     fake_cluster, nursery, autojump_clock, seed
 ):
     """Each increment is one compare-and-set loop; a lost or doubled one would show in the sum and in the versions."""

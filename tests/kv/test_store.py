@@ -178,7 +178,7 @@ def test_an_acknowledged_request_that_comes_late_is_not_applied(write):
     assert write.store.get("k").value == b"2"
 
 
-def test_a_restored_session_still_refuses_what_it_acknowledged(write, writer):
+def test_b44_a_restored_session_still_refuses_what_it_acknowledged(write, writer):
     """What was forgotten before the snapshot is as decided as what is in it."""
     session = write.session()
     write.apply(session, 1, ("k", b"1"))
