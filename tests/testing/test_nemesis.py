@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aether.failpoints import parse_plan
 from aether.testing.linearizability import Operation, Outcome
 from aether.testing.nemesis.client import HarnessError, RegisterClient, concluded
-from aether.testing.nemesis.faults import faults_with
+from aether.testing.nemesis.faults import FAULTS, drawn_crash, drawn_error, drawn_slowness
 from aether.testing.nemesis.run import NemesisPlan, NemesisReport, judge
 from aether.testing.nemesis.schedule import CUTS, draw_schedule
 
@@ -22,7 +23,7 @@ NODES = {3: ["a", "b", "c"], 5: ["a", "b", "c", "d", "e"]}
 
 @given(st.integers(0, 2**32), st.integers(1, 2_000))
 def test_a_seed_draws_the_same_schedule_again_and_each_fault_before_any_repeats(seed, seconds):
-    faults = list(faults_with(()))
+    faults = list(FAULTS)
     steps = draw_schedule(seed, seconds, faults)
 
     assert steps == draw_schedule(seed, seconds, faults)
@@ -31,9 +32,12 @@ def test_a_seed_draws_the_same_schedule_again_and_each_fault_before_any_repeats(
     assert all(len(set(step.faults)) == len(step.faults) <= 2 for step in steps)
 
 
-def test_a_failpoint_is_drawn_only_when_one_is_named():
-    assert "failpoint" not in faults_with(())
-    assert "failpoint" in faults_with(("wal.before_fsync=panic",))
+@pytest.mark.parametrize("draw", [drawn_crash, drawn_error, drawn_slowness])
+@given(seed=st.integers(0, 2**32))
+def test_what_is_armed_is_a_plan_that_a_node_accepts(draw, seed):
+    (failure,) = parse_plan(draw(random.Random(seed)))
+
+    assert failure.crash or failure.error or failure.sleep_ms
 
 
 # --- partitions -------------------------------------------------------------------------------------------------------

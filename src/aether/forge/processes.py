@@ -79,6 +79,7 @@ class LocalPlan:
     settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
     arguments: Sequence[str] = ()
     places: Mapping[str, NodePlace] = attrs.field(factory=dict[str, NodePlace])
+    environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def check(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
@@ -213,7 +214,7 @@ class LocalProcesses:
 
     async def _run(self, node: str, added: Mapping[str, str], *, task_status: trio.TaskStatus[trio.Process]) -> None:
         self._last[node] = deque(maxlen=LAST_LINES)
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **added}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.plan.environment, **added}
         process = await trio.lowlevel.open_process(
             self.command(node),
             stdout=subprocess.PIPE,

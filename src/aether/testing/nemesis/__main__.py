@@ -11,13 +11,12 @@ from pathlib import Path
 import trio
 
 from aether.forge.socket_owner import is_supported
-from aether.testing.nemesis.faults import faults_with
+from aether.testing.nemesis.faults import FAULTS
 from aether.testing.nemesis.run import NemesisPlan, run_nemesis
 
 
 def main() -> int:
     """Exit code 0 good, 1 the cluster broke a promise, 3 the harness failed, 2 bad arguments."""
-    known = faults_with(())
     parser = argparse.ArgumentParser(prog="python -m aether.testing.nemesis", description=__doc__)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="under faults; starting and judging come on top")
@@ -25,8 +24,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=12, help="per process of clients")
     parser.add_argument("--workers", type=int, default=1, help="processes of clients")
     parser.add_argument("--rate", type=float, default=300.0, help="operations per second, all clients; 0 = unbounded")
-    parser.add_argument("--faults", default="", help=f"comma-separated; default all: {', '.join(known)}")
-    parser.add_argument("--failpoints", default="", help="values of AETHER_FAILPOINTS, separated by ';'")
+    parser.add_argument("--faults", default="", help=f"comma-separated; default all: {', '.join(FAULTS)}")
     parser.add_argument("--local-reads", action="store_true", help="reads are stale on purpose: must be found")
     parser.add_argument(
         "--namespaces", action="store_true", help="a network namespace per node: needs privilege and nft"
@@ -43,7 +41,6 @@ def main() -> int:
         clients=options.clients,
         rate=options.rate,
         faults=tuple(filter(None, options.faults.split(","))),
-        failpoints=tuple(filter(None, options.failpoints.split(";"))),
         reads_locally=options.local_reads,
         in_namespaces=options.namespaces,
     )

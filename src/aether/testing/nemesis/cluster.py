@@ -18,6 +18,7 @@ import httpx
 import trio
 
 from aether.errors import AetherError
+from aether.failpoints import LOG_VARIABLE
 from aether.forge.console import Console
 from aether.forge.processes import LocalPlan, LocalProcesses, NodePlace, open_processes
 from aether.forge.proxy import FaultyNetwork, Place, WayFault
@@ -33,6 +34,7 @@ WELL_S = 30.0
 POLL_S = 0.1
 REQUEST_S = 4.0
 READY_S = 60.0
+REACHED = "failpoints.reached"
 BULK_VALUE_BYTES = 500_000
 
 
@@ -86,6 +88,11 @@ class NemesisCluster:
 
     def token(self, node: str) -> str:
         return (self.processes.directory(node) / "admin-token").read_text().strip()
+
+    def reached(self) -> set[str]:
+        """Places of failpoints that any node came by, armed or not."""
+        log = self.processes.plan.folder / REACHED
+        return set(log.read_text().split()) if log.exists() else set()
 
     async def leader(self) -> str:
         """Who leads in the newest term that any running node knows; any running node when nobody says."""
@@ -182,6 +189,7 @@ async def open_cluster(plan: ClusterPlan, log: Callable[[str, str], None]) -> As
         app_dir=plan.folder,
         folder=plan.folder,
         arguments=("--log-level", "info", *(["--insecure"] if plan.places else [])),
+        environment={LOG_VARIABLE: str(plan.folder / REACHED)},
         places=dict.fromkeys(names, entrance) if plan.places is None else plan.places,
     )
     async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as http, trio.open_nursery() as nursery:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import trio
 
+from aether.failpoints import PLACES, VARIABLE
 from aether.forge.proxy import SOUND, WayFault
 from aether.testing.nemesis.cluster import NemesisCluster, every_way
 from aether.testing.nemesis.schedule import CUTS, Cut, Step
@@ -28,7 +29,10 @@ SLOW_BYTES_PER_S = (8_000, 100_000)
 DELAY_S = (0.01, 0.2)
 RESET_EVERY_S = 0.2
 FILE_BYTES_LEFT = 0
-FAILPOINTS = "AETHER_FAILPOINTS"
+HITS = (1, 1, 2, 5, 20, 100)
+ON_DISK = ("wal.", "snapshot.", "storage.")
+SYNC_MS = (20, 1_500)
+SYNC_PERCENT = (5, 60)
 
 
 async def _follower(cluster: NemesisCluster, rng: random.Random) -> str:
@@ -196,18 +200,36 @@ async def failing_disk(cluster: NemesisCluster, rng: random.Random) -> AsyncGene
 
 
 @asynccontextmanager
-async def failpoint(cluster: NemesisCluster, rng: random.Random, choices: tuple[str, ...]) -> AsyncGenerator[str]:
-    """One node is started again with one of the failpoints armed, and without it when the fault is over."""
-    node, armed = rng.choice(cluster.nodes), rng.choice(choices)
+async def _armed(
+    draw: Callable[[random.Random], str], cluster: NemesisCluster, rng: random.Random
+) -> AsyncGenerator[str]:
+    """One node is started again with a failpoint armed, and without it when the fault is over."""
+    node, plan = rng.choice(cluster.nodes), draw(rng)
     cluster.may_end.add(node)
     await cluster.kill(node)
-    await cluster.start_missing({FAILPOINTS: armed})
+    await cluster.start_missing({VARIABLE: plan})
     try:
-        yield f"{node} runs with {armed}"
+        yield f"{node} runs with {plan}"
     finally:
         cluster.may_end.discard(node)
     await cluster.kill(node)
     await cluster.start_missing()
+
+
+def drawn_crash(rng: random.Random) -> str:
+    """It ends at a place of the program, early or late."""
+    return f"{rng.choice(sorted(PLACES))}=crash@{rng.choice(HITS)}"
+
+
+def drawn_error(rng: random.Random) -> str:
+    """The disk reports an error at a place where it is used."""
+    used = [place for place in sorted(PLACES) if place.startswith(ON_DISK)]
+    return f"{rng.choice(used)}=error(EIO)@{rng.choice(HITS)}"
+
+
+def drawn_slowness(rng: random.Random) -> str:
+    """Some syncs take long."""
+    return f"wal.before_sync=sleep({rng.randint(*SYNC_MS)})@%{rng.randint(*SYNC_PERCENT)}"
 
 
 PROCESS_FAULTS: Mapping[str, Fault] = {
@@ -229,12 +251,13 @@ PROXY_FAULTS: Mapping[str, Fault] = {
 }
 
 
-def faults_with(failpoints: tuple[str, ...]) -> dict[str, Fault]:
-    """All faults that need no privilege; `failpoints`  values of AETHER_FAILPOINTS, one of which is armed at a time."""
-    known: dict[str, Fault] = {**PROCESS_FAULTS, **CUT_FAULTS, **PROXY_FAULTS}
-    if failpoints:
-        known["failpoint"] = partial(failpoint, choices=failpoints)
-    return known
+ARMED_FAULTS: Mapping[str, Fault] = {
+    "crash-at-place": partial(_armed, drawn_crash),
+    "error-at-place": partial(_armed, drawn_error),
+    "slow-disk": partial(_armed, drawn_slowness),
+}
+FAULTS: Mapping[str, Fault] = {**PROCESS_FAULTS, **CUT_FAULTS, **PROXY_FAULTS, **ARMED_FAULTS}
+"""All that need no privilege."""
 
 
 def rng_of(step: Step, number: int) -> random.Random:

@@ -21,10 +21,11 @@ import attrs
 import httpx
 import trio
 
+from aether.failpoints import PLACES
 from aether.testing.linearizability import BadHistory, Operation, Outcome, Verdict, check, read_history
 from aether.testing.nemesis.client import REQUEST_S, HarnessError, RegisterClient
 from aether.testing.nemesis.cluster import ClusterPlan, NemesisCluster, NotWell, open_cluster
-from aether.testing.nemesis.faults import PROXY_FAULTS, Fault, faults_with, rng_of
+from aether.testing.nemesis.faults import FAULTS, PROXY_FAULTS, Fault, rng_of
 from aether.testing.nemesis.namespaces import open_namespaces, privileged_faults, small_disks, why_not
 from aether.testing.nemesis.schedule import Step, draw_schedule
 from aether.testing.nemesis.workload import WorkloadPlan
@@ -44,7 +45,7 @@ ANSWERED_MIN = 0.2
 class NemesisPlan:
     """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
     in_namespaces  each node in a network namespace, on a small disk; else on loopback behind the faulty network
-    faults   names to draw from; empty = all that this machine allows; failpoints  values of AETHER_FAILPOINTS
+    faults   names to draw from; empty = all that are possible on this ground
     """
 
     nodes: int = 3
@@ -54,7 +55,6 @@ class NemesisPlan:
     clients: int = 12
     rate: float = 300.0
     faults: Sequence[str] = ()
-    failpoints: tuple[str, ...] = ()
     reads_locally: bool = False
     in_namespaces: bool = False
 
@@ -70,11 +70,12 @@ class Suffered:
 
 @attrs.define(kw_only=True)
 class NemesisReport:
-    """What a run found. `violations` are the cluster's, `harness` the harness's own."""
+    """What a run found. `violations` are the cluster's, `harness` the harness's own; reached  places of failpoints"""
 
     plan: NemesisPlan
     verdict: Verdict | None = None
     outcomes: Counter[str] = attrs.field(factory=Counter[str])
+    reached: set[str] = attrs.field(factory=set[str])
     suffered: list[Suffered] = attrs.field(factory=list[Suffered])
     violations: list[str] = attrs.field(factory=list[str])
     harness: list[str] = attrs.field(factory=list[str])
@@ -92,6 +93,11 @@ class NemesisReport:
         lines.append(
             f"{kinds.total()} faults of {len(kinds)} kinds; well again after at most {max(well, default=0):.1f} s"
         )
+        if self.reached:
+            missing = sorted({*PLACES} - self.reached)
+            lines.append(
+                f"{len(self.reached)} of {len(PLACES)} failpoints reached; not: {', '.join(missing) or 'none'}"
+            )
         lines += [f"VIOLATION {v}" for v in self.violations] + [f"HARNESS {h}" for h in self.harness]
         if self.verdict is not None and self.verdict.is_linearizable:
             lines.append(str(self.verdict))
@@ -137,7 +143,7 @@ async def _ground(
     """The cluster, and the faults that are possible where it stands. Raises HarnessError, NotWell."""
     if not plan.in_namespaces:
         async with open_cluster(ClusterPlan(nodes=plan.nodes, folder=folder), log) as cluster:
-            yield cluster, faults_with(plan.failpoints)
+            yield cluster, dict(FAULTS)
         return
     if why_not():
         raise HarnessError(f"no network namespaces here: {why_not()}")
@@ -146,7 +152,7 @@ async def _ground(
         places = ClusterPlan(nodes=plan.nodes, folder=folder, places=spaces.places)
         async with open_cluster(places, log) as cluster:
             cluster.cuts = spaces
-            faults = {n: f for n, f in faults_with(plan.failpoints).items() if n not in PROXY_FAULTS}
+            faults = {n: f for n, f in FAULTS.items() if n not in PROXY_FAULTS}
             yield cluster, faults | privileged_faults(spaces)
 
 
@@ -168,6 +174,7 @@ class _Run:
             is_well = await self._disturb()
         self.cluster.note_ended()
         self.report.violations += self.cluster.ended
+        self.report.reached.update(self.cluster.reached())
         history = [operation for path in histories for operation in read_history(path.read_text().splitlines())]
         if is_well:
             self.say(f"{len(history)} operations recorded; reading every key once more")
