@@ -506,7 +506,7 @@ def confirms_reads_by_earlier_heartbeats(patch: Patch) -> None:
     patch.setattr(
         Leadership,
         "heartbeat_reply",
-        lambda self, peer, reply: honest(self, peer, attrs.evolve(reply, round=self._round)),
+        lambda self, peer, number: honest(self, peer, self._round),
     )
 
 
