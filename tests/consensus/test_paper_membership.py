@@ -110,6 +110,18 @@ def test_a_configuration_is_in_force_as_soon_as_it_stands_in_the_log(changing):
     assert not changing["b"].configuration.is_joint
 
 
+def test_a_configuration_that_is_cut_off_the_log_counts_no_more(changing, entries_of):
+    """6: the newest in its log is what a node goes by: when another leader replaces that entry, the one before it."""
+    index = changing["a"].configuration_index
+    message = AppendEntries(
+        term=2, prev_index=index - 1, prev_term=1, commit_index=0, entries=entries_of(2, start=index)
+    )
+    changing["a"].step("b", message)
+    changing.drive("a")
+    assert changing["a"].configuration == Configuration(("a", "b", "c"), learners=("d", "e"))
+    assert changing["a"].configuration_index == index - 1
+
+
 def test_the_future_configuration_is_proposed_when_the_joint_one_is_committed(changing):
     """6: neither may decide alone before; the leader itself takes the second step, once."""
     index = changing["a"].last_index
