@@ -14,7 +14,8 @@ class Listener(http.server.BaseHTTPRequestHandler):
     """Answers from the list that its server carries, in turn; remembers the tokens it was shown."""
 
     def do_GET(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.path, json.loads(body or "null")))
         self.server.tokens.append(self.headers.get("Authorization"))
         self.server.before_answer()
         status, body = self.server.answers.pop(0)
@@ -34,7 +35,7 @@ def listener(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("AETHER_TOKEN", raising=False)
     with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
-        server.tokens, server.before_answer = [], lambda: None
+        server.tokens, server.asked, server.before_answer = [], [], lambda: None
         server.address = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -119,3 +120,42 @@ def test_a_first_blueprint_is_written_whole_or_not_at_all(capsys):
     """Its output is usually a file: half a blueprint there would be applied some day."""
     assert run(["blueprint", "init", "--app", "no_such_module"]) == 2
     assert capsys.readouterr().out == ""
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_members_are_listed_with_their_kind(listener, capsys):
+    member = {"id": "node-2", "kind": "WORKER", "state": "ON_DUTY", "isLeader": False, "clusterAddress": "h:1"}
+    listener.answers = [(200, {"members": [member | {"leaving": False}, member | {"id": "node-3", "leaving": True}]})]
+
+    assert run(["members", "list", "-c", listener.address]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:3] == ["ID", "KIND", "STATE"]
+    assert [line[:3] for line in lines[1:]] == [["node-2", "WORKER", "ON_DUTY"], ["node-3", "WORKER", "LEAVING"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (["add", "n4", "h:1"], "add", {"node": "n4", "address": "h:1"}),
+        (["remove", "n4"], "remove", {"node": "n4"}),
+        (["promote", "n4"], "promote", {"node": "n4"}),
+        (["demote", "n4"], "demote", {"node": "n4"}),
+        (["transfer-leader", "n4"], "transfer-leader", {"node": "n4"}),
+        (["transfer-leader"], "transfer-leader", {}),
+    ],
+)
+def test_each_change_of_the_membership_is_one_request(listener, capsys, arguments, path, body):
+    listener.answers = [(200, {"status": "done", "node": "n4", "pending": ["n4 is not yet there"], "revision": 7})]
+
+    assert run(["members", *arguments, "--wait", "5", "-c", listener.address]) == 0
+    assert listener.asked == [(f"/members/{path}?wait=5", body)]
+    assert "n4 is not yet there" in capsys.readouterr().out
+
+
+def test_a_change_that_is_not_through_in_time_ends_with_its_own_code(listener, capsys):
+    listener.answers = [(504, {"detail": "after 5 s not all is as wanted: n4 is not yet a voter"})]
+
+    assert run(["members", "promote", "n4", "--wait", "5", "-c", listener.address]) == 5
+    assert "not yet a voter" in capsys.readouterr().err

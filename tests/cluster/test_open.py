@@ -312,3 +312,43 @@ async def test_a_node_listens_on_ipv6(host):
     async with aether.Cluster.open(Many, host=host, http=0, port=0, management=0) as cluster:
         assert cluster.http_url.startswith("http://[::1]:")
         assert cluster.addresses.cluster_address.startswith("[::1]:")
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_node_without_data_joins_works_and_is_forgotten_when_its_block_ends(tmp_path):
+    """A notebook, a batch job, one more web server: it calls what runs elsewhere, and leaves nothing behind."""
+    with trio.fail_after(30):
+        async with aether.Cluster.open(Shop, ListPricing, name="a", port=0, data=tmp_path / "a") as first:
+            async with aether.Cluster.open(join=first.addresses.cluster_address) as guest:
+                assert await guest.proxy(Shop).buy("x") == 1
+                assert first.kv.get(keys.member(guest.node)).ephemeral
+                assert first._node.consensus.status.configuration.learners == (guest.node,)
+            while first._node.consensus.status.configuration.learners:
+                await trio.sleep(0.05)
+            assert first._node.consensus.status.voters == ("a",)
+
+
+async def test_a_node_with_data_joins_under_its_own_name(tmp_path):
+    with trio.fail_after(30):
+        async with aether.Cluster.open(name="a", port=0, data=tmp_path / "a") as first:
+            for _ in range(2):  # at its first start, and with the same words at each later one
+                join = [first.addresses.cluster_address]
+                async with aether.Cluster.open(name="b", data=tmp_path / "b", join=join) as second:
+                    assert second.kv.get(keys.cluster) == first.kv.get(keys.cluster)
+            assert first._node.consensus.status.configuration.learners == ("b",)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"join": "nowhere"},
+        {"join": "127.0.0.1:1", "data": "here"},
+        {"join": "127.0.0.1:1", "peers": {"b": "127.0.0.1:1"}, "name": "a", "port": 0, "data": "here"},
+    ],
+)
+async def test_what_contradicts_joining_is_refused(options):
+    with pytest.raises(aether.BadInput, match="join"):
+        async with aether.Cluster.open(**options):
+            pytest.fail("it opened")

@@ -24,6 +24,8 @@ from aether.model.rows import (
     DesiredRow,
     InstanceRow,
     MemberRow,
+    RemovedRow,
+    RoleRow,
     RouteRow,
     UnsatisfiedRow,
 )
@@ -71,6 +73,9 @@ class Rows:
 
     revision: Revision = FIRST
     member_rows: list[MemberRow] = attrs.field(factory=list)
+    removed_rows: list[RemovedRow] = attrs.field(factory=list)
+    role_rows: list[RoleRow] = attrs.field(factory=list)
+    cluster_uuid: str = "c0ffee"
     desired_rows: list[DesiredRow] = attrs.field(factory=list)
     instance_rows: list[InstanceRow] = attrs.field(factory=list)
     route_rows: list[RouteRow] = attrs.field(factory=list)
@@ -83,6 +88,12 @@ class Rows:
 
     def members(self):
         return iter(self.member_rows)
+
+    def removed(self):
+        return iter(self.removed_rows)
+
+    def roles(self):
+        return iter(self.role_rows)
 
     def desired(self):
         return iter(self.desired_rows)
@@ -130,8 +141,20 @@ class Rows:
             watcher.event.set()
 
 
+@attrs.frozen
+class Group:
+    voters: tuple[str, ...] = ("node-1", "node-2", "node-3")
+    learners: tuple[str, ...] = ()
+
+    def members(self):
+        return (*self.voters, *self.learners)
+
+
 @attrs.define
 class Consensus:
+    configuration: Group = attrs.field(factory=Group)
+    configuration_index: int = 0
+    is_changing: bool = False
     role: str = "leader"
     term: int = 3
     leader: str | None = "node-1"
@@ -149,8 +172,46 @@ class Local:
     cluster_address: str = "127.0.0.1:8090"
     ready: bool = True
     draining: bool = False
+    handshakes_refused: dict[str, int] = attrs.field(factory=dict)
     uptime_s: float = 12.5
     loop_lag_s: float = 0.002
+
+
+@attrs.frozen
+class MemberWished:
+    node: NodeId
+    revision: Revision
+    missing: Callable[[], list[str]]
+
+
+@attrs.define
+class Members:
+    """Remembers what it was asked. `pending` is what every wish lacks."""
+
+    asked: list[tuple[str, ...]] = attrs.field(factory=list)
+    pending: list[str] = attrs.field(factory=list)
+    fails: AetherError | None = None
+
+    async def _ask(self, *what: str) -> MemberWished:
+        if self.fails is not None:
+            raise self.fails
+        self.asked.append(what)
+        return MemberWished(NodeId(what[1]), FIRST, lambda: list(self.pending))
+
+    async def add(self, name, address):
+        return await self._ask("add", name, address)
+
+    async def remove(self, name, by=""):
+        return await self._ask("remove", name, by)
+
+    async def promote(self, name):
+        return await self._ask("promote", name)
+
+    async def demote(self, name):
+        return await self._ask("demote", name)
+
+    async def transfer(self, name=""):
+        return await self._ask("transfer", name)
 
 
 @attrs.frozen
@@ -292,6 +353,7 @@ class World:
     operator: Operator
     access: AccessRules
     stored: StoredRows = attrs.field(factory=StoredRows)
+    members: Members = attrs.field(factory=Members)
     backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
@@ -322,6 +384,7 @@ class World:
             peers=lambda: self.peers,
             local=self.local,
             operator=self.operator,
+            members=self.members,
             rows=self.stored,
             backups=self.backups,
             access=self.access,

@@ -18,6 +18,7 @@ async def client_of(world):
         consensus=lambda: world.consensus,
         peers=lambda: world.peers,
         local=world.local,
+        members=world.members,
         operator=world.operator,
         rows=world.stored,
         backups=world.backups,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 
-from aether.errors import AetherError, BadInput, OutcomeUnknown, StorageFull, TryAgain
+from aether.errors import AetherError, BadInput, OutcomeUnknown, Removed, StorageFull, TryAgain
 
 
 class Exit(enum.IntEnum):
@@ -56,6 +56,8 @@ def exit_for(error: BaseException) -> CommandFailed | None:
             return leaf
         if isinstance(leaf, BadInput):
             return CommandFailed(Exit.USAGE, bad_input(leaf))
+        if isinstance(leaf, Removed):
+            return CommandFailed(Exit.REFUSED, str(leaf))  # to start it again is no use: supervisors can tell
     if all_leaves and all(isinstance(leaf, AetherError) for leaf in all_leaves):
         first = all_leaves[0]
         if isinstance(first, StorageFull):  # whoever could have gone on by itself has just ended

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "status": ("aether.cli.look_commands:status", "Who this node is and who leads."),
     "health": ("aether.cli.look_commands:health", "Quorum, peers and slices, judged honestly."),
     "nodes": ("aether.cli.look_commands:nodes", "The members of the cluster."),
+    "members": ("aether.cli.member_commands:members", "Who belongs to the group and votes; add, remove, promote."),
     "slices": ("aether.cli.look_commands:slices", "Every instance with its state, or the slices of an --app."),
     "routes": ("aether.cli.look_commands:routes", "The HTTP routes of deployed slices."),
     "deploy": ("aether.cli.change_commands:deploy", "Deploy one slice."),

@@ -26,7 +26,7 @@ from aether.hosting.replicated_map import replicated_map
 from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
 from aether.model.ids import NodeId, Revision, node_id
-from aether.node.config import NodeConfig, flatten, parse_peers
+from aether.node.config import NodeConfig, flatten, parse_contacts, parse_peers
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
 from aether.node.seams import Seams
@@ -56,6 +56,7 @@ class Cluster:
         name: str | None = None,
         cluster: str = "aether",
         peers: str | Mapping[str, str] = "",
+        join: str | Sequence[str] = (),
         data: str | Path | None = None,
         host: str = "127.0.0.1",
         port: int | None = None,
@@ -76,7 +77,9 @@ class Cluster:
 
         name        of the node; needed with peers, else made up
         peers       the founding nodes as `id:host:port,...` or a mapping; empty = alone
-        data        directory that survives; without it nothing does, and the node must be alone
+        join        `host:port` of any member of a cluster to join, or several of them
+        data        directory that survives; without it the node never votes beside others, has a new name at each
+                    start, and leaves its cluster when the block ends
         host        address of every listener; port, http, management  None = no listener, 0 = any free port
         config      what slices read through `aether.config`, dotted names or nested; secrets  through `aether.secret`
         bind        which slice implements a Protocol, where several could
@@ -97,14 +100,18 @@ class Cluster:
         known = parse_peers(peers if isinstance(peers, str) else ",".join(f"{n}:{a}" for n, a in peers.items()))
         node = new_node_name() if name is None else node_id(name)
         known.pop(node, None)
+        contacts = parse_contacts([join] if isinstance(join, str) else join)
+        if contacts and data is not None and name is None:
+            raise BadInput("a node that joins with data= needs name=", ("it has to come back under the same one",))
         if known and (data is None or name is None or port is None):
             raise BadInput("a node with peers needs name=, port= and data=", ("it votes, and must remember its votes",))
         settings = NodeConfig(
             node=node,
             cluster=cluster,
             peers=known,
+            join=contacts,
             bind=host,
-            port=port,
+            port=0 if contacts and port is None else port,
             http_port=http,
             management_port=management,
             data=Path(data) if data is not None else None,

@@ -7,7 +7,7 @@ Holds: every answer of a mutation names the revision at which this node has appl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import attrs
@@ -21,11 +21,16 @@ from aether.model.lifecycle import SliceState
 
 @attrs.frozen
 class Changed:
-    """What a mutation came to. `touched` are the slices that `?wait` waits for."""
+    """What a mutation came to. `?wait` waits for the slices `touched`, and until `missing()` is []."""
 
     answer: Answer
     revision: Revision
     touched: frozenset[ArtifactBase]
+    missing: Callable[[], list[str]] = list
+
+    def carried_out(self) -> Answer:
+        """The answer once nothing is missing."""
+        return self.answer | {"pending": []} if "pending" in self.answer else self.answer
 
 
 async def deploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:

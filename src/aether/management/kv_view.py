@@ -13,7 +13,16 @@ from aether.kv import keys
 from aether.kv.service import KvService
 from aether.kv.watch_service import Watch
 from aether.model.ids import Revision
-from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, RouteRow, UnsatisfiedRow
+from aether.model.rows import (
+    BlueprintRow,
+    DesiredRow,
+    InstanceRow,
+    MemberRow,
+    RemovedRow,
+    RoleRow,
+    RouteRow,
+    UnsatisfiedRow,
+)
 
 
 class KvClusterView:
@@ -28,6 +37,17 @@ class KvClusterView:
 
     def members(self) -> Iterable[MemberRow]:
         return self._kv.rows(keys.MEMBERS)
+
+    @property
+    def cluster_uuid(self) -> str:
+        row = self._kv.get(keys.cluster)
+        return row.uuid if row is not None else ""
+
+    def removed(self) -> Iterable[RemovedRow]:
+        return self._kv.rows(keys.REMOVED)
+
+    def roles(self) -> Iterable[RoleRow]:
+        return self._kv.rows(keys.ROLES)
 
     def desired(self) -> Iterable[DesiredRow]:
         return self._kv.rows(keys.DESIRED)

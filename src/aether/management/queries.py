@@ -20,7 +20,7 @@ from aether.errors import NotFound
 from aether.management.shown import cursor_bytes, shown_row
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import NodeId, Revision
+from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
 from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
@@ -167,6 +167,8 @@ def status(facts: Facts, query: Mapping[str, object]) -> Answer:
         "appliedIndex": consensus.applied_index,
         "revision": facts.view.revision,
         "voters": sorted(consensus.voters),
+        "clusterId": facts.view.cluster_uuid,
+        "handshakesRefused": dict(sorted(local.handshakes_refused.items())),
         "uptimeSeconds": round(local.uptime_s, 3),
         "loopLagMs": round(local.loop_lag_s * 1000, 3),
         "addresses": {
@@ -192,7 +194,14 @@ def nodes(facts: Facts, query: Mapping[str, object]) -> Answer:
 
 
 def members(facts: Facts, query: Mapping[str, object]) -> Answer:
-    return {"members": _members(facts), "leader": facts.leader, "revision": facts.view.revision}
+    return {
+        "members": _members(facts),
+        "leader": facts.leader,
+        "configurationIndex": facts.consensus.configuration_index,
+        "isChanging": facts.consensus.is_changing,
+        "removed": sorted(row.node for row in facts.view.removed()),
+        "revision": facts.view.revision,
+    }
 
 
 def _members(facts: Facts) -> list[Answer]:
@@ -201,8 +210,23 @@ def _members(facts: Facts) -> list[Answer]:
         for row in s.instances:
             hosted[row.node] += row.state is SliceState.ACTIVE
     reachable = set(facts.reachable)
-    rows = sorted(facts.view.members(), key=lambda row: row.node)
-    return [_member(facts, row, row.node in reachable, hosted[row.node]) for row in rows]
+    rows = {row.node: row for row in facts.view.members()}
+    for node in facts.consensus.configuration.members():  # a founder that was never started has no row
+        rows.setdefault(node, MemberRow(node=node, incarnation=Incarnation("")))
+    roles = {row.node: "VOTER" if row.votes else "WORKER" for row in facts.view.roles()}
+    leaving = {row.node for row in facts.view.removed()}
+    return [
+        _member(facts, row, row.node in reachable, hosted[row.node])
+        | {"ordered": roles.get(row.node), "leaving": row.node in leaving}
+        for _, row in sorted(rows.items())
+    ]
+
+
+def _kind(facts: Facts, node: NodeId) -> str:
+    """VOTER, WORKER, or OUTSIDE: not in the group yet, or no longer."""
+    if node in facts.consensus.voters:
+        return "VOTER"
+    return "WORKER" if node in facts.consensus.configuration.learners else "OUTSIDE"
 
 
 def _member(facts: Facts, row: MemberRow, reachable: bool, active: int) -> Answer:
@@ -213,6 +237,8 @@ def _member(facts: Facts, row: MemberRow, reachable: bool, active: int) -> Answe
         "state": "DRAINING" if row.draining else "ON_DUTY" if reachable else "UNREACHABLE",
         "isLeader": row.node == facts.leader,
         "voter": row.node in facts.consensus.voters,
+        "kind": _kind(facts, row.node),
+        "ephemeral": row.ephemeral,
         "draining": row.draining,
         "incarnation": row.incarnation,
         "managementAddress": row.management_address,

@@ -24,13 +24,14 @@ from aether.management.queries import Facts
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Schema
 from aether.management.table import Endpoint
-from aether.management.view import ClusterView, ConsensusFacts, LocalNode, Operator
+from aether.management.view import ClusterView, ConsensusFacts, LocalNode, Members, Operator
 from aether.model.ids import NodeId, Revision
 from aether.web.problem import problem, wrong_verb
 from aether.web.request import Request, Response, json_response
 from aether.web.router import Match, Missing, WrongVerb
 
 _log = logging.getLogger("aether.management")
+LOOK_S: Final = 0.1
 FRESH_S: Final = 5.0  # how long a GET waits for a revision or for the majority
 _READ_VERBS: Final = ("GET", "HEAD", "OPTIONS")
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -43,7 +44,7 @@ class ManagementApi:
     consensus  this node's newest ConsensusStatus
     peers      connected peers, this node not among them
     local      facts about this process
-    operator   carries out mutations
+    operator   carries out mutations; members  those of the membership
     rows       the rows by the texts of their keys
     backups    makes backups
     access     Host names, admin token, insecure
@@ -57,6 +58,7 @@ class ManagementApi:
         peers: Callable[[], Collection[NodeId]],
         local: LocalNode,
         operator: Operator,
+        members: Members,
         rows: RowStore,
         backups: BackupSource,
         access: AccessRules,
@@ -66,6 +68,7 @@ class ManagementApi:
         self._peers = peers
         self._local = local
         self._operator = operator
+        self._members = members
         self._rows = rows
         self._backups = backups
         self._access = access
@@ -172,14 +175,18 @@ class ManagementApi:
         by = "anonymous" if self._access.insecure else "admin"
         if endpoint.wish is not None:
             return await self._write(request, endpoint.wish(body), body.get("force") is True, by)
-        assert endpoint.change is not None
-        changed = await endpoint.change(self._operator, body, by)
+        if endpoint.regroup is not None:
+            changed = await endpoint.regroup(self._members, body, by)
+        else:
+            assert endpoint.change is not None
+            changed = await endpoint.change(self._operator, body, by)
         _log.info("%s by %s: %s (request %s)", endpoint.path, by, changed.answer, request.request_id)
         wait_s = query.get("wait")
         if isinstance(wait_s, int | float):
             missing = await self._wait(changed, float(wait_s))
             if missing:
                 return _not_yet(request, changed, float(wait_s), missing)
+            return json_response(changed.carried_out(), headers=_HEADERS)
         return json_response(changed.answer, headers=_HEADERS)
 
     async def _write(self, request: Request, wish: Wanted, forced: bool, by: str) -> Response:
@@ -199,12 +206,16 @@ class ManagementApi:
     async def _wait(self, changed: Changed, wait_s: float) -> list[str]:
         """What is still missing after at most `wait_s`; [] as soon as nothing is."""
         async with self._view.watch_instances() as changes:
-            missing = unmet(self._view, changed.touched)
+            missing = self._missing(changed)
             with trio.move_on_after(wait_s):
                 while missing:
-                    await changes.changed()
-                    missing = unmet(self._view, changed.touched)
+                    with trio.move_on_after(LOOK_S):  # who votes and leads is no row
+                        await changes.changed()
+                    missing = self._missing(changed)
         return missing
+
+    def _missing(self, changed: Changed) -> list[str]:
+        return [*unmet(self._view, changed.touched), *changed.missing()]
 
 
 def _gone(error: Compacted, request: Request) -> Response:

@@ -13,12 +13,13 @@ from typing import Final
 
 import attrs
 
-from aether.management import commands, queries, rows_service
+from aether.management import commands, member_commands, queries, rows_service
 from aether.management.commands import Changed
 from aether.management.queries import Answer, Facts
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Field, Kind, Schema
-from aether.management.view import Operator
+from aether.management.view import Members, Operator
+from aether.model.ids import NAME_CHARS_MAX
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, INSTANCES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX
 from aether.web.router import HttpRouter
 
@@ -26,6 +27,7 @@ Query = Mapping[str, object]
 Body = Mapping[str, object]
 Read = Callable[[Facts, Query, Mapping[str, str]], Answer]
 Change = Callable[[Operator, Body, str], Awaitable[Changed]]
+Regroup = Callable[[Members, Body, str], Awaitable[Changed]]
 Look = Callable[[RowStore, Query], Awaitable[Answer]]
 Wish = Callable[[Body], Wanted]
 
@@ -46,6 +48,7 @@ class Endpoint:
     look       answers a GET, from the rows, perhaps after waiting
     is_backup  answers a GET with the file
     change     carries out a POST (and PUT, as the original), by the operator
+    regroup    carries out a POST about the membership
     wish       reads from a POST which row is to be written
     toml       the body may be TOML, or plain text, instead of JSON; it then stands for the field `toml`
     """
@@ -58,12 +61,13 @@ class Endpoint:
     look: Look | None = None
     is_backup: bool = False
     change: Change | None = None
+    regroup: Regroup | None = None
     wish: Wish | None = None
     toml: bool = False
 
     @property
     def changes_something(self) -> bool:
-        return self.change is not None or self.wish is not None
+        return self.change is not None or self.wish is not None or self.regroup is not None
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -108,6 +112,21 @@ _IF_VERSION: Final = Field(
     about="do nothing unless the row has this version; 0 = it does not exist",
 )
 _FORCE: Final = Field("force", Kind.FLAG, about="write even a row that the cluster keeps itself")
+
+
+_NODE: Final = Field(
+    "node", Kind.TEXT, required=True, also=("nodeId", "node_id"), low=1, high=NAME_CHARS_MAX, about="id of a member"
+)
+_ADDRESS: Final = Field(
+    "address", Kind.TEXT, required=True, low=1, high=300, about="host:port of its cluster port, as others dial it"
+)
+_WAIT_GROUP: Final = Schema(
+    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when the group has changed as asked, or 504"),)
+)
+
+
+def _member(path: str, about: str, regroup: Regroup, fields: tuple[Field, ...]) -> Endpoint:
+    return Endpoint(path=path, about=about, query=_WAIT_GROUP, body=Schema(fields), regroup=regroup)
 
 
 def _get(path: str, about: str, read: Callable[[Facts, Query], Answer]) -> Endpoint:
@@ -226,6 +245,16 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         query=_WAIT,
         body=Schema((_ARTIFACT,)),
         change=commands.undeploy,
+    ),
+    _member("/members/add", "Announce a member that will be started.", member_commands.add, (_NODE, _ADDRESS)),
+    _member("/members/remove", "Let a member leave for ever, dead or alive.", member_commands.remove, (_NODE,)),
+    _member("/members/promote", "Let a member vote.", member_commands.promote, (_NODE,)),
+    _member("/members/demote", "Let a member work without a vote.", member_commands.demote, (_NODE,)),
+    _member(
+        "/members/transfer-leader",
+        "Let another voter lead; the one with the longest log unless `node` names one.",
+        member_commands.transfer_leader,
+        (attrs.evolve(_NODE, required=False),),
     ),
     Endpoint(
         path="/blueprint",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 import trio
@@ -35,8 +36,17 @@ class NodeFacts:
         self.management_address = ""
         self.ready = False
         self.draining = False
+        self._refused: Callable[[], Mapping[str, int]] = dict[str, int]
         self._began = trio.current_time()
         self._lags: deque[float] = deque(maxlen=SAMPLES_KEPT)
+
+    def count_refusals(self, refused: Callable[[], Mapping[str, int]]) -> None:
+        """From now on `refused` says how many handshakes failed, by reason."""
+        self._refused = refused
+
+    @property
+    def handshakes_refused(self) -> Mapping[str, int]:
+        return self._refused()
 
     @property
     def uptime_s(self) -> float:

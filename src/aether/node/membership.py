@@ -14,7 +14,7 @@ import trio
 
 from aether.consensus.membership_policy import MembershipSettings
 from aether.consensus.service import ConsensusService
-from aether.errors import BadInput
+from aether.errors import AetherError, BadInput
 from aether.kv import keys
 from aether.kv.service import KvService
 from aether.model.ids import NodeId
@@ -32,6 +32,7 @@ from aether.transport.values import Transport
 
 _log = logging.getLogger("aether.node")
 
+RETIRE_S: Final = 2.0
 LEAVE_S: Final = 30.0
 """A removed node that has handed its work over waits so long to hear that it is out, then stops all the same."""
 
@@ -54,6 +55,7 @@ class Membership:
         wall: Callable[[], float],
     ) -> None:
         self._config = config
+        self._retires = False
         self._founders = founders
         self._kv = kv
         self._consensus = consensus
@@ -108,11 +110,25 @@ class Membership:
         await nursery.start(self._manager.run)
         nursery.start_soon(FeatureLevels(self._kv).run)
 
+    async def retire(self) -> None:
+        """Let the group forget this node, of which nothing survives. Best effort: silence does it too, in a minute."""
+        node = self._config.node
+        if node in self._consensus.status.voters:
+            return
+        self._retires = True
+        with trio.move_on_after(RETIRE_S):
+            try:
+                await self.operator.remove(node, by="itself: it stops, and nothing of it survives")
+            except AetherError as error:
+                _log.info("%s leaves without a word: %s", node, error)
+
     async def leave_when_removed(self, leave: Callable[[], Awaitable[None]]) -> None:
         """Once an operator has removed this node: hand the work over by `leave`, then raise Removed."""
         async with self._kv.watch(keys.REMOVED) as watch:
             while self._kv.get(keys.removed(self._config.node)) is None and not self._consensus.status.is_removed:
                 await watch.changed()
+        if self._retires:
+            return
         _log.warning("%s was removed from the cluster; it hands its work over and stops", self._config.node)
         await leave()
         with trio.move_on_after(LEAVE_S):

@@ -132,6 +132,7 @@ class Node:
         )
         admit = admission(lambda: self.kv)
         self.transport: Transport = seams.make_transport(config, identity, messages_table(), admit)
+        self.facts.count_refusals(lambda: self.transport.statistics().refused)
         store = Store()
         storage, machine, send = placed(opened.storage, store, self.transport.send, seams.reach)
         self.consensus: ConsensusService = ConsensusService(raft, storage, machine, send, seams.work)
@@ -242,6 +243,8 @@ class Node:
     async def leave(self) -> None:
         """Drain, and let the cluster forget this process's session; nothing may be proposed afterwards."""
         await self.drain()
+        if self.ready.is_set() and self._opened.ephemeral:
+            await self.membership.retire()
         if self.ready.is_set():
             try:
                 self.kv.end_session()
@@ -285,6 +288,7 @@ class Node:
             peers=self.transport.connected,
             local=self.facts,
             operator=self.operator,
+            members=self.membership.operator,
             rows=KvRows(self.kv),
             backups=NodeBackups(self.config, self.kv, self.consensus, self._seams),
             access=AccessRules(token=token, insecure=self.config.insecure, hosts=hosts),
