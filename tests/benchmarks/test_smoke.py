@@ -23,6 +23,11 @@ ROWS = {
         "HTTP to a local slice, 32 connections, p99",
         "HTTP server alone, 32 connections",
     ],
+    "snapshots": [
+        "snapshot of 2,000 rows: longest stall while it is taken",
+        "snapshot of 2,000 rows: longest stall of that, over a state",
+        "snapshot of 2,000 rows: restart of a node to serving",
+    ],
     "replicated_log": ["replicated log alone, 256 outstanding"],
     "kv": [
         "durable kv write, 256 outstanding",
