@@ -17,7 +17,7 @@ from aether.model.limits import PROPOSALS_QUEUED_BYTES_MAX
 RARE_S: Final = 50e-6
 """A proposal that follows a turn within less is one of many: they share the next turn, its messages and its write."""
 
-BATCH: Final = 128
+BATCH: Final = 512
 """So many are worth a turn of their own: the followers work on them while this node's callers make the next."""
 
 

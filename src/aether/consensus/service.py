@@ -25,7 +25,7 @@ from aether.consensus.core import RaftCore
 from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.notices import CommitNotices
-from aether.consensus.proposal_queue import ProposalQueue
+from aether.consensus.proposal_queue import RARE_S, ProposalQueue
 from aether.consensus.read_service import ReadDesk
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.snapshot_service import SnapshotDesk
@@ -112,7 +112,10 @@ class ConsensusService:
             self._messages_dropped += 1
             return
         self._inbox.append((sender, message))
-        self._attend()
+        if trio.current_time() - self._turned_at_s < RARE_S:  # such as the answer of the second follower
+            self._ring()
+        else:
+            self._attend()
 
     def propose(self, payload: bytes) -> None:
         """Ask for `payload` to be committed; the state machine sees it when it is, or never.
