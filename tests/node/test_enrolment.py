@@ -7,7 +7,7 @@ from aether.errors import BadInput, IdentityMismatch, Removed
 from aether.kv import keys
 from aether.model.ids import Incarnation, NodeId, StoreId
 from aether.model.rows import MemberRow, RemovedRow
-from aether.node.enrolment import admission, check_member
+from aether.node.enrolment import admission, check_member, ending
 from aether.wire.lane import Lane
 from aether.wire.session import Hello, Identity, Refused, RefusedCode
 
@@ -85,3 +85,24 @@ def test_a_node_that_finds_itself_refused_says_what_to_do(rows, error):
     """The command that mends it stands in the message: remove, then join under another id."""
     with pytest.raises(error, match=r"--join HOST:PORT.*--node-id.*--data-dir"):
         check_member(rows, member(boots=1))
+
+
+@pytest.mark.parametrize(
+    ("code", "ready", "newcomer", "ends"),
+    [
+        (RefusedCode.DUPLICATE_ID, False, False, True),
+        (RefusedCode.DUPLICATE_ID, True, False, False),
+        (RefusedCode.NOT_ADMITTED, False, True, True),
+        (RefusedCode.OTHER_CLUSTER, False, True, True),  # whom to join was mistyped
+        (RefusedCode.OTHER_CLUSTER, False, False, False),  # an address that somebody else has now
+        (RefusedCode.VERSION, False, True, False),
+        (RefusedCode.REMOVED, True, False, True),
+        (RefusedCode.REMOVED, False, True, True),
+    ],
+)
+def test_which_refusals_end_a_node(code, ready, newcomer, ends):
+    """A stranger at a peer's address must not be able to end a node that works."""
+    error = ending(B, NodeId("a"), Refused(code, "because"), ready=ready, newcomer=newcomer)
+
+    assert (error is not None) == ends
+    assert isinstance(error, Removed) == (code is RefusedCode.REMOVED)

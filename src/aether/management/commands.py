@@ -30,7 +30,8 @@ class Changed:
 
     def carried_out(self) -> Answer:
         """The answer once nothing is missing."""
-        return self.answer | {"pending": []} if "pending" in self.answer else self.answer
+        done: Answer = {"pending": []} if "pending" in self.answer else {}
+        return self.answer | done
 
 
 async def deploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:

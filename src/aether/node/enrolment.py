@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar
 import attrs
 import trio
 
-from aether.errors import BadInput, IdentityMismatch, OutcomeUnknown, Removed, TryAgain
+from aether.errors import AetherError, BadInput, IdentityMismatch, OutcomeUnknown, Removed, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
 from aether.kv.keys import Key
 from aether.kv.service import KvService
-from aether.model.ids import Revision
+from aether.model.ids import NodeId, Revision
 from aether.model.rows import NO_STORE, MemberRow
 from aether.node.feature_levels import check_release
 from aether.wire.session import Hello, Refused, RefusedCode
@@ -28,6 +28,7 @@ from aether.wire.session import Hello, Refused, RefusedCode
 _log = logging.getLogger("aether.node")
 
 RETRY_S = 0.2
+FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
 _ABSENT = Revision(0)
 T = TypeVar("T")
 
@@ -119,6 +120,24 @@ def admission(kv: Callable[[], Rows | None]) -> Callable[[Hello], str]:
         return ""
 
     return admit
+
+
+def ending(node: NodeId, peer: NodeId, refused: Refused, *, ready: bool, newcomer: bool) -> AetherError | None:
+    """The error with which `node` ends because `peer` refuses it; None when it goes on.
+
+    A refusal ends a node that has not joined yet. One that has is right, and whoever refuses it is not; unless it was
+    removed meanwhile: those of its cluster know better than its log.
+    """
+    if refused.code is RefusedCode.REMOVED:
+        return Removed(f"{peer} refuses {node}", str(refused))
+    if refused.code is RefusedCode.OTHER_CLUSTER and newcomer:
+        return refused
+    if refused.code not in FATAL_REFUSALS:
+        return None
+    if ready:
+        _log.error("%s is refused at the address of %s: %s", node, peer, refused)
+        return None
+    return refused
 
 
 async def set_draining(kv: KvService, row: Callable[[], MemberRow]) -> None:

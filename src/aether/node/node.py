@@ -23,7 +23,7 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
 from aether.deployment.slice_store import ClassStore, SliceStore, route_row
-from aether.errors import AetherError, Removed
+from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
@@ -47,7 +47,7 @@ from aether.model.rows import MemberRow, RouteRow
 from aether.node.answers import SliceCalls
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
-from aether.node.enrolment import admission
+from aether.node.enrolment import admission, ending
 from aether.node.facts import NodeFacts
 from aether.node.leaving import announce_drain, wait_relieved
 from aether.node.membership import Membership
@@ -62,11 +62,10 @@ from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.service import WebConfig, WebServer
 from aether.web.slices_service import SliceHandler
-from aether.wire.session import Identity, Refused, RefusedCode
+from aether.wire.session import Identity, Refused
 
 _log = logging.getLogger("aether.node")
 
-FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
 RELIEF_SHARE = 0.5
 
 
@@ -327,24 +326,11 @@ class Node:
         self.cluster_manager.members_changed()
 
     def _peer_refused(self, peer: NodeId, refused: Refused) -> None:
-        """A refusal ends a node that has not joined yet. One that has is right, and whoever refuses it is not.
-
-        Unless it was removed meanwhile: those of its cluster know better than its log.
-        """
-        if self._failure is not None:
-            return
-        if refused.code is RefusedCode.REMOVED:
-            self._fail(Removed(f"{peer} refuses {self.config.node}", str(refused)))
-        elif refused.code is RefusedCode.OTHER_CLUSTER and self.membership.is_newcomer:
-            self._fail(refused)
-        elif refused.code in FATAL_REFUSALS and self.ready.is_set():
-            _log.error("%s is refused at the address of %s: %s", self.config.node, peer, refused)
-        elif refused.code in FATAL_REFUSALS:
-            self._fail(refused)
-
-    def _fail(self, error: AetherError) -> None:
-        self._failure = error
-        self._failed.set()
+        ready, newcomer = self.ready.is_set(), self.membership.is_newcomer
+        error = ending(self.config.node, peer, refused, ready=ready, newcomer=newcomer)
+        if error is not None and self._failure is None:
+            self._failure = error
+            self._failed.set()
 
     async def _raise_failure(self) -> NoReturn:
         await self._failed.wait()
