@@ -133,9 +133,13 @@ class SnapshotDesk:
 
     def freeze_if_due(self, core: RaftCore, last_put: int) -> None:
         """The state now, to be saved once the writes until now are durable. One at a time."""
-        if self._frozen is None and not core.is_restoring and self._plan.is_due():
-            self._frozen = _Frozen(core.snapshot_meta(), self._machine.freeze(), last_put)
-            self._plan.begun()
+        if self._frozen is not None or core.is_restoring or not self._plan.is_due():
+            return
+        meta = core.snapshot_meta()
+        if not meta.configuration.voters:
+            return  # a newcomer has not come to the entry that adds it: a start from here would know nobody
+        self._frozen = _Frozen(meta, self._machine.freeze(), last_put)
+        self._plan.begun()
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
