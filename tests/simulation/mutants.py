@@ -194,7 +194,7 @@ def leads_with_a_dead_disk(patch: Patch) -> None:
     patch.setattr(WriteQueue, "is_stalled", lambda self, now_s, limit_s: False)
 
 
-@mutant("B42", "I12 Liveness")
+@mutant("B42", "I12 Liveness", "stalling")
 def never_gives_a_handover_up(patch: Patch) -> None:
     """Proposals are refused for ever when the chosen one does not take over."""
     patch.setattr(Handover, "tick", lambda self, now: None)

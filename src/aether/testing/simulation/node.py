@@ -259,10 +259,7 @@ class Node:
                 around.applies(self, ready, self._apply(core, ready))
         self._look_at_members(core)
         if self._frozen is None and self._snapshot_is_due(core):
-            self._snapshot_at = core.applied_index
-            snapshot = Snapshot(core.snapshot_meta(), self.machine.snapshot())
-            self._frozen = (snapshot, self._queue.last_put)
-            around.saves(snapshot)
+            self._freeze(core, around)
 
     def _content(self, snapshot: StoredSnapshot) -> bytes:
         content = self.disk.content(snapshot)
@@ -296,6 +293,14 @@ class Node:
             self.is_spare = self.is_spare and not self._is_member
         if not self._is_member and not self.is_spare:
             self.is_removed = core.is_removed
+
+    def _freeze(self, core: RaftCore, around: Surroundings) -> None:
+        meta = core.snapshot_meta()
+        if meta.configuration.voters:  # a newcomer may not have come to the entry that adds it
+            self._snapshot_at = meta.index
+            snapshot = Snapshot(meta, self.machine.snapshot())
+            self._frozen = (snapshot, self._queue.last_put)
+            around.saves(snapshot)
 
     def _snapshot_is_due(self, core: RaftCore) -> bool:
         applied = core.applied_index

@@ -253,6 +253,7 @@ class Oracle:
 
     def saves(self, snapshot: Snapshot) -> None:
         """A node froze its state."""
+        assert snapshot.meta.configuration.voters, f"I9 Snapshot: that at {snapshot.meta.index} knows no voters"
         digest = hashlib.sha256(snapshot.data).digest()
         known = self._snapshots.setdefault(snapshot.meta.index, digest)
         assert known == digest, f"I7 Snapshot: two nodes have different states at {snapshot.meta.index}"

@@ -292,6 +292,7 @@ def stalling(seed: int) -> Faults:
         disk_stall_us=4 * SECOND,
         full=rng.choice((0.0, 0.2)),
         full_us=5 * SECOND,
+        transfer=rng.choice((0.0, 1.0)),
         core_only=True,
     )
 
@@ -301,11 +302,11 @@ def changing(seed: int) -> Faults:
     rng = stream(seed, "changing")
     return attrs.evolve(
         _plain(mixed(seed)),
-        nodes=rng.choice((1, 2, 3, 3, 4)),
+        nodes=rng.choice((1, 2, 2, 3, 3, 4)),
         loss=rng.choice((0.0, 0.1)),
         delay_us=rng.choice((2, 20)) * MILLISECOND,
         disk_us=2 * MILLISECOND,
-        crash=rng.choice((0.0, 0.5)),
+        crash=rng.choice((0.0, 0.5, 3.0)),
         all_crash=0.0,
         hunt=rng.choice((0.0, 0.5, 1.0)),
         hunt_us=rng.choice((50 * MILLISECOND, 300 * MILLISECOND)),
@@ -313,7 +314,7 @@ def changing(seed: int) -> Faults:
         partition=rng.choice((0.0, 0.3)),
         partition_us=2 * SECOND,
         pause=0.0,
-        spares=rng.choice((2, 4)),
+        spares=rng.choice((0, 1, 3)),
         membership=rng.choice((1.0, 5.0)),
         snapshot_every=rng.choice((3, 10, 1_000_000)),
         uncommitted_bytes_max=1_000_000,
