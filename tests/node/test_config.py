@@ -151,3 +151,13 @@ def test_elections_and_leases_are_set_by_option_or_file():
     assert (from_file.lease_reads, from_file.priority) == (True, -1)
     typed = load(Sources(arguments={"priority": 3}, toml="[node]\nlease_reads = true\npriority = -1\n"))
     assert (typed.lease_reads, typed.priority) == (True, 3)
+
+
+def test_how_often_the_state_is_saved_can_be_set():
+    """Tests of real nodes want it often; a machine with slow disks seldom."""
+    assert load(Sources(toml="[node]\nsnapshot_entries = 500\n")).snapshot_entries == 500
+    assert load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "200"})).snapshot_entries == 200
+    with pytest.raises(BadInput, match="at least 50"):
+        load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "3"}))
+    with pytest.raises(BadInput, match="give a whole number"):
+        load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "many"}))

@@ -18,11 +18,12 @@ import tomli
 
 from aether.errors import BadInput
 from aether.model.ids import NodeId, is_name, node_id
-from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S
+from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S, LOG_ENTRIES_BETWEEN_SNAPSHOTS
 
 MANAGEMENT_PORT = 8080
 HTTP_PORT = 8081
 CLUSTER_PORT = 8090
+SNAPSHOT_ENTRIES_LEAST = 50
 
 ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ names win where both are set
     "node_id": ("AETHER_NODE_ID", "NODE_ID"),
@@ -32,6 +33,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ 
     "peers": ("AETHER_PEERS", "CLUSTER_PEERS", "PEERS"),
     "join": ("AETHER_JOIN",),
     "bind": ("AETHER_BIND",),
+    "snapshot_entries": ("AETHER_SNAPSHOT_ENTRIES",),
     "advertise": ("AETHER_ADVERTISE",),
     "data_dir": ("AETHER_DATA_DIR",),
     "cluster": ("AETHER_CLUSTER",),
@@ -54,6 +56,7 @@ class NodeConfig:
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     lease_reads, priority  see RaftConfig
+    snapshot_entries  entries of the log after which the state is saved; half as many stay behind for those who lag
     """
 
     node: NodeId
@@ -76,6 +79,7 @@ class NodeConfig:
     drain_s: float = DRAIN_S
     lease_reads: bool = False
     priority: int = 0
+    snapshot_entries: int = LOG_ENTRIES_BETWEEN_SNAPSHOTS
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
@@ -101,6 +105,8 @@ def _group_problems(config: NodeConfig) -> list[str]:
         problems.append("--join and --peers contradict each other: a node founds a cluster with peers or joins one")
     if config.join and config.port is None:
         problems.append("a node that joins needs a cluster port, for the others to reach it")
+    if config.snapshot_entries < SNAPSHOT_ENTRIES_LEAST:
+        problems.append(f"snapshot_entries = {config.snapshot_entries}: at least {SNAPSHOT_ENTRIES_LEAST}")
     if not 1 <= config.core_max <= CORE_MAX_HIGHEST:
         problems.append(f"core_max = {config.core_max}: 1 to {CORE_MAX_HIGHEST} members may vote")
     return problems
@@ -188,7 +194,17 @@ class Sources:
 
 FILE_KEYS: Mapping[str, set[str] | None] = {
     "cluster": {"name", "peers", "join", "core_max", "auto_replace"},
-    "node": {"id", "bind", "advertise", "data_dir", "drain_s", "deadline_s", "lease_reads", "priority"},
+    "node": {
+        "id",
+        "bind",
+        "advertise",
+        "data_dir",
+        "drain_s",
+        "deadline_s",
+        "lease_reads",
+        "priority",
+        "snapshot_entries",
+    },
     "ports": {"cluster", "http", "management"},
     "config": None,  # free: what slices read
     "secrets": None,
@@ -242,6 +258,11 @@ def load(sources: Sources) -> NodeConfig:
         lease_reads=_flag(*found("lease_reads", "node", "lease_reads")),
         priority=_whole(
             *found("priority", "node", "priority"), rule="; 0 is usual, the highest is wished for as leader"
+        ),
+        snapshot_entries=_whole(
+            *found("snapshot_entries", "node", "snapshot_entries"),
+            LOG_ENTRIES_BETWEEN_SNAPSHOTS,
+            rule="; 10000 is usual",
         ),
     )
     config.check()
@@ -309,6 +330,8 @@ def _flag(value: object, source: str, *, default: bool = False) -> bool:
 def _whole(value: object, source: str, default: int = 0, *, rule: str = "") -> int:
     if value is None:
         return default
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)  # from the environment
     if type(value) is not int:
         raise BadInput(f"{source} = {value!r}", (f"give a whole number{rule}",))
     return value

@@ -119,6 +119,7 @@ class Node:
             random=seams.rng,
             lease_reads=config.lease_reads,
             priority=config.priority,
+            entries_kept=config.snapshot_entries // 2,
         )
         identity = Identity(
             cluster=config.cluster,
@@ -134,7 +135,9 @@ class Node:
         self.facts.count_refusals(lambda: self.transport.statistics().refused)
         store = Store()
         storage, machine, send = placed(opened.storage, store, self.transport.send, seams.reach)
-        self.consensus: ConsensusService = ConsensusService(raft, storage, machine, send, seams.work)
+        self.consensus: ConsensusService = ConsensusService(
+            raft, storage, machine, send, seams.work, entries_between_snapshots=config.snapshot_entries
+        )
         self.kv: KvService = KvService(
             config.node, self.incarnation, self.consensus, store, send, seams.wall, self._new_cluster
         )

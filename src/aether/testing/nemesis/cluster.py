@@ -11,7 +11,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import httpx
@@ -169,6 +169,10 @@ class NemesisCluster:
         return ""
 
 
+SNAPSHOT_ENTRIES: Final = "200"
+"""So that logs are compacted, and snapshots taken, sent and installed, all the time."""
+
+
 @attrs.frozen(kw_only=True)
 class ClusterPlan:
     """places  where nodes are put, when not on loopback behind the faulty network"""
@@ -189,7 +193,7 @@ async def open_cluster(plan: ClusterPlan, log: Callable[[str, str], None]) -> As
         app_dir=plan.folder,
         folder=plan.folder,
         arguments=("--log-level", "info", *(["--insecure"] if plan.places else [])),
-        environment={LOG_VARIABLE: str(plan.folder / REACHED)},
+        environment={LOG_VARIABLE: str(plan.folder / REACHED), "AETHER_SNAPSHOT_ENTRIES": SNAPSHOT_ENTRIES},
         places=dict.fromkeys(names, entrance) if plan.places is None else plan.places,
     )
     async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as http, trio.open_nursery() as nursery:
