@@ -163,6 +163,32 @@ def test_appends_are_pipelined_up_to_a_window(make_group):
     assert len(sent(group, AppendEntries, "a", "b")) == 2
 
 
+def test_what_is_on_its_way_is_limited_in_bytes_as_well(make_group):
+    """A window of large entries would overflow the queue of its lane, which drops the oldest: all behind is in vain."""
+    group = make_group("abc", append_bytes_max=1, inflight_bytes_max=100)
+    group.elect("a")
+    group.propose("a", *["x" * 30] * 9)
+    first = sent(group, AppendEntries, "a", "b")
+    in_bytes = [sum(len(entry.encoded) for entry in message.entries) for message in first]
+    assert sum(in_bytes) >= 100 > sum(in_bytes[:-1])
+
+    group["a"].step("b", AppendReply(term=1, match_index=2))
+    group.drive("a")
+    assert len(sent(group, AppendEntries, "a", "b")) == 1
+
+
+def test_a_full_window_of_bytes_that_is_lost_is_sent_again(make_group):
+    """As one that is full of messages."""
+    group = make_group("abc", append_bytes_max=1, inflight_bytes_max=100)
+    group.elect("a")
+    group.propose("a", *["x" * 30] * 9)
+    group.take("a", "b")
+    for _ in range(4):
+        group.tick("a")
+        group.stabilize()
+    assert group["b"].commit_index == 10
+
+
 def test_an_append_holds_as_many_bytes_as_allowed(make_group):
     """One frame must never exceed its cap."""
     group = make_group("abc", append_bytes_max=100)

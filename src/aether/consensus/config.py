@@ -35,6 +35,7 @@ class RaftConfig:
     voters               the founding ones, in force until the log says otherwise; () for a node that joins a group
     random               a `random.Random`: draws election time-outs; the simulator seeds it
     election_ticks_min, election_ticks_max  a time-out is drawn from [min, max) ticks
+    inflight_appends_max, inflight_bytes_max  unacknowledged at one follower; nothing more is sent beyond either
     entries_kept         log entries kept behind a snapshot for followers that lag
     apply_bytes_max      committed entries in one Ready
     held_bytes_max       log kept longer while a snapshot travels, so that its receiver can go on with the log
@@ -52,6 +53,7 @@ class RaftConfig:
     election_ticks_max: int = limits.ELECTION_TICKS_MAX
     append_bytes_max: int = limits.APPEND_BYTES_MAX
     inflight_appends_max: int = limits.INFLIGHT_APPENDS_MAX
+    inflight_bytes_max: int = limits.INFLIGHT_BYTES_MAX
     uncommitted_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
     proposal_bytes_max: int = limits.PROPOSAL_BYTES_MAX
     snapshot_chunk_bytes: int = limits.SNAPSHOT_CHUNK_BYTES

@@ -2,7 +2,8 @@
 
 Knows: the progress of every receiver, the log, how far of it may be sent.
 Never: quorums, commitment, who leads: a leader replicates all that it has, a relay what is committed.
-Holds: a message is at most `append_bytes_max` of entries, or one entry; what was lost is found by heartbeats.
+Holds: a message is at most `append_bytes_max` of entries, or one entry; what is on its way to one receiver is bounded
+       in messages and in bytes; what was lost is found by heartbeats.
 Paper: Raft 5.3; dissertation 10.2.1 (pipelining).
 """
 
@@ -68,12 +69,17 @@ class Replication:
 
     def _send_entries(self, peer: NodeId, progress: Progress) -> None:
         while progress.can_append(self._config.inflight_appends_max):
-            if progress.next > self._last() and progress.mode is Mode.REPLICATE:
+            if progress.mode is Mode.REPLICATE and (progress.next > self._last() or self._is_full(progress)):
                 return
             if self._log.term_at(LogIndex(progress.next - 1)) is None:
                 self._send_snapshot(progress)
                 return
             self._append_to(peer, progress, progress.next, self._config.append_bytes_max)
+
+    def _is_full(self, progress: Progress) -> bool:
+        """Whether as many bytes are on their way as may be: what lies between match and next of one that replicates."""
+        on_their_way = self._log.bytes_after(progress.match) - self._log.bytes_after(LogIndex(progress.next - 1))
+        return on_their_way >= self._config.inflight_bytes_max
 
     def _send_snapshot(self, progress: Progress) -> None:
         if self.snapshots.newest is not None:

@@ -17,6 +17,7 @@ CLOSED_LEADER_GRACE_S: Final = 0.05  # a leader that closed its connection and i
 
 APPEND_BYTES_MAX: Final = 1 * 2**20  # entries in one AppendEntries
 INFLIGHT_APPENDS_MAX: Final = 64  # unacknowledged AppendEntries to one follower
+INFLIGHT_BYTES_MAX: Final = 16 * 2**20  # of entries in them, and at most one append more
 UNCOMMITTED_BYTES_MAX: Final = 64 * 2**20
 PROPOSALS_QUEUED_BYTES_MAX: Final = 16 * 2**20  # in front of the core, which takes them all at once
 CONSENSUS_INBOX_MESSAGES_MAX: Final = 16_384  # from all peers together
@@ -120,6 +121,8 @@ assert TICK_S < READ_RESEND_S < PROPOSE_DEADLINE_S / 2
 assert VALUE_BYTES_MAX + KEY_BYTES_MAX < PROPOSAL_BYTES_MAX
 # A hello that names every possible peer, of the longest name, fits.
 assert 80 * PEERS_MAX < HELLO_BYTES_MAX <= FRAME_CHUNK_BYTES
+# A window full of entries fits the queue of its lane, which would drop the oldest of them: the rest would be in vain.
+assert INFLIGHT_BYTES_MAX + 2 * APPEND_BYTES_MAX <= OUTBOX_BYTES_MAX
 # What is queued for a lane holds at least one frame of the largest size.
 assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
