@@ -70,7 +70,10 @@ LOOPBACK = NodePlace()
 
 @attrs.frozen(kw_only=True)
 class LocalPlan:
-    """What to start: `nodes` processes that all load `apps` (module or module:attribute) from `app_dir`."""
+    """What to start: `nodes` processes that all load `apps` (module or module:attribute) from `app_dir`.
+
+    joins  the first founds the cluster alone and is all that is started by itself; the others join when they start
+    """
 
     nodes: int
     apps: Sequence[str]
@@ -80,6 +83,7 @@ class LocalPlan:
     arguments: Sequence[str] = ()
     places: Mapping[str, NodePlace] = attrs.field(factory=dict[str, NodePlace])
     environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    joins: bool = False
 
     def check(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
@@ -139,8 +143,7 @@ class LocalProcesses:
         """The command line that runs `node`; what a user would type."""
         ports = self._port(node)
         place = self.plan.places.get(node, LOOPBACK)
-        peers = ",".join(f"{p.node}:{self._dialled(p.node)}:{p.cluster}" for p in self.ports.values())
-        line = [*place.prefix, sys.executable, "-m", "aether", "node", "--node-id", node, "--peers", peers]
+        line = [*place.prefix, sys.executable, "-m", "aether", "node", "--node-id", node, *self._others(node)]
         line += ["--bind", place.bind, "--advertise", place.dialled] if place != LOOPBACK else []
         line += [
             "--port",
@@ -159,6 +162,14 @@ class LocalProcesses:
 
     def _dialled(self, node: str) -> str:
         return self.plan.places.get(node, LOOPBACK).dialled
+
+    def _others(self, node: str) -> list[str]:
+        where = {p.node: f"{self._dialled(p.node)}:{p.cluster}" for p in self.ports.values()}
+        if not self.plan.joins:
+            return ["--peers", ",".join(f"{name}:{address}" for name, address in where.items())]
+        if node == next(iter(where)):
+            return []
+        return ["--join", ",".join(address for name, address in where.items() if name != node)]
 
     def directory(self, node: str) -> Path:
         return self.plan.folder / node
@@ -257,7 +268,7 @@ async def open_processes(plan: LocalPlan, log: Log) -> AsyncGenerator[LocalProce
     """All nodes of `plan`, started. Leaving the block stops them: SIGINT, then SIGKILL after STOP_S."""
     async with trio.open_nursery() as nursery:
         processes = LocalProcesses(plan, log, nursery)
-        for node in processes.ports:
+        for node in list(processes.ports)[: 1 if plan.joins else None]:
             await processes.start(node)
         yield processes
         nursery.cancel_scope.cancel()
