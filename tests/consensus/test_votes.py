@@ -254,6 +254,29 @@ def test_b17_grants_of_an_earlier_campaign_are_not_counted(make_group):
     assert group["a"].role is Role.LEADER
 
 
+def test_b17_a_vote_for_an_earlier_life_of_a_candidate_is_not_counted(group):
+    """Its disk kept the voter's promise back while the candidate restarted, whose campaigns have the same numbers."""
+    group.campaign("a")
+    group.deliver()
+    group.deliver(to="a")
+    group.held.add("b")
+    group.deliver("a", "b")
+    group.crash("a")
+    group.start("a")
+    group.campaign("a")
+    group.deliver()
+    group.deliver(to="a")
+    assert (group["a"].role, group["a"].term) == (Role.CANDIDATE, 2)
+    group.persist("b", 1)
+    late = group.take("b", "a")
+    assert [message for _, _, message in late if not message.pre] == [VoteReply(term=1, granted=True, campaign=2)]
+    for sender, _, message in late:
+        group["a"].step(sender, message)
+    assert group["a"].role is Role.CANDIDATE
+    group.stabilize()
+    assert group["a"].role is Role.LEADER
+
+
 def test_b17_a_pre_vote_is_no_vote(make_group):
     """Late pre-votes reach a candidate that is past them: they bind nobody, so they elect nobody."""
     group = make_group("abcde")

@@ -261,6 +261,8 @@ class Elector:
     def _on_vote_reply(self, sender: NodeId, reply: VoteReply) -> None:
         campaign = self._campaign
         role = Role.PRE_CANDIDATE if campaign.pre else Role.CANDIDATE
+        if reply.granted and not reply.pre and reply.term != self._term:
+            return  # campaigns are numbered from 1 in each life of a node: it may answer one of an earlier life
         if self._role is role and (reply.pre, reply.campaign) == (campaign.pre, campaign.number):
             self._count(sender, granted=reply.granted)
 
