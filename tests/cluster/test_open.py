@@ -348,7 +348,10 @@ async def test_a_node_with_data_joins_under_its_own_name(tmp_path):
         {"join": "127.0.0.1:1", "peers": {"b": "127.0.0.1:1"}, "name": "a", "port": 0, "data": "here"},
     ],
 )
-async def test_what_contradicts_joining_is_refused(options):
+async def test_what_contradicts_joining_is_refused(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(aether.BadInput, match="join"):
         async with aether.Cluster.open(**options):
             pytest.fail("it opened")
+
+    assert not (tmp_path / "here").exists()

@@ -120,6 +120,7 @@ class Cluster:
             insecure=insecure,
             wire_calls=calls == "wire",
         )
+        settings.check()  # before the data directory is touched
         parts = Parts(
             cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store
         )
