@@ -34,7 +34,8 @@ def test_seeds_run_and_are_summed_up(capsys):
 
 def test_a_run_is_shown_line_by_line(capsys):
     """Fixed columns under a heading, the verdict at the end."""
-    code = run(["sim", "replay", "--seed", "7", "--steps", "200", "--last", "5"])
+    options = ["--seeds", "2", "--seed-from", "0x10", "--steps", "300", "--processes", "1", "--plot", "restarting"]
+    code = run(["sim", "run", *options])
     lines = capsys.readouterr().out.splitlines()
     assert code == 0
     assert lines[0].split()[:3] == ["TIME_MS", "EVENT", "NODE"]
