@@ -179,7 +179,7 @@ class RaftCore(Elector):
 
     def _is_answerable(self, sender: NodeId) -> bool:
         """Whether a word of `sender` counts: it is a member, or this leader still tells it that it is none."""
-        return sender in self._configuration.members() or sender in self.followers
+        return self._configuration.has_member(sender) or sender in self.followers
 
     def _on_relay_order(self, sender: NodeId, order: RelayOrder) -> None:
         if order.term != self._term or sender != self._leader or self._leadership is not None:
@@ -278,6 +278,7 @@ class RaftCore(Elector):
 
     def ready(self) -> Ready | None:
         """What to write, send and apply now; None when there is nothing."""
+        self._note_membership()
         if self._leadership is not None:
             self._leadership.advance_commit()
             self._leadership.send_all()

@@ -44,6 +44,8 @@ class Elector:
         self._campaign = Campaign(0, pre=True, transfer=False)
         self._loyalty = Loyalty(config.election_ticks_min if config.lease_reads else 0)
         self._has_claimed = False  # its priority, since a leader was heard: once is enough, or it could block all
+        self._was_member = config.node in config.voters  # by a committed configuration
+        self._note_membership()
         self._rest()
 
     # --- how it looks -------------------------------------------------------------------------------------------------
@@ -81,9 +83,12 @@ class Elector:
 
     @property
     def is_removed(self) -> bool:
-        """Whether a committed change has put this node out of the group: for ever, it may stop."""
+        """Whether a committed change has put this node out of the group: for ever, it may stop.
+
+        One that lags may not have come to the entry that takes it in: who never was a member is not removed.
+        """
         committed = self._log.configurations.at(self._log.committed)[1]
-        return bool(committed.voters) and self._config.node not in committed.members()
+        return self._was_member and not committed.has_member(self._config.node)
 
     @property
     def followers(self) -> Mapping[NodeId, FollowerState]:
@@ -131,6 +136,11 @@ class Elector:
 
     def _become_leader(self) -> None:
         raise NotImplementedError
+
+    def _note_membership(self) -> None:
+        """Once a member: what says so may be compacted later."""
+        if not self._was_member:
+            self._was_member = self._log.configurations.includes(self._config.node, self._log.committed)
 
     # --- roles --------------------------------------------------------------------------------------------------------
 

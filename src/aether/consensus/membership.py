@@ -103,6 +103,10 @@ class Configurations:
                 return known
         raise AssertionError(f"the configuration at {index} is compacted; known from {self._known[0][0]}")
 
+    def includes(self, node: NodeId, until: LogIndex) -> bool:
+        """Whether `node` is a member by any that is known of those up to entry `until`."""
+        return any(known.has_member(node) for index, known in self._known if index <= until)
+
     def appended(self, index: LogIndex, payload: bytes) -> None:
         """A configuration entry joined the log. What a snapshot knows already is passed over."""
         if index > self.index:

@@ -64,9 +64,11 @@ class Configuration:
     learners: tuple[NodeId, ...] = ()
     demoted: tuple[NodeId, ...] = ()
     _voting: tuple[NodeId, ...] = attrs.field(init=False, eq=False, repr=False)
+    _members: frozenset[NodeId] = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_voting", tuple(sorted({*self.voters, *self.outgoing})))  # it is asked for often
+    def __attrs_post_init__(self) -> None:  # both are asked for with every answer and every turn
+        object.__setattr__(self, "_voting", tuple(sorted({*self.voters, *self.outgoing})))
+        object.__setattr__(self, "_members", frozenset({*self.voters, *self.outgoing, *self.learners}))
 
     @property
     def is_joint(self) -> bool:
@@ -79,7 +81,11 @@ class Configuration:
 
     def members(self) -> tuple[NodeId, ...]:
         """Everybody whom a leader sends the log, each once, sorted."""
-        return tuple(sorted({*self.voters, *self.outgoing, *self.learners}))
+        return tuple(sorted(self._members))
+
+    def has_member(self, node: NodeId) -> bool:
+        """Whether `node` is one of them."""
+        return node in self._members
 
     def left(self) -> Configuration:
         """What the change under way leads to."""
