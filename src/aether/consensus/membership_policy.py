@@ -146,12 +146,11 @@ def _replacements(view: GroupView, settings: MembershipSettings) -> Iterator[Mem
 
 def _caught_up(view: GroupView) -> tuple[NodeId, ...]:
     """Learners that could vote at once, the one with the longest log first."""
-    barred = view.leaving | view.workers
+    learners = frozenset(view.configuration.learners) - view.leaving - view.workers
     ready = [
         (-state.match, node)
         for node, state in view.followers.items()
-        if node in view.configuration.learners
-        and node not in barred
+        if node in learners
         and state.mode is Mode.REPLICATE
         and state.silent_ticks < limits.ELECTION_TICKS_MIN
         and view.last_index - state.match <= LAG_ENTRIES_MAX

@@ -14,6 +14,7 @@ import trio
 
 from aether.errors import BadInput
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.service import KvService
 from aether.model.ids import NodeId
 
@@ -35,6 +36,7 @@ class AddressBook:
         self._node = node
         self._kv = kv
         self._dialler = dialler
+        self._rows = CachedRows(kv, keys.MEMBERS)
         self._known: dict[NodeId, str] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -51,7 +53,12 @@ class AddressBook:
         cluster = self._kv.get(keys.cluster)
         if cluster is not None:
             self._dialler.set_cluster_uuid(cluster.uuid)
-        rows = {row.node: row.cluster_address for row in self._kv.rows(keys.MEMBERS) if row.node != self._node}
+        try:
+            members = self._rows.look()
+        except BadInput as error:
+            _log.error("%s keeps the addresses that it knows: %s", self._node, error)
+            return
+        rows = {row.node: row.cluster_address for row in members if row.node != self._node}
         for node in self._known.keys() - rows.keys():
             del self._known[node]
             self._dialler.forget_peer(node)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
 import attrs
@@ -23,10 +23,11 @@ from aether.consensus.quorum import Configuration
 from aether.consensus.status import ConsensusStatus
 from aether.errors import BadInput, Conflict, OutcomeUnknown, TryAgain
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.ids import LogIndex, NodeId, Revision
-from aether.model.rows import LeadershipRow, RemovedRow
+from aether.model.rows import LeadershipRow, MemberRow, RemovedRow
 
 _log = logging.getLogger("aether.node")
 
@@ -102,6 +103,8 @@ class MembershipManager:
         self._settings = settings
         self._wall = wall
         self._drain_s = drain_s
+        self._rows = CachedRows(kv, keys.MEMBERS)
+        self._roles = CachedRows(kv, keys.ROLES)
         self._moves = _Moves()
         self._leaving_since: dict[NodeId, float] = {}
         self._outside_since: dict[NodeId, float] = {}
@@ -126,8 +129,9 @@ class MembershipManager:
     async def _turn(self) -> None:
         status, now = self._status(), trio.current_time()
         self._moves.look(status.configuration)
-        removed = frozenset(row.node for row in self._kv.rows(keys.REMOVED))
-        members = frozenset(status.configuration.members())
+        members, rows = frozenset(status.configuration.members()), self._rows.look()
+        known = members | {row.node for row in rows}
+        removed = frozenset(node for node in known if self._kv.version(keys.removed(node)) > 0)  # of many long gone
         self._leaving_since = {n: self._leaving_since.get(n, now) for n in removed & members}
         self._outside_since = {n: self._outside_since.get(n, now) for n in removed - members}
         fence = self._kv.leadership
@@ -136,16 +140,19 @@ class MembershipManager:
         await self._forget_the_gone(fence)
         await self._hand_over(fence, status)
         followers = await self._desk.followers()
-        await self._remove_the_dead(fence, followers)
-        change = decide_change(self._view(status, followers, removed), self._settings)
+        await self._remove_the_dead(fence, rows, followers)
+        change = decide_change(self._view(status, rows, followers, removed), self._settings)
         if change is not None:
             await self._carry_out(change, status.configuration_index)
 
     def _view(
-        self, status: ConsensusStatus, followers: Mapping[NodeId, FollowerState], removed: frozenset[NodeId]
+        self,
+        status: ConsensusStatus,
+        rows: Sequence[MemberRow],
+        followers: Mapping[NodeId, FollowerState],
+        removed: frozenset[NodeId],
     ) -> GroupView:
-        roles = {row.node: row.votes for row in self._kv.rows(keys.ROLES)}
-        rows = list(self._kv.rows(keys.MEMBERS))
+        roles = {row.node: row.votes for row in self._roles.look()}
         workers = {row.node for row in rows if row.ephemeral} | {node for node, votes in roles.items() if not votes}
         return GroupView(
             leader=self._node,
@@ -188,9 +195,11 @@ class MembershipManager:
                 changes.append(Delete(keys.removed(node)))
             await self._kv.propose(Batch((), tuple(changes)), fence=fence)
 
-    async def _remove_the_dead(self, fence: LeadershipRow, followers: Mapping[NodeId, FollowerState]) -> None:
+    async def _remove_the_dead(
+        self, fence: LeadershipRow, rows: Sequence[MemberRow], followers: Mapping[NodeId, FollowerState]
+    ) -> None:
         """Of whom nothing survives: no process will ever come back under that id."""
-        for row in list(self._kv.rows(keys.MEMBERS)):
+        for row in rows:
             state = followers.get(row.node)
             key = keys.removed(row.node)
             gone = row.ephemeral and state is not None and state.silent_ticks >= self._settings.replace_ticks
