@@ -19,6 +19,7 @@ from aether.consensus.messages import (
     HeartbeatReply,
     Message,
     SnapshotChunk,
+    SnapshotReply,
     VoteReply,
     VoteRequest,
 )
@@ -260,6 +261,9 @@ def describe(message: Message) -> str:
                 f"AppendEntries term={message.term} prev={message.prev_index}/{message.prev_term} "
                 f"commit={message.commit_index} [{_entries(message.entries)}]"
             )
+        case SnapshotReply():
+            gap = " gap" if message.gap else ""
+            return f"SnapshotReply term={message.term} index={message.index} offset={message.offset}{gap}"
         case SnapshotChunk():
             return f"SnapshotChunk term={message.term} index={message.index} offset={message.offset}"
         case VoteRequest():

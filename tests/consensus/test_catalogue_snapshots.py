@@ -365,3 +365,30 @@ def test_a_node_that_restores_does_not_campaign(make_group):
     group.drive("a")
     group.tick("a", 40)
     assert group["a"].role is Role.FOLLOWER
+
+
+def test_a_chunk_that_was_overtaken_is_sent_again_at_once(make_group):
+    """Waiting for heartbeats would cost seconds for each, on a network that does not keep the order."""
+    group = make_group("abc", entries_kept=0, snapshot_chunk_bytes=4, snapshot_window=3)
+    group.crash("b")
+    group.elect("a")
+    group.propose("a", "x", "y")
+    group.stabilize()
+    group.snapshot("a")
+    group.start("b")
+    group.tick("a")
+    group.deliver("a", "b")
+    group.deliver("b", "a")
+    group.drive("a")
+    chunks = [item for item in group.take("a", "b") if isinstance(item[2], SnapshotChunk)]
+    assert [message.offset for _, _, message in chunks] == [0, 4, 8]
+    group.wire += [chunks[0], chunks[2]]
+    group.deliver("a", "b")
+    replies = [message for _, _, message in group.wire if isinstance(message, SnapshotReply)]
+    assert [(reply.offset, reply.gap) for reply in replies] == [(4, False), (4, True)]
+    group.deliver("b", "a")
+    group.drive("a")
+    sent = [message.offset for _, to, message in group.wire if to == "b" and isinstance(message, SnapshotChunk)]
+    assert sent.count(4) == 1
+    group.stabilize()
+    assert group["b"].commit_index == group["a"].commit_index, "without another tick"

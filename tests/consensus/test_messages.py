@@ -85,6 +85,7 @@ def test_every_message_has_a_golden_spelling():
     [
         (1, VoteRequest(term=3, last_index=7, last_term=2, priority=-9), "97030702c2c200f7"),
         (6, HeartbeatReply(term=3, round=9, leases=True), "930309c3"),
+        (8, SnapshotReply(term=3, index=9, offset=2, gap=True), "94030902c3"),
     ],
 )
 def test_a_field_that_came_later_is_spelt_only_where_it_is_used(tag, message, golden):

@@ -95,7 +95,9 @@ class Following:
             self.unwritten = progress
             self._outbox.promise(leader, AppendReply(term=message.term, match_index=message.index))
         elif progress is not None:
-            self._outbox.promise(leader, SnapshotReply(term=message.term, index=message.index, offset=progress))
+            gap = self._inbox.found_gap(message)
+            reply = SnapshotReply(term=message.term, index=message.index, offset=progress, gap=gap)
+            self._outbox.promise(leader, reply)
 
     # --- a received snapshot on its way to the state machine ----------------------------------------------------------
 

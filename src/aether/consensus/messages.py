@@ -136,11 +136,15 @@ class SnapshotChunk:
 
 @frozen(kw_only=True)
 class SnapshotReply:
-    """Follower to leader: of the snapshot at `index` send on from byte `offset`."""
+    """Follower to leader: of the snapshot at `index` send on from byte `offset`.
+
+    gap  a later chunk came first, so the one at `offset` is lost or late: send from there again. Said once of each
+    """
 
     term: Term = field(validator=_TERM_OR_NONE)
     index: LogIndex = field(validator=_INDEX)
     offset: int = field(validator=_COUNT)
+    gap: bool = False
 
 
 @frozen(kw_only=True)

@@ -74,8 +74,10 @@ class SnapshotTransfer:
         self.sent = max(offset + length, 1)
         return offset, length
 
-    def acknowledge(self, offset: int) -> None:
-        """The follower wants byte `offset` next. Less than before: it started anew, or said so long ago.
+    def acknowledge(self, offset: int, *, gap: bool = False) -> None:
+        """The follower wants byte `offset` next; with `gap` it has had a later one already, and not kept it.
+
+        Less than before: it started anew, or said so long ago.
 
         The next heartbeat tells. Going back at once would answer each late word with a window of chunks that it has,
         whose answers come late in turn: on a network that reorders, such a storm does not end.
@@ -88,7 +90,7 @@ class SnapshotTransfer:
             self.resend_at = max(1, min(2 * self.waited, _PATIENCE_MAX))
             self.waited = 0
         self.acked = offset
-        self.sent = max(self.sent, offset)
+        self.sent = offset if gap else max(self.sent, offset)
 
     def start_anew(self) -> None:
         """The follower has nothing of it."""

@@ -26,6 +26,17 @@ class SnapshotInbox:
         self._arrived = partial.arrived_bytes if partial is not None else 0
         self._checksum = partial.checksum if partial is not None else 0
         self._parts: list[SnapshotPart] = []
+        self._gap_at = -1
+
+    def found_gap(self, chunk: SnapshotChunk) -> bool:
+        """Whether `chunk`, which was just added, came before its predecessor; True once for each byte that is wanted.
+
+        Networks that keep the order only lose: then the missing chunk is sent again at once, and not after a while.
+        """
+        gap = chunk.offset > self._arrived and self._gap_at != self._arrived and self._snapshot is not None
+        if gap:
+            self._gap_at = self._arrived
+        return gap
 
     @property
     def has_parts(self) -> bool:
@@ -51,6 +62,7 @@ class SnapshotInbox:
 
     def _forget(self) -> None:
         self._snapshot, self._arrived, self._checksum = None, 0, 0
+        self._gap_at = -1
 
     def add(self, chunk: SnapshotChunk) -> StoredSnapshot | int | None:
         """The snapshot when `chunk` completes it, else the byte wanted next; None when it is too long to take."""

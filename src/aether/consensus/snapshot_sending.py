@@ -57,7 +57,7 @@ class SnapshotSending:
             and reply.index == transfer.snapshot.meta.index
             and reply.offset <= transfer.total_bytes
         ):
-            transfer.acknowledge(reply.offset)
+            transfer.acknowledge(reply.offset, gap=reply.gap)
 
     def is_caught_up(self, progress: Progress) -> bool:
         """Whether entries can follow now: it installed the snapshot, or did not need it after all."""

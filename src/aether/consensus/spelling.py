@@ -157,12 +157,15 @@ def _decode_chunk(values: Sequence[object]) -> SnapshotChunk:
 
 
 def _encode_snapshot_reply(m: SnapshotReply) -> Sequence[object]:
-    return (m.term, m.index, m.offset)
+    return (m.term, m.index, m.offset, True) if m.gap else (m.term, m.index, m.offset)
 
 
 def _decode_snapshot_reply(values: Sequence[object]) -> SnapshotReply:
-    f = Fields("SnapshotReply", values, 3)
-    return SnapshotReply(term=Term(f.number()), index=LogIndex(f.number()), offset=f.number())
+    gap = len(values) == 4
+    f = Fields("SnapshotReply", values, 4 if gap else 3)
+    return SnapshotReply(
+        term=Term(f.number()), index=LogIndex(f.number()), offset=f.number(), gap=f.flag() if gap else False
+    )
 
 
 def _encode_timeout_now(m: TimeoutNow) -> Sequence[object]:
