@@ -161,3 +161,51 @@ def test_how_often_the_state_is_saved_can_be_set():
         load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "3"}))
     with pytest.raises(BadInput, match="give a whole number"):
         load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "many"}))
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        Sources(arguments={"join": ("h:1", "[::1]:2,h:1")}),
+        Sources(environment={"AETHER_JOIN": "h:1, [::1]:2"}),
+        Sources(toml='[cluster]\njoin = ["h:1", "[::1]:2"]\n'),
+        Sources(toml='[cluster]\njoin = "h:1,[::1]:2"\n'),
+    ],
+)
+def test_whom_to_join_may_stand_anywhere_each_once(sources):
+    config = load(sources)
+
+    assert config.join == ("h:1", "[::1]:2")
+    assert config.voters == ()  # it founds nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"join": ("h",)}, "HOST:PORT"),
+        ({"join": ("h:0", "h:x", "::1:5")}, "'h:x'"),
+        ({"join": ("h:1",), "peers": "a:h:1"}, "contradict"),
+        ({"join": ("h:1",), "bind": "0.0.0.0", "insecure": True}, "--advertise"),
+        ({"core_max": 0}, "core_max = 0"),
+        ({"core_max": 99}, "1 to 15"),
+    ],
+)
+def test_what_contradicts_joining_is_refused(arguments, message):
+    with pytest.raises(BadInput, match=message):
+        load(Sources(arguments=arguments))
+
+
+@pytest.mark.parametrize("toml", ["core_max = true", 'core_max = "many"', 'auto_replace = "no"'])
+def test_settings_of_the_group_have_types(toml):
+    with pytest.raises(BadInput, match=toml.partition(" ")[0]):
+        load(Sources(toml=f"[cluster]\n{toml}\n"))
+
+
+def test_settings_of_the_group_are_read():
+    config = load(Sources(toml="[cluster]\ncore_max = 3\nauto_replace = false\n"))
+
+    assert (config.core_max, config.auto_replace) == (3, False)
+    assert (load(Sources()).core_max, load(Sources()).auto_replace) == (5, True)

@@ -1,5 +1,7 @@
 """Whole nodes join, vote, are replaced and leave: in memory, in virtual time."""
 
+import itertools
+
 import attrs
 import pytest
 import trio
@@ -362,6 +364,36 @@ async def test_founders_come_back_with_their_old_options_after_the_group_has_cha
     await group.start("n4")
     await group.ready("n1", "n2", "n4")
     await group.settled("124")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["n1", "n2", "n3"])), ids="-".join)
+async def test_founders_may_start_in_any_order_and_again_in_any_other(autojump_clock, group, order):
+    """Three terminals, three machines, three unit files: nobody keeps an order."""
+    for founders in (order, reversed(order)):
+        for name in founders:
+            await group.start(name, join=False, founders=["n1", "n2", "n3"])
+            await trio.sleep(4)
+        await group.settled("123")
+        await group.ready(*order)
+        named = {group.node(name).kv.get(keys.cluster).uuid for name in order}
+        await write(group, order[0], b"v")
+        for name in order:
+            await group.kill(name)
+        group.uuids = {*getattr(group, "uuids", ()), *named}
+
+    assert len(group.uuids) == 1
+
+
+async def test_a_group_of_two_founders_votes_with_both(autojump_clock, group):
+    """Whoever asks for two voters gets them: everything acknowledged is on both disks."""
+    for name in ("n1", "n2"):
+        await group.start(name, join=False, founders=["n1", "n2"])
+    await group.settled("12")
+    await group.ready("n1", "n2")
+    await trio.sleep(10)
+    await group.settled("12")
+    await group.start("n3")
+    await group.settled("123")
 
 
 async def test_one_of_three_voters_started_alone_waits(autojump_clock, group):
