@@ -28,6 +28,7 @@ from aether.errors import (
     Conflict,
     Draining,
     NotLeader,
+    OutcomeUnknown,
     Overloaded,
     StorageCorrupt,
     StorageFailed,
@@ -735,6 +736,47 @@ async def test_a_leader_that_removes_itself_hears_that_it_is_out(autojump_clock,
     await leader.service.membership.change(MembershipChange(remove=(leader.name,)), LogIndex(0))
     assert leader.service.status.is_removed
     await group.until(lambda: any(node is not leader for node in group.leaders()), within_s=0.5)
+
+
+async def test_a_leader_that_gives_up_its_own_vote_hears_that_it_is_done(autojump_clock, form):
+    """It leads no more, but not because the change failed."""
+    group = form()
+    leader = await group.leader()
+    index = await leader.service.membership.change(MembershipChange(demote=(leader.name,)), LogIndex(0))
+    await group.until(lambda: any(node is not leader for node in group.leaders()), within_s=0.5)
+    status = leader.service.status
+    assert (status.configuration_index, status.is_changing) == (index, False)
+    assert leader.name in status.configuration.learners
+
+
+async def test_a_leader_that_is_cut_off_while_it_removes_itself_does_not_call_that_done(autojump_clock, form):
+    """The entry stands in its own log alone, and the others will cut it off."""
+    group = form()
+    leader = await group.leader()
+    group.cut.add(leader.name)
+    with trio.fail_after(3 * ELECTION_S), pytest.raises(OutcomeUnknown):
+        await leader.service.membership.change(MembershipChange(remove=(leader.name,)), LogIndex(0))
+    assert leader.service.status.configuration_index > 0
+    group.cut.clear()
+    await group.until(lambda: leader.service.status.configuration_index == 0)
+
+
+async def test_a_change_under_way_when_its_node_stops_has_an_unknown_outcome(autojump_clock, form):
+    """Nobody waits for the end of it at a node that is no more."""
+    group = form()
+    leader = await group.leader()
+    for follower in group.followers(leader):
+        group.cut.add(follower.name)
+    with trio.fail_after(1.0):
+        async with trio.open_nursery() as own:
+
+            async def change() -> None:
+                with pytest.raises(OutcomeUnknown):
+                    await leader.service.membership.change(MembershipChange(add=(D,)), LogIndex(0))
+
+            own.start_soon(change)
+            await trio.sleep(0.1)
+            leader.stop()
 
 
 async def test_leadership_goes_where_it_is_sent_and_loses_no_proposal(autojump_clock, form):

@@ -75,11 +75,12 @@ class MembershipDesk:
         term = await self._run(lambda core: _propose_change(core, change, expected_index))
         status = self._status()
         while True:
+            is_done = status.configuration_index > expected_index and not status.is_changing
             if status.role is not Role.LEADER or status.term != term:
-                if self._node in change.remove and status.configuration_index > expected_index:
-                    return status.configuration_index
+                if is_done and self._node in {*change.remove, *change.demote} - {*status.voters}:
+                    return status.configuration_index  # it leads no more because of the change
                 raise OutcomeUnknown
-            if status.configuration_index > expected_index and not status.is_changing:
+            if is_done:
                 return status.configuration_index
             status = await self._status_changed(status)
 

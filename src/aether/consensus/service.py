@@ -229,6 +229,7 @@ class ConsensusService:
                         self._send(to, notice)
         finally:  # whatever ended it: nobody is led any more, and a proposal would be lost
             self._may_turn, self._muted = False, True
+            self._publish(core)
 
     def _ring(self) -> None:
         """Have the loop take a turn."""
