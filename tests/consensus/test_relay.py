@@ -21,7 +21,7 @@ def situations(draw):
     """Any state of the world, and what was decided in an earlier one."""
     learners = draw(st.lists(st.sampled_from(LEARNERS), unique=True))
     relays = draw(st.lists(st.sampled_from(RELAYS), unique=True))
-    needy = draw(st.sets(st.sampled_from(LEARNERS)))
+    needy = draw(st.lists(st.sampled_from(learners), unique=True)) if learners else []
     before = draw(st.dictionaries(st.sampled_from(LEARNERS), st.sampled_from([None, *RELAYS])))
     return learners, needy, relays, before, draw(st.integers(0, 8))
 
@@ -152,6 +152,22 @@ def test_a_learner_that_needs_a_snapshot_gets_it_from_the_leader(group):
     chunks = {(sender, to) for sender, to, message in traffic if isinstance(message, SnapshotChunk)}
     assert chunks == {("a", relayed[0])}
     assert group[relayed[0]].commit_index == group["a"].commit_index
+
+
+def test_dead_learners_keep_nobody_from_the_snapshot_that_it_needs(group):
+    """They get nowhere with any relay, and there may be more of them than the leader serves: all are tried in turns."""
+    pass_time(group, 12)
+    for name in "defgh":
+        group.crash(name)
+    group.propose("a", "x")
+    pass_time(group, 40)
+    group.snapshot("a")
+    group.join("i")
+    group.change("a", add="i")
+    for number in range(4):
+        group.propose("a", f"x{number}")
+        pass_time(group, 10)
+    assert group["i"].commit_index == group["a"].commit_index
 
 
 def test_an_order_that_is_not_repeated_ends(group):

@@ -3,13 +3,14 @@
 Knows: learners, voters that live, what each learner has reported.
 Never: messages, entries.
 Holds: the leader serves at most `WORKERS_SERVED_BY_LEADER_MAX` learners as long as another voter lives; whoever needs a
-       snapshot, or gets nowhere with its relay, comes first; nobody is moved without a reason.
+       snapshot, or gets nowhere with its relay, comes first; nobody is moved without a reason. The dead, who get
+       nowhere either, keep nobody from the leader: in turns, all in need are tried.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from aether.consensus.log import RaftLog
@@ -22,26 +23,28 @@ Serving: TypeAlias = dict[NodeId, NodeId | None]
 
 def decide_serving(
     learners: Sequence[NodeId],
-    needy: Collection[NodeId],
+    needy: Sequence[NodeId],
     relays: Sequence[NodeId],
     before: Mapping[NodeId, NodeId | None],
     direct_max: int,
 ) -> Serving:
     """Who serves whom now.
 
-    learners  in the order of joining; needy  those whom only the leader can help; relays  voters that live
+    learners  in the order of joining; needy  those of them whom only the leader can help, the most urgent first;
+    relays  voters that live
     """
     if not relays:
         return dict.fromkeys(learners)
-    direct = [learner for learner in learners if learner in needy][:direct_max]
-    served = [learner for learner in learners if learner not in needy and before.get(learner, _NEW) is None]
-    fresh = [learner for learner in learners if learner not in before and learner not in needy]
+    direct = list(needy[:direct_max])
+    in_need = frozenset(needy)
+    served = [learner for learner in learners if learner not in in_need and before.get(learner, _NEW) is None]
+    fresh = [learner for learner in learners if learner not in before and learner not in in_need]
     direct += (served + fresh)[: direct_max - len(direct)]
     serving: Serving = dict.fromkeys(direct)
     load = Counter(dict.fromkeys(relays, 0))
     for learner in learners:
         relay = before.get(learner)
-        if relay is not None and learner not in serving and relay in relays and learner not in needy:
+        if relay is not None and learner not in serving and relay in relays and learner not in in_need:
             serving[learner] = relay
             load[relay] += 1
     for learner in learners:
@@ -64,6 +67,8 @@ class FanOut:
         self._serving: Serving = {}
         self._match: dict[NodeId, LogIndex] = {}
         self._committed = LogIndex(0)
+        self._looks = 0
+        self._tried: dict[NodeId, int] = {}  # the last look that left a learner to the leader
 
     def look(
         self,
@@ -71,13 +76,28 @@ class FanOut:
         relays: Sequence[NodeId],
         progress: Mapping[NodeId, Progress],
         log: RaftLog,
+        is_heard: Callable[[NodeId], bool],
     ) -> Mapping[NodeId, tuple[NodeId, ...]]:
-        """Once a second: move what must be moved; what each relay is to be told, the idle ones too."""
-        needy = [learner for learner in learners if self._is_needy(learner, progress[learner], log)]
+        """Once a second: move what must be moved; what each relay is to be told, the idle ones too.
+
+        is_heard  whether a member answered since the last look
+        """
+
+        def turn(learner: NodeId) -> int:
+            receives = progress[learner].transfer is not None and is_heard(learner)
+            return -1 if receives else self._tried.get(learner, 0)
+
+        needy = [learner for learner in learners if self._is_needy(learner, progress[learner])]
+        needy.sort(key=turn)
         used = {relay for relay in self._serving.values() if relay is not None}
         self._serving = decide_serving(learners, needy, relays, self._serving, self._direct_max)
         self._match = {learner: progress[learner].match for learner in learners}
         self._committed = log.committed
+        self._looks += 1
+        self._tried = {
+            learner: self._looks if self._serving[learner] is None else self._tried.get(learner, 0)
+            for learner in learners
+        }
         for learner, relay in self._serving.items():
             progress[learner].serve(by_relay=relay is not None)
         used |= {relay for relay in self._serving.values() if relay is not None}
@@ -87,7 +107,7 @@ class FanOut:
             if relay in relays
         }
 
-    def _is_needy(self, learner: NodeId, progress: Progress, log: RaftLog) -> bool:
+    def _is_needy(self, learner: NodeId, progress: Progress) -> bool:
         if progress.transfer is not None:
             return True
         if not progress.is_relayed or progress.match >= self._committed:

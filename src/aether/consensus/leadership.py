@@ -11,6 +11,7 @@ Paper: Raft 5.3, 5.4.2, 7; dissertation 3.10 (transfer), 6.2 (check-quorum), 6.4
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.entry import EntryKind, new_entries
@@ -122,13 +123,12 @@ class Leadership:
     def _assign_relays(self) -> None:
         """Learners that are too many for this leader get the log from other voters."""
         configuration = self._configuration
-        live = [
-            voter
-            for voter in configuration.voters
-            if voter != self._config.node and self.replication.is_heard(voter, self._config.election_ticks_min)
-        ]
+        ticks = self._config.election_ticks_min
+        others = [voter for voter in configuration.voters if voter != self._config.node]
+        live = [voter for voter in others if self.replication.is_heard(voter, ticks)]
         followers = [learner for learner in configuration.learners if learner != self._config.node]  # it may be demoted
-        orders = self._fan_out.look(followers, live, self._progress, self._log)
+        is_heard = partial(self.replication.is_heard, ticks=ticks)
+        orders = self._fan_out.look(followers, live, self._progress, self._log, is_heard)
         for relay, learners in orders.items():
             self._outbox.send(relay, RelayOrder(term=self.term, learners=learners))
 
