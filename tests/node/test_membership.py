@@ -9,6 +9,9 @@ import trio
 from aether.errors import BadInput, Conflict, IdentityMismatch, NotFound, Removed
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
+from aether.model.ids import StoreId
+from aether.node.seams import OpenedStorage
+from aether.storage.memory import MemoryStorage
 
 KEY = keys.map_entry("m", b"k")
 
@@ -331,8 +334,7 @@ async def test_nobody_is_replaced_when_operators_want_it_so(autojump_clock, grou
 
 async def test_what_lives_in_memory_alone_never_votes_and_goes_when_it_is_gone(autojump_clock, group):
     await group.grow(2)
-    group.stores["n3"] = attrs.evolve(group.stores["n2"], store="s3", storage=type(group.stores["n2"].storage)(),
-                                      boots=0, founders=None, ephemeral=True)  # fmt: skip
+    group.stores["n3"] = OpenedStorage(MemoryStorage(), StoreId("s3"), ephemeral=True)
     await group.start("n3")
     await group.ready("n3")
     await trio.sleep(5)
@@ -342,6 +344,22 @@ async def test_what_lives_in_memory_alone_never_votes_and_goes_when_it_is_gone(a
     await group.settled("1", "2")
     kv = group.node("n1").kv
     await group.until(lambda: kv.get(keys.member("n3")) is None and kv.get(keys.removed("n3")) is None)
+
+
+async def test_a_founder_that_lives_in_memory_votes_only_while_it_is_alone(autojump_clock, group):
+    """A notebook opens a cluster, servers join it: what they are told must not be forgotten with the notebook."""
+    storage = MemoryStorage()
+    group.stores["n1"] = OpenedStorage(storage, StoreId("s1"), ephemeral=True)
+    await group.start("n1", join=False)
+    await group.ready("n1")
+    await group.settled("1")
+    await group.start("n2")
+    await group.settled("2", "1")
+    await write(group, "n1", b"kept by n2")
+    await group.kill("n1")
+
+    await group.settled("2")
+    assert group.node("n2").kv.get(KEY) == b"kept by n2"
 
 
 # --- founders ---------------------------------------------------------------------------------------------------------
