@@ -454,6 +454,18 @@ async def test_a_barrier_shows_what_was_acknowledged_elsewhere(cluster, autojump
     assert cluster.kv["b"].revision >= revision
 
 
+async def test_without_a_barrier_a_node_shows_what_it_has_applied_and_asks_nobody(cluster, autojump_clock):
+    """Perhaps stale, at no cost, and also where no majority answers."""
+    await cluster.kv["a"].propose(put(b"v"))
+    await cluster.kv["b"].barrier()
+    cluster.cut.add("b")
+    cluster.stalled.add("b")
+    await cluster.kv["a"].propose(put(b"w"))
+
+    assert cluster.kv["b"].get(KEY) == b"v"
+    assert cluster.kv["a"].get(KEY) == b"w"
+
+
 async def test_a_barrier_writes_nothing_and_needs_no_session(cluster, autojump_clock):
     """A read must not cost an entry of the log and a sync of every disk."""
     before = len(cluster.log)

@@ -19,6 +19,7 @@ from aether.model.ids import NodeId
 from aether.storage import files
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
+from aether.storage.record import BadRecord, Record, RecordKind, encode_record, read_record
 
 SEGMENT_BYTES = 4096
 
@@ -125,6 +126,21 @@ def test_a_hole_in_front_of_later_records_is_refused(scene):
     hole = raw[: offsets[1]] + bytes(offsets[2] - offsets[1]) + raw[offsets[2] :]
     with pytest.raises(StorageCorrupt, match="others follow"):
         with_log(scene, hole)
+
+
+def test_a_sound_record_in_the_place_of_another_is_refused():
+    """Each checksum goes on from the one before: a write that the disk lost or put elsewhere breaks the chain."""
+    bodies, records, crc = [b"first", b"other", b"third"], [], 7
+    for body in bodies:
+        raw, crc = encode_record(RecordKind.WRITE, body, crc)
+        records.append(raw)
+
+    first = read_record(b"".join(records), 0, 7)
+    assert isinstance(first, Record)
+    for wrong in (records[2], records[0]):
+        with pytest.raises(BadRecord):
+            read_record(records[0] + wrong, first.end, first.crc)
+    assert read_record(records[0] + records[1], first.end, first.crc).body == b"other"
 
 
 def test_garbage_behind_the_log_is_refused(scene):
