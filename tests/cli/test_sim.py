@@ -34,8 +34,7 @@ def test_seeds_run_and_are_summed_up(capsys):
 
 def test_a_run_is_shown_line_by_line(capsys):
     """Fixed columns under a heading, the verdict at the end."""
-    options = ["--seeds", "2", "--seed-from", "0x10", "--steps", "300", "--processes", "1", "--plot", "restarting"]
-    code = run(["sim", "run", *options])
+    code = run(["sim", "replay", "--seed", "0x10", "--steps", "300", "--plot", "restarting", "--last", "5"])
     lines = capsys.readouterr().out.splitlines()
     assert code == 0
     assert lines[0].split()[:3] == ["TIME_MS", "EVENT", "NODE"]
