@@ -161,7 +161,8 @@ def test_dead_learners_keep_nobody_from_the_snapshot_that_it_needs(group):
         group.crash(name)
     group.propose("a", "x")
     pass_time(group, 40)
-    group.snapshot("a")
+    for name in "abc":
+        group.snapshot(name)
     group.join("i")
     group.cut |= {("a", "i"), ("i", "a")}  # or it would have it before anybody is moved
     group.change("a", add="i")
