@@ -180,8 +180,26 @@ def test_an_order_that_is_not_repeated_ends(group):
     group["b"].step("a", RelayOrder(term=1, learners=("d",)))
     assert group["b"]._relay._replication.progress
     for _ in range(41):
-        group["b"]._relay.tick()
+        group["b"]._relay.tick(leader_lives=True)
     assert not group["b"]._relay._replication.progress
+
+
+def test_a_relay_says_no_longer_than_it_hears_it_that_the_leader_lives(make_group):
+    """Or a learner that has just got a vote would be kept loyal to a dead leader, and its vote may be needed."""
+    group = make_group("ab", workers_direct_max=0)
+    group.elect("a")
+    group.join("d")
+    group.change("a", add="d")
+    pass_time(group, 30)
+    assert "d" in group["b"]._relay._replication.progress
+    group.change("a", promote="d")
+    group.stabilize()
+    assert group["b"].configuration.voters == ("a", "b", "d")
+    group.crash("a")
+    pass_time(group, 10)
+    traffic = pass_time(group, 10)
+    assert not [message for _, _, message in traffic if isinstance(message, Relayed)]
+    assert Role.LEADER in {group["b"].role, group["d"].role}
 
 
 @pytest.mark.parametrize("sender", ["b", "x"])

@@ -124,7 +124,8 @@ class RaftCore(Elector):
                 self._become_follower(self._term, None)
             return
         if self._relay is not None:
-            self._relay.tick()
+            led = self._relay.term == self._term and self._leader is not None
+            self._relay.tick(leader_lives=led and self._elapsed < self._config.election_ticks_min)
         self._wait_for_leader()
         self._ticks += 1
         if self._passed_on and self._ticks % self._config.election_ticks_min == 0:

@@ -60,13 +60,13 @@ class Relay:
         fresh = [learner for learner in learners if learner not in progress]
         self._replication.follow(fresh, LogIndex(self._log.committed + 1))
 
-    def tick(self) -> None:
-        """One unit of time: now and then a heartbeat; an order that is not repeated ends."""
+    def tick(self, *, leader_lives: bool) -> None:
+        """One unit of time: now and then a heartbeat, if the leader itself was heard; an order not repeated ends."""
         replication = self._replication
         replication.now += 1
         if replication.now >= self._until:
             replication.progress.clear()
-        if replication.now % self._config.election_ticks_min == 0:
+        if leader_lives and replication.now % self._config.election_ticks_min == 0:
             self._round += 1
             for learner in replication.progress:
                 replication.heartbeat(learner, self._round)
