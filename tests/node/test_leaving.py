@@ -4,6 +4,7 @@ import pytest
 import trio
 
 import aether
+from aether.consensus.values import Role
 from aether.errors import IdentityMismatch
 from aether.wire.session import Refused, RefusedCode
 
@@ -92,3 +93,26 @@ async def test_draining_twice_is_as_good_as_once(aether_cluster, drains):
         await cluster.nodes[0].drain()
 
     assert cluster.nodes[0].addresses.draining
+
+
+async def test_a_leader_that_leaves_hands_over_first(aether_cluster):
+    """A rolling restart costs nobody an election."""
+    cluster = await aether_cluster(Slow, nodes=3)
+    nodes = [each._node for each in cluster.nodes]
+    leader = next(node for node in nodes if node.consensus.status.role is Role.LEADER)
+    term = leader.consensus.status.term
+    began = trio.current_time()
+    await leader.leave()
+    others = [node for node in nodes if node is not leader]
+    with trio.fail_after(0.5):
+        while not any(node.consensus.status.role is Role.LEADER for node in others):
+            await trio.sleep(0.01)
+    assert max(node.consensus.status.term for node in others) == term + 1
+    assert leader.consensus.status.role is not Role.LEADER
+    assert trio.current_time() - began < 5
+
+
+async def test_a_leader_without_an_heir_just_leaves(aether_cluster):
+    """Everybody else is gone or leaves too."""
+    cluster = await aether_cluster(Slow, nodes=1)
+    await cluster.nodes[0]._node.leave()

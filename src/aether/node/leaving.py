@@ -12,6 +12,8 @@ from typing import Final
 
 import trio
 
+from aether.consensus.service import ConsensusService
+from aether.consensus.values import Role
 from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.service import KvService
@@ -24,6 +26,7 @@ _log = logging.getLogger("aether.node")
 
 DRAIN_ANNOUNCE_S: Final = 1.0
 RELIEF_LOOK_S: Final = 0.25
+HAND_OVER_S: Final = 1.0
 
 
 async def announce_drain(kv: KvService, member: Callable[[], MemberRow]) -> None:
@@ -41,6 +44,23 @@ async def wait_relieved(kv: KvService, incarnation: Incarnation, reached: Callab
         while _can_be_relieved(kv, incarnation, reached()):
             with trio.move_on_after(RELIEF_LOOK_S):  # a lost connection changes no row
                 await watch.changed()
+
+
+async def hand_over(consensus: ConsensusService, kv: KvService, reached: Callable[[], Collection[NodeId]]) -> None:
+    """As leader, let a voter that stays lead, so that nobody has to wait for an election. Best effort."""
+    status = consensus.status
+    draining = {member.node for member in kv.rows(keys.MEMBERS) if member.draining}
+    heirs = set(status.voters) & set(reached()) - draining - {status.node}
+    if status.role is not Role.LEADER or not heirs:
+        return
+    with trio.move_on_after(HAND_OVER_S):
+        try:
+            followers = await consensus.membership.followers()
+            heir = max(heirs & followers.keys(), key=lambda node: (followers[node].match, node), default=None)
+            if heir is not None:
+                await consensus.membership.transfer(heir)
+        except AetherError as error:
+            _log.warning("%s leaves as leader: %s", status.node, error)
 
 
 def _can_be_relieved(kv: KvService, incarnation: Incarnation, reached: Collection[NodeId]) -> bool:

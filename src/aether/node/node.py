@@ -49,7 +49,7 @@ from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
 from aether.node.enrolment import admission, ending
 from aether.node.facts import NodeFacts
-from aether.node.leaving import announce_drain, wait_relieved
+from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.membership import Membership
 from aether.node.messages_table import messages_table
 from aether.node.places import placed
@@ -243,7 +243,7 @@ class Node:
             self._drained.set()
 
     async def leave(self) -> None:
-        """Drain, and let the cluster forget this process's session; nothing may be proposed afterwards."""
+        """Drain, let the cluster forget this process's session, and let another lead; propose nothing afterwards."""
         await self.drain()
         if self.ready.is_set() and self._opened.ephemeral:
             await self.membership.retire()
@@ -252,6 +252,7 @@ class Node:
                 self.kv.end_session()
             except AetherError as error:
                 _log.debug("%s leaves a session behind: %s", self.config.node, error)
+            await hand_over(self.consensus, self.kv, self._reached)
 
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
