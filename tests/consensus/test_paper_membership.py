@@ -314,3 +314,62 @@ def test_a_newcomer_that_has_not_come_to_its_own_entry_is_not_removed(make_group
     group.change("a", remove="e")
     group.stabilize()
     assert group["e"].is_removed
+
+
+def test_a_leaver_is_served_until_it_can_hear_that_it_is_out(make_group):
+    """4.2.2: two seconds are enough for that, but only from the moment when it is committed."""
+    group = make_group("abc")
+    group.elect("a")
+    group.change("a", remove="c")
+    for sender, to in ("ab", "ac", "ca", "ba"):
+        group.deliver(sender, to)
+    group.held.add("b")  # of the last entry, which b alone can commit
+    for _ in range(40):
+        for name in "abc":
+            group.tick(name)
+        group.stabilize()
+    assert group["a"].commit_index < group["a"].configuration_index
+    group.held.clear()
+    group.persist("b")
+    group.stabilize()
+    assert group["c"].is_removed
+    group.tick("a", 20)
+    assert "c" not in group["a"].followers
+
+
+def test_a_node_that_is_added_again_has_to_show_anew_what_it_holds(make_group):
+    """It may have begun with an empty store meanwhile."""
+    group = make_group("abc")
+    group.elect("a")
+    group.join("d")
+    group.change("a", add="d")
+    group.stabilize()
+    group.change("a", remove="d")
+    group.stabilize()
+    assert group["a"].followers["d"].match == group["a"].last_index
+    group.change("a", add="d")
+    assert group["a"].followers["d"].match == 0
+    group.stabilize()
+    assert group["a"].followers["d"].match == group["a"].last_index
+
+
+def test_a_learner_that_needs_a_snapshot_cannot_vote_however_short_the_log_is(make_group):
+    """4.2.1: it lacks what was compacted as well; another voter tells the leader about it, which sends it nothing."""
+    group = make_group("abc", workers_direct_max=0, entries_kept=0)
+    group.elect("a")
+    group.join("d")
+    group.change("a", add="d")
+    for _ in range(30):
+        for name in "abcd":
+            group.tick(name)
+        group.stabilize()
+    held = group["a"].followers["d"].match
+    assert held == group["a"].last_index
+    group.crash("d")
+    for payload in "xyz":
+        group.propose("a", payload)
+        group.stabilize()
+    group.snapshot("a")
+    group["a"].step("d", AppendReply(term=1, match_index=held))
+    with pytest.raises(Conflict, match="learner d cannot vote yet"):
+        group.change("a", promote="d")

@@ -281,6 +281,8 @@ class Leadership:
     def _is_caught_up(self, node: NodeId) -> bool:
         """Whether one message would bring it up to date, and it lives."""
         progress = self._progress[node]
+        if self._log.term_at(progress.match) is None:
+            return False  # what it lacks is compacted
         lives = self.replication.is_heard(node, self._config.election_ticks_max)
         behind = self._log.bytes_after(progress.match)
         sends = progress.is_relayed or progress.mode is Mode.REPLICATE
@@ -289,18 +291,24 @@ class Leadership:
     def _reconfigure(self) -> None:
         """A configuration entry was appended, and is in force: follow its members, and for a while those who leave."""
         members = set(self._others())
+        for node in self._leaving.keys() & members:  # it is added again, and may have lost what it held
+            self._forget(node)
         self.replication.follow(sorted(members - self._progress.keys()), LogIndex(self._log.last_index + 1))
         for node in self._progress.keys() - members - self._leaving.keys():
             self._leaving[node] = self._now + self._config.election_ticks_max  # so that it hears that it is out
-        for node in self._leaving.keys() & members:
-            del self._leaving[node]
         for node in {*self._configuration.voting(), *self._leaving} & self._progress.keys():
             self._progress[node].serve(by_relay=False)
         self._acks_changed = True
 
     def _forget_leavers(self) -> None:
+        if self._log.configurations.index > self._log.committed:  # they cannot hear yet that it is
+            self._leaving = dict.fromkeys(self._leaving, self._now + self._config.election_ticks_max)
         for node in [node for node, until in self._leaving.items() if self._now >= until]:
-            del self._leaving[node], self._progress[node]
+            self._forget(node)
+
+    def _forget(self, node: NodeId) -> None:
+        del self._leaving[node], self._progress[node]
+        self._lease.forget(node)
 
     def _end_change(self) -> None:
         """The voters of both halves have committed the joint configuration: leave the old half behind.

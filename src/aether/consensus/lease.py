@@ -67,6 +67,10 @@ class LeaseRounds:
         if number > self._answered.get(peer, (0, False))[0]:
             self._answered[peer] = (number, promised)
 
+    def forget(self, peer: NodeId) -> None:
+        """It is no member any more."""
+        self._answered.pop(peer, None)
+
     def newest(self, configuration: Configuration, leader: NodeId, begun: int) -> int:
         """The newest round that a quorum of `configuration` answered so; 0 for none, or when `leader` has no vote."""
         if leader not in configuration.voting():
