@@ -357,3 +357,19 @@ def test_frequent_reads_do_not_make_a_slow_follower_look_lossy(led):
         led.deliver("c", "a")
     assert len(led.reads) == 5
     assert not [message for _, _, message in led.take("a") if isinstance(message, AppendEntries)]
+
+
+def test_learners_have_no_part_in_rounds_for_reads(make_group):
+    """They cannot vouch for a leader, and busy readers would cost each of them thousands of messages a second."""
+    group = make_group("abc")
+    group.elect("a")
+    group.join("d")
+    group.change("a", add="d")
+    group.stabilize()
+    group.propose("a", "x")
+    group.cut.add(("a", "d"))  # it lags, so that it is heartbeaten with each tick
+    group.stabilize()
+    group.read("a", 1)
+    assert {to for _, to, message in group.take("a") if isinstance(message, Heartbeat) and message.round} == {"b", "c"}
+    group.tick("a")
+    assert {to for _, to, message in group.take("a") if isinstance(message, Heartbeat)} == {"b", "c", "d"}

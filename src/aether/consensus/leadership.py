@@ -71,6 +71,9 @@ class Leadership:
     def _others(self) -> list[NodeId]:
         return [member for member in self._configuration.members() if member != self._config.node]
 
+    def _other_voters(self) -> list[NodeId]:
+        return [voter for voter in self._configuration.voting() if voter != self._config.node]
+
     @property
     def _now(self) -> int:
         return self.replication.now
@@ -89,7 +92,11 @@ class Leadership:
         if not self.quorum_active() or self._storage_stands_still():
             return False
         if self._now % self._config.heartbeat_ticks == 0:
-            self._begin_round()
+            voting = self._configuration.voting()
+            others = self._progress.items()
+            self._begin_round(
+                [p for p, progress in others if p in voting or p in self._leaving or self._is_due(progress)]
+            )
             self._tick_round = self._round
         if self._now % self._config.election_ticks_min == 1:
             self._assign_relays()
@@ -97,7 +104,8 @@ class Leadership:
 
     def quorum_active(self) -> bool:
         """Whether a quorum, this node included, was heard within the shortest election time-out."""
-        active = [peer for peer in self._progress if self.replication.is_heard(peer, self._config.election_ticks_min)]
+        ticks = self._config.election_ticks_min
+        active = [voter for voter in self._other_voters() if self.replication.is_heard(voter, ticks)]
         return self._configuration.has_quorum((*active, self._config.node))
 
     def _storage_stands_still(self) -> bool:
@@ -106,14 +114,12 @@ class Leadership:
             self._durable_seen, self._durable_tick = self._log.durable, self._now
         return self._now - self._durable_tick > self._config.election_ticks_max
 
-    def _begin_round(self) -> None:
+    def _begin_round(self, receivers: Sequence[NodeId]) -> None:
         self._round += 1
         if self._log.committed >= self._own_start:
             self.reads.begun(self._round, self._log.committed)
-        voting = self._configuration.voting()
-        for peer, progress in self._progress.items():
-            if peer in voting or peer in self._leaving or self._is_due(progress):
-                self.replication.heartbeat(peer, self._round)
+        for peer in receivers:
+            self.replication.heartbeat(peer, self._round)
 
     def _is_due(self, learner: Progress) -> bool:
         """Whether a learner gets this heartbeat: one that has everything hears of us once in a while."""
@@ -161,7 +167,7 @@ class Leadership:
         if not self._acks_changed:
             return
         self._acks_changed = False
-        match = {peer: progress.match for peer, progress in self._progress.items()}
+        match = {voter: self._progress[voter].match for voter in self._other_voters()}
         match[self._config.node] = self._log.durable
         index = self._configuration.committed_index(match)
         if index > self._log.committed and self._may_commit(index):
@@ -181,7 +187,7 @@ class Leadership:
         """
         confirmed = self.reads.confirm(self._is_answered)
         if self.reads.wants_round and self._log.committed >= self._own_start:
-            self._begin_round()
+            self._begin_round(self._other_voters())  # nobody else can vouch for this leader
             confirmed += self.reads.confirm(self._is_answered)  # nobody to wait for in a group of one
         return confirmed
 
@@ -214,7 +220,7 @@ class Leadership:
 
     def _is_answered(self, number: int) -> bool:
         """Whether a quorum, this node included, obeyed this leader when round `number` had begun."""
-        heard = [peer for peer, progress in self._progress.items() if progress.heard_round >= number]
+        heard = [voter for voter in self._other_voters() if self._progress[voter].heard_round >= number]
         return self._configuration.has_quorum((*heard, self._config.node))
 
     # --- answers ------------------------------------------------------------------------------------------------------
