@@ -597,3 +597,22 @@ def test_of_two_that_notice_the_leaders_death_apart_one_wins_at_once(make_group)
     group.stabilize()
 
     assert group["c"].role is Role.LEADER
+
+
+def test_promises_of_a_disk_that_stands_still_do_not_pile_up(make_group):
+    """A full disk may stay full for days, and the leader asks again with every heartbeat."""
+    group = make_group("abc")
+    group.elect("a")
+    group.held.add("b")
+    group.propose("a", "x")
+    for _ in range(200):
+        group.tick("a")
+        group.stabilize()
+    assert sum(len(promises) for _, promises in group["b"]._outbox._waiting) <= 3
+    group.held.clear()
+    group.persist("b")
+    assert len(group.sent(AppendReply, "b", "a")) == 1
+    group.stabilize()
+    group["a"].tick()
+    group.stabilize()
+    assert group["a"].followers["b"].match == group["a"].last_index

@@ -9,7 +9,6 @@ Holds: a promise leaves only after every write that was handed out before it, or
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from aether.consensus.messages import AppendEntries, AppendReply, Heartbeat, Message
@@ -31,18 +30,19 @@ class Sending(Protocol):
 
 def _add(queue: list[Envelope], envelope: Envelope) -> None:
     """Append; an acknowledgement takes the place of a smaller one that stands just before it."""
-    to, message = envelope
-    if queue and isinstance(message, AppendReply) and not message.rejected:
-        last_to, last = queue[-1]
-        if (
-            last_to == to
-            and isinstance(last, AppendReply)
-            and not last.rejected
-            and last.term == message.term
-            and last.match_index <= message.match_index
-        ):
-            queue.pop()
+    if queue and isinstance(envelope[1], AppendReply) and _says_more(envelope, queue[-1]):
+        queue.pop()
     queue.append(envelope)
+
+
+def _says_more(envelope: Envelope, before: Envelope) -> bool:
+    """Whether nobody misses `before` who gets `envelope`."""
+    (to, reply), (to_before, reply_before) = envelope, before
+    if not isinstance(reply, AppendReply) or not isinstance(reply_before, AppendReply) or to != to_before:
+        return False
+    if reply.rejected or reply_before.rejected:
+        return reply == reply_before
+    return reply.term == reply_before.term and reply.match_index >= reply_before.match_index
 
 
 class Outbox:
@@ -52,7 +52,7 @@ class Outbox:
         self._now: list[Envelope] = []
         self._orders: list[ChunkOrder] = []
         self._fresh: list[Envelope] = []  # promises that no write carries yet
-        self._waiting: deque[tuple[int, Sequence[Envelope]]] = deque()
+        self._waiting: deque[tuple[int, list[Envelope]]] = deque()
 
     def send(self, to: NodeId, message: Message) -> None:
         """Leaves with the next Ready."""
@@ -73,9 +73,14 @@ class Outbox:
 
     def attach(self, number: int) -> None:
         """The fresh promises rest on write `number` and those before it."""
-        if self._fresh:
+        if not self._fresh:
+            return
+        if self._waiting and self._waiting[-1][0] == number:  # a disk that stands still: who repeats a question gets
+            for envelope in self._fresh:  # one answer, or they would pile up
+                _add(self._waiting[-1][1], envelope)
+        else:
             self._waiting.append((number, self._fresh))
-            self._fresh = []
+        self._fresh = []
 
     def release(self, number: int) -> list[Envelope]:
         """Promises that rest on writes up to `number`, in the order in which they were made."""
