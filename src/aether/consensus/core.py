@@ -337,9 +337,9 @@ class RaftCore(Elector):
             return
         if leader == self._config.node and sender != leader:
             return  # a relay of our own, with an old list
-        assert self._leadership is None, (
-            f"{leader} also leads term {self._term}: a node lost its vote, or its id is used twice"
-        )
+        if self._leadership is not None:  # no `assert`: it must not pass with `python -O` either
+            problem = f"{leader} also leads term {self._term}: a node lost its vote, or its id is used twice"
+            raise AssertionError(problem)
         if self._role is not Role.FOLLOWER:
             self._become_follower(self._term, leader)
         self._hear(leader)

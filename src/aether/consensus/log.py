@@ -168,7 +168,8 @@ class RaftLog:
     def _truncate(self, start: LogIndex) -> None:
         """Remove `start` and everything behind it."""
         last = LogIndex(start - 1)
-        assert last >= self.committed, f"the leader contradicts entry {start}, committed here up to {self.committed}"
+        if last < self.committed:  # no `assert`: what another node does wrong must not pass with `python -O` either
+            raise AssertionError(f"the leader contradicts entry {start}, committed here up to {self.committed}")
         keep = last - self._before
         del self._entries[keep:], self._ends[keep:]
         self.configurations.truncated(last)
@@ -204,7 +205,8 @@ class RaftLog:
         """Move the commit index forward; True when it moved."""
         if index <= self.committed:
             return False
-        assert index <= self.last_index, f"commit index {index} lies beyond the log, which ends at {self.last_index}"
+        if index > self.last_index:
+            raise AssertionError(f"commit index {index} lies beyond the log, which ends at {self.last_index}")
         self.committed = index
         return True
 
