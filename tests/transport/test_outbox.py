@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from aether.model.limits import (
     FRAME_BYTES_MAX,
     FRAME_CHUNK_BYTES,
-    LONG_FRAMES_MAX,
     OUTBOX_BYTES_MAX,
     OUTBOX_MESSAGES_MAX,
 )
@@ -56,7 +55,48 @@ def test_a_short_message_waits_for_one_batch_at_most():
     batch = outbox.take()
 
     assert b"heartbeat" in batch
-    assert len(batch) <= BATCH_BYTES + (LONG_FRAMES_MAX + 1) * (FRAME_CHUNK_BYTES + 100)
+    assert len(batch) <= BATCH_BYTES + FRAME_CHUNK_BYTES + 100
+
+
+@given(SIZES, SIZES)
+@settings(max_examples=60, deadline=None)
+def test_in_order_is_in_order_however_long_the_messages_are(first, second):
+    """A follower refuses entries whose predecessors it has not seen; all of them would be sent again."""
+    payloads = [bytes([n % 251]) * size for n, size in enumerate(first + second)]
+    outbox, decoder, out = Outbox(drop_oldest=True, in_order=True), FrameDecoder(), []
+    for payload in payloads[: len(first)]:
+        assert outbox.put(payload)
+    out += decoder.feed(outbox.take())
+    for payload in payloads[len(first) :]:
+        assert outbox.put(payload)
+    while outbox:
+        out += decoder.feed(outbox.take())
+
+    assert out == payloads
+    assert len(outbox) == outbox._bytes == 0
+
+
+def test_an_urgent_message_waits_for_one_chunk_at_most():
+    """A heartbeat beside megabytes of entries, some of them short."""
+    outbox = Outbox(drop_oldest=True, in_order=True)
+    outbox.put(bytes(FRAME_BYTES_MAX))
+    for _ in range(100):
+        outbox.put(bytes(FRAME_CHUNK_BYTES))
+    assert len(outbox.take()) <= FRAME_CHUNK_BYTES + 100
+    outbox.put(b"heartbeat", urgent=True)
+
+    assert next(FrameDecoder().feed(outbox.take())) == b"heartbeat"
+
+
+def test_what_is_urgent_is_dropped_last():
+    """A follower that is told nothing any more elects another leader."""
+    outbox = Outbox(drop_oldest=True, in_order=True)
+    outbox.put(b"heartbeat", urgent=True)
+    for _ in range(2 * OUTBOX_BYTES_MAX // FRAME_BYTES_MAX):
+        assert outbox.put(bytes(FRAME_BYTES_MAX))
+
+    assert outbox.dropped > 0
+    assert next(FrameDecoder().feed(outbox.take())) == b"heartbeat"
 
 
 def test_a_full_outbox_refuses_the_newest_or_drops_the_oldest():

@@ -131,6 +131,32 @@ async def test_a_long_frame_goes_through_the_turn(sender, link, autojump_clock):
     assert link.payloads == [b"x" * (FRAME_CHUNK_BYTES + 1)]
 
 
+async def test_what_is_urgent_leaves_first(link, nursery):
+    """A heartbeat must not wait for entries that the link does not take."""
+    made = Sender(Lane.CONSENSUS, link, Counters())
+    nursery.start_soon(made.run)
+    await trio.testing.wait_all_tasks_blocked()
+    link.unblocked = trio.Event()
+    made.put(b"x" * (2 * FRAME_CHUNK_BYTES))
+    await trio.testing.wait_all_tasks_blocked()  # `run` waits for the link with the first chunk
+    made.put(b"entries")
+    made.put(b"heartbeat", urgent=True)
+    link.unblocked.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert link.payloads == [b"heartbeat", b"x" * (2 * FRAME_CHUNK_BYTES), b"entries"]
+
+
+async def test_a_short_message_does_not_overtake_a_long_one_of_the_same_turn(link, nursery):
+    """Nothing is written at once while anything waits."""
+    made = Sender(Lane.CONSENSUS, link, Counters())
+    nursery.start_soon(made.run)
+    await trio.testing.wait_all_tasks_blocked()
+    made.put(b"x" * (FRAME_CHUNK_BYTES + 1))
+    made.put(b"next")
+    await trio.testing.wait_all_tasks_blocked()
+    assert link.payloads == [b"x" * (FRAME_CHUNK_BYTES + 1), b"next"]
+
+
 async def test_a_batch_that_meets_a_broken_link_ends_the_writer(link):
     """The dialler must learn of it, to dial again."""
     made = Sender(Lane.CALLS, link, Counters())

@@ -15,10 +15,21 @@ import trio
 import trustme
 from trio.testing import MockClock
 
+from aether.consensus.messages import Heartbeat, VoteReply, VoteRequest
+from aether.consensus.spelling import MESSAGES as CONSENSUS
 from aether.errors import AddressInUse, BadInput
-from aether.model.limits import FRAME_BYTES_MAX, HANDSHAKE_S, HANDSHAKES_MAX, PEER_SILENT_S
+from aether.model.limits import (
+    FRAME_BYTES_MAX,
+    FRAME_CHUNK_BYTES,
+    HANDSHAKE_S,
+    HANDSHAKES_MAX,
+    PEER_SILENT_S,
+    SEND_BUFFER_BYTES,
+)
+from aether.node.messages_table import messages_table
 from aether.transport import TcpTransport
 from aether.transport.address import join_address, split_address
+from aether.transport.link import connect
 from aether.wire import ANYBODY, DiallingSession, Hello, Identity, Lane, MessageTable, encode_frame
 
 
@@ -414,3 +425,28 @@ async def test_a_remembered_address_is_tried_beside_the_configured_one(tcp_world
         node.transport.remember_peer("a", right)
 
         await node.until_connected("a")
+
+
+async def test_what_the_consensus_lane_carries_arrives_in_order_however_long(tcp_world):
+    """Entries that come before their predecessors are refused, and everything is sent again."""
+    a, b = await tcp_world.pair()
+    for number in range(12):
+        filler = bytes((0, 10, FRAME_CHUNK_BYTES, 5 * FRAME_CHUNK_BYTES)[number % 4])
+        assert a.transport.send("b", tcp_world.Heartbeat(number, filler))
+    await b.until_received(12)
+
+    assert [message.number for _, message, _ in b.received] == list(range(12))
+
+
+async def test_little_waits_in_the_kernel(tcp_world):
+    """What it holds of one lane stands in front of the heartbeats of all, and nothing overtakes it."""
+    node = await tcp_world.start("a")
+    with await connect(node.address) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
+
+
+def test_who_leads_overtakes_entries_and_nothing_else_does():
+    table = messages_table()
+    urgent = [cls for cls in (cls for cls, _, _ in CONSENSUS.values()) if table.is_urgent(cls)]
+
+    assert urgent == [VoteRequest, VoteReply, Heartbeat]

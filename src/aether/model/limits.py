@@ -56,6 +56,7 @@ PEERS_MAX: Final = 256
 PEER_SILENT_S: Final = 5.0  # a host whose kernel stopped answering, or a process whose loop stands still
 OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane
 OUTBOX_BYTES_MAX: Final = 32 * 2**20
+SEND_BUFFER_BYTES: Final = 32 * 1024  # in the kernel, of one connection; what it keeps besides doubles it on Linux
 RECONNECT_MIN_S: Final = 0.05
 RECONNECT_MAX_S: Final = 1.0
 
@@ -125,6 +126,8 @@ assert 80 * PEERS_MAX < HELLO_BYTES_MAX <= FRAME_CHUNK_BYTES
 assert INFLIGHT_BYTES_MAX + 2 * APPEND_BYTES_MAX <= OUTBOX_BYTES_MAX
 # What is queued for a lane holds at least one frame of the largest size.
 assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
+# Two lanes to each of two peers, as far as their kernels let them, are on a link of 20 MB/s for less than 20 ms.
+assert 2 * 2 * 2 * SEND_BUFFER_BYTES <= 0.02 * 20e6
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
 assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX

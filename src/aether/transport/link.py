@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import trio
 
 from aether.errors import AddressInUse, BadInput
-from aether.model.limits import PEER_SILENT_S
+from aether.model.limits import PEER_SILENT_S, SEND_BUFFER_BYTES
 from aether.transport.address import join_address, split_address
 
 READ_BYTES: Final = 64 * 1024
@@ -170,8 +170,13 @@ async def listen(address: str, option: str) -> tuple[socket.socket, str]:
 
 
 def tune(sock: socket.socket) -> None:
-    """Small messages go at once, and a host that vanished without a word is noticed by the kernel."""
+    """Small messages go at once, little waits in the kernel, a host that vanished is noticed by it.
+
+    Left to itself, the kernel keeps megabytes of one connection on their way and in queues of the network, where each
+    message of the other lanes waits behind them, and those of this lane too, which could still overtake in the outbox.
+    """
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     seconds = max(1, int(PEER_SILENT_S))

@@ -2,7 +2,8 @@
 
 Knows: a link, an outbox.
 Never: messages, peers.
-Holds: bytes leave in the order in which `put` took them, long frames aside; `put` writes only while `run` waits.
+Holds: bytes leave in the order in which `put` took them, as far as the outbox keeps it; `put` writes only while `run`
+       waits.
 
 A message alone is written at once, without a task switch. One that follows the end of a write within EAGER_GAP_S is one
 of many: it waits for the turn of `run`, with all that come until then; so does every later one, until a turn finds a
@@ -37,7 +38,7 @@ class Sender:
     def __init__(self, lane: Lane, link: Link, counters: Counters) -> None:
         self.lane: Lane = lane
         self._link, self._counters = link, counters
-        self._outbox = Outbox(drop_oldest=lane is Lane.CONSENSUS)
+        self._outbox = Outbox(drop_oldest=lane is Lane.CONSENSUS, in_order=lane is Lane.CONSENSUS)
         self._rest = b""  # of what was only partly written at once
         self._is_writing = True  # `run` has not begun, has ended, or waits for the link: `put` may not write
         self._is_crowded = False  # until a turn of `run` finds one message alone
@@ -45,16 +46,16 @@ class Sender:
         self._parked: trio.lowlevel.Task | None = None
         self.has_carried: bool = False
 
-    def put(self, payload: bytes) -> bool:
-        """Send or queue `payload`; False when it is lost already. Never waits."""
+    def put(self, payload: bytes, *, urgent: bool = False) -> bool:
+        """Send or queue `payload`, an urgent one in front of all others; False when it is lost already. Never waits."""
         may_write = not (self._is_writing or self._rest)
-        if may_write and not self._is_crowded and len(payload) <= FRAME_CHUNK_BYTES:
+        if may_write and not self._is_crowded and not self._outbox and len(payload) <= FRAME_CHUNK_BYTES:
             if trio.current_time() - self._wrote_at >= EAGER_GAP_S:
                 return self._write_one(payload)
             self._is_crowded = True
         outbox = self._outbox
         dropped = outbox.dropped
-        accepted = outbox.put(payload)
+        accepted = outbox.put(payload, urgent=urgent)
         self._counters.dropped[self.lane] += outbox.dropped - dropped
         if accepted:
             self._count(payload)

@@ -108,8 +108,9 @@ class TcpTransport:
         peer = self._peers.get(to)
         if peer is None:
             return False
-        sender = peer.senders[self._table.lane_of(type(message))]
-        return sender is not None and sender.put(self._table.encode(message, request_id)[1])
+        table, cls = self._table, type(message)
+        sender = peer.senders[table.lane_of(cls)]
+        return sender is not None and sender.put(table.encode(message, request_id)[1], urgent=table.is_urgent(cls))
 
     def connected(self) -> frozenset[NodeId]:
         return self._presence.connected

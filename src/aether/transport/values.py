@@ -69,7 +69,11 @@ class TransportStatistics:
 
 
 class Transport(Protocol):
-    """A mailbox per peer. On one lane, messages of up to FRAME_CHUNK_BYTES keep order; longer ones may be overtaken."""
+    """A mailbox per peer.
+
+    On the consensus lane urgent messages overtake, and all others keep their order. On the other lanes those of up to
+    FRAME_CHUNK_BYTES keep order, and longer ones may be overtaken.
+    """
 
     def send(self, to: NodeId, message: object, request_id: str = "") -> bool:
         """Put `message` in the mailbox of `to`. Never waits. False: no connection, or the mailbox is full.

@@ -28,6 +28,7 @@ class _Row:
     tag: int
     cls: type[Any]
     lane: Lane
+    is_urgent: bool
     encode: Callable[[Any], Sequence[object]]
     decode: Callable[[Sequence[object]], Any]
 
@@ -46,9 +47,12 @@ class MessageTable:
         lane: Lane,
         encode: Callable[[M], Sequence[object]],
         decode: Callable[[Sequence[object]], M],
+        *,
+        urgent: bool = False,
     ) -> None:
         """Let `tag` stand for `cls` on `lane`. `encode` gives plain fields; `decode` builds the message or raises.
 
+        urgent  a short message that overtakes all that waits on its lane
         `decode` may raise BadInput, ValueError, TypeError, LookupError, AttributeError or ArithmeticError for fields
         that do not fit. Raises ValueError when the tag or the class is taken: a bug of the assembly.
         """
@@ -58,11 +62,15 @@ class MessageTable:
             raise ValueError(f"tag {tag} is taken by {self._by_tag[tag].cls.__name__}; give {cls.__name__} another")
         if cls in self._by_class:
             raise ValueError(f"{cls.__name__} has tag {self._by_class[cls].tag} already")
-        self._by_tag[tag] = self._by_class[cls] = _Row(tag, cls, lane, encode, decode)
+        self._by_tag[tag] = self._by_class[cls] = _Row(tag, cls, lane, urgent, encode, decode)
 
     def lane_of(self, cls: type[object]) -> Lane:
         """The lane of `cls`. Raises KeyError when it was never registered: a bug of the assembly."""
         return self._by_class[cls].lane
+
+    def is_urgent(self, cls: type[object]) -> bool:
+        """Whether messages of `cls` overtake others. Raises KeyError as `lane_of`."""
+        return self._by_class[cls].is_urgent
 
     def encode(self, message: object, request_id: str) -> tuple[Lane, bytes]:
         """The lane of `message` and the payload of its frame. Raises FrameTooLarge above FRAME_BYTES_MAX.
