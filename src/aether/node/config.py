@@ -56,7 +56,7 @@ class NodeConfig:
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     lease_reads, priority  see RaftConfig
-    snapshot_entries  entries of the log after which the state is saved; half as many stay behind for those who lag
+    snapshot_entries  entries of the log after which the state is saved; a fifth of them stays behind for those who lag
     """
 
     node: NodeId
@@ -262,7 +262,7 @@ def load(sources: Sources) -> NodeConfig:
         snapshot_entries=_whole(
             *found("snapshot_entries", "node", "snapshot_entries"),
             LOG_ENTRIES_BETWEEN_SNAPSHOTS,
-            rule="; 10000 is usual",
+            rule="; 25000 is usual",
         ),
     )
     config.check()

@@ -119,7 +119,7 @@ class Node:
             random=seams.rng,
             lease_reads=config.lease_reads,
             priority=config.priority,
-            entries_kept=config.snapshot_entries // 2,
+            entries_kept=config.snapshot_entries // 5,
         )
         identity = Identity(
             cluster=config.cluster,
