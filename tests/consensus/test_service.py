@@ -17,6 +17,7 @@ from aether.consensus.config import RaftConfig
 from aether.consensus.core import RaftCore
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.membership import MembershipChange
+from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import AppendEntries, Message, SnapshotChunk
 from aether.consensus.progress import Mode
 from aether.consensus.quorum import Configuration
@@ -818,6 +819,32 @@ async def test_errands_of_a_node_that_stops_are_refused(autojump_clock, form):
     await trio.sleep(0.1)
     with pytest.raises(Draining):
         await leader.service.membership.transfer()
+
+
+async def test_a_defect_that_an_errand_meets_stops_the_node_and_leaves_nobody_waiting(autojump_clock):
+    """Handed to the caller as if it were an answer, it would leave a core at work that is half changed."""
+    status = ConsensusStatus(node=A)
+
+    async def never(since: ConsensusStatus) -> ConsensusStatus:
+        await trio.sleep_forever()
+
+    desk = MembershipDesk(A, lambda: None, lambda: status, never)
+    core: Any = None
+
+    def meets_a_defect(core: RaftCore) -> None:
+        raise KeyError("d")
+
+    async def ask() -> None:
+        with pytest.raises(Draining):
+            await desk._run(meets_a_defect)
+
+    with trio.fail_after(1.0):
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(KeyError):
+                desk.carry_out(core)
 
 
 async def test_a_proposal_alone_leaves_before_propose_returns(autojump_clock, form):

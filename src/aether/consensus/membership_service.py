@@ -19,7 +19,7 @@ from aether.consensus.membership import MembershipChange
 from aether.consensus.progress import FollowerState
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role
-from aether.errors import Conflict, Draining, NotLeader, OutcomeUnknown, Overloaded
+from aether.errors import AetherError, Conflict, Draining, NotLeader, OutcomeUnknown, Overloaded
 from aether.model import limits
 from aether.model.ids import LogIndex, NodeId
 
@@ -33,7 +33,11 @@ class _Errand(Generic[T]):
         self._answer: outcome.Outcome[T] | None = None
 
     def carry_out(self, core: RaftCore) -> None:
-        self._answer = outcome.capture(self._do, core)
+        """Raises what is a defect of the core, and no answer."""
+        try:
+            self._answer = outcome.Value(self._do(core))
+        except AetherError as error:
+            self._answer = outcome.Error(error)
         self._answered.set()
 
     def drop(self) -> None:
@@ -120,8 +124,12 @@ class MembershipDesk:
     def carry_out(self, core: RaftCore) -> None:
         """Everything that waits; once in each turn of the loop."""
         errands, self._errands = self._errands, []
-        for errand in errands:
-            errand.carry_out(core)
+        try:
+            for errand in errands:
+                errand.carry_out(core)
+        finally:  # after a defect the node stops, and nobody waits for it
+            for errand in errands:
+                errand.drop()
 
     def close(self) -> None:
         """The node stops."""
