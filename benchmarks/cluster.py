@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 import aether
+from aether.node.seams import Seams
 
 
 def free_ports(count: int) -> list[int]:
@@ -25,12 +26,31 @@ def free_ports(count: int) -> list[int]:
 
 
 def open_member(
-    name: str, names: Sequence[str], ports: Sequence[int], folder: Path, *slices: type
+    name: str,
+    names: Sequence[str],
+    ports: Sequence[int],
+    folder: Path,
+    *slices: type,
+    hosts: Sequence[str] = (),
+    seams: Seams | None = None,
 ) -> AbstractAsyncContextManager[aether.Cluster]:
-    """The founding node `name` of `names`, each on its port, with a data directory of its own below `folder`."""
-    addresses = {node: f"127.0.0.1:{port}" for node, port in zip(names, ports, strict=True)}
-    port = ports[list(names).index(name)]
-    return aether.Cluster.open(*slices, name=name, peers=addresses, port=port, data=folder / name)
+    """The founding node `name` of `names`, each on its port, with a data directory of its own below `folder`.
+
+    hosts  where each is, when not all are on the loopback interface
+    """
+    places = hosts or ["127.0.0.1"] * len(names)
+    addresses = {node: f"{host}:{port}" for node, host, port in zip(names, places, ports, strict=True)}
+    mine = list(names).index(name)
+    return aether.Cluster.open(
+        *slices,
+        name=name,
+        peers=addresses,
+        host=places[mine],
+        port=ports[mine],
+        data=folder / name,
+        insecure=bool(hosts),
+        seams=seams,
+    )
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@
 
 16-byte keys, 128-byte values, synced on a majority before an answer. A row names whom it is compared with; a peer that
 is not installed is named on standard error, and its rows are left out. Parts: writes, reads, durability (the default),
-and failover, stopped, blocked, entries, sizes.
+and failover, stopped, blocked, entries, sizes, traffic.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from benchmarks import consensus_faults, consensus_growth, disk, etcd, pysyncobj_peer
+from benchmarks import consensus_faults, consensus_growth, consensus_traffic, disk, etcd, pysyncobj_peer
 from benchmarks.consensus_group import group
 from benchmarks.figure import Figure, Goal
 from benchmarks.limits import bare_log_rate
@@ -184,11 +184,13 @@ def figures(seconds: float, rounds: int, arguments: Sequence[str] = ()) -> list[
         found += consensus_growth.many_entries(folder, options.entries, options.live_keys)
     if "sizes" in parts:
         found += consensus_growth.sizes(folder, seconds) + consensus_growth.lengths(folder, options.entries)
+    if "traffic" in parts:
+        found += consensus_traffic.traffic(folder, options.state_mib, seconds)
     print(f"{disk.measure(folder)} at the end", file=sys.stderr, flush=True)
     return found
 
 
-PARTS = (*SHORT, "failover", "stopped", "blocked", "entries", "sizes")
+PARTS = (*SHORT, "failover", "stopped", "blocked", "entries", "sizes", "traffic")
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -207,4 +209,5 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--block-seconds", type=float, default=600.0, help="how long the loop is blocked (default 600)")
     parser.add_argument("--entries", type=int, default=1_000_000, help="length of the long log (default 1,000,000)")
     parser.add_argument("--live-keys", type=int, default=200_000, help="keys that it writes (default 200,000)")
+    parser.add_argument("--state-mib", type=int, default=64, help="size of the snapshot of traffic (default 64)")
     return parser.parse_args(arguments)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,16 @@ class Group:
         self._ports = free_ports(size)
         self.processes: dict[str, Process] = {}
 
+    def command(self, name: str) -> list[str]:
+        """What starts the node."""
+        command = [sys.executable, "-m", "benchmarks.consensus_member", "--name", name, "--names", *self.names]
+        return [*command, "--ports", *map(str, self._ports), "--folder", str(self._folder)]
+
     def start(self, *names: str, serving: bool = False) -> None:
         """Start these, or all, and wait until each is open; `serving`: until it answers linearizable reads."""
         chosen = names or self.names
         for name in chosen:
-            command = [sys.executable, "-m", "benchmarks.consensus_member", "--name", name, "--names", *self.names]
-            command += ["--ports", *map(str, self._ports), "--folder", str(self._folder)]
-            command += ["--serving"] if serving else []
+            command = [*self.command(name), *(["--serving"] if serving else [])]
             pipe = subprocess.PIPE
             self.processes[name] = Process(
                 name, subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
@@ -116,10 +119,10 @@ class Group:
 
 
 @contextlib.contextmanager
-def group(data_dir: Path, size: int = 3) -> Iterator[Group]:
+def group(data_dir: Path, size: int = 3, make: Callable[[Path, int], Group] = Group) -> Iterator[Group]:
     """A started cluster with a leader and room in its map; killed and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="aether-consensus-", dir=data_dir))
-    made = Group(folder, size)
+    made = make(folder, size)
     try:
         made.start()
         made.leader().ask("prepare")

@@ -13,8 +13,10 @@ import os
 import resource
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
+import attrs
 import trio
 
 import aether
@@ -23,11 +25,14 @@ from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
 from aether.kv.keys import MapRow
+from aether.node.seams import Seams
 from benchmarks.cluster import open_member
 from benchmarks.limits import drive
+from benchmarks.traffic_transport import Notes, TrafficTransport, make_traffic_transport
 
 MAP = "bench"
 KEYS = 10_000
+FILLERS = 128
 WATCH_S = 0.005
 ROOM = MapRow(entries_max=2_000_000, bytes_max=240 * 2**20)
 
@@ -104,6 +109,28 @@ class Member:
             self._kv.get(row)
 
         return await self._drive(get, outstanding, seconds)
+
+    async def fill(self, entries: int, live_keys: int, value_bytes: int) -> dict[str, object]:
+        """Exactly so many writes, over so many keys."""
+        numbers, values = iter(range(entries)), [os.urandom(value_bytes) for _ in range(64)]
+
+        async def writer() -> None:
+            for number in numbers:
+                row = keys.map_entry(MAP, b"%016d" % (number % live_keys))
+                await self._kv.propose(Batch((), (Put(row, values[number % len(values)]),)))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(FILLERS):
+                nursery.start_soon(writer)
+        return {}
+
+    async def traffic(self, bodies: bool = False) -> dict[str, object]:
+        """What was noted since the last time this was asked; from now on there are bodies, or none."""
+        transport = self._node.transport
+        assert isinstance(transport, TrafficTransport), "start this node with --traffic"
+        found, transport.notes = transport.notes, Notes()
+        transport.carries_bodies = bodies
+        return attrs.asdict(found)
 
     async def _drive(self, act: Callable[[bytes, bytes], Awaitable[None]], outstanding: int, seconds: float) -> object:
         before_s, first = time.process_time(), self._kv.revision
@@ -189,8 +216,11 @@ async def _block(block_s: float) -> None:
 async def serve(options: argparse.Namespace) -> None:
     """Open the node, say how long that took until it answered, then do what comes."""
     began_s = time.monotonic()
+    made = partial(make_traffic_transport, bodies=options.traffic == "bodies")
+    seams = Seams(make_transport=made) if options.traffic else None
+    place = (options.name, options.names, options.ports, options.folder)
     async with (
-        open_member(options.name, options.names, options.ports, options.folder) as cluster,
+        open_member(*place, hosts=options.hosts, seams=seams) as cluster,
         trio.open_nursery() as nursery,
     ):
         member = Member(cluster, nursery)
@@ -214,6 +244,8 @@ def main() -> None:
     parser.add_argument("--ports", nargs="+", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--serving", action="store_true", help="say that it is open only once it answers reads")
+    parser.add_argument("--hosts", nargs="+", default=(), help="where each node is, when not on the loopback interface")
+    parser.add_argument("--traffic", choices=("quiet", "bodies"), help="note each heartbeat, with bodies beside them")
     trio.run(serve, parser.parse_args())
 
 

@@ -8,6 +8,8 @@ import pytest
 from benchmarks.__main__ import NAMES
 from benchmarks.consensus import PARTS, parse
 
+from aether.testing.nemesis.namespaces import why_not
+
 ROOT = Path(__file__).parents[2]
 ROWS = {
     "startup": ["import aether", "idle node, of a core", "idle node, resident"],
@@ -74,6 +76,16 @@ def test_the_faults_and_the_sizes_of_consensus_are_measured() -> None:
     for row in ("acknowledged writes lost", "kill -9 of the leader", "SIGSTOP of the leader", "2,000 entries over 500"):
         assert row in done.stdout, f"no row {row!r} in:\n{done.stdout}"
     assert "loop blocked 300 ms each second, leadership changes in 0.5 s" in done.stdout
+
+
+@pytest.mark.process
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_heartbeats_beside_megabytes_are_measured() -> None:
+    """With a small state, so that it takes seconds."""
+    done = run("--seconds", "0.05", "--rounds", "1", "consensus", "--only", "traffic", "--state-mib", "2")
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert "heartbeat beside 2 MiB and bodies, p99, to a bare message" in done.stdout
+    assert "leadership changes" in done.stdout
 
 
 def test_only_consensus_has_options_of_its_own() -> None:
