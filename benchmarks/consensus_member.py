@@ -67,6 +67,7 @@ class Member:
             "term": status.term,
             "connected": len(self._node.transport.connected()),
             "revision": self._kv.revision,
+            "snapshot_index": self._node.consensus._core.snapshot_index,
             "cpu_s": time.process_time(),
             "resident_bytes": resident_pages * resource.getpagesize(),
             "stall_s": self._stall_s,

@@ -23,6 +23,7 @@ from typing import Any, Final
 import attrs
 import trio
 
+from aether.model.limits import LOG_ENTRIES_BETWEEN_SNAPSHOTS, LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
 from aether.testing.nemesis.namespaces import Namespaces, open_namespaces, why_not
 from benchmarks.consensus_group import NODE_NAMES, Group, Process, group, tell_all
 from benchmarks.figure import Figure, Goal
@@ -37,7 +38,7 @@ PORT_BUFFER_BYTES: Final = 1 * 2**20
 """Of the switch's way to a node, where those of two others meet: 52 ms, when it is full."""
 
 ROWS: Final = 16_384
-MISSED_ENTRIES: Final = 25_000  # more than stay in the log behind a snapshot
+MISSED_AT_ONCE: Final = 1_000
 PROBE_PORT: Final = 777
 CONGESTION: Final = "reno"
 """It fills buffers until they overflow, as what most kernels come with does; any namespace may choose it."""
@@ -159,6 +160,16 @@ def _listen(ours: TrafficGroup, *, bodies: bool) -> dict[str, dict[str, Any]]:
     return dict(zip(ours.processes, tell_all(processes, "traffic", bodies=bodies), strict=True))
 
 
+def _write_past_the_log(leader: Process, written: dict[str, int]) -> None:
+    """Until a snapshot has taken the place of the entries that who was killed just now needs."""
+    needed = leader.ask("look")["revision"] + LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
+    for _ in range(3 * LOG_ENTRIES_BETWEEN_SNAPSHOTS // MISSED_AT_ONCE):
+        leader.ask("fill", entries=MISSED_AT_ONCE, **written)
+        if leader.ask("look")["snapshot_index"] > needed:
+            return
+    raise RuntimeError("the leader takes no snapshot")
+
+
 def _measure(folder: Path, links: Links, state_bytes: int, seconds: float) -> Measured:
     idle_s, warm_s = (10.0, 5.0) if seconds >= 1 else (1.0, 1.0)
     written = {"live_keys": ROWS, "value_bytes": state_bytes // ROWS}
@@ -179,7 +190,7 @@ def _measure(folder: Path, links: Links, state_bytes: int, seconds: float) -> Me
 
         lagging = ours.followers()[0].name
         ours.kill(lagging)
-        leader.ask("fill", entries=MISSED_ENTRIES, **written)
+        _write_past_the_log(leader, written)
         links.limit()
         _listen(ours, bodies=True)
         time.sleep(warm_s)
