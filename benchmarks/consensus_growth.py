@@ -12,7 +12,7 @@ PIECE_S = 1.0
 SIZES = (3, 5, 7)
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 MANY = 256
-BEHIND_ENTRIES = 20_000  # more than stay in the log behind a snapshot
+BEHIND_ENTRIES = 60_000  # more than stay in the log behind a snapshot
 
 
 def many_entries(folder: Path, entries: int, live_keys: int) -> list[Figure]:
