@@ -139,6 +139,7 @@ async def connect(address: str) -> socket.socket:
             sock.close()
             raise
         else:
+            bound_buffer(sock)
             return sock
         sock.close()
     raise last
@@ -169,14 +170,21 @@ async def listen(address: str, option: str) -> tuple[socket.socket, str]:
     return sock, join_address(host, sock.getsockname()[1])
 
 
-def tune(sock: socket.socket) -> None:
-    """Small messages go at once, little waits in the kernel, a host that vanished is noticed by it.
+def bound_buffer(sock: socket.socket) -> None:
+    """Let little of a connected socket wait in the kernel.
 
     Left to itself, the kernel keeps megabytes of one connection on their way and in queues of the network, where each
     message of the other lanes waits behind them, and those of this lane too, which could still overtake in the outbox.
+    Two segments have room, however large they are (64 KiB on the loopback interface): a receiver may wait for the
+    second before it acknowledges the first, or else for 40 ms.
     """
+    segment_bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, max(SEND_BUFFER_BYTES, 2 * segment_bytes))
+
+
+def tune(sock: socket.socket) -> None:
+    """Small messages go at once, and a host that vanished without a word is noticed by the kernel."""
     sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     seconds = max(1, int(PEER_SILENT_S))
