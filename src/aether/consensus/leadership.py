@@ -49,8 +49,8 @@ class Leadership:
         snapshot: StoredSnapshot | None,
     ) -> None:
         self.term = term
-        self.replication = Replication(config, term, log, outbox, snapshot, lambda: log.last_index)
-        self.handover = Handover(term, outbox)
+        self.replication: Replication = Replication(config, term, log, outbox, snapshot, lambda: log.last_index)
+        self.handover: Handover = Handover(term, outbox)
         self.reads: ReadRounds = ReadRounds(config.reads_pending_max)
         self._lease = LeaseRounds()
         self._config = config

@@ -43,10 +43,8 @@ class RaftLog:
     ) -> None:
         """A log as storage held it: `entries` may begin before the end of the snapshot, and are all durable."""
         base = snapshot.index if snapshot else LogIndex(0)
-        if snapshot:
-            self.configurations = Configurations(snapshot.configuration_index, snapshot.configuration)
-        else:
-            self.configurations = Configurations(LogIndex(0), founding)
+        first = (snapshot.configuration_index, snapshot.configuration) if snapshot else (LogIndex(0), founding)
+        self.configurations: Configurations = Configurations(*first)
         self.snapshot_index: LogIndex = base
         self._before = LogIndex(entries[0].index - 1) if entries else base
         # Unknown (None) when storage kept a tail behind the snapshot: then nobody can be probed there.

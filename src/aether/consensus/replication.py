@@ -34,7 +34,7 @@ class Replication:
         last: Callable[[], LogIndex],
     ) -> None:
         self.progress: dict[NodeId, Progress] = {}
-        self.snapshots = SnapshotSending(config, term, log, sending, snapshot)
+        self.snapshots: SnapshotSending = SnapshotSending(config, term, log, sending, snapshot)
         self.now: int = 0
         self._config = config
         self._term = term

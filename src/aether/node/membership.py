@@ -73,7 +73,7 @@ class Membership:
             wall=wall,
             drain_s=config.drain_s,
         )
-        self.operator = MemberOperator(kv, lambda: consensus.status, reached, wall, config.core_max)
+        self.operator: MemberOperator = MemberOperator(kv, lambda: consensus.status, reached, wall, config.core_max)
 
     @property
     def handlers(self) -> dict[type, Callable[[NodeId, Any, str], None]]:

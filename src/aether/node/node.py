@@ -141,7 +141,7 @@ class Node:
         self.kv: KvService = KvService(
             config.node, self.incarnation, self.consensus, store, send, seams.wall, self._new_cluster
         )
-        self.membership = Membership(
+        self.membership: Membership = Membership(
             config, founders, self.kv, self.consensus, self.transport, self._member, self._reached, seams.wall
         )
 

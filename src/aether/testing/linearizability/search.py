@@ -73,7 +73,7 @@ class Search:
         self._reads = [model.only_reads(o) for o in self._certain]
         self._facts = model.facts(self._certain, self._open)
         self._twin = _twins(self._open, self._facts.opened)
-        self.reached = Reached(-1, model.initial, ())
+        self.reached: Reached = Reached(-1, model.initial, ())
 
     def contradiction(self) -> tuple[Operation, ...]:
         """A few operations that need no search to be refused; empty when there are none such."""

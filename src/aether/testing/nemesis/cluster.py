@@ -76,7 +76,8 @@ class NemesisCluster:
     """Made by `open_cluster`."""
 
     def __init__(self, processes: LocalProcesses, network: FaultyNetwork, http: httpx.AsyncClient) -> None:
-        self.processes, self.network = processes, network
+        self.processes: LocalProcesses = processes
+        self.network: FaultyNetwork = network
         self.nodes: tuple[str, ...] = tuple(processes.ports)
         self.urls: dict[str, str] = {name: ports.management_url for name, ports in processes.ports.items()}
         self.console: Console = Console(http, self.urls, self.token)

@@ -26,12 +26,13 @@ class Client:
         self.session = session
         self.request: int = 0
         self.answered: bool = True
-        self.tries = 0
+        self.tries: int = 0
         self.redirects: int = 0  # since it chose a node itself
         self.is_last = False  # the request after which it stops
         self.acknowledged: list[tuple[str, str, int]] = []  # key, value, position
-        self.asked_us = 0
-        self.key = self.value = ""
+        self.asked_us: int = 0
+        self.key: str = ""
+        self.value: str = ""
         self.target: NodeId = rng.choice(nodes)
         self.rng: random.Random = rng
         self._nodes = nodes

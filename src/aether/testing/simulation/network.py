@@ -30,13 +30,13 @@ class Path:
     __slots__ = ("blocks", "clogged_until_us", "healed", "in_flight", "link", "name", "rng")
 
     def __init__(self, link: Link, rng: random.Random) -> None:
-        self.link = link
-        self.name = f"{link[0]}>{link[1]}"
-        self.rng = rng
-        self.blocks = 0
-        self.clogged_until_us = 0
-        self.in_flight = 0
-        self.healed = False
+        self.link: Link = link
+        self.name: str = f"{link[0]}>{link[1]}"
+        self.rng: random.Random = rng
+        self.blocks: int = 0
+        self.clogged_until_us: int = 0
+        self.in_flight: int = 0
+        self.healed: bool = False
 
 
 class Network:

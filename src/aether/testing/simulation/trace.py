@@ -39,11 +39,11 @@ class Happened:
     __slots__ = ("detail", "event", "node", "now_us", "peer", "state")
 
     def __init__(self, now_us: int, event: str, node: str, peer: str, detail: object) -> None:
-        self.now_us = now_us
-        self.event = event
-        self.node = node
-        self.peer = peer
-        self.detail = detail
+        self.now_us: int = now_us
+        self.event: str = event
+        self.node: str = node
+        self.peer: str = peer
+        self.detail: object = detail
         self.state: NodeState | None = None
 
     def __str__(self) -> str:
