@@ -102,6 +102,12 @@ def test_an_election_takes_longer_than_a_heartbeat():
         RaftConfig(node="a", voters=("a",), random=random.Random(0), heartbeat_ticks=10)
 
 
+def test_a_leader_serves_at_least_one_learner_itself():
+    """Only it has snapshots for them."""
+    with pytest.raises(BadInput, match="workers_direct_max"):
+        RaftConfig(node="a", voters=("a",), random=random.Random(0), workers_direct_max=0)
+
+
 # --- proposals --------------------------------------------------------------------------------------------------------
 
 

@@ -79,5 +79,7 @@ class RaftConfig:
             problems.append(f"lease_reads needs election_ticks_min above {TICKS_LOST_MAX}: a lease would not last")
         if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
             problems.append(f"priority {self.priority} must lie between {PRIORITY_MIN} and {PRIORITY_MAX}")
+        if self.workers_direct_max < 1:
+            problems.append("workers_direct_max must be at least 1: only the leader sends snapshots to learners")
         if problems:
             raise BadInput("consensus cannot start", tuple(problems))
