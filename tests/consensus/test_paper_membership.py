@@ -355,12 +355,13 @@ def test_a_node_that_is_added_again_has_to_show_anew_what_it_holds(make_group):
 
 def test_a_learner_that_needs_a_snapshot_cannot_vote_however_short_the_log_is(make_group):
     """4.2.1: it lacks what was compacted as well; another voter tells the leader about it, which sends it nothing."""
-    group = make_group("abc", workers_direct_max=0, entries_kept=0)
+    group = make_group("abc", workers_direct_max=1, entries_kept=0)
     group.elect("a")
-    group.join("d")
-    group.change("a", add="d")
+    for name in "ed":
+        group.join(name)
+    group.change("a", add="ed")
     for _ in range(30):
-        for name in "abcd":
+        for name in "abcde":
             group.tick(name)
         group.stabilize()
     held = group["a"].followers["d"].match

@@ -186,10 +186,11 @@ def test_an_order_that_is_not_repeated_ends(group):
 
 def test_a_relay_says_no_longer_than_it_hears_it_that_the_leader_lives(make_group):
     """Or a learner that has just got a vote would be kept loyal to a dead leader, and its vote may be needed."""
-    group = make_group("ab", workers_direct_max=0)
+    group = make_group("ab", workers_direct_max=1)
     group.elect("a")
-    group.join("d")
-    group.change("a", add="d")
+    for name in "ed":
+        group.join(name)
+    group.change("a", add="ed")
     pass_time(group, 30)
     assert "d" in group["b"]._relay._replication.progress
     group.change("a", promote="d")
