@@ -33,11 +33,15 @@ async def test_an_opened_node_calls_its_own_slices_directly_unless_told(packed, 
     assert ({"text": "a"} in packed) is by_wire
 
 
-async def test_clusters_for_tests_call_by_wire(packed, aether_cluster):
+async def test_a_local_cluster_calls_by_wire(packed):
     """What cannot travel is found on the author's machine, not in the first real cluster."""
     async with aether.Cluster.local(Echo, nodes=1) as cluster:
         await cluster.get(Echo).echo("local")
+    assert {"text": "local"} in packed
+
+
+async def test_a_cluster_in_memory_calls_by_wire(packed, aether_cluster):
+    """The same; apart from the other, whose sockets and threads cannot live in time that jumps."""
     cluster = await aether_cluster(Echo, nodes=1)
     await cluster.get(Echo).echo("memory")
-    assert {"text": "local"} in packed
     assert {"text": "memory"} in packed
