@@ -656,7 +656,7 @@ def silences_a_leaver_too_early(patch: Patch) -> None:
     """A voter that a change puts out does not campaign, although only it holds the entry that says so."""
 
     def is_promotable(self: RaftCore) -> bool:
-        return self.node in self._configuration.voting() and not self._log.restoring
+        return self.node in self.configuration.voting() and not self._log.restoring
 
     patch.setattr(Elector, "_is_promotable", property(is_promotable))
 

@@ -75,7 +75,7 @@ class RaftCore(Elector):
         self._relay: Relay | None = None  # of the term in which it was ordered
         self._ticks = 0
         self._passed_on = False  # whether the leader's last word came through another voter
-        if self._configuration.voting() == (config.node,):
+        if self.configuration.voting() == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
 
     # --- read-only state ----------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class RaftCore(Elector):
 
     def _is_answerable(self, sender: NodeId) -> bool:
         """Whether a word of `sender` counts: it is a member, or this leader still tells it that it is none."""
-        return self._configuration.has_member(sender) or sender in self.followers
+        return self.configuration.has_member(sender) or sender in self.followers
 
     def _on_relay_order(self, sender: NodeId, order: RelayOrder) -> None:
         if order.term != self._term or sender != self._leader or self._leadership is not None:
@@ -268,7 +268,7 @@ class RaftCore(Elector):
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection and is not back within CLOSED_LEADER_GRACE_S. Of a leader: campaign now."""
         if self._leadership is not None:
-            self._leadership.peer_closed(peer)
+            self._leadership.replication.peer_closed(peer)
             return
         if self._relay is not None:
             self._relay.peer_closed(peer)
@@ -282,7 +282,7 @@ class RaftCore(Elector):
         self._note_membership()
         if self._leadership is not None:
             self._leadership.advance_commit()
-            self._leadership.send_all()
+            self._leadership.replication.send_all()
             if self._leadership.is_over:
                 self._leadership.bequeath()
                 self._become_follower(self._term, None)

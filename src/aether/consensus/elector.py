@@ -9,6 +9,7 @@ Paper: Raft 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, disruptive se
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final
 
@@ -28,7 +29,7 @@ from aether.model.ids import LogIndex, NodeId, Term
 _LEARNER_PATIENCE: Final = 4  # it hears an idle leader seldom, and nothing depends on its noticing
 
 
-class Elector:
+class Elector(ABC):
     """The part of a core that elections move. `_become_leader` is the core's."""
 
     def __init__(self, config: RaftConfig, hard_state: HardState, log: RaftLog, outbox: Outbox) -> None:
@@ -69,12 +70,12 @@ class Elector:
     @property
     def voters(self) -> tuple[NodeId, ...]:
         """Everybody who votes now, in either half of a joint configuration."""
-        return self._configuration.voting()
+        return self.configuration.voting()
 
     @property
     def configuration(self) -> Configuration:
         """The one in force: the newest that stands in the log, committed or not."""
-        return self._configuration
+        return self._log.configurations.current
 
     @property
     def configuration_index(self) -> LogIndex:
@@ -107,10 +108,6 @@ class Elector:
         return self._leadership.handover.to if self._leadership is not None else None
 
     @property
-    def _configuration(self) -> Configuration:
-        return self._log.configurations.current
-
-    @property
     def _is_promotable(self) -> bool:
         """Whether this node may lead: it votes, and a snapshot that it received is with its state machine.
 
@@ -118,7 +115,7 @@ class Elector:
         so, and those who stay cannot win an election without it (dissertation 4.2.2).
         """
         committed = self._log.configurations.at(self._log.committed)[1]
-        votes = self._config.node in self._configuration.voting() or self._config.node in committed.voting()
+        votes = self._config.node in self.configuration.voting() or self._config.node in committed.voting()
         return votes and not self._log.restoring
 
     @property
@@ -134,8 +131,8 @@ class Elector:
         """
         return self._leadership.leased_round if self._leadership is not None else 0
 
-    def _become_leader(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _become_leader(self) -> None: ...
 
     def _note_membership(self) -> None:
         """Once a member: what says so may be compacted later."""
@@ -178,7 +175,7 @@ class Elector:
         term = Term(self._term + 1) if pre else self._term
         request = self._campaign.request(term, self._log.last_index, self._log.last_term, self._config.priority)
         post = self._outbox.send if pre else self._outbox.promise
-        for peer in peers or self._configuration.voting():
+        for peer in peers or self.configuration.voting():
             if peer != self._config.node:
                 post(peer, request)
 
@@ -277,7 +274,7 @@ class Elector:
             self._count(sender, granted=reply.granted)
 
     def _count(self, voter: NodeId, *, granted: bool) -> None:
-        match self._campaign.count(voter, granted, self._configuration):
+        match self._campaign.count(voter, granted, self.configuration):
             case Vote.WON if self._campaign.pre:
                 self._start_campaign(pre=False)
             case Vote.WON:

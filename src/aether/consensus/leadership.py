@@ -28,7 +28,7 @@ from aether.consensus.messages import (
     TimeoutNow,
 )
 from aether.consensus.outbox import Outbox
-from aether.consensus.progress import Mode, Progress
+from aether.consensus.progress import Mode, Progress, heir_of
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
 from aether.consensus.replication import Replication
@@ -225,10 +225,6 @@ class Leadership:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def send_all(self) -> None:
-        """See Replication."""
-        self.replication.send_all()
-
     def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
         """One answer of this term."""
         progress = self._progress.get(peer)
@@ -260,10 +256,6 @@ class Leadership:
         # Rounds for reads follow each other fast: what is on its way now would look lost.
         if before < self._tick_round <= number:
             self.replication.heard_heartbeat(peer)
-
-    def peer_closed(self, peer: NodeId) -> None:
-        """What was on its way to `peer` is lost."""
-        self.replication.peer_closed(peer)
 
     # --- membership ---------------------------------------------------------------------------------------------------
 
@@ -333,8 +325,9 @@ class Leadership:
 
     def bequeath(self) -> None:
         """Tell the voter with the longest log to campaign at once."""
-        heirs = [(self._progress[voter].match, voter) for voter in self._configuration.voters]
-        self._outbox.send(max(heirs)[1], TimeoutNow(term=self.term))
+        heir = heir_of(self.replication.describe(), self._configuration.voters)
+        assert heir is not None, "a configuration has voters, and this leader follows all of them"
+        self._outbox.send(heir, TimeoutNow(term=self.term))
 
     # --- other --------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import trio
 
 from aether.consensus.core import RaftCore
 from aether.consensus.membership import MembershipChange
-from aether.consensus.progress import FollowerState
+from aether.consensus.progress import FollowerState, heir_of
 from aether.consensus.status import ConsensusStatus
 from aether.consensus.values import Role
 from aether.errors import AetherError, Conflict, Draining, NotLeader, OutcomeUnknown, Overloaded
@@ -145,9 +145,7 @@ def _propose_change(core: RaftCore, change: MembershipChange, expected_index: Lo
 
 
 def _heir(core: RaftCore) -> NodeId:
-    """The voter with the longest log; of equals the one heard last."""
+    """This node itself when it has none, which `transfer` refuses."""
     if core.role is not Role.LEADER:
         raise NotLeader(core.node, core.leader)
-    heirs = [(state.match, -state.silent_ticks, node) for node, state in core.followers.items()]
-    voters = [heir for heir in heirs if heir[2] in core.configuration.voters]
-    return max(voters)[2] if voters else core.node
+    return heir_of(core.followers, core.configuration.voters) or core.node

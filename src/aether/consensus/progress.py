@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 import attrs
 
 from aether.consensus.values import StoredSnapshot
-from aether.model.ids import LogIndex
+from aether.model.ids import LogIndex, NodeId
 
 _PATIENCE_MAX: Final = 64  # heartbeats
 
@@ -36,6 +37,12 @@ class FollowerState(NamedTuple):
     match: LogIndex
     next: LogIndex
     silent_ticks: int
+
+
+def heir_of(followers: Mapping[NodeId, FollowerState], among: Collection[NodeId]) -> NodeId | None:
+    """Who should lead next: the longest log of those `among`, of equals the one heard last; None: there is nobody."""
+    heirs = [(state.match, -state.silent_ticks, node) for node, state in followers.items() if node in among]
+    return max(heirs)[2] if heirs else None
 
 
 @attrs.define

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from aether.consensus.progress import heir_of
 from aether.consensus.service import ConsensusService
 from aether.consensus.values import Role
 from aether.errors import AetherError
@@ -56,7 +57,7 @@ async def hand_over(consensus: ConsensusService, kv: KvService, reached: Callabl
     with trio.move_on_after(HAND_OVER_S):
         try:
             followers = await consensus.membership.followers()
-            heir = max(heirs & followers.keys(), key=lambda node: (followers[node].match, node), default=None)
+            heir = heir_of(followers, heirs)
             if heir is not None:
                 await consensus.membership.transfer(heir)
         except AetherError as error:
