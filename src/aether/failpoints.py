@@ -78,6 +78,7 @@ PLACES: Final[Mapping[str, str]] = {
     "send.Relayed": "a voter passes the log on to a learner",
     "send.RelayOrder": "a leader tells it to whom",
     "send.ProposeRequest": "a proposal goes to the leader",
+    "send.ProposeRequests": "several proposals go to the leader in one message",
     "send.ProposeReply": "it was not taken",
     "send.StateReport": "the hash of a state",
     "send.StateVerdict": "a node is told that its state differs",
@@ -125,7 +126,7 @@ class Failure:
 
 
 def parse_plan(text: str, places: Mapping[str, str] = PLACES) -> tuple[Failure, ...]:
-    """`wal.before_sync=crash@3; kv.before_answer=sleep(200)@%10; snapshot.before_rename=error(EIO)@2+`.
+    """`wal.before_sync=crash@3; send.AppendReply=sleep(200)@%10; snapshot.before_rename=error(EIO)@2+`.
 
     Raises BadInput that names what is wrong and what is possible.
     """

@@ -49,7 +49,7 @@ class WatchedStore(Store):
             self.fed()
             feed(piece)
 
-        restoration.feed = watched  # type: ignore[method-assign]
+        restoration.feed = watched  # type: ignore[method-assign]  # this one is watched, not its class
         return restoration
 
 

@@ -28,7 +28,7 @@ def test_every_place_is_in_the_list_and_every_name_in_the_program():
 def test_the_messages_that_can_be_stopped_are_messages():
     """Named by their classes."""
     names = {cls.__name__ for cls, _, _ in (*CONSENSUS.values(), *KV.values())}
-    assert {name.removeprefix("send.") for name in PLACES if name.startswith("send.")} <= names
+    assert {name.removeprefix("send.") for name in PLACES if name.startswith("send.")} == names
 
 
 def test_there_are_enough_and_the_page_lists_them():

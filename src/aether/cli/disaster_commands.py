@@ -123,15 +123,13 @@ def _checked(partial: Path) -> Any:
 
 def _put_in_place(partial: Path, file: Path, force: bool) -> None:
     """By one rename or link, so that FILE is a whole backup or what it was before."""
+    from aether.storage import files
+
     if force:
         partial.replace(file)
     else:
         os.link(partial, file)  # unlike a rename, it never replaces what somebody else has put there meanwhile
-    descriptor = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.sync_directory(file.parent)
 
 
 @click.command()

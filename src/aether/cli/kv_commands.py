@@ -17,10 +17,10 @@ from aether.cli.connection import Connection
 from aether.cli.exits import CommandFailed, Exit
 from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
+from aether.model.limits import VALUE_BYTES_MAX
 
 WATCH_S = 25.0
 PAGE_ROWS = 1000
-VALUE_BYTES_MAX = 512 * 1024
 SHOWN_CHARS_MAX = 80
 _limit = click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many rows.")
 

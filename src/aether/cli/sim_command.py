@@ -21,7 +21,7 @@ from aether.testing.simulation.plots import PLOTS
 from aether.testing.simulation.report import Report
 from aether.testing.simulation.runner import STEPS_DEFAULT, run
 from aether.testing.simulation.shrink import shrink
-from aether.testing.simulation.swarm import SeedResult, swarm
+from aether.testing.simulation.swarm import swarm
 from aether.testing.simulation.trace import HEADER
 
 
@@ -69,28 +69,26 @@ def run_seeds(
     count = seeds or (None if seconds is not None else 100)
     chosen: Iterator[int] = itertools.count(first) if count is None else iter(range(first, first + count))
     click.echo(f"from seed {first:#x}")
-    results: list[SeedResult] = []
+    done = failed = events = 0
+    cpu_s, totals = 0.0, Counter[str]()
     for result in swarm(chosen, steps, plot, processes=processes or os.cpu_count() or 1, seconds=seconds):
-        results.append(result)
+        done, events, cpu_s = done + 1, events + result.events, cpu_s + result.cpu_s
+        totals.update(result.counts)
         if result.violation is not None:
+            failed += 1
             click.echo(f"seed {result.seed:#x} {result.plot}: VIOLATED: {result.violation}")
             click.echo(f"  aether sim replay --seed {result.seed:#x} --plot {result.plot} --steps {steps}")
             if graveyard is not None:
                 _bury(run(result.seed, steps, plot=result.plot), graveyard)
-    click.echo(_summary(results))
-    failed = sum(result.violation is not None for result in results)
+    click.echo(_summary(done, events, cpu_s, totals))
     if failed:
-        raise CommandFailed(Exit.FAILED, f"rules broke in {failed} of {len(results)} seeds")
+        raise CommandFailed(Exit.FAILED, f"rules broke in {failed} of {done} seeds")
 
 
-def _summary(results: list[SeedResult]) -> str:
-    events, cpu_s = sum(result.events for result in results), sum(result.cpu_s for result in results)
-    totals: Counter[str] = Counter()
-    for result in results:
-        totals.update(result.counts)
+def _summary(seeds: int, events: int, cpu_s: float, totals: Counter[str]) -> str:
     names = ("crashes", "partitions", "leaders", "restores", "member changes", "refused", "acknowledged", "reads")
     shown = ", ".join(f"{totals[name]} {name}" for name in names)
-    return f"{len(results)} seeds, {events} events ({events / max(cpu_s, 1e-9):.0f} a second of one core): {shown}"
+    return f"{seeds} seeds, {events} events ({events / max(cpu_s, 1e-9):.0f} a second of one core): {shown}"
 
 
 @sim.command()

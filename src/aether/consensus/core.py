@@ -195,10 +195,7 @@ class RaftCore(Elector):
         Raises NotLeader (also while leadership is handed over), Overloaded when uncommitted entries fill their limit,
         BadInput when a payload is too long.
         """
-        leadership = self._leadership
-        if leadership is None or leadership.handover.to is not None:
-            raise NotLeader(self._config.node, leadership.handover.to if leadership else self._leader)
-        leadership.propose(payloads)
+        self._proposing().propose(payloads)
 
     def propose_change(self, change: MembershipChange, expected_index: LogIndex) -> None:
         """Change the membership, if the configuration in force is still the one of `expected_index`.
@@ -206,10 +203,14 @@ class RaftCore(Elector):
         The voters change through a joint configuration, which this or the next leader ends by itself. Raises NotLeader,
         Conflict (another change came first or is under way, or a learner lags too far to vote), BadInput.
         """
+        self._proposing().propose_change(change, expected_index)
+
+    def _proposing(self) -> Leadership:
+        """What takes proposals here. Raises NotLeader, also while leadership is handed over."""
         leadership = self._leadership
         if leadership is None or leadership.handover.to is not None:
             raise NotLeader(self._config.node, leadership.handover.to if leadership else self._leader)
-        leadership.propose_change(change, expected_index)
+        return leadership
 
     def read_index(self, context: int) -> None:
         """Ask behind which log index a read is linearizable; `Ready.reads` or `Ready.reads_refused` names `context`.

@@ -22,8 +22,6 @@ from aether.model.ids import LogIndex, NodeId, is_name
 MEMBERS_MAX: Final = 4_096
 """Names in one configuration: a message that claims more is malformed."""
 
-_START: Final = LogIndex(0)
-
 
 @attrs.frozen(kw_only=True)
 class MembershipChange:

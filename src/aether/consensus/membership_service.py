@@ -94,13 +94,13 @@ class MembershipDesk:
         Raises NotLeader, BadInput (no other voter), Conflict when nobody took over within an election time-out.
         Cancelling does not call it back.
         """
-        await self._run(lambda core: core.transfer(to if to is not None else _heir(core)))
+        heir = await self._run(lambda core: _transfer(core, to))
         status = self._status()
         with trio.move_on_after(limits.ELECTION_TICKS_MAX * limits.TICK_S):
             while status.leader in (None, self._node):
                 status = await self._status_changed(status)
         if status.leader is None or status.leader == self._node:
-            raise Conflict("the leadership", f"{to or 'nobody'} did not take it over in time; is it healthy?")
+            raise Conflict("the leadership", f"{heir} did not take it over in time; is it healthy?")
         return status.leader
 
     async def followers(self) -> Mapping[NodeId, FollowerState]:
@@ -123,6 +123,8 @@ class MembershipDesk:
 
     def carry_out(self, core: RaftCore) -> None:
         """Everything that waits; once in each turn of the loop."""
+        if not self._errands:
+            return
         errands, self._errands = self._errands, []
         try:
             for errand in errands:
@@ -144,8 +146,10 @@ def _propose_change(core: RaftCore, change: MembershipChange, expected_index: Lo
     return core.term
 
 
-def _heir(core: RaftCore) -> NodeId:
-    """This node itself when it has none, which `transfer` refuses."""
+def _transfer(core: RaftCore, to: NodeId | None) -> NodeId:
+    """To whom. Without an heir it is this node itself, which the core refuses."""
     if core.role is not Role.LEADER:
         raise NotLeader(core.node, core.leader)
-    return heir_of(core.followers, core.configuration.voters) or core.node
+    heir = to if to is not None else heir_of(core.followers, core.configuration.voters) or core.node
+    core.transfer(heir)
+    return heir

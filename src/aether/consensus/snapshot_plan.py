@@ -12,7 +12,7 @@ from typing import Final
 
 from aether.consensus.entry import Entry
 from aether.consensus.values import StoredSnapshot
-from aether.model.ids import LogIndex, Term
+from aether.model.ids import LogIndex
 from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
 
 _NONE: Final = LogIndex(0)
@@ -27,11 +27,10 @@ class SnapshotPlan:
         self._bytes = 0
         self._applied_bytes = 0
         self.applied_index: LogIndex = _NONE
-        self.applied_term: Term = Term(0)
 
     def applied(self, entries: Sequence[Entry]) -> None:
         """The state machine has applied `entries`."""
-        self.applied_index, self.applied_term = entries[-1].index, entries[-1].term
+        self.applied_index = entries[-1].index
         self._applied_bytes += sum([len(entry.payload) for entry in entries])
 
     def is_due(self) -> bool:
@@ -49,6 +48,6 @@ class SnapshotPlan:
 
     def restored(self, snapshot: StoredSnapshot) -> None:
         """The state machine was restored from `snapshot`."""
-        self.applied_index, self.applied_term = snapshot.meta.index, snapshot.meta.term
+        self.applied_index = snapshot.meta.index
         self.begun()
         self.weighed(snapshot)

@@ -8,7 +8,7 @@ Holds: a hash that a majority of the voters has is the right one; no node is jud
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -33,7 +33,7 @@ class Agreement:
     """The reports of the last few marks, as the leader gets them."""
 
     def __init__(self) -> None:
-        self._reports: OrderedDict[Revision, dict[NodeId, bytes]] = OrderedDict()
+        self._reports: dict[Revision, dict[NodeId, bytes]] = {}
 
     def reported(
         self, node: NodeId, revision: Revision, state_hash: bytes, voters: Collection[NodeId]

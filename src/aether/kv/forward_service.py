@@ -46,6 +46,8 @@ class Forwarder:
         while True:
             await self._bell.wait()
             waiting, self._waiting = self._waiting, []
+            # Whoever was answered meanwhile was perhaps told that it never left: then it must not leave either.
+            waiting = [(to, proposal) for to, proposal in waiting if proposal.answer is None]
             self._is_crowded = len(waiting) > 1
             for leader in dict.fromkeys(leader for leader, _ in waiting):
                 self._send_all(leader, [proposal for to, proposal in waiting if to == leader])

@@ -76,7 +76,6 @@ class Proposer:
         self._closed = False
         self._stamp_ms = 0
         self._term = 0
-        self._leader: NodeId | None = None
         self._session = 0
         self._session_number = 0
         self._opening: tuple[OpenSession, Proposal] | None = None
@@ -193,7 +192,7 @@ class Proposer:
 
     def leader_changed(self, term: int, leader: NodeId | None) -> None:
         """Send again whatever an earlier leader may have lost, once somebody leads."""
-        self._term, self._leader = term, leader
+        self._term = term
         self._store.forget_expected()  # of what an earlier leader was told, some will never be applied
         if leader is None:
             return

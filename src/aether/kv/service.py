@@ -274,7 +274,7 @@ class KvService:
         if applied.restored:
             self._history.restored(self._store.revision)
             self._watchers.mark_all()
-        else:
+        elif applied.changed:
             self._history.applied(self._store.revision, applied.changed)
             self._watchers.mark(applied.changed)
         while self._revision_waits and self._revision_waits[0][0] <= self._store.revision:

@@ -121,8 +121,10 @@ class StateReader:
     def finish(self, index: int | None = None) -> Head:
         """All has come. Raises BadInput when it has not, when there is more, or when it is not the state at `index`."""
         incomplete = self._rows_left or self._sessions_left or self._answers_left
-        if self.head is None or incomplete or self._unpacker.tell() != self._fed:
-            raise _malformed(f"{self._fed} bytes are not all of it, or more")
+        if self.head is None or incomplete:
+            raise _malformed(f"it ends after {self._fed} bytes, before all rows and sessions have come")
+        if self._unpacker.tell() != self._fed:
+            raise _malformed(f"{self._fed - self._unpacker.tell()} bytes follow its end")
         if index is not None and self.head.revision != index:
             raise _malformed(f"it is of revision {self.head.revision}, not of {index}")
         return self.head

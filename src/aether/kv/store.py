@@ -132,13 +132,13 @@ class Store:
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
         """The rows under `prefix` in order of their keys, as they are at this call."""
-        end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+        end = _end_of(prefix)
         found = self._keys.irange(prefix, end, inclusive=(True, False))
         return iter([(key, _new_row(self._rows[key])) for key in found])
 
     def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Row]]:
         """At most `limit` rows under `prefix` whose keys follow `after`, in order; costs no more than these."""
-        end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+        end = _end_of(prefix)
         found = self._keys.irange(max(prefix, after), end, inclusive=(after < prefix, False))
         return [(key, _new_row(self._rows[key])) for key in itertools.islice(found, limit)]
 
@@ -310,3 +310,8 @@ class Store:
 
 def _took_effect(outcome: Outcome) -> bool:
     return type(outcome) is BatchResult and outcome[0]
+
+
+def _end_of(prefix: str) -> str | None:
+    """The least text behind every key with `prefix`; None for no end."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None

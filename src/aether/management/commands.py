@@ -81,6 +81,8 @@ def _changed(shown: Answer, revision: Revision, artifact: ArtifactBase) -> Chang
 
 def unmet(view: ClusterView, touched: frozenset[ArtifactBase]) -> list[str]:
     """What still differs from the wish for `touched`, a line each; [] when every instance stands as desired."""
+    if not touched:
+        return []
     return [line for s in slice_facts(view) if s.artifact.base in touched for line in _unmet(s)]
 
 

@@ -8,6 +8,7 @@ Holds: an access rule is checked before anything of the request is read; a GET n
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -207,9 +208,10 @@ class ManagementApi:
         """What is still missing after at most `wait_s`; [] as soon as nothing is."""
         async with self._view.watch_instances() as changes:
             missing = self._missing(changed)
+            look_s = math.inf if changed.touched else LOOK_S  # instances are rows; who votes and leads is none
             with trio.move_on_after(wait_s):
                 while missing:
-                    with trio.move_on_after(LOOK_S):  # who votes and leads is no row
+                    with trio.move_on_after(look_s):
                         await changes.changed()
                     missing = self._missing(changed)
         return missing

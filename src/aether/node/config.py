@@ -19,6 +19,7 @@ import tomli
 from aether.errors import BadInput
 from aether.model.ids import NodeId, is_name, node_id
 from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S, LOG_ENTRIES_BETWEEN_SNAPSHOTS
+from aether.transport.address import split_address
 
 MANAGEMENT_PORT = 8080
 HTTP_PORT = 8081
@@ -166,8 +167,11 @@ def parse_contacts(texts: Iterable[str]) -> tuple[str, ...]:
     contacts = tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
     problems: list[str] = []
     for contact in contacts:
-        host, _, port = contact.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) <= 65535 or (":" in host and not host.startswith("[")):
+        try:
+            host, port = split_address(contact)
+        except BadInput:
+            host, port = "", 0
+        if not host or not port:
             problems.append(f"{contact!r}: write HOST:PORT of the cluster port of a member, such as 127.0.0.1:8090")
     if problems:
         raise BadInput("bad --join", problems)

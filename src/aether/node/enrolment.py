@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol, TypeVar
 
 import attrs
 import trio
@@ -18,11 +17,10 @@ import trio
 from aether.errors import AetherError, BadInput, IdentityMismatch, OutcomeUnknown, Removed, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
-from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.ids import NodeId, Revision
 from aether.model.rows import NO_STORE, MemberRow
-from aether.node.feature_levels import check_release
+from aether.node.feature_levels import Rows, check_release
 from aether.wire.session import Hello, Refused, RefusedCode
 
 _log = logging.getLogger("aether.node")
@@ -30,13 +28,6 @@ _log = logging.getLogger("aether.node")
 RETRY_S = 0.2
 FATAL_REFUSALS = frozenset({RefusedCode.DUPLICATE_ID, RefusedCode.NOT_ADMITTED, RefusedCode.INITIAL_PEERS})
 _ABSENT = Revision(0)
-T = TypeVar("T")
-
-
-class Rows(Protocol):
-    """The one read that the checks need."""
-
-    def get(self, key: Key[T]) -> T | None: ...
 
 
 async def enrol(kv: KvService, row: Callable[[], MemberRow]) -> None:

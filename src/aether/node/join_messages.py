@@ -49,7 +49,7 @@ def _decode_request(fields: Sequence[object]) -> JoinRequest:
 
 
 def _encode_reply(message: JoinReply) -> Sequence[object]:
-    return [message.refused, message.is_removed, [list(peer) for peer in message.peers]]
+    return [message.refused[:_REASON_CHARS_MAX], message.is_removed, [list(peer) for peer in message.peers]]
 
 
 def _decode_reply(fields: Sequence[object]) -> JoinReply:

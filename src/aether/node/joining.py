@@ -111,6 +111,8 @@ class Applicant:
 
     def deliver(self, sender: NodeId, reply: JoinReply) -> None:
         """Never blocks. What a member says counts only while this node asks."""
+        if self._status().configuration.has_member(self._node):
+            return
         if reply.refused:
             kind = Removed if reply.is_removed else IdentityMismatch
             self._refusal = kind(f"{sender} does not take {self._node} in", reply.refused)

@@ -22,7 +22,7 @@ from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.ids import Incarnation, NodeId, Revision, node_id
 from aether.model.rows import HandoverRow, MemberRow, RemovedRow, RoleRow
-from aether.transport.address import split_address
+from aether.transport.address import is_wildcard, split_address
 
 _TRIES_MAX: Final = 5
 
@@ -59,7 +59,9 @@ class MemberOperator:
     async def add(self, name: str, address: str) -> MemberWish:
         """Announce a member that will be started at `address`: it is a learner from now on."""
         node = node_id(name)
-        split_address(address)
+        host, port = split_address(address)
+        if not host or is_wildcard(host) or not port:
+            raise BadInput(f"{address!r} is no address that peers can dial", ("write HOST:PORT of its cluster port",))
         await self._kv.barrier()
         if self._kv.get(keys.removed(node)) is not None:
             raise Conflict(f"member {node}", "it was removed, and ids are never used again; choose another --node-id")
@@ -74,7 +76,7 @@ class MemberOperator:
         node = await self._member(name)
         configuration = self._configuration
         if self._kv.get(keys.removed(node)) is None and node in configuration.voters:
-            self._check_possible(configuration, MembershipChange(remove=(node,), promote=self._heirs(node)), node)
+            self._check_possible(configuration, MembershipChange(remove=(node,), promote=self._heirs()), node)
         revision = await self._write(keys.removed(node), RemovedRow(node=node, by=by, at=self._wall()))
         return MemberWish(
             node, revision, lambda: self._lacking(node, node not in self._configuration.members(), "left the group")
@@ -100,7 +102,7 @@ class MemberOperator:
         node = await self._member(name)
         configuration = self._configuration
         if node in configuration.voters:
-            self._check_possible(configuration, MembershipChange(demote=(node,), promote=self._heirs(node)), node)
+            self._check_possible(configuration, MembershipChange(demote=(node,), promote=self._heirs()), node)
         revision = await self._write(keys.role(node), RoleRow(node=node, votes=False))
         return MemberWish(node, revision, lambda: self._lacking(node, node not in self._settled_voting, "a worker"))
 
@@ -155,8 +157,8 @@ class MemberOperator:
             raise Conflict(f"member {node}", "it was removed already")
         raise NotFound("member", node, f"there are {', '.join(members)}")
 
-    def _heirs(self, node: NodeId) -> tuple[NodeId, ...]:
-        """A worker that could vote instead of `node`, if there is one."""
+    def _heirs(self) -> tuple[NodeId, ...]:
+        """A worker that could get a vote which becomes free, if there is one."""
         barred = {row.node for row in self._kv.rows(keys.MEMBERS) if row.ephemeral}
         barred |= {row.node for row in self._kv.rows(keys.ROLES) if not row.votes}
         barred |= {row.node for row in self._kv.rows(keys.REMOVED)}

@@ -138,7 +138,7 @@ class MembershipManager:
         if fence is None or status.is_changing:
             return
         await self._forget_the_gone(fence)
-        await self._hand_over(fence, status)
+        await self._hand_over(status)
         followers = await self._desk.followers()
         await self._remove_the_dead(fence, rows, followers)
         change = decide_change(self._view(status, rows, followers, removed), self._settings)
@@ -207,7 +207,7 @@ class MembershipManager:
                 left = RemovedRow(node=row.node, by="the leader: silent, and nothing of it survives", at=self._wall())
                 await self._kv.propose(Batch((Compare(key, Revision(0)),), (Put(key, left),)), fence=fence)
 
-    async def _hand_over(self, fence: LeadershipRow, status: ConsensusStatus) -> None:
+    async def _hand_over(self, status: ConsensusStatus) -> None:
         """A wish that was made for this leadership; each once."""
         row, version = self._kv.get(keys.handover), self._kv.version(keys.handover)
         if row is None or row.term != status.term or version == self._handed_over:

@@ -78,8 +78,11 @@ def prospect(path: Path) -> StoreFacts:
 
     Raises DataDirectoryInUse, BadInput, StorageCorrupt when the directory is damaged.
     """
-    with read_only(path):
-        return _sound(path)
+    try:
+        with read_only(path):
+            return _sound(path)
+    except OSError as error:
+        raise BadInput(f"{error.filename or path} cannot be read", (error.strerror or str(error),)) from error
 
 
 def recover(path: Path) -> Refounded:

@@ -18,8 +18,9 @@ import msgpack
 from aether.consensus.entry import Entry, decode_entry, encode_entry
 from aether.consensus.membership import configuration_of, plain_configuration
 from aether.consensus.values import HardState, SnapshotMeta, StorageWrite
-from aether.errors import BadInput
+from aether.errors import BadInput, StorageCorrupt
 from aether.model.ids import LogIndex
+from aether.storage.record import Record, RecordKind
 
 Position: TypeAlias = tuple[int, int]
 """Index and term of the last entry that a snapshot covers."""
@@ -72,6 +73,14 @@ def decode_saved(body: bytes) -> Step:
         return Step(saved=_position(_unpack(body)))
     except _UNREADABLE as error:
         raise BadInput("undecodable record", (repr(error),)) from error
+
+
+def step_in(record: Record, place: str) -> Step:
+    """What `record` says, which stands at `place`. Raises StorageCorrupt."""
+    try:
+        return decode_write(record.body) if record.kind is RecordKind.WRITE else decode_saved(record.body)
+    except BadInput as error:
+        raise StorageCorrupt(place, record.end, str(error)) from error
 
 
 def _position(plain: Any) -> Position:

@@ -23,11 +23,12 @@ from aether.errors import BadInput, DataDirectoryInUse, IdentityMismatch, Storag
 from aether.failpoints import Reach, nothing
 from aether.model.ids import NodeId, StoreId
 from aether.storage import files
-from aether.storage.checked_file import encode_fields, read_fields, write_fields
+from aether.storage.checked_file import read_fields, write_fields
 
 FORMAT_VERSION: Final = 2
 IDENTITY_FILE: Final = "identity.json"
 WAL_DIRECTORY: Final = "wal"
+LOG_GONE: Final = "the write-ahead log is gone, and with it this node's votes and what it acknowledged"
 SNAPSHOT_DIRECTORY: Final = "snapshots"
 RECOVERY_DIRECTORY: Final = "recovery"
 """Exists while `aether recover` exchanges the files of a directory: half of them would be of one cluster each."""
@@ -168,11 +169,6 @@ def _check(path: Path, found: Identity, cluster: str, node: NodeId) -> Identity:
             what, f"Give {node} its own --data-dir, or start it as --node-id {found.node} --cluster {found.cluster}"
         )
     return found
-
-
-def encode_identity(identity: Identity) -> bytes:
-    """JSON, for operators to read, with a checksum of its own fields."""
-    return encode_fields(attrs.asdict(identity), FORMAT_VERSION)
 
 
 def write_identity(path: Path, identity: Identity) -> None:

@@ -16,13 +16,13 @@ from threading import Lock
 from typing import Final
 
 from aether.consensus.values import HardState, Persisted, SnapshotMeta, StorageWrite, StoredSnapshot
-from aether.errors import BadInput, StorageCorrupt, StorageFailed
+from aether.errors import StorageCorrupt, StorageFailed
 from aether.failpoints import Reach, nothing
 from aether.model.ids import LogIndex, NodeId, StoreId
 from aether.model.limits import WAL_SEGMENT_BYTES
 from aether.storage import bodies, files, snapshots
 from aether.storage.bodies import Position, Step
-from aether.storage.directory import SNAPSHOT_DIRECTORY, WAL_DIRECTORY, DataDirectory
+from aether.storage.directory import LOG_GONE, SNAPSHOT_DIRECTORY, WAL_DIRECTORY, DataDirectory
 from aether.storage.record import Record, RecordKind
 from aether.storage.replay import NO_SNAPSHOT, Impossible, LogGap, Replay
 from aether.storage.segment import Segment, list_segments
@@ -78,7 +78,7 @@ class DiskStorage:
             self._check_log_is_there()
             replay = Replay()
             for segment, record in self._wal.open():
-                step = self._decode(segment, record)
+                step = bodies.step_in(record, str(segment.path))
                 segment.index_max = max(segment.index_max, _index_max(step))
                 self._replay(replay, step, segment, record)
             return self._settle(replay)
@@ -87,8 +87,7 @@ class DiskStorage:
         """Without a segment this would seem to be a new store, whose node has given no vote and no promise."""
         begun = self._directory.identity.begun or snapshots.any_in(self._snapshots)
         if begun and not list_segments(self._wal_directory):
-            what = "the write-ahead log is gone, and with it this node's votes and what it acknowledged"
-            raise StorageCorrupt(str(self._wal_directory), 0, what)
+            raise StorageCorrupt(str(self._wal_directory), 0, LOG_GONE)
 
     def _settle(self, replay: Replay) -> Persisted:
         snapshot = self._newest_sound(replay) if replay.snapshot != NO_SNAPSHOT else None
@@ -118,14 +117,6 @@ class DiskStorage:
                     replay.snapshot = older
                     return snapshot
             raise
-
-    def _decode(self, segment: Segment, record: Record) -> Step:
-        try:
-            if record.kind is RecordKind.WRITE:
-                return bodies.decode_write(record.body)
-            return bodies.decode_saved(record.body)
-        except BadInput as error:
-            raise StorageCorrupt(str(segment.path), record.end, str(error)) from error
 
     def _replay(self, replay: Replay, step: Step, segment: Segment, record: Record) -> None:
         try:

@@ -21,10 +21,10 @@ from aether.consensus.values import Persisted, StoredSnapshot
 from aether.errors import BadInput, StorageCorrupt
 from aether.model.ids import NodeId
 from aether.storage import snapshots
-from aether.storage.bodies import Position, Step, decode_saved, decode_write
-from aether.storage.directory import SNAPSHOT_DIRECTORY, WAL_DIRECTORY, Identity, read_identity
+from aether.storage.bodies import Position, Step, step_in
+from aether.storage.directory import LOG_GONE, SNAPSHOT_DIRECTORY, WAL_DIRECTORY, Identity, read_identity
 from aether.storage.findings import REPLACE, STARTS, EntryFacts, Finding, SegmentFacts, SnapshotFacts, StoreFacts
-from aether.storage.record import Record, RecordKind, Tail
+from aether.storage.record import Tail
 from aether.storage.replay import NO_SNAPSHOT, Impossible, LogGap, Replay
 from aether.storage.segment import PREAMBLE_BYTES, Segment, SegmentEnd, found_segments, scan
 
@@ -105,8 +105,7 @@ class _Examination:
         kept = self._path / SNAPSHOT_DIRECTORY
         if not segments and (identity is None or identity.begun or (kept.is_dir() and snapshots.any_in(kept))):
             self._replays = False
-            missing = "the write-ahead log is gone, and with it this node's votes and what it acknowledged"
-            self._findings.append(Finding(str(directory), 0, missing, REPLACE))
+            self._findings.append(Finding(str(directory), 0, LOG_GONE, REPLACE))
         chain: int | None = None
         before = 0
         for segment in segments:
@@ -131,7 +130,7 @@ class _Examination:
                     if found.tail is Tail.TORN:
                         self._note(segment.path, found.offset, _TORN)
                 else:
-                    step = self._decode(segment, found)
+                    step = step_in(found, str(segment.path))
                     self._take(step, segment, used)
                     entries.extend(step.entries)
                     records, used = records + 1, found.end
@@ -151,12 +150,6 @@ class _Examination:
             tail=tail,
         )
         return facts, crc
-
-    def _decode(self, segment: Segment, record: Record) -> Step:
-        try:
-            return decode_write(record.body) if record.kind is RecordKind.WRITE else decode_saved(record.body)
-        except BadInput as error:
-            raise StorageCorrupt(str(segment.path), record.end, str(error)) from error
 
     def _take(self, step: Step, segment: Segment, offset: int) -> None:
         if not self._replays:

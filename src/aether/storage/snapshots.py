@@ -30,7 +30,7 @@ FORMAT_VERSION: Final = 3
 _MAGIC: Final = b"AETHSNAP"
 _HEADER: Final = struct.Struct("<8sIIQI")
 _META_AT: Final = _HEADER.size + 4
-_META_BYTES_MAX: Final = 64 * 1024
+_META_BYTES_MAX: Final = 2 * 2**20  # four lists of as many names as a configuration may hold
 _SUFFIX: Final = ".snapshot"
 _ARRIVING: Final = "arriving.partial"
 _SYNC_BYTES: Final = (
@@ -264,11 +264,11 @@ def load(directory: Path, position: Position) -> StoredSnapshot:
 
 def _read_header(fd: int, path: Path) -> tuple[StoredSnapshot, int]:
     """What the file says that it holds, and where its data begin. Raises StorageCorrupt."""
-    raw = b"".join(_read(fd, 0, _META_AT + _META_BYTES_MAX))
+    raw = b"".join(_read(fd, 0, _META_AT))
     if len(raw) < _META_AT:
         raise StorageCorrupt(str(path), len(raw), "the file ends inside the header of the snapshot")
     magic, version, meta_length, total_bytes, checksum = _HEADER.unpack(raw[: _HEADER.size])
-    meta = raw[_META_AT : _META_AT + meta_length]
+    meta = b"".join(_read(fd, _META_AT, min(meta_length, _META_BYTES_MAX)))
     crc = zlib.crc32(meta, zlib.crc32(raw[: _HEADER.size]))
     if magic == _MAGIC and version != FORMAT_VERSION:
         raise StorageCorrupt(str(path), 8, f"snapshot format {version}, but this release reads format {FORMAT_VERSION}")

@@ -35,7 +35,7 @@ class Contact:
 
     async def find_out(self) -> NodeId | None:
         """The id of the node at the address, as soon as it answers; None when that is this node itself."""
-        nameless = Peer(NodeId(self.address), configured=self.address)
+        nameless = Peer(NodeId(self.address))
         failures = 0
         while True:
             try:

@@ -17,5 +17,6 @@ def log_of(core: RaftCore) -> RaftLog:
 
 def pending_reads_of(core: RaftCore) -> int:
     """Reads that wait on a leader."""
+    # Only the checker looks inside, as above.
     leadership = core._leadership  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return leadership.reads._count if leadership is not None else 0  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

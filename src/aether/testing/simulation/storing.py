@@ -11,12 +11,10 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from aether.testing.simulation.faults import SECOND, stream
+from aether.testing.simulation.faults import stream
 from aether.testing.simulation.node import Node
 from aether.testing.simulation.oracle import Oracle
 from aether.testing.simulation.site import Site, Turn
-
-_FULL_RETRY_US = SECOND
 
 
 class Storing:
