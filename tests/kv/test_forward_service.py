@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from aether.errors import NoQuorum
 from aether.kv.commands import Apply
 from aether.kv.forward_service import Forwarder
 from aether.kv.messages import ProposeRequest, ProposeRequests
@@ -98,3 +99,18 @@ async def test_long_proposals_are_spread_over_messages(autojump_clock, nursery):
         forwarder.put(A, proposal(sequence, APPEND_BYTES_MAX // 2))
     await trio.sleep(0.001)
     assert list(wire.sizes) == [1, 2, 2]
+
+
+async def test_what_was_answered_while_it_waited_does_not_leave(autojump_clock, nursery):
+    """Its caller was told that it certainly never left; applied all the same, that would be a lie."""
+    wire = Wire()
+    forwarder = Forwarder(wire.send)
+    nursery.start_soon(forwarder.run)
+    first, late, last = (proposal(sequence) for sequence in (1, 2, 3))
+    for each in (first, late, last):
+        forwarder.put(A, each)
+    late.answer = NoQuorum(reachable=1, wanted=2)
+    await trio.sleep(0.001)
+    numbers = [r.number for _, m in wire.sent for r in (m.requests if isinstance(m, ProposeRequests) else (m,))]
+    assert numbers == [1, 3]
+    assert not late.sent

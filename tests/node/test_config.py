@@ -187,6 +187,8 @@ def test_whom_to_join_may_stand_anywhere_each_once(sources):
     [
         ({"join": ("h",)}, "HOST:PORT"),
         ({"join": ("h:0", "h:x", "::1:5")}, "'h:x'"),
+        ({"join": ("a:²",)}, "HOST:PORT"),
+        ({"join": ("[::1:8090",)}, "HOST:PORT"),
         ({"join": ("h:1",), "peers": "a:h:1"}, "contradict"),
         ({"join": ("h:1",), "bind": "0.0.0.0", "insecure": True}, "--advertise"),
         ({"core_max": 0}, "core_max = 0"),

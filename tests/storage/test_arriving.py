@@ -11,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aether.consensus.values import PartialSnapshot, StorageWrite
+from aether.consensus.membership import MEMBERS_MAX
+from aether.consensus.quorum import Configuration
+from aether.consensus.values import PartialSnapshot, SnapshotMeta, StorageWrite
 from aether.errors import StorageFailed, StorageFull
-from aether.storage import files
+from aether.model.ids import LogIndex, NodeId, Term
+from aether.storage import files, snapshots
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 
@@ -297,3 +300,11 @@ def test_a_snapshot_that_was_cut_short_behind_our_back_is_an_error_of_the_store(
     with pytest.raises(StorageFailed, match="ends before byte 1024"):
         reader.read(0, len(CONTENT))
     reader.close()
+
+
+def test_a_snapshot_of_the_largest_group_can_be_read_back(tmp_path):
+    """What may be written must not look like damage at the next start."""
+    names = tuple(NodeId(f"{number:063d}") for number in range(MEMBERS_MAX))
+    meta = SnapshotMeta(LogIndex(1), Term(1), Configuration(names[:1], learners=names[1:]))
+    saved = snapshots.save(tmp_path, meta, [CONTENT])
+    assert snapshots.load(tmp_path, (1, 1)) == saved
