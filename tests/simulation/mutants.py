@@ -645,7 +645,7 @@ def promotes_a_learner_that_lags(patch: Patch) -> None:
     patch.setattr(Leadership, "_is_caught_up", lambda self, node: True)
 
 
-@mutant("B15", "I1|Exception", "changing")
+@mutant("B15", "I1|a configuration has voters", "changing")
 def lets_learners_campaign(patch: Patch) -> None:
     """Whoever hears of no leader wants to lead, with a vote or without."""
     patch.setattr(Elector, "_is_promotable", property(lambda self: True))
