@@ -36,6 +36,7 @@ from aether.errors import (
     TryAgain,
 )
 from aether.slice_api.binding import bind
+from aether.slice_api.call import call
 from aether.slice_api.decorators import (
     background,
     blocking,
@@ -104,6 +105,7 @@ __all__ = [
     "background",
     "bind",
     "blocking",
+    "call",
     "config",
     "delete",
     "get",

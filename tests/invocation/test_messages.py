@@ -47,6 +47,7 @@ ALL = st.one_of(
         SECONDS,
         PLAIN,
         st.integers(1, 9),
+        st.dictionaries(TEXT, PLAIN, max_size=3),
     ),
     st.builds(CallReply, CALL_IDS, OUTCOMES),
     st.builds(CallCancel, CALL_IDS, TEXT),

@@ -10,6 +10,7 @@ from aether.invocation.hops import Hop
 from aether.invocation.proxy import bind_proxy
 from aether.invocation.reply import Done, Failed, Faulted, TimedOut
 from aether.model.artifact import ArtifactBase
+from aether.slice_api.call import PLAIN
 from aether.slice_api.contract import contract_of
 from aether.slice_api.faults import Fault, FaultPlain
 
@@ -31,8 +32,9 @@ class Answering:
         self.reply = reply
         self.calls = []
 
-    async def call(self, target, method, payload, *, form, request_id=""):
+    async def call(self, target, method, payload, *, form, request_id="", options=PLAIN):
         self.calls.append((str(target), method, payload))
+        self.options = options
         return self.reply
 
     def too_slow(self, hops):

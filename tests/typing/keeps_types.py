@@ -100,6 +100,19 @@ async def calls(cluster: aether.Cluster) -> None:
     print(coroutine)
 
 
+async def options(cluster: aether.Cluster) -> None:
+    shop = cluster.get(PlaceOrder)
+    assert_type(await aether.call(shop.place, key="k")("ann", lines=["a"]), Order)
+    assert_type(await aether.call(cluster.get(Pricing).quote, hedge_after="p95")("a"), Quote)
+    assert_type(await aether.call(cluster.get(ListPricing).square, priority="low")(3), int)
+    assert_type(aether.call(cluster.get(Pricing).ticks, affinity_key="a")("a"), AsyncIterator[int])
+    await aether.call(shop.place, key="k")("ann")  # type: ignore[call-arg]
+    await aether.call(shop.place, key="k")("ann", [1])  # type: ignore[list-item]
+    await aether.call(shop.place, keys="k")("ann", [])  # type: ignore[call-arg]
+    await aether.call(shop.place, hedge_after="p96")("ann", [])  # type: ignore[arg-type]
+    await aether.call(shop.place("ann", []), key="k")("ann", [])  # type: ignore[arg-type]
+
+
 async def misuses(cluster: aether.Cluster) -> None:
     shop = cluster.get(PlaceOrder)
     await shop.plcae("ann", [])  # type: ignore[attr-defined]

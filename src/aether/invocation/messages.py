@@ -7,14 +7,18 @@ Holds: tags are never reused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, cast
 
 import attrs
 
 from aether.errors import BadInput
 from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
+from aether.model.limits import CALL_EXTRA_ENTRIES_MAX
+
+NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class CallRequest(NamedTuple):
@@ -25,6 +29,8 @@ class CallRequest(NamedTuple):
     form         how payload is spelt; payload  plain data
     remaining_s  seconds until the deadline, counted from arrival: clocks are never compared across nodes
     attempt      1 for the first try
+    extra        what the call says of itself beside its arguments, plain: "key", "prio", "trace", "ctx"; each entry is
+                 read and checked by the module that owns it, and unknown ones are ignored: nodes differ in version
     """
 
     call_id: int
@@ -35,6 +41,7 @@ class CallRequest(NamedTuple):
     remaining_s: float
     payload: object
     attempt: int = 1
+    extra: Mapping[str, object] = NO_EXTRA
 
 
 class CallReply(NamedTuple):
@@ -64,10 +71,25 @@ class MessageSpec:
 
 
 def encode_request(m: CallRequest) -> Sequence[object]:
-    return [m.call_id, m.target, m.instance, m.method, m.form.value, m.remaining_s, m.payload, m.attempt]
+    fields: list[object] = [
+        m.call_id,
+        m.target,
+        m.instance,
+        m.method,
+        m.form.value,
+        m.remaining_s,
+        m.payload,
+        m.attempt,
+    ]
+    if m.extra:
+        fields.append(dict(m.extra))
+    return fields
 
 
 def decode_request(fields: Sequence[object]) -> CallRequest:
+    extra = NO_EXTRA
+    if len(fields) == 9:
+        extra, fields = _extra(fields[8]), fields[:8]
     call_id, target, instance, method, form, remaining_s, payload, attempt = _exactly(8, fields)
     if not type(target) is type(instance) is type(method) is type(form) is str:
         raise BadInput("a name in a call request is no text")
@@ -75,7 +97,9 @@ def decode_request(fields: Sequence[object]) -> CallRequest:
         raise BadInput("a number in a call request has the wrong type")
     if form not in _FORMS:
         raise BadInput(f"{form!r:.40} is no form of a call")
-    return CallRequest(call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt)
+    return CallRequest(
+        call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt, extra
+    )
 
 
 def encode_call_reply(m: CallReply) -> Sequence[object]:
@@ -98,6 +122,13 @@ def decode_cancel(fields: Sequence[object]) -> CallCancel:
     if type(call_id) is not int or type(reason) is not str:
         raise BadInput("a field of a call cancellation has the wrong type")
     return CallCancel(call_id, reason)
+
+
+def _extra(plain: object) -> Mapping[str, object]:
+    entries = cast("dict[object, object]", plain) if isinstance(plain, dict) else None
+    if entries is None or len(entries) > CALL_EXTRA_ENTRIES_MAX or not all(type(name) is str for name in entries):
+        raise BadInput(f"{plain!r:.80} is nothing that a call says of itself")
+    return cast("dict[str, object]", plain)
 
 
 def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:

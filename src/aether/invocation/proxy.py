@@ -15,6 +15,7 @@ from aether.errors import BadInput, CallFailed, OutcomeUnknown
 from aether.invocation.hops import Hop
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.model.artifact import ArtifactBase
+from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
 from aether.slice_api.methods import MethodSpec
@@ -30,7 +31,14 @@ class Caller(Protocol):
     """The part of the Invoker that a proxy needs."""
 
     async def call(
-        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
     ) -> Reply: ...
 
     def too_slow(self, hops: Hop) -> BaseException: ...
@@ -45,9 +53,9 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
     """
     known = contract if isinstance(contract, Contract) else contract_of(contract)
 
-    async def call(method: MethodSpec, arguments: dict[str, object]) -> object:
+    async def call(method: MethodSpec, arguments: dict[str, object], options: CallOptions = PLAIN, /) -> object:
         payload = method.encode_arguments(arguments)
-        reply = await invoker.call(target, method.name, payload, form=Form.WIRE)
+        reply = await invoker.call(target, method.name, payload, form=Form.WIRE, options=options)
         if isinstance(reply, Done):
             return method.decode_result(reply.payload)
         if isinstance(reply, TimedOut):

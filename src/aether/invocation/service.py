@@ -45,6 +45,7 @@ from aether.invocation.span import RUNNING, Running, Span, call_name
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX
+from aether.slice_api.call import PLAIN, CallOptions
 
 RESERVE_MAX_S: Final = (
     0.005  # a callee gets this much less than its caller has, so that its account of the time arrives
@@ -69,6 +70,7 @@ class _Call:
     payload: object
     form: Form
     request_id: str
+    options: CallOptions
     span: Span
     idempotent: bool
     deadline: float
@@ -130,7 +132,14 @@ class Invoker:
                 self._pending.abandon(f"node {self._node} stopped")
 
     async def call(
-        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
     ) -> Reply:
         """Run `method` on some ACTIVE instance of `target`; never NotStarted.
 
@@ -158,7 +167,18 @@ class Invoker:
         left_s = deadline - now
         give_up_at = deadline - (RESERVE_MAX_S if left_s > RESERVE_FULL_S else RESERVE_SHARE * max(left_s, 0.0))
         call = _Call(
-            target, method, payload, form, request_id, span, method in terms.idempotent, deadline, own, give_up_at, now
+            target=target,
+            method=method,
+            payload=payload,
+            form=form,
+            request_id=request_id,
+            options=options,
+            span=span,
+            idempotent=method in terms.idempotent,
+            deadline=deadline,
+            own=own,
+            give_up_at=give_up_at,
+            began=now,
         )
         self._budget.earn()
         if running is None:

@@ -79,6 +79,8 @@ SLICE_QUEUE_DEFAULT: Final = 256
 BLOCKING_THREADS_MAX: Final = 40
 RETRY_BACKOFF_MIN_S: Final = 0.01
 RETRY_BACKOFF_MAX_S: Final = 1.0
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000

@@ -1,6 +1,7 @@
 """Proxies: objects with the methods of a contract, that hand each call on.
 
-Knows: generated methods with name, signature and docstring; hints for names outside the contract.
+Knows: generated methods with name, signature and docstring; hints for names outside the contract; twins that carry the
+       options of a call (aether.call).
 Never: where a call goes.
 Holds: wrong arguments raise TypeError before the call is handed on.
 """
@@ -11,25 +12,37 @@ import difflib
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from aether.errors import NotInContract
+from aether.slice_api.call import PLAIN, CallOptions, merged
 from aether.slice_api.contract import Contract
 from aether.slice_api.generate import caller
 from aether.slice_api.methods import MethodSpec
 
-Call = Callable[[MethodSpec, dict[str, Any]], Awaitable[Any]]
+
+class Call(Protocol):
+    """Who carries out the calls of a proxy."""
+
+    def __call__(
+        self, method: MethodSpec, arguments: dict[str, Any], options: CallOptions = PLAIN, /
+    ) -> Awaitable[Any]: ...
 
 
 class Proxy:
     """Base of all generated proxies. Anything outside the contract raises NotInContract with a hint."""
 
-    __slots__ = ("__aether_call__",)
+    __slots__ = ("__aether_call__", "__aether_options__", "__aether_plain__")
     __aether_contract__: Contract
-    __aether_call__: Call
 
-    def __init__(self, call: Call) -> None:
-        self.__aether_call__ = call
+    def __init__(self, call: Call, options: CallOptions = PLAIN) -> None:
+        self.__aether_plain__: Call = call
+        self.__aether_options__: CallOptions = options
+        self.__aether_call__: Call = call if options is PLAIN else _carrying(call, options)
+
+    def __aether_with__(self, options: CallOptions) -> Proxy:
+        """A twin whose calls carry `options` too. How aether.call and its kin reach a proxy."""
+        return type(self)(self.__aether_plain__, merged(self.__aether_options__, options))
 
     def __getattr__(self, name: str) -> Any:
         raise NotInContract(self.__aether_contract__.name, name, hint(self.__aether_contract__, name))
@@ -41,6 +54,8 @@ class Proxy:
 
 def make_proxy(contract: Contract, call: Call) -> object:
     """An object with the methods of `contract`; each awaits `call(spec, arguments)` and returns its result.
+
+    A twin that carries options awaits `call(spec, arguments, options)`.
 
     A stream raises NotInContract: streams over a cluster come with a later release.
     """
@@ -67,6 +82,13 @@ def hint(contract: Contract, name: str) -> str:
         return "it is not part of the contract; only public `async def` methods are"
     close = difflib.get_close_matches(name, contract.methods, n=1)
     return f"did you mean {close[0]!r}?" if close else f"it offers {', '.join(contract.methods) or 'no methods'}"
+
+
+def _carrying(call: Call, options: CallOptions) -> Call:
+    def carrying(method: MethodSpec, arguments: dict[str, Any], given: CallOptions = options, /) -> Awaitable[Any]:
+        return call(method, arguments, given)
+
+    return carrying
 
 
 def _method(spec: MethodSpec) -> Any:
