@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 import attrs
 
 from aether.errors import BadInput
+
+if TYPE_CHECKING:
+    from trio.abc import Stream
 
 JSON_TYPE: Final = "application/json"
 QUERY_FIELDS_MAX: Final = 1_000
@@ -38,6 +41,8 @@ class Request:
     body        all of it, de-chunked; never longer than the limit of the server
     request_id  the client's X-Request-Id when it is well formed, else made by the server
     client      address of the peer, "" when the stream has none
+    body_stream the body as it arrives, `body` being empty: for requests that `WebServer(..., streams_body=...)` picks
+                May be iterated once. Ends by the client's departure with cancellation, by a bad body with BadInput
     """
 
     verb: str
@@ -47,6 +52,7 @@ class Request:
     body: bytes = b""
     request_id: str = ""
     client: str = ""
+    body_stream: AsyncIterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
 
     def header(self, name: str) -> str | None:
         """The value of the first field `name` (lower case), or None."""
@@ -111,15 +117,25 @@ def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str
             raise ValueError(f"header {name}: {value!r} holds a line break or a character outside Latin-1")
 
 
+Upgrade = Callable[["Stream", bytes], Awaitable[None]]
+"""Owns a connection after 101: (the connection, bytes received behind the request)."""
+
+
 @attrs.frozen
 class Response:
     """One HTTP response. The server adds Content-Length, Date, Connection and X-Request-Id.
 
-    status   200 to 599
+    status   200 to 599; 101 with `upgrade` alone
     headers  one value per name; no CR, LF or NUL (ValueError)
-    parts    sent behind `body` one by one, none empty, for an answer too large to hold at once (chunked, so that its
-             client needs HTTP/1.1). Each is taken in the event loop when the one before has left, so it must be cheap
-             to make; an exception in the middle ends the connection, which the client sees as an incomplete answer
+    parts    sent behind `body` one by one, for an answer too large to hold at once (chunked; to an HTTP/1.0 client as
+             bytes up to the end of the connection). Each is taken in the event loop when the one before has left, so it
+             must be cheap to make; an exception in the middle ends the connection, which the client sees as an
+             incomplete answer
+    stream   the same, but the parts are awaited, as long as they like. Its task is cancelled when the client leaves or
+             takes no bytes, and `aclose`, where it has one, is called at the end in any case, also after HEAD
+    upgrade  for 101: gets the connection and the bytes that came behind the request; the connection is closed when it
+             returns, and it is cancelled at the end of a drain. The server adds `Connection: Upgrade`; `headers` name
+             the protocol in `Upgrade`
     """
 
     status: int
@@ -127,9 +143,11 @@ class Response:
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=_checked_headers)
     parts: Iterable[bytes] | None = attrs.field(default=None, eq=False, repr=False)
+    stream: AsyncIterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
+    upgrade: Upgrade | None = attrs.field(default=None, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if not 200 <= self.status <= 599:
+        if not (200 <= self.status <= 599 or (self.status == 101 and self.upgrade is not None)):
             raise ValueError(f"{self.status} is no final HTTP status")
         if self.content_type is not JSON_TYPE and _HEADER_VALUE.fullmatch(self.content_type) is None:
             raise ValueError(f"content type {self.content_type!r} holds a line break")
