@@ -14,6 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import attrs
+import jsonschema
 import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,7 @@ import aether
 from aether.slice_api.annotations import NoCodec, type_name
 from aether.slice_api.codec import Form, camel, codec_of
 from aether.slice_api.misfit import PROBLEMS_MAX, Misfit
+from aether.slice_api.schema import schema_of
 from aether.slice_api.textual import text_of, texts_of
 
 T = TypeVar("T")
@@ -222,6 +224,19 @@ def test_every_type_of_the_table_comes_back_equal_and_of_the_same_class(trip, tp
     back = trip(tp, value)
     assert back == value
     assert type(back) is type(value)
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize(("tp", "values"), TABLE.values(), ids=TABLE.keys())
+@given(data=st.data())
+@quick
+def test_what_the_codec_writes_fits_the_schema_of_the_type(form, tp, values, data):
+    """A client made from the schema would otherwise refuse what we send."""
+    schema = schema_of(tp, form)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    plain = codec_of(tp, form).encode(data.draw(values))
+    text = json.dumps(plain, default=lambda value: value.decode("latin-1"))  # bytes are only on the wire
+    assert jsonschema.Draft202012Validator(schema).is_valid(json.loads(text))
 
 
 def test_the_reference_lists_exactly_the_types_that_are_tested():

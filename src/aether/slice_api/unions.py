@@ -98,7 +98,7 @@ def _by_class(name: str, encoders: Mapping[type, Hook], decoders: Mapping[type, 
 
 
 def _tagged(objects: list[TypeOf], hooks: Mapping[TypeOf, Hooks], rename: Callable[[str], str]) -> Hooks:
-    field = _common_literal(objects)
+    field = common_literal(objects)
     if field is not None:
         key, tags = field
         decoders = {tag: hooks[member][1] for member, values in tags.items() for tag in values}
@@ -153,7 +153,7 @@ def _tag_reader(key: str, decoders: Mapping[Any, Hook]) -> Hook:
     return decode
 
 
-def _common_literal(objects: list[TypeOf]) -> tuple[str, dict[TypeOf, tuple[str, ...]]] | None:
+def common_literal(objects: list[TypeOf]) -> tuple[str, dict[TypeOf, tuple[str, ...]]] | None:
     fields = [{p.name: bare(p.type) for p in parts_of(bare(m)) if is_literal(bare(p.type))} for m in objects]
     for name in fields[0]:
         if not all(name in own for own in fields):
