@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.errors import BadInput
-from aether.web.router import HttpRouter, Match, Missing, WrongVerb
+from aether.web.router import HttpRouter, Match, Missing, WrongVerb, parse_template
 
 ROUTES = [
     ("GET", "/", "root"),
@@ -149,3 +149,28 @@ def test_matching_stays_fast_when_every_segment_branches():
     router = HttpRouter(("GET", "/" + "/".join(shape), n) for n, shape in enumerate(shapes))
     assert isinstance(router.match("GET", "/" + "/".join(["a"] * depth)), Match)
     assert isinstance(router.match("GET", "/" + "/".join(["a"] * (depth - 1) + [""])), Missing)
+
+
+def test_the_rest_of_a_path_is_one_variable_and_gives_way_to_everything_else():
+    """Mounted applications and folders of files take what no other route wants."""
+    table = HttpRouter(
+        [
+            ("GET", "/assets/{rest:path}", "files"),
+            ("GET", "/assets/{name}", "one"),
+            ("GET", "/assets/logo", "logo"),
+            ("POST", "/assets/{name}/x", "post"),
+        ]
+    )
+    assert table.conflicts == ()
+    found = {path: table.match("GET", path) for path in ("/assets/logo", "/assets/a", "/assets/a/b%2Fc", "/assets/")}
+    assert [match.target for match in found.values()] == ["logo", "one", "files", "files"]
+    assert found["/assets/a/b%2Fc"].variables == {"rest": "a/b/c"}
+    assert found["/assets/"].variables == {"rest": ""}
+    assert table.match("GET", "/assets/a/x").target == "files", "another verb's route hides nothing"
+    assert table.match("GET", "/assets") == Missing()
+    assert HttpRouter([("GET", "/{a:path}", 1), ("GET", "/{b:path}", 2)]).conflicts
+
+
+def test_the_rest_of_a_path_stands_last():
+    with pytest.raises(BadInput, match="last segment"):
+        parse_template("/{rest:path}/x")

@@ -343,7 +343,7 @@ def _routes(cls: type, methods: Mapping[str, MethodSpec]) -> tuple[Route, ...]:
     found: dict[tuple[str, str], Route] = {}
     for method in methods.values():
         for verb, template in method.routes:
-            shape = (verb, re.sub(r"\{[^}]*\}", "{}", template))
+            shape = (verb, re.sub(r"\{\w*", "{", template))
             if shape in found:
                 raise ContractError(
                     f"{cls.__name__}: {found[shape].method} and {method.name} both serve {verb} {template}; change one"

@@ -22,8 +22,9 @@ from aether.slice_api.http import Body, Cookie, Header, HttpInput, Marker, Query
 from aether.slice_api.misfit import Misfit
 from aether.slice_api.textual import texts_of
 
-_VARIABLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_VARIABLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::path)?\}")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+|\{[A-Za-z_][A-Za-z0-9_]*(?::path)?\}")
+_INNER_REST: Final = re.compile(r":path\}.")
 _BODY_VERBS: Final = frozenset({"POST", "PUT", "PATCH"})
 Problems = list[str]
 
@@ -164,6 +165,8 @@ def _variables(
             f"{where}: {template!r} is no path template; write segments such as /orders/{{order_id}}, each variable "
             "a whole segment"
         )
+    if _INNER_REST.search(template):
+        raise ContractError(f"{where}: {template!r}: a {{name:path}} takes all that is left; let it be the last segment")
     found = _VARIABLE.findall(template)
     by_name = {rename(name): name for name in parameters} | {name: name for name in parameters}
     for name in found:

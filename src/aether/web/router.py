@@ -1,14 +1,17 @@
 """Which handler answers a verb and a path.
 
-Knows: path templates such as `/api/orders/{order_id}`, specificity, percent-decoding, HEAD and OPTIONS.
+Knows: path templates such as `/api/orders/{order_id}` and `/assets/{rest:path}`, specificity, percent-decoding, HEAD
+       and OPTIONS.
 Never: what a target is, when routes appear or go; a new table is a new router.
-Holds: a literal segment wins over a variable, segment by segment from the left, whatever the order of the routes;
+Holds: a literal segment wins over a variable, and a variable over a rest of the path, segment by segment from the left,
+       whatever the order of the routes;
        a path that only other verbs answer is WrongVerb, never Missing; matching visits a node of the tree at most once.
 Paper: RFC 9110 9.3.2 (HEAD), 9.3.7 (OPTIONS), 15.5.6 (405).
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
@@ -21,7 +24,7 @@ from aether.errors import BadInput
 T = TypeVar("T")
 
 VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(:path)?\}")
 
 
 @attrs.frozen
@@ -64,29 +67,42 @@ class _Entry(Generic[T]):
     names: tuple[str, ...]
 
 
+class Segment(enum.IntEnum):
+    """What one segment of a template stands for; true when it is a variable."""
+
+    LITERAL = 0
+    VARIABLE = 1  # `{name}`: one segment, not empty
+    REST = 2  # `{name:path}`, last: all that is left of the path, slashes included; it may be empty
+
+
 class _Node(Generic[T]):
-    __slots__ = ("entries", "literals", "variable")
+    __slots__ = ("entries", "literals", "rest", "variable")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node[T]] = {}
         self.variable: _Node[T] | None = None
+        self.rest: _Node[T] | None = None
         self.entries: dict[str, _Entry[T]] = {}
 
-    def child(self, text: str, is_variable: bool) -> _Node[T]:
+    def child(self, text: str, kind: Segment) -> _Node[T]:
         """The node below for one segment of a template, made when there is none."""
-        if not is_variable:
+        if kind is Segment.LITERAL:
             return self.literals.setdefault(text, _Node[T]())
-        if self.variable is None:
-            self.variable = _Node[T]()
+        if kind is Segment.REST:
+            self.rest = self.rest or _Node[T]()
+            return self.rest
+        self.variable = self.variable or _Node[T]()
         return self.variable
 
 
-def parse_template(template: str) -> tuple[tuple[str, bool], ...]:
-    """Segments of `template` as (text, whether it is a variable). Raises BadInput that shows the rule."""
+def parse_template(template: str) -> tuple[tuple[str, Segment], ...]:
+    """Segments of `template` as (text, what it stands for). Raises BadInput that shows the rule."""
     if not template.startswith("/"):
         raise BadInput(f"route {template!r}", ("begin a path template with /",))
-    segments: list[tuple[str, bool]] = []
+    segments: list[tuple[str, Segment]] = []
     for text in template[1:].split("/"):
+        if segments and segments[-1][1] is Segment.REST:
+            raise BadInput(f"route {template!r}", ("a {name:path} takes all that is left; let it be the last segment",))
         variable = _VARIABLE.fullmatch(text)
         if variable is None and ("{" in text or "}" in text):
             raise BadInput(
@@ -94,8 +110,11 @@ def parse_template(template: str) -> tuple[tuple[str, bool], ...]:
             )
         if variable is None and ("?" in text or "#" in text):
             raise BadInput(f"route {template!r}", (f"{text!r}: a template holds the path alone, no query",))
-        segments.append((variable[1], True) if variable else (unquote(text), False))
-    names = [text for text, is_variable in segments if is_variable]
+        if variable is None:
+            segments.append((unquote(text), Segment.LITERAL))
+        else:
+            segments.append((variable[1], Segment.REST if variable[2] else Segment.VARIABLE))
+    names = [text for text, kind in segments if kind is not Segment.LITERAL]
     if len(set(names)) != len(names):
         raise BadInput(f"route {template!r}", ("a variable may appear once",))
     return tuple(segments)
@@ -143,10 +162,10 @@ class HttpRouter(Generic[T]):
     def _add(self, verb: str, template: str, target: T) -> Iterator[RouteConflict]:
         node: _Node[T] = self._root
         names: list[str] = []
-        for text, is_variable in parse_template(template):
-            if is_variable:
+        for text, kind in parse_template(template):
+            if kind is not Segment.LITERAL:
                 names.append(text)
-            node = node.child(text, is_variable)
+            node = node.child(text, kind)
         present = node.entries.setdefault(verb, _Entry[T](target, template, tuple(names)))
         if present.target is not target or present.template != template:
             yield RouteConflict(verb, present.template, template)
@@ -167,6 +186,8 @@ def _walk(node: _Node[T], segments: list[str], at: int) -> Iterator[tuple[_Node[
     if node.variable is not None and segment:
         for found, values in _walk(node.variable, segments, at + 1):
             yield found, (segment, *values)
+    if node.rest is not None:
+        yield node.rest, ("/".join(segments[at:]),)
 
 
 def _decode(segment: str) -> str:
