@@ -48,6 +48,7 @@ def test_a_whole_blueprint_is_read():
     assert Version(1, 9, 0) in order.versions
     assert Version(2, 0, 0) not in order.versions
     assert (order.instances, order.max_per_node) == (3, 1)
+    assert (order.host, order.memory_mb) == (None, None)
     assert order.config == {
         "shop.currency": "EUR", "limit": "10", "rate": "0.5", "strict": "true", "since": "2026-01-02",
     }  # fmt: skip
@@ -306,3 +307,18 @@ def test_half_a_character_is_refused_where_it_enters():
 def test_a_blueprint_of_wrong_keys_is_answered_briefly():
     """Twenty thousand mistakes are not answered with twenty thousand lines."""
     assert len(problems("\n".join(f"a{n} = 1" for n in range(20_000)))) == 64
+
+
+def test_a_slice_may_be_given_a_process_and_memory_of_its_own():
+    blueprint = parse_blueprint('[[slices]]\nartifact = "shop:sums:1.0.0"\nhost = "process"\nmemory_mb = 512\n')
+
+    assert (blueprint.slices[0].host, blueprint.slices[0].memory_mb) == ("process", 512)
+
+
+@pytest.mark.parametrize(
+    "line", ["host = 7", 'host = "Process"', "memory_mb = 1", "memory_mb = true", 'host = "node"\nmemory_mb = 512']
+)
+def test_a_host_or_a_memory_that_cannot_be_is_refused_with_its_key(line):
+    """A misspelt host would leave a slice that computes in the loop of its node."""
+    with pytest.raises(BadInput, match=r"slices\[0\]\.(host|memory_mb)"):
+        parse_blueprint(f'[[slices]]\nartifact = "shop:sums:1.0.0"\n{line}\n')

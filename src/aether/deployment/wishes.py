@@ -147,6 +147,8 @@ def _row(
         max_per_node=wish.max_per_node,
         config=wish.config,
         bind=blueprint.bind,
+        host=wish.host,
+        memory_mb=wish.memory_mb,
     )
 
 

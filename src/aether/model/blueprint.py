@@ -37,6 +37,7 @@ class SliceWish:
     versions      an exact version or a range; resolved against what members offer when the blueprint is applied
     instances     how many; None leaves it to the slice's own default
     max_per_node  hard limit when set
+    host, memory_mb  None leaves it to the slice (model.hosts)
     config        flat: dotted name -> text
     """
 
@@ -44,6 +45,8 @@ class SliceWish:
     versions: VersionRange
     instances: int | None = None
     max_per_node: int | None = None
+    host: str | None = None
+    memory_mb: int | None = None
     config: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def __str__(self) -> str:

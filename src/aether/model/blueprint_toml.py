@@ -18,6 +18,7 @@ from typing import Final, TypeVar, cast
 from aether.errors import BadInput
 from aether.model.artifact import ArtifactBase
 from aether.model.blueprint import ADHOC, APP, Blueprint, SliceWish, is_blueprint_id
+from aether.model.hosts import WORKER, host_problem
 from aether.model.limits import BLUEPRINT_BYTES_MAX, BLUEPRINT_SLICES_MAX, INSTANCES_MAX
 from aether.model.version import Version, VersionRange
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 Table = Mapping[str, object]
 
 _TOP: Final = ("id", "slices", "bind")
-_SLICE: Final = ("artifact", "instances", "max_per_node", "config")
+_SLICE: Final = ("artifact", "instances", "max_per_node", "host", "memory_mb", "config")
 _WHERE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 _SHOWN_CHARS_MAX: Final = 60
 _PROBLEMS_MAX: Final = 64
@@ -154,11 +155,21 @@ def _wish(path: str, entry: object, problems: list[str]) -> SliceWish | None:
     target = _target(f"{path}.artifact", table.get("artifact"), problems)
     instances = _count(f"{path}.instances", table.get("instances"), 0, problems)
     max_per_node = _count(f"{path}.max_per_node", table.get("max_per_node"), 1, problems)
+    host, memory_mb = table.get("host"), table.get("memory_mb")
+    problem = host_problem(WORKER if host is None else host, memory_mb)
+    if problem:
+        problems.append(f"{path}.{'host' if memory_mb is None else 'memory_mb'}: {problem}")
     config = _config(f"{path}.config", table.get("config", {}), problems)
     if target is None:
         return None
     return SliceWish(
-        artifact=target[0], versions=target[1], instances=instances, max_per_node=max_per_node, config=config
+        artifact=target[0],
+        versions=target[1],
+        instances=instances,
+        max_per_node=max_per_node,
+        host=None if host is None else str(host),
+        memory_mb=memory_mb if isinstance(memory_mb, int) else None,
+        config=config,
     )
 
 

@@ -82,6 +82,17 @@ RETRY_BACKOFF_MAX_S: Final = 1.0
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
+# --- worker processes ---
+WORKER_MEMORY_MB_MIN: Final = 64  # an interpreter with the runtime takes half of it
+WORKER_MEMORY_MB_MAX: Final = 2**20
+WORKER_MEMORY_LOOK_S: Final = 0.1  # how often the memory of a worker with a limit is looked at
+WORKER_CALLS_OUT_MAX: Final = 1_024  # calls and map accesses of one worker that its node carries out at a time
+WORKER_OUTBOX_BYTES_MAX: Final = 32 * 2**20  # queued for the other end of a socket pair
+WORKER_HALT_S: Final = 2.0  # to leave its lifespan when it was told to stop at once; then it is killed
+WORKER_EXIT_S: Final = 5.0  # from its last word to its end
+WORKER_LOG_CHARS_MAX: Final = 16 * 1024  # of one record
+WORKER_LOGS_QUEUED_BYTES_MAX: Final = 2**20  # further ones are dropped and counted
+
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000
 BLUEPRINT_BYTES_MAX: Final = 256 * 1024
@@ -138,5 +149,7 @@ assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 # A snapshot chunk, with what it says of the membership, is not split: chunks keep their order.
 assert SNAPSHOT_CHUNK_BYTES + 4 * 1024 <= FRAME_CHUNK_BYTES
+# What is queued for a worker holds at least one frame of the largest size.
+assert FRAME_BYTES_MAX <= WORKER_OUTBOX_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
 assert ELECTION_TICKS_MAX * TICK_S < CALL_DEADLINE_S

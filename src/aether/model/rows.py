@@ -97,6 +97,7 @@ class DesiredRow:
     blueprint     id of the blueprint that owns the artifact (`app`, `adhoc`, or the operator's)
     instances     how many instances of `artifact` should be ACTIVE
     max_per_node  hard limit when set; otherwise spread is a preference
+    host, memory_mb  where its instances live, against the slice's own wish; None = as the slice says
     """
 
     artifact: Artifact
@@ -105,6 +106,8 @@ class DesiredRow:
     max_per_node: int | None = None
     config: Mapping[str, str] = attrs.field(factory=dict[str, str])
     bind: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    host: str | None = None
+    memory_mb: int | None = None
 
 
 @attrs.frozen(kw_only=True)

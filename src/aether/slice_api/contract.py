@@ -21,6 +21,7 @@ import attrs
 
 from aether.errors import ContractError
 from aether.model.artifact import Artifact
+from aether.model.hosts import IN_PROCESS
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.route import Route
 from aether.slice_api import names, rules
@@ -41,7 +42,7 @@ _NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
 
 @attrs.frozen
 class SliceOptions:
-    """The arguments of `@aether.slice`, as written."""
+    """The arguments of `@aether.slice`, as written. memory_mb  None = no limit of its own"""
 
     artifact: str | None = None
     instances: int = 1
@@ -49,6 +50,8 @@ class SliceOptions:
     queue: int = SLICE_QUEUE_DEFAULT
     json_case: Literal["snake", "camel"] = "snake"
     deadline_s: float = CALL_DEADLINE_S
+    host: str = IN_PROCESS
+    memory_mb: int | None = None
 
 
 @attrs.frozen(eq=False, slots=False)

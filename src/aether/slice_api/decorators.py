@@ -16,6 +16,7 @@ import attrs
 from typing_extensions import dataclass_transform
 
 from aether.errors import ContractError
+from aether.model.hosts import IN_PROCESS, host_problem
 from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.slice_api.contract import SliceOptions, define_slice
 from aether.slice_api.fields import config, secret
@@ -42,6 +43,8 @@ def slice(  # noqa: A001
     queue: int = SLICE_QUEUE_DEFAULT,
     json_case: Literal["snake", "camel"] = "snake",
     deadline_s: float = CALL_DEADLINE_S,
+    host: str = IN_PROCESS,
+    memory_mb: int | None = None,
 ) -> Callable[[type[T]], type[T]]: ...
 def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
     """Make a class a slice; the class stays the same object, and a unit test constructs it like any other.
@@ -51,6 +54,9 @@ def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
     instances    how many should be ACTIVE; concurrency, queue  calls running and waiting per instance
     json_case    "camel" renames fields, parameters and path variables at HTTP only
     deadline_s   default deadline of its calls, in seconds
+    host         where its instances live: "node", in the process of their node; "process", each in one of its own, with
+                 an interpreter, a core and crashes of its own
+    memory_mb    with host="process": an instance that uses more MiB is ended and restarted
 
     Raises ContractError, with the fix in its message, when the class breaks a rule of contracts.
     """
@@ -201,6 +207,9 @@ def _options(options: dict[str, Any]) -> SliceOptions:
         if type(value) is not int or value < lowest or (highest is not None and value > highest):
             bound = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
             raise ContractError(f"aether.slice({name}={value!r}): give a whole number, {bound}")
+    problem = host_problem(made.host, made.memory_mb)
+    if problem:
+        raise ContractError(f"aether.slice(host={made.host!r}, memory_mb={made.memory_mb!r}): {problem}")
     if made.json_case not in ("snake", "camel"):
         raise ContractError(f'aether.slice(json_case={made.json_case!r}): give "snake" or "camel"')
     _deadline(made.deadline_s)
