@@ -15,12 +15,14 @@ import trio
 
 from aether.errors import Conflict, NotFound
 from aether.hosting.failures import Place
-from aether.hosting.injection import Classes, Reports, Sources, constructor_arguments
-from aether.hosting.instance import RunningInstance
+from aether.hosting.hosts import Birth, Host, InProcess, Living, wanted_place
+from aether.hosting.injection import Classes, Reports, Sources, given_values
+from aether.hosting.replicated_map import ReplicatedBackend
 from aether.invocation.local import LocalInstance
 from aether.invocation.service import Invoker
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
+from aether.model.hosts import IN_PROCESS
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
 from aether.model.rows import DesiredRow, InstanceRow
@@ -61,6 +63,7 @@ class Hosting:
         self._loaded: dict[Artifact, Contract] = {}
         self._instances: dict[InstanceId, _Hosted] = {}
         self._sources: Sources | None = None
+        self._hosts: Mapping[str, Host] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(
@@ -71,12 +74,12 @@ class Hosting:
             self._sources = Sources(
                 classes=self._classes,
                 kv=self._kv,
-                invoker=invoker,
                 reports=reports,
                 config=self._config,
                 secrets=self._secrets,
                 bindings=self._bindings,
             )
+            self._hosts = self._built_in(invoker)
             task_status.started()
             await trio.sleep_forever()
         raise AssertionError("sleep_forever returned")
@@ -103,10 +106,19 @@ class Hosting:
         assert self._sources is not None
         await self.load(row.artifact)
         contract = self._contract(row.artifact)
-        arguments = await constructor_arguments(self._sources, row, contract, desired)
-        place = Place(slice=contract.name, instance=row.instance, node=self._node)
-        running = RunningInstance(contract.cls(**arguments), contract, place, self._work, self._drain_s)
-        hosted = _Hosted(row.artifact, running)
+        wanted = wanted_place(contract.options, desired)
+        host = self._hosts.get(wanted.host)
+        if host is None:
+            raise NotFound("host", wanted.host, f"this node has {', '.join(sorted(self._hosts))}")
+        birth = Birth(
+            instance=row.instance,
+            contract=contract,
+            given=await given_values(self._sources, row, contract, desired),
+            place=Place(slice=contract.name, instance=row.instance, node=self._node),
+            drain_s=self._drain_s,
+            memory_mb=wanted.memory_mb,
+        )
+        hosted = _Hosted(row.artifact, host.instance(birth))
         error = await self._nursery.start(self._live, row.instance, hosted)
         if error is not None:
             raise error
@@ -174,6 +186,12 @@ class Hosting:
             assert self._sources is not None
             self._sources.reports.instance_crashed(instance, hosted.error)
 
+    def _built_in(self, invoker: Invoker) -> dict[str, Host]:
+        def backend(name: str) -> ReplicatedBackend:
+            return ReplicatedBackend(self._kv, name)
+
+        return {IN_PROCESS: InProcess(invoker, backend, self._work)}
+
     def _contract(self, artifact: Artifact) -> Contract:
         contract = self._loaded.get(artifact)
         if contract is None:
@@ -190,7 +208,7 @@ class Hosting:
 class _Hosted:
     """One instance and the task that runs it."""
 
-    def __init__(self, artifact: Artifact, running: RunningInstance) -> None:
+    def __init__(self, artifact: Artifact, running: Living) -> None:
         self.artifact = artifact
         self.running = running
         self.scope = trio.CancelScope()

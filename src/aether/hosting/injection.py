@@ -1,7 +1,7 @@
-"""What the fields of a new instance get.
+"""What the fields of a new instance get, as values.
 
 Knows: field kinds of a contract; which artifact implements a dependency; configuration, secrets, maps.
-Never: construction itself, lifespans.
+Never: construction itself (given), where the instance lives.
 Holds: a dependency that is not deployed is waited for, with its reason reported; it need not be ACTIVE, so slices may
        depend on each other in a circle. An optional one that nobody implements is None.
 """
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
 from aether.errors import NotFound
-from aether.hosting.replicated_map import define_map, replicated_map
-from aether.invocation.proxy import bind_proxy
-from aether.invocation.service import Invoker
+from aether.hosting.given import Bound, Given, Shared, Text
+from aether.hosting.replicated_map import define_map
 from aether.kv import keys
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
@@ -26,7 +25,6 @@ from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding, choose
 from aether.slice_api.contract import Contract, FieldSpec, contract_of
 from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
-from aether.slice_api.maps import Map
 
 
 class Classes(Protocol):
@@ -53,7 +51,6 @@ class Sources:
 
     classes: Classes
     kv: KvService
-    invoker: Invoker
     reports: Reports
     config: Mapping[str, str]
     secrets: Mapping[str, str]
@@ -65,15 +62,13 @@ class Sources:
 _log = logging.getLogger(__name__)
 
 
-async def constructor_arguments(
-    sources: Sources, row: InstanceRow, contract: Contract, desired: DesiredRow
-) -> dict[str, Any]:
-    """Keyword arguments for the class, fields with their own default left out.
+async def given_values(sources: Sources, row: InstanceRow, contract: Contract, desired: DesiredRow) -> dict[str, Given]:
+    """What each field gets; those that keep their own default are left out.
 
     Waits, without a bound of its own, while a dependency is not deployed. Raises ContractError for an ambiguous
     dependency, NotFound for a missing configuration value, BadInput for one that does not fit.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Given] = {}
     for field in contract.fields:
         match field.kind:
             case "dependency":
@@ -92,28 +87,29 @@ async def constructor_arguments(
 
 
 def _configured(
-    values: dict[str, Any], field: FieldSpec, contract: Contract, texts: Mapping[str, str], what: str
+    values: dict[str, Given], field: FieldSpec, contract: Contract, texts: Mapping[str, str], what: str
 ) -> None:
     assert isinstance(field.spec, ConfigSpec | SecretSpec), f"{field.name} is {field.kind}"
     text = texts.get(field.spec.key)
     if text is not None:
-        values[field.name] = field.read(text)
+        field.read(text)  # what does not fit is told before anything is started
+        values[field.name] = Text(text)
     elif not field.has_default:
         raise NotFound(what, field.spec.key, f"set it for {contract.name}.{field.name}, or give the field a default")
 
 
-async def _map(sources: Sources, field: FieldSpec) -> Map[Any, Any]:
+async def _map(sources: Sources, field: FieldSpec) -> Shared:
     assert isinstance(field.spec, MapSpec), f"{field.name} is {field.kind}"
     await define_map(sources.kv, field.spec.name, field.spec.entries_max, field.spec.bytes_max)
-    return replicated_map(sources.kv, field.spec.name, field.key_type, field.value_type)
+    return Shared(field.spec.name)
 
 
-async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, field: FieldSpec) -> object:
+async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, field: FieldSpec) -> Bound:
     found = await _resolved(sources, row, field)
     if isinstance(found, ArtifactBase):
-        return bind_proxy(contract_of(field.type), found, sources.invoker)
+        return Bound(found)
     if field.optional:
-        return None
+        return Bound(None)
     async with sources.kv.watch(keys.DESIRED) as watch:
         while True:
             found = await _resolved(sources, row, field)
@@ -122,7 +118,7 @@ async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, fi
             sources.reports.instance_waits(row.instance, f"{contract.name}.{field.name} {found}")
             await watch.changed()
     sources.reports.instance_waits(row.instance, "")
-    return bind_proxy(contract_of(field.type), found, sources.invoker)
+    return Bound(found)
 
 
 async def _resolved(sources: Sources, row: InstanceRow, field: FieldSpec) -> ArtifactBase | str:

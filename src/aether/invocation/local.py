@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted
+from aether.invocation.reply import Abandoned, Done, Failed, Faulted, Form, NotStarted
 from aether.model.ids import InstanceId
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ class LocalInstance(Protocol):
 
     async def serve(
         self, method: str, payload: object, form: Form, scope: trio.CancelScope
-    ) -> Done | Faulted | Failed | NotStarted | None:
+    ) -> Done | Faulted | Failed | NotStarted | Abandoned | None:
         """Run one call in the current task, inside `scope`, which carries the deadline and is entered here.
 
         None when `scope` was cancelled: by its deadline, by whoever made it, or by the instance when its drain is over.
-        Every exception of the method becomes an outcome, but trio.TooSlowError and cancellation from outside propagate.
+        Abandoned when the process that it lived in died. Every exception of the method becomes an outcome, but
+        trio.TooSlowError and cancellation from outside propagate.
         """
         ...
 

@@ -166,7 +166,9 @@ def _variables(
             "a whole segment"
         )
     if _INNER_REST.search(template):
-        raise ContractError(f"{where}: {template!r}: a {{name:path}} takes all that is left; let it be the last segment")
+        raise ContractError(
+            f"{where}: {template!r}: a {{name:path}} takes all that is left; let it be the last segment"
+        )
     found = _VARIABLE.findall(template)
     by_name = {rename(name): name for name in parameters} | {name: name for name in parameters}
     for name in found:
