@@ -162,7 +162,7 @@ class Node:
             drain_s=config.drain_s,
         )
         self.registry = EndpointRegistry(config.node)
-        self.invoker = Invoker(
+        self.invoker = seams.make_invoker(
             config.node, self.registry, self.transport.send, self.hosting, rng=seams.rng, wire=config.wire_calls
         )
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)

@@ -18,6 +18,7 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement, spread
 from aether.deployment.slice_store import SliceStore
 from aether.failpoints import Reach, nothing
+from aether.invocation.service import Invoker
 from aether.model.ids import Incarnation, NodeId, StoreId
 from aether.model.limits import BLOCKING_THREADS_MAX
 from aether.node.boots import count_boot
@@ -90,12 +91,14 @@ class Seams:
     wall    seconds since the epoch
     rng     jitter, choice, election time-outs
     new_id  fresh random text: incarnations, instance ids; new_uuid  of a cluster
+    make_invoker  the Invoker, or a subclass of it: tests watch calls, and lose them
     reach   told at each place of `aether.failpoints` (that of storage: see open_storage)
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
 
     open_storage: Callable[[NodeConfig], OpenedStorage] = open_storage
     make_transport: MakeTransport = make_transport
+    make_invoker: Callable[..., Invoker] = Invoker
     work: Work = attrs.field(factory=BareThreadWork)
     slice_work: Work = attrs.field(factory=lambda: ThreadWork(BLOCKING_THREADS_MAX))
     wall: Callable[[], float] = time.time

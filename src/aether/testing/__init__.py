@@ -1,4 +1,4 @@
-"""For slice authors and ourselves: clusters in memory under virtual time, the simulator, the pytest plugin.
+"""For slice authors and ourselves: clusters in memory under virtual time, fakes, failures of each call, the simulator.
 
 Knows: every room.
 Never: being imported by one.
@@ -6,18 +6,38 @@ Never: being imported by one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from aether.testing.memory_cluster import MemoryCluster, memory_cluster
+    from aether.testing.clusters import MemoryCluster, memory_cluster
+    from aether.testing.failures import BrokenByFailure, Failures, each_failure
+    from aether.testing.fakes import fake, in_turn
+    from aether.testing.recording import RecordedCall, recorded
 
-__all__ = ["MemoryCluster", "memory_cluster"]
+__all__ = [
+    "BrokenByFailure",
+    "Failures",
+    "MemoryCluster",
+    "RecordedCall",
+    "each_failure",
+    "fake",
+    "in_turn",
+    "memory_cluster",
+    "recorded",
+]
+
+_MODULES: Final = {
+    "clusters": ("MemoryCluster", "memory_cluster"),
+    "failures": ("BrokenByFailure", "Failures", "each_failure"),
+    "fakes": ("fake", "in_turn"),
+    "recording": ("RecordedCall", "recorded"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use: pytest loads this package in every run."""
-    if name in __all__:
-        from aether.testing import memory_cluster as module
-
-        return getattr(module, name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

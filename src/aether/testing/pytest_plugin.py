@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from aether.testing.memory_cluster import MemoryCluster
+    from aether.testing.clusters import MemoryCluster
 
 FIXTURE = "aether_cluster"
 
@@ -32,7 +32,7 @@ class ClusterFactory:
         self._stack: AsyncExitStack | None = None
 
     async def __call__(self, *slices: type, **options: Any) -> MemoryCluster:
-        from aether.testing.memory_cluster import memory_cluster
+        from aether.testing.clusters import memory_cluster
 
         if self._stack is None:
             raise pytest.UsageError(f"{FIXTURE} works in `async def` tests only")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
@@ -19,6 +20,9 @@ from aether.model.ids import NodeId
 from aether.node.config import NodeConfig
 from aether.node.seams import Seams
 from aether.slice_api.binding import Binding
+from aether.slice_api.contract import contract_of
+from aether.testing.recording import Record
+from aether.testing.watching import CallWatch, WatchedInvoker
 from aether.transport.memory import MemoryTransport
 from aether.transport.network import MemoryNetwork
 from aether.transport.values import Transport
@@ -31,9 +35,17 @@ DISK_S_MAX = 0.002
 
 
 class MemoryCluster(LocalCluster):
-    """A LocalCluster with a network that can be cut. `kill`, `restart`, `get` and `leader` are LocalCluster's."""
+    """A LocalCluster with a network that can be cut. `kill`, `restart`, `get` and `leader` are LocalCluster's.
+
+    `aether.testing.recorded(cluster)` tells the calls that were made in it, those of slices to each other included.
+    """
 
     network: MemoryNetwork
+    watch: CallWatch
+
+    @property
+    def __aether_recorded__(self) -> Record:
+        return self.watch.record
 
     def partition(self, *groups: Sequence[str]) -> None:
         """Cut the network between `groups` of node names; nodes of one group still reach each other."""
@@ -65,6 +77,7 @@ async def memory_cluster(
     Raises what opening a node raises: ContractError, NoInstance.
     """
     network = MemoryNetwork(seed)
+    watch = CallWatch(map(contract_of, slices))
     opened = open_local(
         slices,
         nodes=nodes,
@@ -72,21 +85,26 @@ async def memory_cluster(
         secrets=secrets or {},
         bind=bind,
         calls=calls,
-        seams=_seams(network, seed, nodes),
+        seams=_seams(network, seed, nodes, watch),
         tcp=False,
         make=MemoryCluster,
     )
     async with opened as cluster:
         assert isinstance(cluster, MemoryCluster)
-        cluster.network = network
+        cluster.network, cluster.watch = network, watch
         yield cluster
 
 
-def _seams(network: MemoryNetwork, seed: int, nodes: int) -> Callable[[NodeId], Seams]:
+def _seams(network: MemoryNetwork, seed: int, nodes: int, watch: CallWatch) -> Callable[[NodeId], Seams]:
     names = tuple(NodeId(f"node-{n + 1}") for n in range(nodes))
 
     def make_transport(config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission) -> Transport:
         return MemoryTransport(identity, network, names, table, admit=admit)
+
+    def make_invoker(*args: Any, **kwargs: Any) -> WatchedInvoker:
+        invoker = WatchedInvoker(*args, **kwargs)
+        invoker.watch = watch
+        return invoker
 
     starts: dict[NodeId, int] = {}
 
@@ -96,6 +114,7 @@ def _seams(network: MemoryNetwork, seed: int, nodes: int) -> Callable[[NodeId], 
         ids, disk = random.Random(f"{stream}/ids"), random.Random(f"{stream}/disk")
         return Seams(
             make_transport=make_transport,
+            make_invoker=make_invoker,
             work=InlineWork(lambda: disk.uniform(0, DISK_S_MAX)),
             slice_work=InlineWork(),
             wall=lambda: EPOCH_S + trio.current_time(),
