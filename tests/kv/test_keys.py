@@ -23,6 +23,7 @@ from aether.model.rows import (
     RemovedRow,
     RoleRow,
     RouteRow,
+    TrafficRow,
     UnsatisfiedRow,
 )
 
@@ -40,6 +41,7 @@ GOLDEN = [
     (keys.desired(BASE), "desired/shop.orders:place-order"),
     (keys.instance(BASE, "i7"), "instances/shop.orders:place-order/i7"),
     (keys.routes(BASE), "routes/shop.orders:place-order"),
+    (keys.traffic(BASE), "traffic/shop.orders:place-order"),
     (keys.blueprint("app", 12), "blueprints/app/12"),
     (keys.blueprint_current("my app/é"), "blueprint-current/my%20app%2F%C3%A9"),
     (keys.unsatisfied(BASE), "unsatisfied/shop.orders:place-order"),
@@ -70,6 +72,7 @@ ROWS = [
         keys.routes(BASE),
         RouteRow(artifact=BASE, routes=(Route("GET", "/a/{b}", "get", idempotent=True),), idempotent=("get",)),
     ),
+    (keys.traffic(BASE), TrafficRow(artifact=BASE, weights={"1.0.0": 95, "1.1.0": 5}, sticky="customer")),
     (keys.blueprint("app", 1), BlueprintRow(id="app", number=1, text="[blueprint]\n")),
     (keys.blueprint_current("app"), 7),
     (keys.unsatisfied(BASE), UnsatisfiedRow(artifact=BASE, missing=1, reason="no node")),
@@ -230,7 +233,7 @@ def test_a_key_that_cannot_be_spelt_is_refused_where_it_is_made(make):
 def test_prefixes_hold_exactly_the_keys_of_their_kind():
     """A typed scan decodes every row under its prefix by one type."""
     heads = {text.split("/")[0] for _, text in GOLDEN if "/" in text}
-    prefixes = [keys.MEMBERS, keys.REMOVED, keys.ROLES, keys.DESIRED, keys.INSTANCES, keys.ROUTES]
+    prefixes = [keys.MEMBERS, keys.REMOVED, keys.ROLES, keys.DESIRED, keys.INSTANCES, keys.ROUTES, keys.TRAFFIC]
     prefixes += [keys.BLUEPRINTS, keys.BLUEPRINTS_CURRENT]
 
     assert {prefix.rstrip("/") for prefix in [*prefixes, keys.UNSATISFIED, keys.MAPS]} == heads

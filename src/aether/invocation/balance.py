@@ -1,7 +1,8 @@
-"""Which endpoint takes a call: power of two choices.
+"""Which of several instances takes a call: what a balancer is told, what it promises, and the one built in.
 
-Knows: how many calls each instance has in flight from here, and how long its calls lasted lately.
-Never: clocks, where the numbers come from; randomness is passed in.
+Knows: how many calls each instance has in flight from here, how long its calls lasted lately, how near it is.
+Never: clocks, where the numbers come from; randomness is passed in. Versions, ejection, keys and locality were decided
+       before (`chooser`): every candidate that a balancer sees may take the call.
 Paper: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001).
 """
 
@@ -13,8 +14,9 @@ from typing import Final, Protocol
 
 import attrs
 
-from aether.invocation.endpoints import Endpoint
-from aether.model.ids import InstanceId
+from aether.invocation.endpoints import Endpoint, Nearness
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import InstanceId, NodeId
 
 LATENCY_WEIGHT: Final = 0.2  # of the newest call in the moving average
 EXPLORE: Final = 1 / 16  # share of choices that ignore latency, so that an old bad figure is measured again
@@ -28,10 +30,15 @@ class Uniform(Protocol):
 
 @attrs.define
 class Load:
-    """What this node knows of one instance. `latency_s` is a moving average; 0.0 until the first call ended."""
+    """What this node knows of one instance.
+
+    latency_s   a moving average; 0.0 until the first call ended
+    busy_until  it refused a call as full; until then others are asked first
+    """
 
     in_flight: int = 0
     latency_s: float = 0.0
+    busy_until: float = 0.0
 
 
 class Loads:
@@ -61,10 +68,77 @@ class Loads:
         return self._loads
 
 
+@attrs.frozen(kw_only=True)
+class Candidate:
+    """An instance that may take the call.
+
+    in_flight  calls from this node to it that have not ended; latency_s  moving average of theirs, 0.0 = none ended yet
+    nearness   HERE (this process), HOST (this machine), ZONE, FAR
+    """
+
+    instance: InstanceId
+    node: NodeId
+    artifact: Artifact
+    in_flight: int = 0
+    latency_s: float = 0.0
+    nearness: Nearness = Nearness.FAR
+
+
+@attrs.frozen(kw_only=True)
+class CallFacts:
+    """What is known of the call that looks for an instance.
+
+    node          where the caller runs
+    affinity_key  the value that calls of one kind share, "" = none; sticky_key  the one that decided the version
+    priority      "low", "normal" or "high"; attempt  1 for the first try of the call
+    """
+
+    target: ArtifactBase
+    method: str
+    node: NodeId
+    affinity_key: str = ""
+    sticky_key: str = ""
+    priority: str = "normal"
+    attempt: int = 1
+
+
+class Balancer(Protocol):
+    """Chooses one of several candidates. Called for each try of a call, in the loop: it must not wait.
+
+    candidates  never empty, in the order of instance ids; the answer is one of them
+    random      uniform in [0, 1): randomness that tests can replay
+    """
+
+    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Uniform) -> Candidate: ...
+
+
+class PowerOfTwo:
+    """Of two different candidates drawn at random, the less busy, then the faster. The default."""
+
+    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Uniform) -> Candidate:
+        if len(candidates) < 2:
+            return candidates[0]
+        first, second = _two(len(candidates), random)
+        a, b = candidates[first], candidates[second]
+        return a if _better(a.in_flight, a.latency_s, b.in_flight, b.latency_s, random) else b
+
+
+def candidate(endpoint: Endpoint, load: Load) -> Candidate:
+    """What a balancer is told of `endpoint`."""
+    return Candidate(
+        instance=endpoint.instance,
+        node=endpoint.node,
+        artifact=endpoint.artifact,
+        in_flight=load.in_flight,
+        latency_s=load.latency_s,
+        nearness=endpoint.nearness,
+    )
+
+
 def choose(
     endpoints: Sequence[Endpoint], loads: Loads, random: Uniform, exclude: AbstractSet[InstanceId] = frozenset()
 ) -> Endpoint | None:
-    """Of two different endpoints drawn at random, the less busy, then the faster; None = nobody left."""
+    """PowerOfTwo without making candidates: the choice of nearly every call. None = nobody left."""
     if exclude:
         endpoints = [e for e in endpoints if e.instance not in exclude]
     if len(endpoints) < 2:
@@ -72,11 +146,13 @@ def choose(
     first, second = _two(len(endpoints), random)
     a, b = endpoints[first], endpoints[second]
     mine, other = loads.of(a.instance), loads.of(b.instance)
-    if mine.in_flight != other.in_flight:
-        return a if mine.in_flight < other.in_flight else b
-    if random.random() < EXPLORE:
-        return a
-    return a if mine.latency_s <= other.latency_s else b
+    return a if _better(mine.in_flight, mine.latency_s, other.in_flight, other.latency_s, random) else b
+
+
+def _better(in_flight: int, latency_s: float, in_flight_b: int, latency_b_s: float, random: Uniform) -> bool:
+    if in_flight != in_flight_b:
+        return in_flight < in_flight_b
+    return random.random() < EXPLORE or latency_s <= latency_b_s
 
 
 def _two(count: int, random: Uniform) -> tuple[int, int]:

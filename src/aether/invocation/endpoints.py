@@ -1,6 +1,6 @@
 """Who can take a call, as a table rebuilt from rows.
 
-Knows: instance, member, route and desired rows; which peers are connected.
+Knows: instance, member, route, traffic and desired rows; which peers are connected; how near each endpoint is.
 Never: watches, transports; whoever owns them calls `rebuild` with what it sees.
 Holds: only an ACTIVE row whose incarnation is that of its member's row, on this node or a connected peer, is an
        endpoint; one on a draining member only while no other is there. Rebuilding from the same rows gives the same
@@ -9,6 +9,7 @@ Holds: only an ACTIVE row whose incarnation is that of its member's row, on this
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -18,8 +19,18 @@ import attrs
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CALL_DEADLINE_S
-from aether.model.rows import DesiredRow, InstanceRow, MemberRow, RouteRow
+from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT
+from aether.model.rows import ZONE_LABEL, DesiredRow, InstanceRow, MemberRow, RouteRow, TrafficRow
+from aether.model.version import Version
+
+
+class Nearness(enum.IntEnum):
+    """How far a call travels; the lower, the nearer."""
+
+    HERE = 0  # this process
+    HOST = 1  # another process of this machine
+    ZONE = 2
+    FAR = 3
 
 
 @attrs.frozen(order=True)
@@ -29,6 +40,7 @@ class Endpoint:
     instance: InstanceId
     node: NodeId
     artifact: Artifact
+    nearness: Nearness = Nearness.FAR
 
 
 @attrs.frozen(kw_only=True)
@@ -38,23 +50,42 @@ class View:
     instances: Iterable[InstanceRow] = ()
     members: Iterable[MemberRow] = ()
     routes: Iterable[RouteRow] = ()
+    traffic: Iterable[TrafficRow] = ()
     desired: Iterable[DesiredRow] = ()
     connected: AbstractSet[NodeId] = frozenset()
 
 
 @attrs.frozen
 class Terms:
-    """What callers may know of a contract: methods that may be repeated, and default deadlines in seconds."""
+    """What callers may know of a contract: methods that may be repeated, and default deadlines in seconds.
+
+    affinity     method -> the parameter whose value decides the instance
+    concurrency  calls that one instance runs at the same time
+    """
 
     idempotent: frozenset[str] = frozenset()
     deadline_s: float = CALL_DEADLINE_S
     deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    concurrency: int = SLICE_CONCURRENCY_DEFAULT
 
     def deadline_of(self, method: str) -> float:
         return self.deadlines_s.get(method, self.deadline_s)
 
 
 _NO_TERMS: Final = Terms()
+
+
+@attrs.frozen
+class Traffic:
+    """How the versions of an artifact share its calls.
+
+    weights  whole parts; a version that is not named, or has 0, gets no call
+    sticky   the parameter whose value decides the version; "" = by turns
+    """
+
+    weights: Mapping[Version, int]
+    sticky: str = ""
 
 
 class EndpointRegistry:
@@ -65,6 +96,7 @@ class EndpointRegistry:
         self._endpoints: Mapping[ArtifactBase, tuple[Endpoint, ...]] = {}
         self._waiting: Mapping[ArtifactBase, tuple[str, str]] = {}
         self._terms: Mapping[ArtifactBase, Terms] = {}
+        self._traffic: Mapping[ArtifactBase, Traffic] = {}
 
     def rebuild(self, view: View) -> bool:
         """Replace the table by what `view` shows; True when anything changed."""
@@ -73,6 +105,7 @@ class EndpointRegistry:
         rows = sorted(view.instances, key=lambda row: row.instance)
         found: dict[ArtifactBase, list[Endpoint]] = {}
         waiting = {row.artifact.base: ("UNSATISFIED", "no instance yet") for row in view.desired}
+        nearness = _nearness(self._node, view.members)
         for row in rows:
             base = row.artifact.base
             if live.get(row.node) != row.incarnation:
@@ -80,12 +113,18 @@ class EndpointRegistry:
             elif row.state is not SliceState.ACTIVE:
                 waiting[base] = (row.state.value, row.reason)
             else:
-                found.setdefault(base, []).append(Endpoint(row.instance, row.node, row.artifact))
+                endpoint = Endpoint(row.instance, row.node, row.artifact, nearness[row.node])
+                found.setdefault(base, []).append(endpoint)
         draining = {row.node for row in view.members if row.draining}
-        endpoints = {base: _staying(listed, draining) for base, listed in found.items()}
-        terms = {row.artifact: Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s) for row in view.routes}
-        changed = (endpoints, waiting, terms) != (self._endpoints, self._waiting, self._terms)
-        self._endpoints, self._waiting, self._terms = endpoints, waiting, terms
+        traffic = {row.artifact: t for row in view.traffic if (t := _traffic(row)) is not None}
+        for base in found.keys() & traffic.keys():
+            found[base] = [e for e in found[base] if e.artifact.version in traffic[base].weights]
+            waiting[base] = ("ACTIVE", "but no instance of a version that has traffic")
+        endpoints = {base: _staying(listed, draining) for base, listed in found.items() if listed}
+        terms = {row.artifact: _terms(row) for row in view.routes}
+        table = (endpoints, waiting, terms, traffic)
+        changed = table != (self._endpoints, self._waiting, self._terms, self._traffic)
+        self._endpoints, self._waiting, self._terms, self._traffic = table
         return changed
 
     def endpoints(self, base: ArtifactBase) -> tuple[Endpoint, ...]:
@@ -97,7 +136,7 @@ class EndpointRegistry:
         return (endpoint.instance for endpoints in self._endpoints.values() for endpoint in endpoints)
 
     def state(self, base: ArtifactBase) -> tuple[str, str]:
-        """(state, reason) for whoever finds no endpoint: ACTIVE, a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
+        """(state, reason) for whoever finds no endpoint: a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
         if base in self._endpoints:
             return ("ACTIVE", "")
         return self._waiting.get(base, ("UNKNOWN", "it is not deployed"))
@@ -105,6 +144,40 @@ class EndpointRegistry:
     def terms(self, base: ArtifactBase) -> Terms:
         """What is known of its contract; the default when it has no route row yet."""
         return self._terms.get(base, _NO_TERMS)
+
+    def traffic(self, base: ArtifactBase) -> Traffic | None:
+        """How its versions share its calls; None: each instance counts the same, whatever its version."""
+        return self._traffic.get(base)
+
+
+def _terms(row: RouteRow) -> Terms:
+    return Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s, row.affinity, row.concurrency)
+
+
+def _traffic(row: TrafficRow) -> Traffic | None:
+    weights = {Version.parse(version): weight for version, weight in row.weights.items() if weight > 0}
+    return Traffic(weights, row.sticky) if weights else None
+
+
+def _nearness(me: NodeId, members: Iterable[MemberRow]) -> Mapping[NodeId, Nearness]:
+    rows = {row.node: row for row in members}
+    own = rows.get(me)
+    return {node: _near(me, own, row) for node, row in rows.items()}
+
+
+def _near(me: NodeId, own: MemberRow | None, row: MemberRow) -> Nearness:
+    if row.node == me:
+        return Nearness.HERE
+    if own is None:
+        return Nearness.FAR
+    if _host(own) and _host(own) == _host(row):
+        return Nearness.HOST
+    zone = own.labels.get(ZONE_LABEL)
+    return Nearness.ZONE if zone and zone == row.labels.get(ZONE_LABEL) else Nearness.FAR
+
+
+def _host(row: MemberRow) -> str:
+    return row.cluster_address.rpartition(":")[0]
 
 
 def _staying(endpoints: Sequence[Endpoint], draining: AbstractSet[NodeId]) -> tuple[Endpoint, ...]:

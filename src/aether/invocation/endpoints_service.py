@@ -38,6 +38,7 @@ class EndpointWatcher:
         self._instances = CachedRows(kv, keys.INSTANCES)
         self._members = CachedRows(kv, keys.MEMBERS)
         self._routes = CachedRows(kv, keys.ROUTES)
+        self._traffic = CachedRows(kv, keys.TRAFFIC)
         self._desired = CachedRows(kv, keys.DESIRED)
 
     def refresh(self) -> None:
@@ -46,6 +47,7 @@ class EndpointWatcher:
             instances=self._instances.look(),
             members=self._members.look(),
             routes=self._routes.look(),
+            traffic=self._traffic.look(),
             desired=self._desired.look(),
             connected=self._connected(),
         )
@@ -54,7 +56,7 @@ class EndpointWatcher:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. `started()` once the registry shows the store as it is."""
-        async with self._kv.watch(keys.INSTANCES, keys.MEMBERS, keys.ROUTES, keys.DESIRED) as watch:
+        async with self._kv.watch(keys.INSTANCES, keys.MEMBERS, keys.ROUTES, keys.TRAFFIC, keys.DESIRED) as watch:
             self.refresh()
             task_status.started()
             while True:

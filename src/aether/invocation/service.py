@@ -16,7 +16,8 @@ import attrs
 import trio
 
 from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryAgain
-from aether.invocation.balance import Loads, choose
+from aether.invocation.balance import Balancer
+from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
 from aether.invocation.hops import Hop, describe, path_text
@@ -28,9 +29,7 @@ from aether.invocation.reply import (
     REFUSED,
     UNKNOWN_INSTANCE,
     Abandoned,
-    Done,
     Failed,
-    Faulted,
     Form,
     NotStarted,
     Outcome,
@@ -45,6 +44,7 @@ from aether.invocation.span import RUNNING, Running, Span, call_name
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX
+from aether.model.version import Version
 from aether.slice_api.call import PLAIN, CallOptions
 
 RESERVE_MAX_S: Final = (
@@ -53,7 +53,6 @@ RESERVE_MAX_S: Final = (
 RESERVE_SHARE: Final = 0.01
 RESERVE_FULL_S: Final = RESERVE_MAX_S / RESERVE_SHARE  # with more time than this, the reserve is RESERVE_MAX_S
 _NOTHING: Final = (NotStarted, Abandoned)
-_TIMED: Final = (Done, Faulted, TimedOut)  # outcomes whose latency says something about the instance
 
 
 @attrs.define(eq=False)
@@ -81,6 +80,7 @@ class _Call:
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
     cut_off: str = ""
+    version: Version | None = None
 
     def scope(self) -> trio.CancelScope:
         """For running it in the caller's task: a deadline in force already needs no second one."""
@@ -93,6 +93,7 @@ class Invoker:
     send           the transport's: (peer, message, request id) -> False: no connection, or its mailbox is full
     wire           force co-located calls through msgpack, so that tests see what a remote caller would
     in_flight_max  calls made, and calls served, at the same time
+    balancer       chooses among instances; None = power of two choices
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Invoker:
         rng: random.Random,
         wire: bool = False,
         in_flight_max: int = CALLS_IN_FLIGHT_MAX,
+        balancer: Balancer | None = None,
     ) -> None:
         self._node = node
         self._registry = registry
@@ -115,7 +117,7 @@ class Invoker:
         self._in_flight_max = in_flight_max
         self._server = CallServer(node, send, host, in_flight_max)
         self._pending = PendingCalls(send, self._random.getrandbits(48))
-        self._loads = Loads()
+        self._chooser = Chooser(node, registry, rng, trio.current_time, balancer)
         self._budget = RetryBudget()
         self._changed = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
@@ -217,7 +219,7 @@ class Invoker:
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""
-        self._loads.keep(self._registry.instances())
+        self._chooser.endpoints_changed()
         self._changed.unpark_all()
 
     # --- tries --------------------------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ class Invoker:
 
     async def _until_answered(self, call: _Call) -> Reply:
         while True:
-            endpoint = choose(self._registry.endpoints(call.target), self._loads, self._random, call.excluded)
+            endpoint = self._chooser.choose(call)
             if endpoint is None:
                 await self._endpoint_appears(call)
                 # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
@@ -296,20 +298,19 @@ class Invoker:
         return OutcomeUnknown(f"{call.cut_off}; repeat it only if that does no harm")
 
     async def _try(self, call: _Call, endpoint: Endpoint) -> Outcome:
-        load = self._loads.of(endpoint.instance)
-        load.in_flight += 1
+        load = self._chooser.began(endpoint)
         began = call.began if call.attempt == 1 else trio.current_time()
-        latency_s = None
+        result = None
         try:
             if endpoint.node == self._node:
                 result = await self._try_here(call, endpoint)
             else:
                 result = await self._try_there(call, endpoint, began)
-            if type(result) in _TIMED:
-                latency_s = trio.current_time() - began
             return result
         finally:
-            self._loads.ended(load, latency_s)
+            now = trio.current_time()
+            late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
+            self._chooser.ended(endpoint, load, result, now - began, late=late)
 
     async def _try_here(self, call: _Call, endpoint: Endpoint) -> Outcome:
         instance = self._host.find(endpoint.instance)

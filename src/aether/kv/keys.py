@@ -32,6 +32,7 @@ from aether.model.rows import (
     RemovedRow,
     RoleRow,
     RouteRow,
+    TrafficRow,
     UnsatisfiedRow,
 )
 
@@ -217,6 +218,7 @@ _HANDOVER: Final = _Kind("handover", (), row_codec(HandoverRow))
 _DESIRED: Final = _Kind("desired", (_BASE,), row_codec(DesiredRow))
 _INSTANCES: Final = _Kind("instances", (_BASE, _INSTANCE), row_codec(InstanceRow))
 _ROUTES: Final = _Kind("routes", (_BASE,), row_codec(RouteRow))
+_TRAFFIC: Final = _Kind("traffic", (_BASE,), row_codec(TrafficRow))
 _BLUEPRINT: Final = _Kind("blueprints", (_NAME, _COUNT), row_codec(BlueprintRow))
 _BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (_NAME,), row_codec(int))
 _UNSATISFIED: Final = _Kind("unsatisfied", (_BASE,), row_codec(UnsatisfiedRow))
@@ -235,6 +237,7 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _DESIRED,
     _INSTANCES,
     _ROUTES,
+    _TRAFFIC,
     _BLUEPRINT,
     _BLUEPRINT_CURRENT,
     _UNSATISFIED,
@@ -257,6 +260,7 @@ ROLES: Final[Prefix[RoleRow]] = _ROLE.prefix()
 DESIRED: Final[Prefix[DesiredRow]] = _DESIRED.prefix()
 INSTANCES: Final[Prefix[InstanceRow]] = _INSTANCES.prefix()
 ROUTES: Final[Prefix[RouteRow]] = _ROUTES.prefix()
+TRAFFIC: Final[Prefix[TrafficRow]] = _TRAFFIC.prefix()
 BLUEPRINTS: Final[Prefix[BlueprintRow]] = _BLUEPRINT.prefix()
 BLUEPRINTS_CURRENT: Final[Prefix[int]] = _BLUEPRINT_CURRENT.prefix()
 UNSATISFIED: Final[Prefix[UnsatisfiedRow]] = _UNSATISFIED.prefix()
@@ -302,6 +306,10 @@ def instances_of(base: ArtifactBase) -> Prefix[InstanceRow]:
 
 def routes(base: ArtifactBase) -> Key[RouteRow]:
     return _ROUTES.key(base)
+
+
+def traffic(base: ArtifactBase) -> Key[TrafficRow]:
+    return _TRAFFIC.key(base)
 
 
 def blueprint(id: str, number: int) -> Key[BlueprintRow]:  # noqa: A002 - the row's own field name

@@ -95,6 +95,7 @@ WORKER_LOGS_QUEUED_BYTES_MAX: Final = 2**20  # further ones are dropped and coun
 
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000
+TRAFFIC_PARTS_MAX: Final = 1_000_000  # of one version: shares as small as one call in a million
 BLUEPRINT_BYTES_MAX: Final = 256 * 1024
 BLUEPRINT_SLICES_MAX: Final = 250
 BLUEPRINTS_KEPT: Final = 100  # texts of one blueprint; older ones go

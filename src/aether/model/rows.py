@@ -6,18 +6,21 @@ Never: how rows are spelt as keys or bytes (room kv), who writes them (rooms dep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import attrs
 
+from aether.errors import BadInput
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision, StoreId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CALL_DEADLINE_S
+from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, TRAFFIC_PARTS_MAX
 from aether.model.route import Route
+from aether.model.version import Version
 
 NO_STORE: Final = StoreId("")
+ZONE_LABEL: Final = "zone"
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +35,7 @@ class MemberRow:
     boots            how often that store was opened: fewer than before is an older copy of it; 0 when nobody counts
     ephemeral        nothing of it survives its process: it never votes beside others, and leaves when it is gone
     available        artifacts whose code this process can load
+    labels           what an operator says of it; `zone` is where it stands: calls prefer instances of their own
     draining         the node takes no new instances
     feature_level    of its release (model.features)
     """
@@ -136,6 +140,8 @@ class RouteRow:
 
     routes      its HTTP routes; idempotent  names of the methods that may be repeated
     deadline_s  default deadline of its calls; deadlines_s  of single methods that have their own
+    affinity    method -> the parameter whose value decides the instance
+    concurrency calls that one instance runs at the same time
     """
 
     artifact: ArtifactBase
@@ -143,6 +149,39 @@ class RouteRow:
     idempotent: tuple[str, ...] = ()
     deadline_s: float = CALL_DEADLINE_S
     deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    concurrency: int = SLICE_CONCURRENCY_DEFAULT
+
+
+@attrs.frozen(kw_only=True)
+class TrafficRow:
+    """How the versions of an artifact share its calls. Key `traffic/{group:artifact}`; without it, or without a weight
+    above 0, each ACTIVE instance counts the same.
+
+    weights  version -> whole parts of all calls; a version that is not named gets none
+    sticky   the parameter whose value decides the version of a call; "" = by turns
+    """
+
+    artifact: ArtifactBase
+    weights: Mapping[str, int]
+    sticky: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Raise BadInput that lists every version or weight that makes no sense."""
+        problems = [
+            problem for version, weight in self.weights.items() for problem in _weight_problems(version, weight)
+        ]
+        if problems:
+            raise BadInput(f"the traffic of {self.artifact} does not fit", problems)
+
+
+def _weight_problems(version: str, weight: int) -> Iterator[str]:
+    try:
+        Version.parse(version)
+    except BadInput as error:
+        yield str(error)
+    if type(weight) is not int or not 0 <= weight <= TRAFFIC_PARTS_MAX:
+        yield f"{version}: {weight!r:.40} is no whole number of parts from 0 to {TRAFFIC_PARTS_MAX}"
 
 
 @attrs.frozen(kw_only=True)

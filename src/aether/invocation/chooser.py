@@ -1,0 +1,196 @@
+"""Who takes a call, step by step: version, ejection, affinity or balancer, locality, load.
+
+Knows: the registry, what each step decides, what this caller has seen of each instance.
+Never: sending, waiting; the clock and randomness are passed in.
+Holds: rollout weights come first and are decided once per call; whatever follows stays inside that version while it has
+       an instance that was not tried. A version without weight gets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, cast
+
+from aether.invocation.balance import Balancer, CallFacts, Load, Loads, Uniform, candidate, choose
+from aether.invocation.call_key import key_of
+from aether.invocation.ejection import Ejections
+from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms, Traffic
+from aether.invocation.reply import FULL, Abandoned, Done, Failed, Faulted, Form, NotStarted, Outcome, TimedOut
+from aether.invocation.ring import Ring, bound, owner
+from aether.invocation.traffic import Turns, sticky_version
+from aether.model.artifact import ArtifactBase
+from aether.model.ids import InstanceId, NodeId
+from aether.model.version import Version
+from aether.slice_api.call import CallOptions
+
+BUSY_S: Final = 0.05  # after a refusal as full, when it did not say for how long
+BUSY_S_MAX: Final = 1.0
+_TIMED: Final = (Done, Faulted, TimedOut)  # outcomes whose latency says something about the instance
+_FAILED: Final = (Failed, TimedOut, Abandoned)
+_JUDGED: Final = (Done, Faulted, *_FAILED)
+_HALF_WAY: Final = frozenset({"NoInstance", "NoQuorum", "Overloaded", "Draining", "OutcomeUnknown", "SessionFull"})
+"""Failures of what a method called: the instance itself did nothing wrong."""
+
+
+class Seeker(Protocol):
+    """What is read of a call that looks for an instance; `version` is written at its first choice."""
+
+    target: ArtifactBase
+    method: str
+    payload: object
+    form: Form
+    options: CallOptions
+    attempt: int
+    excluded: frozenset[InstanceId]
+    version: Version | None
+
+
+class Chooser:
+    """The choices of one node. Owned by its Invoker.
+
+    clock     as the times of everything told to it; balancer  None = power of two choices, without a detour
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        registry: EndpointRegistry,
+        random: Uniform,
+        clock: Callable[[], float],
+        balancer: Balancer | None = None,
+    ) -> None:
+        self._node = node
+        self._registry = registry
+        self._random = random
+        self._clock = clock
+        self._balancer = balancer
+        self.loads: Loads = Loads()
+        self.ejections: Ejections = Ejections()
+        self._turns: dict[ArtifactBase, tuple[Traffic, Turns]] = {}
+        self._rings: dict[tuple[ArtifactBase, Version | None], Ring] = {}
+
+    def choose(self, call: Seeker) -> Endpoint | None:
+        """The endpoint for the next try; None = nobody is left that may take it."""
+        endpoints: Sequence[Endpoint] = self._registry.endpoints(call.target)
+        traffic = self._registry.traffic(call.target)
+        if traffic is not None:
+            endpoints = self._of_version(call, traffic, endpoints)
+        elif call.excluded:
+            endpoints = [e for e in endpoints if e.instance not in call.excluded]
+        if len(endpoints) < 2:
+            return endpoints[0] if endpoints else None
+        endpoints = self.ejections.usable(endpoints, self._clock(), self.loads)
+        balancer = call.options.balancer or self._balancer
+        terms = self._registry.terms(call.target)
+        key = call.options.affinity_key or self._affinity_key(call, terms)
+        if balancer is not None:
+            return self._picked(cast("Balancer", balancer), call, key, endpoints)
+        if key:
+            return self._owner(call, key, endpoints, terms)
+        return choose(self._preferred(endpoints, terms), self.loads, self._random)
+
+    def began(self, endpoint: Endpoint) -> Load:
+        """A try is on its way. Hand the load back to `ended`."""
+        load = self.loads.of(endpoint.instance)
+        load.in_flight += 1
+        return load
+
+    def ended(
+        self, endpoint: Endpoint, load: Load, outcome: Outcome | None, latency_s: float, *, late: bool = False
+    ) -> None:
+        """A try ended. None: it was cancelled, which says nothing about the instance unless it was `late`."""
+        self.loads.ended(load, latency_s if type(outcome) in _TIMED else None)
+        kind = type(outcome)
+        if kind is NotStarted and cast("NotStarted", outcome).reason == FULL:
+            load.busy_until = self._clock() + BUSY_S
+        elif late or kind in _JUDGED:
+            half_way = kind is Failed and cast("Failed", outcome).kind in _HALF_WAY
+            failed = late or (kind in _FAILED and not half_way)
+            if failed or self.ejections.watches(endpoint.instance):
+                self.ejections.record(endpoint.instance, self._clock(), self._peers(endpoint), failed=failed)
+
+    def endpoints_changed(self) -> None:
+        """The registry was rebuilt: forget what is gone."""
+        known = set(self._registry.instances())
+        self.loads.keep(known)
+        self.ejections.keep(known)
+        self._rings.clear()
+        self._turns = {base: kept for base, kept in self._turns.items() if self._registry.traffic(base) == kept[0]}
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def _of_version(self, call: Seeker, traffic: Traffic, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        if call.version is None:
+            call.version = self._version(call, traffic)
+        left = [e for e in endpoints if e.instance not in call.excluded]
+        return [e for e in left if e.artifact.version == call.version] or left
+
+    def _version(self, call: Seeker, traffic: Traffic) -> Version:
+        key = key_of(call.payload, call.form, traffic.sticky) if traffic.sticky else ""
+        if key:
+            return sticky_version(traffic.weights, key)
+        kept = self._turns.get(call.target)
+        if kept is None:
+            kept = self._turns[call.target] = (traffic, Turns(traffic.weights, self._random))
+        return kept[1].next()
+
+    def _affinity_key(self, call: Seeker, terms: Terms) -> str:
+        parameter = terms.affinity.get(call.method) if terms.affinity else None
+        return key_of(call.payload, call.form, parameter) if parameter else ""
+
+    def _picked(self, balancer: Balancer, call: Seeker, key: str, endpoints: Sequence[Endpoint]) -> Endpoint:
+        candidates = [candidate(e, self.loads.of(e.instance)) for e in endpoints]
+        facts = CallFacts(
+            target=call.target,
+            method=call.method,
+            node=self._node,
+            affinity_key=key,
+            priority=call.options.priority or "normal",
+            attempt=call.attempt + 1,
+        )
+        picked = balancer.pick(candidates, facts, self._random)
+        for made, endpoint in zip(candidates, endpoints, strict=True):
+            if made is picked:
+                return endpoint
+        raise TypeError(f"{type(balancer).__name__}.pick returned {picked!r:.80}; return one of the candidates it got")
+
+    def _owner(self, call: Seeker, key: str, endpoints: Sequence[Endpoint], terms: Terms) -> Endpoint:
+        by_instance = {e.instance: e for e in endpoints}
+        in_flight = {i: self.loads.of(i).in_flight for i in by_instance}
+        limit = bound(sum(in_flight.values()), len(by_instance), _spill_at(terms))
+        walk = (i for i in self._ring(call, endpoints).walk(key) if i in by_instance)
+        return by_instance[owner(walk, in_flight.__getitem__, limit)]
+
+    def _ring(self, call: Seeker, endpoints: Sequence[Endpoint]) -> Ring:
+        """Of all instances of the version, also of those left out for now: they come back to their own keys."""
+        version = call.version if endpoints[0].artifact.version == call.version else None
+        ring = self._rings.get((call.target, version))
+        if ring is None:
+            known = self._registry.endpoints(call.target)
+            ring = Ring(e.instance for e in known if version in (None, e.artifact.version))
+            self._rings[call.target, version] = ring
+        return ring
+
+    def _preferred(self, endpoints: Sequence[Endpoint], terms: Terms) -> Sequence[Endpoint]:
+        """The nearest that have room, else the next nearest too; all of them when nobody has room."""
+        now, spill_at = self._clock(), _spill_at(terms)
+        nearest = None
+        roomy: list[Endpoint] = []
+        for endpoint in endpoints:
+            load = self.loads.of(endpoint.instance)
+            if load.in_flight >= spill_at or load.busy_until > now:
+                continue
+            if nearest is None or endpoint.nearness < nearest:
+                nearest, roomy = endpoint.nearness, []
+            if endpoint.nearness == nearest:
+                roomy.append(endpoint)
+        return roomy or endpoints
+
+    def _peers(self, endpoint: Endpoint) -> Sequence[Endpoint]:
+        endpoints = self._registry.endpoints(endpoint.artifact.base)
+        return [e for e in endpoints if e.artifact.version == endpoint.artifact.version]
+
+
+def _spill_at(terms: Terms) -> int:
+    """Calls in flight from here from which an instance counts as busy: half of what it runs at a time."""
+    return -(-terms.concurrency // 2)
