@@ -11,6 +11,7 @@ import trio.testing
 from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded
 from aether.invocation.endpoints import View
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
+from aether.invocation.outgoing import RESERVE_MAX_S
 from aether.invocation.reply import (
     DRAINING,
     FULL,
@@ -22,7 +23,6 @@ from aether.invocation.reply import (
     NotStarted,
     TimedOut,
 )
-from aether.invocation.service import RESERVE_MAX_S
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState

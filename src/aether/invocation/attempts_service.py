@@ -1,0 +1,221 @@
+"""The tries of one call: choose an instance, ask it, decide what to do when that came to nothing.
+
+Knows: endpoints, loads, budgets; carries out what `balance` and `retry` decide.
+Never: what a reply means to the caller, exceptions of user code, how an instance runs.
+Holds: a call that may have run is sent again only when it is idempotent, inside its deadline and the budget.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Final
+
+import attrs
+import trio
+
+from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryAgain
+from aether.invocation.chooser import Chooser
+from aether.invocation.copying import over_msgpack
+from aether.invocation.endpoints import Endpoint, EndpointRegistry
+from aether.invocation.local import LocalHost
+from aether.invocation.messages import CallRequest
+from aether.invocation.outgoing import OutgoingCall
+from aether.invocation.pending_service import Expired, PendingCalls, Send
+from aether.invocation.reply import (
+    FULL,
+    REFUSED,
+    UNKNOWN_INSTANCE,
+    Abandoned,
+    Failed,
+    NotStarted,
+    Outcome,
+    Reply,
+    TimedOut,
+    decode_reply,
+    encode_reply,
+)
+from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
+from aether.invocation.serving_service import CallServer
+from aether.invocation.span import Running
+from aether.model.ids import NodeId
+
+_NOTHING: Final = (NotStarted, Abandoned)
+
+
+class Attempts:
+    """Makes the tries of one node's calls.
+
+    sending  whether this node takes calls to others; set by its owner
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        registry: EndpointRegistry,
+        send: Send,
+        host: LocalHost,
+        server: CallServer,
+        pending: PendingCalls,
+        chooser: Chooser,
+        *,
+        rng: random.Random,
+        wire: bool,
+        in_flight_max: int,
+    ) -> None:
+        self._node = node
+        self._registry = registry
+        self._send = send
+        self._host = host
+        self._server = server
+        self._pending = pending
+        self._chooser = chooser
+        self._random = rng
+        self._wire = wire
+        self._in_flight_max = in_flight_max
+        self.sending: bool = False
+        self.budget: RetryBudget = RetryBudget()
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def endpoints_changed(self) -> None:
+        """The registry was rebuilt: wake calls that wait for an instance."""
+        self._chooser.endpoints_changed()
+        self._changed.unpark_all()
+
+    async def answered(self, call: OutgoingCall) -> Reply:
+        """Try until there is a reply. Never NotStarted; raises as Invoker.call says."""
+        try:
+            return await self._until_answered(call)
+        except TryAgain as error:
+            if not call.cut_off:
+                raise
+            raise OutcomeUnknown(f"{call.cut_off}; then: {error}") from error  # an earlier try may have run
+
+    async def _until_answered(self, call: OutgoingCall) -> Reply:
+        while True:
+            endpoint = self._chooser.choose(call)
+            if endpoint is None:
+                await self._endpoint_appears(call)
+                # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
+                call.idempotent = call.method in self._registry.terms(call.target).idempotent
+                continue
+            call.attempt += 1
+            result = await self.once(call, endpoint)
+            if not isinstance(result, _NOTHING):
+                return result
+            await self._after_nothing(call, endpoint, result)
+
+    async def _endpoint_appears(self, call: OutgoingCall) -> None:
+        call.excluded = frozenset()
+        if len(self._changed) >= self._in_flight_max:
+            raise Overloaded(f"node {self._node}, calls that wait for an instance", self._in_flight_max)
+        with trio.move_on_at(call.give_up_at):
+            while not self._registry.endpoints(call.target):
+                await self._changed.park()
+            return
+        raise NoInstance(str(call.target), *self._registry.state(call.target))
+
+    async def _after_nothing(self, call: OutgoingCall, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
+        """Prepare the next try, after the pause it needs; or raise."""
+        call.full = call.full and failure.reason == FULL
+        if isinstance(failure, Abandoned):
+            call.cut_off = f"{call.span.name} may have run on {endpoint.node}: {failure.reason}"
+        endpoints = self._registry.endpoints(call.target)
+        out = call.excluded | {endpoint.instance}
+        decision = decide_retry(
+            Try(
+                failure=failure,
+                tried=endpoint.instance,
+                excluded=call.excluded,
+                others=sum(other.instance not in out for other in endpoints),
+                attempt=call.attempt,
+                time_left_s=call.give_up_at - trio.current_time(),
+                idempotent=call.idempotent,
+                budget_left=self.budget.left,
+                jitter=self._random.random(),
+                all_full=call.full,
+            )
+        )
+        if isinstance(decision, GiveUp):
+            raise self._error(call, endpoint, decision.verdict, failure)
+        call.excluded = decision.exclude
+        if isinstance(failure, Abandoned):
+            self.budget.spend()
+            await trio.sleep(decision.after_s)
+        elif decision.after_s > 0:
+            with trio.move_on_after(decision.after_s):
+                await self._changed.park()  # somebody new may be there before the pause is over
+            if trio.current_time() >= call.give_up_at:
+                raise self._error(call, endpoint, Verdict.NO_INSTANCE, failure)
+
+    def _error(
+        self, call: OutgoingCall, endpoint: Endpoint, verdict: Verdict, failure: NotStarted | Abandoned
+    ) -> Exception:
+        if verdict is Verdict.OVERLOADED and isinstance(failure, NotStarted):
+            return Overloaded(f"each instance of {call.target}", failure.limit)
+        if verdict is Verdict.NO_INSTANCE:
+            state, _ = self._registry.state(call.target)
+            return NoInstance(str(call.target), state, f"the last one asked ({endpoint.instance}) was {failure.reason}")
+        return OutcomeUnknown(f"{call.cut_off}; repeat it only if that does no harm")
+
+    async def once(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
+        """One try, at `endpoint`."""
+        load = self._chooser.began(endpoint)
+        began = call.began if call.attempt == 1 else trio.current_time()
+        result = None
+        try:
+            if endpoint.node == self._node:
+                result = await self._try_here(call, endpoint)
+            else:
+                result = await self._try_there(call, endpoint, began)
+            return result
+        finally:
+            now = trio.current_time()
+            late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
+            self._chooser.ended(endpoint, load, result, now - began, late=late)
+
+    async def _try_here(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
+        instance = self._host.find(endpoint.instance)
+        if instance is None:
+            return NotStarted(UNKNOWN_INSTANCE)
+        payload = over_msgpack(call.payload) if self._wire else call.payload
+        result = await self._server.serve_here(
+            instance, call.method, payload, call.form, Running(call.span, call.request_id), _scope(call)
+        )
+        if isinstance(result, Failed) and call.attempt != 1:
+            result = attrs.evolve(result, attempt=call.attempt)
+        return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result
+
+    async def _try_there(self, call: OutgoingCall, endpoint: Endpoint, now: float) -> Outcome:
+        pending = self._pending
+        if not self.sending:
+            raise Draining(self._node)
+        if len(pending) >= self._in_flight_max:
+            raise Overloaded(f"node {self._node}, calls in flight", self._in_flight_max)
+        left_s = call.give_up_at - now
+        if left_s <= 0:
+            await trio.sleep_until(call.deadline)
+            return TimedOut(call.span.hop(trio.current_time()))
+        call_id = pending.new_id()
+        request = CallRequest(
+            call_id, str(call.target), endpoint.instance, call.method, call.form, left_s, call.payload, call.attempt
+        )
+        if not self._send(endpoint.node, request, call.request_id):
+            return NotStarted(REFUSED)
+        ends = call.deadline if call.own else math.inf
+        result = await pending.reply(endpoint.node, call_id, call.request_id, ends)
+        if isinstance(result, Expired):
+            return TimedOut(call.span.hop(trio.current_time()))
+        if type(result) is TimedOut:
+            call.span.remote = result.hops
+            if trio.current_time() >= call.give_up_at:
+                # The time of the call is over too; let it end by its scope, so that fail_after and move_on_after
+                # keep their meaning.
+                await trio.sleep_until(call.deadline)
+            return TimedOut(call.span.hop(trio.current_time()))
+        return result
+
+
+def _scope(call: OutgoingCall) -> trio.CancelScope:
+    """For running it in the caller's task: a deadline in force already needs no second one."""
+    return trio.CancelScope(deadline=call.deadline) if call.own else trio.CancelScope()
