@@ -42,6 +42,16 @@ def test_announced_names_are_listed_and_do_not_exist():
     assert not [name for name in ANNOUNCED if hasattr(aether, name)]
 
 
+def test_the_reference_names_everything_that_tests_may_import():
+    import aether.testing
+
+    table = PAGE.partition("## Testing\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
+
+    assert named == set(aether.testing.__all__)
+    assert all(getattr(aether.testing, name).__doc__ for name in named)
+
+
 def test_links_inside_the_page_lead_somewhere():
     anchors = {
         re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Protocol, assert_type
 import attrs
 
 import aether
+from aether.testing import Failures, MemoryCluster, RecordedCall, each_failure, fake, in_turn, recorded
 
 
 @attrs.frozen
@@ -192,3 +193,21 @@ def errors(error: aether.BadInput, failed: aether.CallFailed) -> None:
 def everything_else(options: Mapping[str, object]) -> None:
     print(aether.no_such_name)  # type: ignore[attr-defined]
     print(options)
+
+
+async def tests() -> None:
+    pricing = assert_type(fake(Pricing, quote=in_turn(Quote("a", 1), OutOfStock(sku="a"))), Pricing)
+    PlaceOrder(pricing=pricing, spare=None, limit=1)
+    assert_type(fake(ListPricing), ListPricing)
+    assert_type(recorded(pricing), tuple[RecordedCall, ...])
+    await pricing.quote(1)  # type: ignore[arg-type]
+    fake(Pricing).qoute("a")  # type: ignore[attr-defined]
+
+
+async def body(cluster: MemoryCluster) -> None:
+    assert_type(await cluster.get(PlaceOrder).place("ann", ["a"]), Order)
+
+
+def failures() -> None:
+    assert_type(each_failure([PlaceOrder, ListPricing], body, invariant=body), Failures)
+    each_failure([PlaceOrder], calls)  # type: ignore[arg-type]

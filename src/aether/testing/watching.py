@@ -54,7 +54,7 @@ class CallWatch:
     """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
-        self.record = Record()
+        self.record: Record = Record()
         self.spot: Spot | None = None
         self.loss: Loss | None = None
         self.hit: RecordedCall | None = None
