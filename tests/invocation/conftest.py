@@ -32,7 +32,7 @@ class FakeInstance:
         self.scopes = []
         self.cancelled = 0
 
-    async def serve(self, method, payload, form, scope):
+    async def serve(self, method, payload, form, scope, around=None):
         self.served.append((method, payload))
         self.scopes.append(scope)
         with scope:
