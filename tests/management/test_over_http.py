@@ -8,7 +8,8 @@ import httpx
 import trio
 
 from aether.management.service import ManagementApi
-from aether.web.service import WebConfig, serve
+from aether.web.config import WebConfig
+from aether.web.service import serve
 
 
 @asynccontextmanager

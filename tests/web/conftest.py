@@ -11,8 +11,9 @@ import pytest
 import trio
 import trio.testing
 
+from aether.web.config import WebConfig
 from aether.web.request import Handler, Request, Response
-from aether.web.service import WebConfig, WebServer
+from aether.web.service import WebServer
 
 Connect = Callable[..., AbstractAsyncContextManager["Peer"]]
 
@@ -92,8 +93,8 @@ def connect() -> Connect:
     """`async with connect(handler, **limits) as peer`: a connection to a fresh server."""
 
     @asynccontextmanager
-    async def opened(handler: Handler = echo, **limits: object) -> AsyncIterator[Peer]:
-        server = WebServer(handler, WebConfig(**limits))
+    async def opened(handler: Handler = echo, *, streams_body=None, **limits: object) -> AsyncIterator[Peer]:
+        server = WebServer(handler, WebConfig(**limits), streams_body=streams_body)
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.serve_stream, theirs, "test")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aether.web.connection import HttpConnection, Refusal, Wait, encode_response
+from aether.web.answer import encode_response
+from aether.web.connection import HttpConnection, Refusal, Wait
 from aether.web.request import Request, Response
 
 

@@ -110,13 +110,16 @@ RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this ofte
 MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
 
 # --- HTTP ---
-HTTP_HEADER_BYTES_MAX: Final = 64 * 1024
-HTTP_BODY_BYTES_MAX: Final = 1 * 2**20
+HTTP_HEADER_BYTES_MAX: Final = 32 * 1024
+HTTP_BODY_BYTES_MAX: Final = 10 * 2**20
+HTTP_STREAM_BYTES_MAX: Final = 2**30  # a body that its handler reads as it arrives
 HTTP_MANAGEMENT_BODY_BYTES_MAX: Final = 4 * 2**20
-HTTP_IDLE_S: Final = 75.0
+HTTP_IDLE_S: Final = 60.0
 HTTP_HEADER_S: Final = 10.0
 HTTP_BODY_S: Final = 30.0
 HTTP_SEND_S: Final = 30.0  # a client that does not read its answer
+HTTP_BYTES_PER_S_MIN: Final = 1_024  # of a body or an answer, beyond the two times above
+HTTP_WATCH_S: Final = 0.002  # a handler at work for so long, or twice that, is stopped when its client leaves
 HTTP_LINGER_S: Final = 1.0  # after a refusal, so that a client still sending can read it
 HTTP_READ_AHEAD_BYTES: Final = 64 * 1024  # pipelined bytes taken in while a request is answered
 HTTP_CONNECTIONS_MAX: Final = 10_000
@@ -124,12 +127,13 @@ HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not ans
 
 # Three lost heartbeats in a row must not start an election.
 assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS
-# A full AppendEntries, with msgpack overhead, fits one frame; so does one proposal, and one body of HTTP.
+# A full AppendEntries, with msgpack overhead, fits one frame; so does one proposal, and one body of HTTP with its
+# header as a request, as plain fields and once more.
 assert 2 * APPEND_BYTES_MAX <= FRAME_BYTES_MAX
 assert PROPOSAL_BYTES_MAX <= APPEND_BYTES_MAX
 # Everything in front of an empty core finds room in it.
 assert PROPOSALS_QUEUED_BYTES_MAX + PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX
-assert 2 * HTTP_BODY_BYTES_MAX <= FRAME_BYTES_MAX
+assert HTTP_BODY_BYTES_MAX + 3 * HTTP_HEADER_BYTES_MAX <= FRAME_BYTES_MAX
 # A lost read is asked again well before its caller gives up, and not while it may still be answered.
 assert TICK_S < READ_RESEND_S < PROPOSE_DEADLINE_S / 2
 # The largest single value, with its key, fits one proposal.

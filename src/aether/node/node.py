@@ -60,7 +60,8 @@ from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
 from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
-from aether.web.service import WebConfig, WebServer
+from aether.web.config import WebConfig
+from aether.web.service import WebServer
 from aether.web.slices_service import SliceHandler
 from aether.wire.session import Identity, Refused
 

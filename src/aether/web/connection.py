@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection as bytes in, requests out, responses to bytes.
+"""One HTTP/1.1 connection as bytes in and requests out.
 
 Knows: framing, limits on header and body, keep-alive, 100-continue, which messages are dangerous.
 Never: sockets, clocks, handlers. Its owner feeds bytes and carries out what it is told.
@@ -12,19 +12,15 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
-from typing import Final
 
 import attrs
 import h11
 
 from aether.web.ordinary import HOST, Head, parse_ordinary
-from aether.web.problem import TITLES
-from aether.web.request import Request, Response
+from aether.web.request import Request
 
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
-_NO_BODY: Final = frozenset({204, 304})
 
 
 class Wait(enum.Enum):
@@ -55,9 +51,32 @@ class HttpConnection:
 
     header_bytes_max  request line and fields together; more is 431
     body_bytes_max    after de-chunking; more is 413, said before the body is read when its length is declared
+    stream_bytes_max  the same for a body that is read by `next_part`
     new_request_id    makes an id for a request that brings none
+    streams_body      picks requests, shown without their body, whose body is taken by `next_part`; None: there are none
     ordinary          read ordinary requests without h11, which gives the same requests in less time
     """
+
+    __slots__ = (
+        "_body",
+        "_body_bytes_max",
+        "_buffer",
+        "_client",
+        "_continue_said",
+        "_fed",
+        "_head",
+        "_header_bytes_max",
+        "_new_request_id",
+        "_ordinary",
+        "_parser",
+        "_received",
+        "_refusal",
+        "_stream_bytes_max",
+        "_streams_body",
+        "keep_alive",
+        "speaks_1_1",
+        "streaming",
+    )
 
     def __init__(
         self,
@@ -66,103 +85,188 @@ class HttpConnection:
         body_bytes_max: int,
         new_request_id: Callable[[], str],
         client: str = "",
+        stream_bytes_max: int = 0,
+        streams_body: Callable[[Request], bool] | None = None,
         ordinary: bool = True,
     ) -> None:
         self._header_bytes_max = header_bytes_max
         self._body_bytes_max = body_bytes_max
+        self._stream_bytes_max = stream_bytes_max
         self._new_request_id = new_request_id
+        self._streams_body = streams_body
         self._client = client
         self._ordinary = ordinary
         self._buffer = bytearray()
         self._parser: h11.Connection | None = None
         self._fed = 0
         self._head: Head | None = None
-        self._body = bytearray()
+        self._body: list[bytes] = []
+        self._received = 0
         self._continue_said = False
         self._refusal: Refusal | None = None
         self.keep_alive: bool = True
         """Whether the connection may serve another request after the one returned last."""
+        self.speaks_1_1: bool = True
+        """Whether who sent the request returned last reads chunks."""
+        self.streaming: bool = False
+        """Whether the request returned last has a body that `next_part` has not given to its end."""
 
     @property
     def buffered(self) -> int:
-        """Bytes received that no request has begun to use."""
-        return 0 if self._head is not None else len(self._buffer)
+        """Bytes received that no request has begun to use, or of a streamed body that nobody has taken."""
+        return len(self._buffer) if self._head is None or self.streaming else 0
 
     def receive(self, data: bytes | bytearray) -> None:
         """Take `data` as it came from the peer."""
         self._buffer += data
 
+    def take_rest(self) -> bytes:
+        """Everything that came behind the request returned last: the connection speaks HTTP no more."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
     def next(self) -> Request | Wait | Refusal:
-        """The next whole request, or what is missing for it, or why there is none."""
+        """The next whole request, or what is missing for it, or why there is none.
+
+        One that `streams_body` picks comes with its header; then `next_part` is to be asked until it says None.
+        """
         if self._refusal is not None:
             return self._refusal
         try:
             return self._advance()
         except _Refused as refused:
-            self._refusal = refused.refusal
+            return self._refuse(refused.refusal)
         except h11.RemoteProtocolError as error:
-            self._refusal = Refusal(error.error_status_hint, f"the bytes are no HTTP/1.1 request: {error}")
+            return self._refuse(_refusal_of(error))
+
+    def next_part(self) -> bytes | Wait | Refusal | None:
+        """What has come of the body, never b"", or what is missing for more, or why there is none; None at its end."""
+        if self._refusal is not None:
+            return self._refusal
+        if not self.streaming:
+            return None
+        try:
+            return self._part() if self._parser is None else self._pump_part(self._parser)
+        except _Refused as refused:
+            return self._refuse(refused.refusal)
+        except h11.RemoteProtocolError as error:
+            return self._refuse(_refusal_of(error))
+
+    def _refuse(self, refusal: Refusal) -> Refusal:
+        self._refusal = refusal
         self.keep_alive = False
-        return self._refusal
+        return refusal
 
     def _advance(self) -> Request | Wait:
         if self._parser is not None:
             return self._pump(self._parser)
-        if self._head is None:
-            while self._buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an old client may end a body with one too many
-                del self._buffer[:2]
-            if len(self._buffer) == self._buffer.startswith(b"\r"):  # nothing, or half a line break
-                return Wait.IDLE
-            if not (self._ordinary and self._begin_ordinary()):
-                self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._header_bytes_max)
-                return self._pump(self._parser)
-        return self._complete_ordinary()
+        if self._head is not None:
+            return self._complete_ordinary(self._head)
+        buffer = self._buffer
+        while buffer.startswith(b"\r\n"):  # RFC 9112 2.2: an old client may end a body with one too many
+            del buffer[:2]
+        if len(buffer) == buffer.startswith(b"\r"):  # nothing, or half a line break
+            return Wait.IDLE
+        if self._ordinary:
+            found = parse_ordinary(buffer, self._header_bytes_max)
+            if found is not None and (request := self._begin_ordinary(*found)) is not None:
+                return request
+        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._header_bytes_max)
+        return self._pump(self._parser)
 
-    def _begin_ordinary(self) -> bool:
-        """Whether an ordinary request begins here, whose head is taken off the buffer then."""
-        found = parse_ordinary(self._buffer, self._header_bytes_max)
-        if found is None or (found[0].content_length or 0) > self._body_bytes_max:
-            return False
-        self._head, size = found
-        del self._buffer[:size]
-        return True
+    # --- ordinary requests ---
 
-    def _complete_ordinary(self) -> Request | Wait:
-        head = self._head
-        assert head is not None
+    def _begin_ordinary(self, head: Head, size: int) -> Request | Wait | None:
+        """Take the head off the buffer; None when h11 shall say what is wrong with it."""
         length = head.content_length or 0
-        if len(self._buffer) < length:
+        request = self._picked(head)
+        if length > (self._body_bytes_max if request is None else self._stream_bytes_max):
+            return None
+        del self._buffer[:size]
+        self._head = head
+        if request is None:
+            return self._complete_ordinary(head)
+        self._received = 0
+        return self._streamed(request)
+
+    def _complete_ordinary(self, head: Head) -> Request | Wait:
+        length = head.content_length
+        if not length:
+            self._head = None
+            return self._request(head, b"")
+        buffer = self._buffer
+        if len(buffer) < length:
             return Wait.BODY
-        body = bytes(self._buffer[:length])
-        del self._buffer[:length]
+        body = bytes(buffer[:length])
+        del buffer[:length]
         self._head = None
         return self._request(head, body)
 
+    def _part(self) -> bytes | Wait | None:
+        assert self._head is not None
+        missing = (self._head.content_length or 0) - self._received
+        if missing == 0:
+            self._head, self.streaming = None, False
+            return None
+        part = bytes(self._buffer[:missing])
+        del self._buffer[:missing]
+        self._received += len(part)
+        return part or Wait.BODY
+
+    # --- all others, by h11 ---
+
     def _pump(self, parser: h11.Connection) -> Request | Wait:
+        self._feed(parser)
+        while True:
+            event = parser.next_event()
+            if isinstance(event, h11.Request):
+                if (request := self._begin(event, parser)) is not None:
+                    return request
+            elif isinstance(event, h11.Data):
+                self._count(len(event.data), self._body_bytes_max)
+                self._body.append(bytes(event.data))
+            elif isinstance(event, h11.EndOfMessage):
+                head, body = self._head, b"".join(self._body)
+                assert head is not None
+                self._end(parser)
+                return self._request(head, body)
+            else:
+                return self._waiting(parser)
+
+    def _pump_part(self, parser: h11.Connection) -> bytes | Wait | None:
+        self._feed(parser)
+        event = parser.next_event()
+        if isinstance(event, h11.Data):
+            self._count(len(event.data), self._stream_bytes_max)
+            return bytes(event.data)
+        if isinstance(event, h11.EndOfMessage):
+            self._end(parser)
+            return None
+        return self._waiting(parser)
+
+    def _feed(self, parser: h11.Connection) -> None:
         if self._buffer:
             self._fed += len(self._buffer)
             parser.receive_data(bytes(self._buffer))
             self._buffer.clear()
-        while True:
-            event = parser.next_event()
-            if isinstance(event, h11.Request):
-                self._begin(event, parser)
-            elif isinstance(event, h11.Data):
-                self._body += event.data
-                if len(self._body) > self._body_bytes_max:
-                    raise _Refused(413, f"the body exceeds the limit of {self._body_bytes_max} bytes")
-            elif isinstance(event, h11.EndOfMessage):
-                return self._complete(parser)
-            else:
-                return self._waiting(parser)
 
-    def _begin(self, event: h11.Request, parser: h11.Connection) -> None:
+    def _count(self, size: int, bytes_max: int) -> None:
+        self._received += size
+        if self._received > bytes_max:
+            raise _Refused(413, f"the body exceeds the limit of {bytes_max} bytes")
+
+    def _begin(self, event: h11.Request, parser: h11.Connection) -> Request | None:
+        """The request when its body is to be streamed."""
         if self._fed - len(parser.trailing_data[0]) > self._header_bytes_max:
             raise _Refused(431, f"the header exceeds the limit of {self._header_bytes_max} bytes")
-        self._head = _checked_head(event)
-        length = self._head.content_length
-        if length is not None and length > self._body_bytes_max:
-            raise _Refused(413, f"a body of {length} bytes exceeds the limit of {self._body_bytes_max} bytes")
+        self._head = head = _checked_head(event)
+        request = self._picked(head)
+        bytes_max = self._body_bytes_max if request is None else self._stream_bytes_max
+        if head.content_length is not None and head.content_length > bytes_max:
+            raise _Refused(413, f"a body of {head.content_length} bytes exceeds the limit of {bytes_max} bytes")
+        self._received = 0
+        return None if request is None else self._streamed(request)
 
     def _waiting(self, parser: h11.Connection) -> Wait:
         if self._head is None:
@@ -172,27 +276,40 @@ class HttpConnection:
             return Wait.CONTINUE
         return Wait.BODY
 
-    def _complete(self, parser: h11.Connection) -> Request:
-        head = self._head
-        assert head is not None
-        request = self._request(head, bytes(self._body))
-        self._buffer = bytearray(parser.trailing_data[0])
-        self._parser, self._head, self._fed, self._continue_said = None, None, 0, False
+    def _end(self, parser: h11.Connection) -> None:
+        self._buffer[:0] = parser.trailing_data[0]
+        self._parser, self._head, self._fed, self._continue_said, self.streaming = None, None, 0, False, False
         self._body.clear()
+
+    # --- both ---
+
+    def _picked(self, head: Head) -> Request | None:
+        if self._streams_body is None:
+            return None
+        request = self._request(head, b"")
+        return request if self._streams_body(request) else None
+
+    def _streamed(self, request: Request) -> Request:
+        self.streaming = True
         return request
 
     def _request(self, head: Head, body: bytes) -> Request:
         self.keep_alive = head.keep_alive
-        given = next((value for name, value in head.headers if name == "x-request-id"), "")
+        self.speaks_1_1 = head.speaks_1_1
+        given = head.request_id
         return Request(
             verb=head.verb,
             path=head.path,
             query_text=head.query_text,
             headers=head.headers,
             body=body,
-            request_id=given if _REQUEST_ID.fullmatch(given) else self._new_request_id(),
+            request_id=given if given and _REQUEST_ID.fullmatch(given) else self._new_request_id(),
             client=self._client,
         )
+
+
+def _refusal_of(error: h11.RemoteProtocolError) -> Refusal:
+    return Refusal(error.error_status_hint, f"the bytes are no HTTP/1.1 request: {error}")
 
 
 def _checked_head(event: h11.Request) -> Head:
@@ -219,6 +336,8 @@ def _checked_head(event: h11.Request) -> Head:
         headers=headers,
         keep_alive=version == b"1.1" and "close" not in options,
         content_length=int(length) if length is not None else None,
+        speaks_1_1=version == b"1.1",
+        request_id=next((value for name, value in headers if name == "x-request-id"), ""),
     )
 
 
@@ -236,38 +355,3 @@ def _target(verb: str, target: str) -> tuple[str | None, str, str]:
         raise _Refused(400, "a target carries no fragment; encode # as %23")
     path, _, query_text = target.partition("?")
     return authority, path, query_text
-
-
-_REASONS: Final = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified", **TITLES}
-
-
-def encode_response(response: Response, *, verb: str, request_id: str, date: str, keep_alive: bool) -> bytes:
-    """`response` on the wire, with Content-Length, Date, X-Request-Id and, at the end, `Connection: close`.
-
-    Of one with parts only the beginning: `encode_chunk` gives the others, LAST_CHUNK ends them. To HEAD the length is
-    told and the body left out. 204 and 304 have neither.
-    """
-    status = response.status
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
-    if status not in _NO_BODY:
-        if response.content_type:
-            lines.append(f"Content-Type: {response.content_type}")
-        chunked = response.parts is not None
-        lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(response.body)}")
-    lines.append(f"Date: {date}")
-    lines.append(f"X-Request-Id: {request_id}")
-    lines.extend(f"{name}: {value}" for name, value in response.headers.items())
-    if not keep_alive:
-        lines.append("Connection: close")
-    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-    if verb == "HEAD" or status in _NO_BODY:
-        return head
-    return head + (response.body if response.parts is None else encode_chunk(response.body))
-
-
-LAST_CHUNK: Final = b"0\r\n\r\n"
-
-
-def encode_chunk(part: bytes) -> bytes:
-    """One part of a chunked body; nothing for nothing, since an empty chunk would end it (RFC 9112 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(part), part) if part else b""

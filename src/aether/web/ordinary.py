@@ -30,6 +30,8 @@ class Head(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     keep_alive: bool
     content_length: int | None
+    speaks_1_1: bool
+    request_id: str
 
 
 def parse_ordinary(buffer: bytearray, header_bytes_max: int) -> tuple[Head, int] | None:
@@ -57,4 +59,5 @@ def parse_ordinary(buffer: bytearray, header_bytes_max: int) -> tuple[Head, int]
         return None
     path, _, query_text = target.partition("?")
     content_length = None if length is None else int(length)
-    return Head(verb, path, query_text, tuple(fields.items()), keep_alive, content_length), end + 4
+    given = fields.get("x-request-id", "")
+    return Head(verb, path, query_text, tuple(fields.items()), keep_alive, content_length, True, given), end + 4

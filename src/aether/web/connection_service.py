@@ -1,0 +1,351 @@
+"""One connection at work: requests in, answers out, in order.
+
+Knows: the phases of a connection and the time that each may take.
+Never: who answers, how bytes are spelt.
+Holds: one task, which parses, answers and writes, so that pipelined requests cannot overtake each other. Beside a
+       handler that is at work for longer than a moment another one only reads, so that a client that leaves cancels it.
+       No deadline costs a cancel scope: the clock moves them, the one scope of the connection cuts.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from aether.errors import BadInput
+from aether.model import limits
+from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
+from aether.web.clock_service import Clock
+from aether.web.config import WebConfig
+from aether.web.connection import HttpConnection, Refusal, Wait
+from aether.web.deadlines import NEVER, Pace, Timer
+from aether.web.line_service import line_of
+from aether.web.problem import problem
+from aether.web.receive_service import Receiver
+from aether.web.request import Request, Response, Upgrade
+from aether.web.send_service import Sender
+
+_WATCH_S: Final = limits.HTTP_WATCH_S
+
+
+class Server(Protocol):
+    """What a connection asks its server for."""
+
+    config: WebConfig
+    draining: bool
+    held: int
+    new_request_id: Callable[[], str]
+    streams_body: Callable[[Request], bool] | None
+
+    async def answer(self, request: Request) -> Response: ...
+    def http_date(self) -> str: ...
+
+
+class Phase(enum.Enum):
+    """What a connection does now, and so what its deadline means."""
+
+    IDLE = enum.auto()
+    ARRIVED = enum.auto()  # idle no more, and nobody knows yet what it is
+    HEADER = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()  # a handler is at work, or the stream of its answer
+    SEND = enum.auto()
+    CLOSING = enum.auto()
+
+
+class BodyRefused(BadInput):
+    """The rest of a streamed body cannot be had; the answer says so unless the handler has another."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.status: int = refusal.status
+
+
+class Connection:
+    """One connection, its parser, and the one cancel scope that ends it."""
+
+    __slots__ = (
+        "_begun", "_body_pace", "_clock", "_config", "_http", "_input", "_line", "_phase", "_scope", "_send",
+        "_send_pace", "_server", "_stream", "_timer",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, clock: Clock, stream: trio.abc.Stream, client: str) -> None:
+        self._server = server
+        self._config = config = server.config
+        self._clock = clock
+        self._stream = stream
+        self._line = line_of(stream)
+        self._send = Sender(self._line, self._wait_to_send)
+        self._scope = trio.CancelScope()
+        self._http = HttpConnection(
+            header_bytes_max=config.header_bytes_max,
+            body_bytes_max=config.body_bytes_max,
+            stream_bytes_max=config.stream_bytes_max,
+            new_request_id=server.new_request_id,
+            streams_body=server.streams_body,
+            client=client,
+        )
+        self._input = Receiver(self._line, self._http, clock, server, self._scope.cancel)
+        self._timer = Timer(self._passed)
+        self._phase = Phase.CLOSING
+        self._body_pace: Pace | None = None
+        self._send_pace: Pace | None = None
+        self._begun = False
+        """Whether the parts of an answer are on their way: nothing else may be said in between."""
+
+    async def run(self) -> None:
+        """Serve until the peer leaves, or a limit is passed."""
+        with self._scope:
+            await self._work()
+        too_slow = self._phase in (Phase.HEADER, Phase.BODY)
+        if self._scope.cancelled_caught and not self._input.left and too_slow and not self._begun:
+            await self._say_too_slow()
+
+    def close_if_idle(self) -> bool:
+        """Close, and True, when no request has begun; False also when it is closing already."""
+        if self._phase is not Phase.IDLE:
+            return False
+        self._phase = Phase.CLOSING
+        self._line.interrupt()
+        return True
+
+    def cut(self) -> None:
+        """Close, whatever it is doing."""
+        self._phase = Phase.CLOSING
+        self._scope.cancel()
+
+    async def turn_away(self, limit: int) -> None:
+        """Say that the server has no room, then close."""
+        response = problem(503, f"all {limit} connections are taken", self._server.new_request_id(), retry_after_s=1.0)
+        with trio.move_on_after(limits.HTTP_LINGER_S):
+            await self._send_problem(response, self._server.new_request_id())
+
+    def end(self) -> None:
+        """Nothing is held or timed any more."""
+        self._timer.end()
+        self._input.end()
+
+    # --- time ---
+
+    def _passed(self, now_s: float) -> None:
+        """The clock says that the deadline of the phase has passed."""
+        phase = self._phase
+        pace = self._body_pace if phase is Phase.BODY else self._send_pace if phase is Phase.SEND else None
+        if phase is Phase.ANSWER:
+            self._input.begin_watch()
+        elif phase is Phase.IDLE:
+            self.close_if_idle()
+        elif pace is not None and (left_s := pace.left_s(now_s)) > 0:
+            self._clock.set(self._timer, now_s + left_s)
+        elif phase is not Phase.ARRIVED:
+            self._scope.cancel()
+
+    def _begin(self, phase: Phase, within_s: float) -> None:
+        self._phase = phase
+        self._clock.set(self._timer, trio.current_time() + within_s)
+
+    def _begin_answer(self) -> None:
+        """A handler, or the stream of an answer, is at work; watched only if it still is a moment later."""
+        self._phase = Phase.ANSWER
+        self._input.working = True
+        # Times on a grid: connections wake the clock together.
+        self._clock.set(self._timer, (trio.current_time() // _WATCH_S + 2) * _WATCH_S)
+
+    # --- the worker ---
+
+    async def _work(self) -> None:
+        http, server = self._http, self._server
+        while True:
+            step = http.next()
+            if isinstance(step, Request):
+                if not await self._serve(step):
+                    return
+                self._input.release()
+                if http.buffered:  # pipelined: others come first
+                    await trio.lowlevel.checkpoint()
+            elif isinstance(step, Refusal):
+                await self._refuse(step)
+                return
+            elif server.held > server.config.held_bytes_max and step is not Wait.IDLE:
+                await self._refuse(Refusal(503, "requests that arrive take all the memory set apart for them"))
+                return
+            elif not await self._wait(step):
+                return
+
+    async def _serve(self, request: Request) -> bool:
+        """Answer one request. False when the connection is to be closed."""
+        if self._input.left:
+            return False
+        if self._http.streaming:
+            request = attrs.evolve(request, body_stream=self._body_parts())
+        self._begin_answer()
+        response = await self._server.answer(request)
+        self._input.working = False
+        self._send_pace = None
+        if response.stream is None:
+            return await self._deliver(response, request)
+        try:
+            return await self._deliver(response, request)
+        finally:
+            close = getattr(response.stream, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _deliver(self, response: Response, request: Request) -> bool:
+        http = self._http
+        lengthless = response.parts is not None or response.stream is not None
+        keep_alive = not self._server.draining and self._body_ended() and http.keep_alive
+        keep_alive = keep_alive and response.upgrade is None and (http.speaks_1_1 or not lengthless)
+        raw = encode_response(
+            response,
+            verb=request.verb,
+            request_id=request.request_id,
+            date=self._server.http_date(),
+            keep_alive=keep_alive,
+            chunked=http.speaks_1_1,
+        )
+        if not await self._send.all_of(raw):
+            return False
+        if response.upgrade is not None:
+            await self._upgrade(response.upgrade)
+        elif lengthless and has_body(response, request.verb) and not await self._send_rest(response):
+            return False
+        if http.streaming and not keep_alive:
+            await self._linger()
+        return keep_alive
+
+    def _body_ended(self) -> bool:
+        """Whether the next request can be found: what has come of a body that nobody wanted is thrown away."""
+        while isinstance(part := self._http.next_part(), bytes):
+            pass
+        return part is None
+
+    async def _send_rest(self, response: Response) -> bool:
+        """The parts of an answer whose beginning is sent, and its end."""
+        chunked = self._http.speaks_1_1
+        self._begun = True
+        here = response.parts is None or await self._send.parts(response.parts, chunked=chunked)
+        if here and response.stream is not None:
+            self._begin_answer()
+            here = await self._send.stream(response.stream, chunked=chunked)
+            self._input.working = False
+        self._begun = False
+        return here and (not chunked or await self._send.all_of(LAST_CHUNK))
+
+    async def _upgrade(self, upgrade: Upgrade) -> None:
+        self._phase = Phase.ANSWER
+        self._clock.set(self._timer, NEVER)
+        await self._input.end_watch()
+        if not self._input.left:
+            await upgrade(self._stream, self._http.take_rest())
+
+    async def _wait(self, wanted: Wait) -> bool:
+        """Wait for bytes, each phase inside its own time. False when the peer has left."""
+        if wanted is Wait.IDLE:
+            if self._phase is Phase.ARRIVED:  # an empty line: still idle, since when it was
+                self._phase = Phase.IDLE
+            else:
+                self._begin(Phase.IDLE, self._config.idle_s)
+            here = await self._input.more()
+            if self._phase is Phase.IDLE:
+                self._phase = Phase.ARRIVED
+            return here
+        if wanted is Wait.HEADER:
+            if self._phase is not Phase.HEADER:
+                self._begin(Phase.HEADER, self._config.header_s)
+            return await self._input.more()
+        if self._phase is not Phase.BODY:
+            self._body_pace = None
+        return await self._wait_body(wanted)
+
+    async def _wait_body(self, wanted: Wait) -> bool:
+        if wanted is Wait.CONTINUE and not await self._send.all_of(CONTINUE):
+            return False
+        self._phase = Phase.BODY
+        if self._body_pace is None:
+            self._body_pace = Pace(self._config.body_s, self._config.body_bytes_per_s_min)
+        pace, held = self._body_pace, self._input.held
+        self._clock.set(self._timer, pace.begin(trio.current_time()))
+        try:
+            return await self._input.more()
+        finally:
+            pace.end(trio.current_time(), self._input.held - held)
+
+    async def _body_parts(self) -> AsyncIterator[bytes]:
+        """The body of the request at work, as it arrives."""
+        self._body_pace = None
+        while (part := self._http.next_part()) is not None:
+            if isinstance(part, bytes):
+                self._input.release()
+                yield part
+            elif isinstance(part, Refusal):
+                raise BodyRefused(part)
+            else:
+                await self._await_body(part)
+
+    async def _await_body(self, wanted: Wait) -> None:
+        """Wait, in the handler's name, for more of its body. A client that leaves cancels it."""
+        try:
+            if not await self._wait_body(wanted):
+                self._scope.cancel()
+                await trio.lowlevel.checkpoint()
+        finally:
+            if not self._scope.cancel_called:
+                self._begin_answer()
+
+    # --- the worker's last words ---
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        request_id = self._server.new_request_id()
+        retry_after_s = 1.0 if refusal.status == 503 else None
+        response = problem(refusal.status, refusal.detail, request_id, retry_after_s=retry_after_s)
+        if await self._send_problem(response, request_id):
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Throw away what still comes, for a moment.
+
+        Closing now, with bytes unread, would reset the connection and could take the answer with it (RFC 9112 9.6).
+        """
+        self._phase = Phase.CLOSING
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            with trio.move_on_after(limits.HTTP_LINGER_S):
+                try:
+                    await self._stream.send_eof()
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+                await self._input.discard()
+
+    async def _say_too_slow(self) -> None:
+        what = "header" if self._phase is Phase.HEADER else "body"
+        request_id = self._server.new_request_id()
+        if self._phase is Phase.HEADER:
+            why = f"was not complete after {self._config.header_s:g} s"
+        else:
+            why = f"kept us waiting for more than {self._config.body_s:g} s"
+        response = problem(408, f"the {what} {why}", request_id)
+        with trio.move_on_after(limits.HTTP_LINGER_S):
+            await self._send_problem(response, request_id)
+
+    async def _send_problem(self, response: Response, request_id: str) -> bool:
+        self._send_pace = None
+        date = self._server.http_date()
+        raw = encode_response(response, verb="GET", request_id=request_id, date=date, keep_alive=False)
+        return await self._send.all_of(raw)
+
+    async def _wait_to_send(self, rest: memoryview) -> int:
+        """Send some of `rest` inside the time of its answer."""
+        self._phase = Phase.SEND
+        if self._send_pace is None:
+            self._send_pace = Pace(self._config.send_s, self._config.send_bytes_per_s_min)
+        pace = self._send_pace
+        self._clock.set(self._timer, pace.begin(trio.current_time()))
+        sent = await self._line.send(rest)
+        pace.end(trio.current_time(), sent)
+        if self._input.working:
+            self._begin_answer()
+        return sent

@@ -1,0 +1,106 @@
+"""One connection as bytes in and bytes out, with as few system calls and task switches as there can be.
+
+Knows: sockets, trio streams.
+Never: HTTP, limits on time.
+Holds: a peer that left is the end of its bytes, b"", however it left; a write that needs no waiting does not wait.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, Protocol
+
+import trio
+
+RECEIVE_BYTES: Final = 64 * 1024
+SEND_BYTES: Final = 64 * 1024  # of a stream that tells nothing before all is sent: progress is seen in steps of this
+
+
+class Line(Protocol):
+    """A connection. One task may send while another receives."""
+
+    def send_now(self, raw: bytes | memoryview) -> int:
+        """How many bytes could be written without waiting. Raises OSError: the peer left."""
+        ...
+
+    async def send(self, raw: memoryview) -> int:
+        """Wait until some of `raw` is written, and say how much. Raises OSError, trio's BrokenResourceError."""
+        ...
+
+    async def receive(self) -> bytes:
+        """What arrived; b"" when the peer left, or at `interrupt`. A checkpoint."""
+        ...
+
+    def interrupt(self) -> None:
+        """End a `receive` that waits, if nothing has arrived for it."""
+        ...
+
+
+class SocketLine:
+    """A TCP connection, read and written directly: trio's stream would switch tasks after each write."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._socket = stream.socket
+
+    def send_now(self, raw: bytes | memoryview) -> int:
+        try:
+            return os.write(self._socket.fileno(), raw)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    async def send(self, raw: memoryview) -> int:
+        await trio.lowlevel.wait_writable(self._socket)
+        return self.send_now(raw)
+
+    async def receive(self) -> bytes:
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self._socket)
+                return os.read(self._socket.fileno(), RECEIVE_BYTES)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except (OSError, trio.ClosedResourceError):  # reset; closed by us, when its number is -1; or interrupted
+                return b""
+
+    def interrupt(self) -> None:
+        trio.lowlevel.notify_closing(self._socket)
+
+
+class StreamLine:
+    """Any other stream: TLS, memory."""
+
+    __slots__ = ("_receiving", "_stream")
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._receiving: trio.CancelScope | None = None
+
+    def send_now(self, raw: bytes | memoryview) -> int:
+        return 0
+
+    async def send(self, raw: memoryview) -> int:
+        part = raw[:SEND_BYTES]
+        await self._stream.send_all(part)
+        return len(part)
+
+    async def receive(self) -> bytes:
+        with trio.CancelScope() as self._receiving:
+            try:
+                return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return b""
+        return b""
+
+    def interrupt(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+
+def line_of(stream: trio.abc.Stream) -> Line:
+    """The line over `stream`. On Windows, sockets are no files."""
+    if isinstance(stream, trio.SocketStream) and sys.platform != "win32":
+        return SocketLine(stream)
+    return StreamLine(stream)
