@@ -34,8 +34,9 @@ from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
 from aether.slice_api.http import HttpInput
+from aether.web.config import WebConfig
 from aether.web.request import Request, Response, json_response
-from aether.web.service import WebConfig, serve
+from aether.web.service import serve
 from aether.web.slices import Answered, RouteTable
 from aether.web.slices_service import SliceHandler
 from benchmarks.figure import Figure, Goal
