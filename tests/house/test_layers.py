@@ -21,7 +21,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "consensus": PURE | {"work"},
     "kv": PURE | {"consensus"},
     "invocation": PURE | {"slice_api", "kv"},
-    "hosting": PURE | {"slice_api", "invocation", "kv", "work"},
+    "hosting": PURE | {"slice_api", "invocation", "kv", "wire", "work"},
     "deployment": PURE | {"kv", "hosting", "slice_api"},
     "web": PURE | {"slice_api"},
     "management": PURE | {"kv", "web"},

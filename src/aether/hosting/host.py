@@ -18,11 +18,12 @@ from aether.hosting.failures import Place
 from aether.hosting.hosts import Birth, Host, InProcess, Living, wanted_place
 from aether.hosting.injection import Classes, Reports, Sources, given_values
 from aether.hosting.replicated_map import ReplicatedBackend
+from aether.hosting.worker_host import WorkerProcesses
 from aether.invocation.local import LocalInstance
 from aether.invocation.service import Invoker
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
-from aether.model.hosts import IN_PROCESS
+from aether.model.hosts import IN_PROCESS, WORKER
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
 from aether.model.rows import DesiredRow, InstanceRow
@@ -190,7 +191,7 @@ class Hosting:
         def backend(name: str) -> ReplicatedBackend:
             return ReplicatedBackend(self._kv, name)
 
-        return {IN_PROCESS: InProcess(invoker, backend, self._work)}
+        return {IN_PROCESS: InProcess(invoker, backend, self._work), WORKER: WorkerProcesses(invoker, backend)}
 
     def _contract(self, artifact: Artifact) -> Contract:
         contract = self._loaded.get(artifact)

@@ -1,0 +1,71 @@
+"""How a worker process ends badly, and errors of the runtime, spelt so that they arrive in a worker as what they were.
+
+Knows: the classes of `aether.errors`, a closed table, and their fields.
+Never: exceptions of user code (they are outcomes of calls), tracebacks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import attrs
+
+from aether import errors
+from aether.errors import AetherError, BadInput, CallFailed
+
+
+class WorkerDied(Exception):
+    """A worker process ended without a last word: killed, crashed, out of memory. pid  of it; how  it ended"""
+
+    def __init__(self, slice_: str, pid: int, how: str) -> None:
+        super().__init__(f"worker process {pid} of {slice_} {how}")
+        self.pid = pid
+        self.how = how
+
+
+class WorkerFailed(Exception):
+    """User code of an instance in a worker process raised: its lifespan, a background task, or its construction."""
+
+    def __init__(self, kind: str, message: str, traceback: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        if traceback:
+            self.add_note(f"in the worker process:\n{traceback.rstrip()}")
+
+
+_MESSAGE: Final = "OutcomeUnknown"  # the one without fields
+_CLASSES: Final[dict[str, Any]] = {
+    name: cls for name in errors.__all__ if attrs.has(cls := getattr(errors, name)) or name == _MESSAGE
+}
+
+
+def encode_error(error: Exception) -> list[Any]:
+    """`[class, fields]`; what is none of the table goes as CallFailed with its class and text."""
+    name = type(error).__name__
+    cls = _CLASSES.get(name)
+    if cls is type(error) and name == _MESSAGE:
+        return [name, {"message": str(error)}]
+    if cls is type(error):
+        return [name, {field.name: _plain(getattr(error, field.name)) for field in attrs.fields(cast("Any", cls))}]
+    return ["CallFailed", {"kind": name, "message": str(error)}]
+
+
+def decode_error(plain: list[Any]) -> AetherError:
+    """Inverse of encode_error. Raises BadInput for what is none of the table, or does not fit its class."""
+    match plain:
+        case [str(name), dict()] if name in _CLASSES:
+            try:
+                error: AetherError = _CLASSES[name](**plain[1])
+            except TypeError as problem:
+                raise BadInput(f"{name} cannot be made: {problem}") from None
+            return error
+        case _:
+            raise BadInput(f"{plain!r:.80} is no error")
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, tuple | list):
+        return [str(each) for each in cast("list[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+assert CallFailed.__name__ in _CLASSES, "the one for everything else"

@@ -1,0 +1,61 @@
+"""Log records of a worker, on their way to the handlers of its node.
+
+Knows: which facts of a record travel, how long they may be, what is dropped when the node does not keep up.
+Never: configuration of logging: the node's own loggers, levels and handlers decide what becomes of a record.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import trio
+
+from aether.hosting.worker_link import Link
+from aether.hosting.worker_messages import Log
+from aether.model.limits import WORKER_LOG_CHARS_MAX, WORKER_LOGS_QUEUED_BYTES_MAX
+
+_TEXT: Final = logging.Formatter("%(message)s")
+
+
+class ToNode(logging.Handler):
+    """The worker's only handler. Records of other threads are handed to the loop, which alone writes to the link."""
+
+    def __init__(self, link: Link, token: trio.lowlevel.TrioToken) -> None:
+        super().__init__()
+        self._link = link
+        self._token = token
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue it; never waits."""
+        try:
+            text = _TEXT.format(record)[:WORKER_LOG_CHARS_MAX]
+        except Exception:  # noqa: BLE001 - the arguments do not fit the format: logging's own way to say so
+            self.handleError(record)
+            return
+        log = Log(record.levelno, record.name[:WORKER_LOG_CHARS_MAX], text, record.created, 0)
+        try:
+            if trio.lowlevel.in_trio_task():
+                self._queue(log)
+            else:
+                self._token.run_sync_soon(self._queue, log)
+        except trio.RunFinishedError:
+            self.handleError(record)
+
+    def _queue(self, log: Log) -> None:
+        if self._link.send(log._replace(dropped=self._dropped), "", WORKER_LOGS_QUEUED_BYTES_MAX):
+            self._dropped = 0
+        else:
+            self._dropped += 1
+
+
+def told(log: Log, pid: int) -> None:
+    """Give the record to this process's logger of that name; the record's `process` is the worker's."""
+    logger = logging.getLogger(log.logger[:WORKER_LOG_CHARS_MAX])
+    if log.dropped:
+        logger.warning("%d records of worker process %d were dropped: it logs too fast", log.dropped, pid)
+    if logger.isEnabledFor(log.level):
+        record = logger.makeRecord(logger.name, log.level, "", 0, "%s", (log.message[:WORKER_LOG_CHARS_MAX],), None)
+        record.created, record.process = log.created, pid
+        logger.handle(record)
