@@ -9,6 +9,7 @@ Holds: the lifespan is entered before the first call and left after the last, by
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import trio
 from aether.errors import BadInput, OutcomeUnknown, TryAgain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
+from aether.invocation.local import Around, Ran
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
 from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
@@ -115,8 +117,8 @@ class RunningInstance:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def serve(
-        self, method: str, payload: object, form: Form, scope: trio.CancelScope
-    ) -> Done | Faulted | Failed | NotStarted | None:
+        self, method: str, payload: object, form: Form, scope: trio.CancelScope, around: Around | None = None
+    ) -> Ran:
         """One call, as LocalInstance promises."""
         if self._refusal:
             return NotStarted(self._refusal)
@@ -131,7 +133,7 @@ class RunningInstance:
                         return NotStarted(refusal, self._slots.limit)
                 self._calls.add(scope)
                 try:
-                    return await self._run(spec, payload, form)
+                    return await self._run(spec, payload, form, around)
                 finally:
                     self._ended(scope)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
@@ -158,7 +160,7 @@ class RunningInstance:
         if self._empty is not None and not self._calls:
             self._empty.set()
 
-    async def _run(self, spec: MethodSpec, payload: object, form: Form) -> Done | Faulted:
+    async def _run(self, spec: MethodSpec, payload: object, form: Form, around: Around | None) -> Ran:
         try:
             if form is Form.WIRE:
                 arguments = spec.decode_arguments(payload)
@@ -166,8 +168,20 @@ class RunningInstance:
                 arguments = spec.decode_http(HttpInput.from_plain(payload))
         except BadInput as error:
             return refusal_of(error)
+        if around is not None:
+            return await around(spec, functools.partial(self._contained, spec, arguments, form))
         result = await getattr(self._instance, spec.name)(**arguments)
         return Done(spec.encode_result(result) if form is Form.WIRE else spec.encode_http(result))
+
+    async def _contained(self, spec: MethodSpec, arguments: dict[str, Any], form: Form) -> Done | Faulted | Failed:
+        """The method, with what it raises as an outcome."""
+        try:
+            result = await getattr(self._instance, spec.name)(**arguments)
+            return Done(spec.encode_result(result) if form is Form.WIRE else spec.encode_http(result))
+        except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
+            if isinstance(leaving(error), trio.TooSlowError):
+                raise leaving(error) from None
+            return self._failure(error, spec, form)
 
     def _unknown(self, method: str) -> Failed:
         return Failed(

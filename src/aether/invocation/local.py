@@ -6,13 +6,30 @@ Never: how an instance is built, started or stopped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aether.invocation.reply import Abandoned, Done, Failed, Faulted, Form, NotStarted
 from aether.model.ids import InstanceId
 
 if TYPE_CHECKING:
     import trio
+
+    from aether.slice_api.methods import MethodSpec
+
+Ran: TypeAlias = Done | Faulted | Failed | NotStarted | Abandoned | None
+"""What came of serving one call; None when its scope was cancelled."""
+
+
+class Around(Protocol):
+    """What a call needs beside its method: a key that is kept, an acceptance that is sent.
+
+    It is asked when a slot is taken and the arguments fit, in place of the method, and runs that by `run`, or does not.
+    Exceptions of the method are outcomes of `run` already; trio.TooSlowError and cancellation propagate.
+    method  None where the class is not loaded in this process
+    """
+
+    async def __call__(self, method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /) -> Ran: ...
 
 
 class LocalInstance(Protocol):
@@ -24,13 +41,13 @@ class LocalInstance(Protocol):
         ...
 
     async def serve(
-        self, method: str, payload: object, form: Form, scope: trio.CancelScope
-    ) -> Done | Faulted | Failed | NotStarted | Abandoned | None:
+        self, method: str, payload: object, form: Form, scope: trio.CancelScope, around: Around | None = None
+    ) -> Ran:
         """Run one call in the current task, inside `scope`, which carries the deadline and is entered here.
 
         None when `scope` was cancelled: by its deadline, by whoever made it, or by the instance when its drain is over.
         Abandoned when the process that it lived in died. Every exception of the method becomes an outcome, but
-        trio.TooSlowError and cancellation from outside propagate.
+        trio.TooSlowError and cancellation from outside propagate. `around` carries out the call when its turn has come.
         """
         ...
 
