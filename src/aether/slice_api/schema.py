@@ -222,7 +222,7 @@ def _key_names(tp: TypeOf) -> Schema:
 
 def _described(tp: TypeOf) -> Schema:
     cls: Any = origin_of(tp) or tp
-    own: object = vars(cls).get("__doc__")
+    own: object = cls.__dict__.get("__doc__")
     text = inspect.cleandoc(own).split("\n\n")[0].replace("\n", " ") if isinstance(own, str) else ""
     generated = is_named_tuple(tp) or text.startswith(f"{cls.__name__}(") or not text
     return {} if generated or (is_enum(tp) and text == "An enumeration.") else {"description": text}
@@ -235,7 +235,7 @@ def _defaults(tp: TypeOf) -> Iterator[tuple[str, object]]:
         yield from cls._field_defaults.items()
     elif is_record(tp) and attrs.has(cls):
         for field in attrs.fields(cls):
-            factory = getattr(field.default, "factory", None)
+            factory: Any = getattr(field.default, "factory", None)
             if factory in _EMPTY:
                 yield field.name, factory()
             elif field.default is not attrs.NOTHING and factory is None:
