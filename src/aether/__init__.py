@@ -37,6 +37,8 @@ from aether.errors import (
 )
 from aether.slice_api.binding import bind
 from aether.slice_api.call import call
+from aether.slice_api.context_variable import ContextVar
+from aether.slice_api.current import CurrentCall, current_call
 from aether.slice_api.decorators import (
     background,
     blocking,
@@ -63,6 +65,7 @@ from aether.slice_api.fields import (
     map as map,  # kept out of __all__: it shadows a builtin
 )
 from aether.slice_api.http import Body, Cookie, Header, Query
+from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
 
 if TYPE_CHECKING:
@@ -74,10 +77,13 @@ __all__ = [
     "BadInput",
     "Body",
     "CallFailed",
+    "CallLogFilter",
     "Cluster",
     "Conflict",
+    "ContextVar",
     "ContractError",
     "Cookie",
+    "CurrentCall",
     "DataDirectoryInUse",
     "Draining",
     "Fault",
@@ -107,6 +113,7 @@ __all__ = [
     "blocking",
     "call",
     "config",
+    "current_call",
     "delete",
     "get",
     "head",

@@ -328,6 +328,7 @@ class CallFailed(AetherError):
 
     kind, message  class name and text of the callee's exception; remote_traceback  its frames, the runtime's trimmed
     slice, method, instance, node  where it ran; attempt  which try of this call (1 = first)
+    request_id  under which the logs of all nodes have it
     """
 
     kind: str
@@ -338,6 +339,7 @@ class CallFailed(AetherError):
     node: str = ""
     attempt: int = 1
     remote_traceback: str = ""
+    request_id: str = ""
 
     def __str__(self) -> str:
         where = f" in {self.slice}.{self.method}" if self.slice else ""

@@ -35,7 +35,9 @@ class Place:
     node: str
 
 
-def failure_of(error: BaseException, place: Place, method: str, form: Form = Form.JSON) -> Faulted | Failed:
+def failure_of(
+    error: BaseException, place: Place, method: str, form: Form = Form.JSON, request_id: str = ""
+) -> Faulted | Failed:
     """The outcome for what left a method. form  how the fields of a Fault are spelt for this caller"""
     error = leaving(error)
     faults = faults_in(error)
@@ -53,6 +55,7 @@ def failure_of(error: BaseException, place: Place, method: str, form: Form = For
         method=method,
         instance=place.instance,
         node=place.node,
+        request_id=request_id,
         original=error,
     )
 

@@ -22,6 +22,7 @@ from aether.invocation.local import Around, Ran
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
 from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
+from aether.slice_api.current import RUNNING
 from aether.slice_api.decorators import attach_runner
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
@@ -146,12 +147,15 @@ class RunningInstance:
 
     def _failure(self, error: Exception, spec: MethodSpec, form: Form) -> Faulted | Failed:
         spelling = spec.form if form is Form.HTTP else CodecForm.JSON
-        failure = failure_of(error, self._place, spec.name, spelling)
-        place = self._place
-        if isinstance(failure, Failed) and isinstance(failure.original, TryAgain | OutcomeUnknown):
-            _log.warning("%s.%s (instance %s) stopped half-way: %s", place.slice, spec.name, place.instance, error)
-        elif isinstance(failure, Failed):
-            _log.error("%s.%s (instance %s) raised", place.slice, spec.name, place.instance, exc_info=failure.original)
+        running = RUNNING.get()
+        request_id = "" if running is None else running.request_id
+        failure = failure_of(error, self._place, spec.name, spelling, request_id)
+        if isinstance(failure, Failed):
+            what = f"{self._place.slice}.{spec.name} (instance {self._place.instance}, request {request_id})"
+            if isinstance(failure.original, TryAgain | OutcomeUnknown):
+                _log.warning("%s stopped half-way: %s", what, error)
+            else:
+                _log.error("%s raised", what, exc_info=failure.original)
         return failure
 
     def _ended(self, scope: trio.CancelScope) -> None:

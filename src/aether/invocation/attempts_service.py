@@ -37,7 +37,6 @@ from aether.invocation.reply import (
 )
 from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
 from aether.invocation.serving_service import CallServer
-from aether.invocation.span import Running
 from aether.model.ids import NodeId
 
 _NOTHING: Final = (NotStarted, Abandoned)
@@ -179,9 +178,9 @@ class Attempts:
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
         payload = over_msgpack(call.payload) if self._wire else call.payload
-        result = await self._server.serve_here(
-            instance, call.method, payload, call.form, Running(call.span, call.request_id), _scope(call)
-        )
+        call.span.instance = endpoint.instance
+        running = self._server.tracer.served_here(call.span, call.request_id)
+        result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call))
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
         return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result
@@ -198,7 +197,15 @@ class Attempts:
             return TimedOut(call.span.hop(trio.current_time()))
         call_id = pending.new_id()
         request = CallRequest(
-            call_id, str(call.target), endpoint.instance, call.method, call.form, left_s, call.payload, call.attempt
+            call_id,
+            str(call.target),
+            endpoint.instance,
+            call.method,
+            call.form,
+            left_s,
+            call.payload,
+            call.attempt,
+            self._server.tracer.beside(call.span),
         )
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)

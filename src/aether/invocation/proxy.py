@@ -105,8 +105,10 @@ def _call_failed(reply: Failed) -> CallFailed:
         node=reply.node,
         attempt=reply.attempt,
         remote_traceback=reply.traceback,
+        request_id=reply.request_id,
     )
     error.__cause__ = reply.original
     if reply.traceback:
-        error.add_note(f"on {reply.node or 'its node'}:\n{reply.traceback.rstrip()}")
+        request = f", request {reply.request_id}" if reply.request_id else ""
+        error.add_note(f"on {reply.node or 'its node'}{request}:\n{reply.traceback.rstrip()}")
     return error

@@ -45,6 +45,7 @@ class Failed:
 
     kind, message  class name and text of the exception; traceback  its frames, the runtime's trimmed
     slice, method, instance, node  where it ran; attempt  which try of the call this was
+    request_id  of the request that it was for
     original  the exception itself, on the node that raised it; never crosses the wire
     """
 
@@ -56,6 +57,7 @@ class Failed:
     instance: str = ""
     node: str = ""
     attempt: int = 1
+    request_id: str = ""
     original: BaseException | None = attrs.field(default=None, eq=False, repr=False)
 
 
@@ -133,14 +135,14 @@ def decode_reply(plain: object) -> Outcome:
             raise BadInput(f"{plain!r:.80} is no reply to a call")
 
 
-_FAILED_FIELDS = ("kind", "message", "traceback", "slice", "method", "instance", "node", "attempt")
+_FAILED_FIELDS = ("kind", "message", "traceback", "slice", "method", "instance", "node", "request_id", "attempt")
 
 
 def _failed(facts: list[Any]) -> Failed:
     *texts, attempt = facts
     if not all(isinstance(text, str) for text in texts) or not isinstance(attempt, int):
         raise BadInput(f"{facts!r:.80} are no facts of a failed call")
-    kind, message, traceback, slice_, method, instance, node = (str(text) for text in texts)
+    kind, message, traceback, slice_, method, instance, node, request_id = (str(text) for text in texts)
     return Failed(
         kind=kind,
         message=message,
@@ -150,6 +152,7 @@ def _failed(facts: list[Any]) -> Failed:
         instance=instance,
         node=node,
         attempt=attempt,
+        request_id=request_id,
     )
 
 

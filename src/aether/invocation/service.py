@@ -22,12 +22,14 @@ from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Reply, TimedOut
-from aether.invocation.serving_service import CallServer
-from aether.invocation.span import RUNNING, Running, Span, call_name
+from aether.invocation.serving_service import CallServer, time_left_s
+from aether.invocation.span import Span, call_name
+from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX
 from aether.slice_api.call import PLAIN, CallOptions
+from aether.slice_api.current import RUNNING
 
 
 class Invoker:
@@ -54,7 +56,8 @@ class Invoker:
         self._node = node
         self._registry = registry
         self._send = send
-        self._server = CallServer(node, send, host, in_flight_max)
+        self._tracer = Tracer(node, rng, time_left_s)
+        self._server = CallServer(node, send, host, in_flight_max, self._tracer)
         self._pending = PendingCalls(send, rng.getrandbits(48))
         self._attempts = Attempts(
             node,
@@ -100,8 +103,8 @@ class Invoker:
         full, Draining when this node stopped, OutcomeUnknown when it may have happened.
         Cancelling the caller cancels the callee.
         """
-        call, running = self._new(target, method, payload, form, request_id, options)
-        if running is None:
+        call, parent = self._new(target, method, payload, form, request_id, options)
+        if parent is None:
             return await self._attempts.answered(call)
         answered = False
         try:
@@ -113,17 +116,21 @@ class Invoker:
 
     def _new(
         self, target: ArtifactBase, method: str, payload: object, form: Form, request_id: str, options: CallOptions
-    ) -> tuple[OutgoingCall, Running | None]:
+    ) -> tuple[OutgoingCall, Span | None]:
         """The call, with the deadline that is in force here, and the call that makes it."""
         now = trio.current_time()
         terms = self._registry.terms(target)
         running = RUNNING.get()
         name = call_name(target.name, method)
-        if running is None:
-            span = Span(name, now)
-        else:
-            span = running.span.child(name, now)
+        parent: Span | None = None if running is None else running.span
+        if running is not None:
             request_id = request_id or running.request_id
+        if parent is None:
+            span = Span(name, now)
+            span.said = None if running is None else running.incoming
+            request_id = request_id or self._tracer.request_id()
+        else:
+            span = parent.child(name, now)
         if len(request_id) > REQUEST_ID_CHARS_MAX:
             request_id = request_id[:REQUEST_ID_CHARS_MAX]
         deadline = now + terms.deadline_of(method)
@@ -147,7 +154,7 @@ class Invoker:
             began=now,
         )
         self._attempts.budget.earn()
-        return call, running
+        return call, parent
 
     def deliver(self, sender: NodeId, message: object, request_id: str) -> None:
         """A message of this room from a peer. Never blocks."""

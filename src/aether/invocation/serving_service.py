@@ -9,6 +9,7 @@ Holds: a call is in the table from its arrival to its reply; at most `in_flight_
 from __future__ import annotations
 
 import logging
+import math
 from contextvars import copy_context
 from typing import Final, TypeAlias
 
@@ -32,8 +33,10 @@ from aether.invocation.reply import (
     Outcome,
     TimedOut,
 )
-from aether.invocation.span import RUNNING, Running, Span
+from aether.invocation.span import Span
+from aether.invocation.tracer import Tracer
 from aether.model.ids import NodeId
+from aether.slice_api.current import RUNNING, Running
 
 REPLY_TRIES_MAX: Final = 8
 REPLY_PAUSE_S: Final = 0.01
@@ -50,11 +53,12 @@ _Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 class CallServer:
     """Serves the calls that arrive at one node."""
 
-    def __init__(self, node: NodeId, send: Send, host: LocalHost, in_flight_max: int) -> None:
+    def __init__(self, node: NodeId, send: Send, host: LocalHost, in_flight_max: int, tracer: Tracer) -> None:
         self._node = node
         self._send = send
         self._host = host
         self._in_flight_max = in_flight_max
+        self.tracer: Tracer = tracer
         self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
         self._here = 0
         self._idle: list[Task] = []  # parked, the one that served last at the end
@@ -146,7 +150,9 @@ class CallServer:
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
-        reply = await _run(instance, request.method, request.payload, request.form, scope, Running(span, request_id))
+        span.instance = request.instance
+        running = self.tracer.served(span, request_id, request.extra)
+        reply = await _run(instance, request.method, request.payload, request.form, scope, running)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
@@ -177,6 +183,18 @@ class CallServer:
             if self._answered(sender, request, reply, request_id):
                 return
         _log.warning("reply of %s.%s to %s dropped: its mailbox stayed full", request.target, request.method, sender)
+
+
+def time_left_s() -> float:
+    """Until the deadline of the current scope; asked for in a thread of `trio.to_thread`, of the task that waits."""
+    try:
+        return trio.current_effective_deadline() - trio.current_time()
+    except RuntimeError:
+        pass
+    try:
+        return trio.from_thread.run_sync(time_left_s)
+    except RuntimeError:  # neither in the loop nor in a thread of it
+        return math.inf
 
 
 async def _run(

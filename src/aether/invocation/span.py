@@ -7,20 +7,23 @@ Never: clocks, the wire.
 from __future__ import annotations
 
 import functools
-from contextvars import ContextVar
-from typing import Final, NamedTuple
 
 from aether.invocation.hops import CHILDREN_MAX, Hop
+from aether.model.trace import TraceContext
 
 
 class Span:
     """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
-    __slots__ = ("began_s", "children", "ended_s", "name", "remote", "running")
+    __slots__ = ("began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace")
 
-    def __init__(self, name: str, began_s: float) -> None:
+    def __init__(self, name: str, began_s: float, outer: Span | None = None) -> None:
         self.name: str = name
         self.began_s: float = began_s
+        self.outer: Span | None = outer  # of the call that made this one, on the same node
+        self.instance: str = ""
+        self.trace: TraceContext | None = None  # its place in a trace, once somebody asked
+        self.said: TraceContext | str | None = None  # the same of whoever called from elsewhere, as it came
         self.ended_s: float | None = None
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported
@@ -28,7 +31,7 @@ class Span:
 
     def child(self, name: str, began_s: float) -> Span:
         """A call made by this one. Only the last CHILDREN_MAX are sure to be kept."""
-        span = Span(name, began_s)
+        span = Span(name, began_s, self)
         self.children.append(span)
         if len(self.children) > 2 * CHILDREN_MAX:
             del self.children[:CHILDREN_MAX]
@@ -46,16 +49,6 @@ class Span:
             return Hop(self.remote.name, spent_s, self.running, self.remote.children)
         children = tuple(child.hop(now_s) for child in self.children[-CHILDREN_MAX:])
         return Hop(self.name, spent_s, self.running, children)
-
-
-class Running(NamedTuple):
-    """What a task that serves a call passes on to the calls that it makes."""
-
-    span: Span
-    request_id: str
-
-
-RUNNING: Final[ContextVar[Running | None]] = ContextVar("aether_running_call", default=None)
 
 
 @functools.lru_cache(maxsize=1_024)

@@ -80,6 +80,8 @@ BLOCKING_THREADS_MAX: Final = 40
 RETRY_BACKOFF_MIN_S: Final = 0.01
 RETRY_BACKOFF_MAX_S: Final = 1.0
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+CALL_CONTEXT_BYTES_MAX: Final = 8 * 1024  # all propagated context variables of one call, names included
+CALL_CONTEXT_ENTRIES_MAX: Final = 32
 CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
 # --- worker processes ---

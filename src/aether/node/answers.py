@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from aether.errors import NoInstance
@@ -15,6 +17,8 @@ from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.model.artifact import ArtifactBase
+from aether.model.trace import parse_trace
+from aether.slice_api.current import RUNNING, Running
 from aether.web.slices import FaultAnswer, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
@@ -34,7 +38,8 @@ class SliceCalls:
 
         Raises CallFailed, OutcomeUnknown, NoInstance, trio.TooSlowError.
         """
-        reply = await self._invoker.call(target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id)
+        with _traced(plain, request_id):
+            reply = await self._invoker.call(target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id)
         return slice_answer(self._invoker, target, reply)
 
     def _keyed(self, plain: object) -> object:
@@ -48,6 +53,18 @@ class SliceCalls:
         keyed = list(parts)
         keyed[HEADERS] = {**parts[HEADERS], _KEY: f"{self._keys}-{next(self._numbers)}"}
         return keyed
+
+
+@contextmanager
+def _traced(plain: object, request_id: str) -> Generator[None]:
+    """The calls made inside belong to the trace that the request's headers name, if any."""
+    headers: dict[str, str] = cast("list[Any]", plain)[HEADERS]
+    incoming = parse_trace(headers.get("traceparent", ""), headers.get("tracestate", ""))
+    token = RUNNING.set(Running(request_id=request_id, incoming=incoming))
+    try:
+        yield
+    finally:
+        RUNNING.reset(token)
 
 
 def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceAnswer:

@@ -181,13 +181,13 @@ class Map(Generic[K, V]):
     def _raw_value(self, key: K, value: V) -> bytes:
         if value is None:
             raise BadInput(f"map {self.name}, key {key!r}: None is no value", ("delete the key instead",))
-        raw = _pack(self._fit(f"value of {key!r}", self._values.encode, value))
+        raw = pack(self._fit(f"value of {key!r}", self._values.encode, value))
         if len(raw) > VALUE_BYTES_MAX:
             raise BadInput(f"map {self.name}, key {key!r}: {len(raw)} bytes", (f"at most {VALUE_BYTES_MAX}",))
         return raw
 
     def _value(self, raw: bytes) -> V:
-        value: V = self._fit("stored value", self._values.decode, _unpack(raw))
+        value: V = self._fit("stored value", self._values.decode, unpack(raw))
         return value
 
     def _fit(self, what: str, convert: Callable[[Any], Any], value: Any) -> Any:
@@ -281,12 +281,14 @@ class MemoryMap(Map[K, V]):
         super().__init__(key, value, MemoryBackend(name, entries_max, bytes_max), name=name)
 
 
-def _pack(plain: Any) -> bytes:
+def pack(plain: Any) -> bytes:
+    """Plain data as msgpack."""
     packed: bytes = _MSGPACK.packb(plain)
     return packed
 
 
-def _unpack(raw: bytes) -> Any:
+def unpack(raw: bytes) -> Any:
+    """Inverse of `pack`."""
     return _MSGPACK.unpackb(raw)
 
 

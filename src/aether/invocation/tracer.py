@@ -1,0 +1,98 @@
+"""What a call tells the next one of where it comes from: trace, and context variables.
+
+Knows: spans, the entries "trace", "state" and "ctx" that a request has beside its arguments.
+Never: clocks; randomness is passed in. Ids of spans are drawn when somebody asks for them: most local calls need none.
+Holds: all calls of one request have one trace id, from the HTTP edge to the last hop; what a peer says is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from aether.invocation.messages import NO_EXTRA
+from aether.invocation.span import Span
+from aether.model.trace import TraceContext, parse_trace
+from aether.slice_api.context_variable import read_carried
+from aether.slice_api.current import NOTHING_CARRIED, RUNNING, CurrentCall, Running
+
+TRACE: Final = "trace"
+STATE: Final = "state"
+CARRIED: Final = "ctx"
+
+
+class Bits(Protocol):
+    """The part of random.Random that ids need."""
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+
+class Tracer:
+    """Makes and reads what calls of one node say of where they come from. left_s  time left in the current scope"""
+
+    def __init__(self, node: str, random: Bits, left_s: Callable[[], float]) -> None:
+        self._node = node
+        self._random = random
+        self._left_s = left_s
+
+    def request_id(self) -> str:
+        """For a request that brings none."""
+        return f"{self._random.getrandbits(64):016x}"
+
+    def place(self, span: Span) -> TraceContext:
+        """Where `span` stands in its trace: a new trace when it comes from none."""
+        if span.trace is None:
+            above = self._above(span)
+            span_id = f"{self._random.getrandbits(64) or 1:016x}"
+            if above is None:
+                span.trace = TraceContext(f"{self._random.getrandbits(128) or 1:032x}", span_id)
+            else:
+                span.trace = TraceContext(above.trace_id, span_id, above.sampled, above.state)
+        return span.trace
+
+    def beside(self, span: Span) -> dict[str, object]:
+        """What a request of `span` says beside its arguments."""
+        trace = self.place(span)
+        said: dict[str, object] = {TRACE: trace.traceparent}
+        if trace.state:
+            said[STATE] = trace.state
+        running = RUNNING.get()
+        if running is not None and running.carried:
+            said[CARRIED] = dict(running.carried)
+        return said
+
+    def served(self, span: Span, request_id: str, extra: Mapping[str, object] = NO_EXTRA) -> Running:
+        """For the task that serves a call from another node, whose request said `extra`."""
+        trace, state, carried = extra.get(TRACE), extra.get(STATE), extra.get(CARRIED)
+        if isinstance(trace, str):
+            span.said = (parse_trace(trace, state) if isinstance(state, str) else trace) or trace
+        values = NOTHING_CARRIED if carried is None else read_carried(carried)
+        return Running(span, request_id, values, None, self.describe)
+
+    def served_here(self, span: Span, request_id: str) -> Running:
+        """For a call that the caller's own task serves."""
+        running = RUNNING.get()
+        return Running(span, request_id, NOTHING_CARRIED if running is None else running.carried, None, self.describe)
+
+    def describe(self, running: Running) -> CurrentCall:
+        """What user code may know of the call."""
+        span: Span = running.span
+        slice_name, _, method = span.name.rpartition(".")
+        trace = self.place(span)
+        return CurrentCall(
+            request_id=running.request_id,
+            trace_id=trace.trace_id,
+            span_id=trace.span_id,
+            traceparent=trace.traceparent,
+            tracestate=trace.state,
+            slice=slice_name,
+            method=method,
+            instance=span.instance,
+            node=self._node,
+            remaining_s=self._left_s(),
+        )
+
+    def _above(self, span: Span) -> TraceContext | None:
+        if span.outer is not None:
+            return self.place(span.outer)
+        return parse_trace(span.said) if isinstance(span.said, str) else span.said
