@@ -186,7 +186,7 @@ class CallServer:
 
 
 def time_left_s() -> float:
-    """Until the deadline of the current scope; asked for in a thread of `trio.to_thread`, of the task that waits."""
+    """Until the deadline of the current scope; asked for in the thread of a blocking method, of the task that waits for it."""
     try:
         return trio.current_effective_deadline() - trio.current_time()
     except RuntimeError:

@@ -17,9 +17,9 @@ import trio
 from aether.errors import AetherError, OutcomeUnknown
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.invocation.service import Invoker
-from aether.invocation.span import RUNNING
 from aether.model.artifact import ArtifactBase
 from aether.slice_api.contract import Contract
+from aether.slice_api.current import RUNNING
 from aether.slice_api.http import HttpInput
 from aether.testing.recording import Record, RecordedCall
 
@@ -75,7 +75,9 @@ class CallWatch:
         contract = self._contracts.get(target)
         owner = str(target) if contract is None else contract.name
         arguments = _arguments(contract, method, payload, form)
-        return self.record.add(RecordedCall(owner, method, arguments, "" if running is None else running.span.name))
+        return self.record.add(
+            RecordedCall(owner, method, arguments, "" if running is None or running.span is None else running.span.name)
+        )
 
     def loses(self, call: RecordedCall) -> Loss | None:
         """How `call` fails, when it is the one."""
