@@ -23,10 +23,11 @@ from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
 from aether.invocation.service import RESERVE_MAX_S, RESERVE_SHARE
-from aether.invocation.span import RUNNING, Span, call_name
+from aether.invocation.span import Span, call_name
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import WORKER_CALLS_OUT_MAX
 from aether.slice_api.call import PLAIN, CallOptions
+from aether.slice_api.current import RUNNING
 from aether.slice_api.maps import RawEntry
 
 

@@ -54,8 +54,8 @@ from aether.invocation.reply import (
     TimedOut,
 )
 from aether.invocation.service import RESERVE_MAX_S, RESERVE_SHARE
-from aether.invocation.span import RUNNING
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
+from aether.slice_api.current import RUNNING
 
 _log = logging.getLogger("aether.hosting")
 

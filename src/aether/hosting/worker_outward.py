@@ -19,10 +19,11 @@ from aether.hosting.worker_errors import encode_error
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.reply import Form, TimedOut, encode_reply
 from aether.invocation.service import Invoker
-from aether.invocation.span import RUNNING, Running, Span
+from aether.invocation.span import Span
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import WORKER_CALLS_OUT_MAX
 from aether.slice_api.call import CallOptions
+from aether.slice_api.current import RUNNING, Running
 from aether.slice_api.maps import ITEMS_MAX, MapBackend, RawEntry
 
 Send = Callable[[object], bool]
