@@ -7,6 +7,7 @@ Holds: the runtime is imported when `Cluster`, `LocalCluster` or `run` is first 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -70,14 +71,18 @@ from aether.slice_api.maps import Map, MapEntry, MemoryMap
 
 if TYPE_CHECKING:
     from aether.cluster import Cluster, LocalCluster, run
+    from aether.invocation.balance import Balancer, CallFacts, Candidate
 
 __all__ = [
     "AddressInUse",
     "AetherError",
     "BadInput",
+    "Balancer",
     "Body",
+    "CallFacts",
     "CallFailed",
     "CallLogFilter",
+    "Candidate",
     "Cluster",
     "Conflict",
     "ContextVar",
@@ -128,17 +133,18 @@ __all__ = [
     "state",
 ]
 
-_CLUSTER_NAMES = ("Cluster", "LocalCluster", "run")
+_LATER = {
+    **dict.fromkeys(("Cluster", "LocalCluster", "run"), "aether.cluster"),
+    **dict.fromkeys(("Balancer", "CallFacts", "Candidate"), "aether.invocation.balance"),
+}
 
 
 if not TYPE_CHECKING:  # checkers know the names from the import above, and must not take any other for granted
 
     def __getattr__(name: str) -> Any:
         """The names of the runtime, imported when first used: a slice and its unit tests never need them."""
-        if name in _CLUSTER_NAMES:
-            from aether import cluster
-
-            return getattr(cluster, name)
+        if name in _LATER:
+            return getattr(importlib.import_module(_LATER[name]), name)
         raise AttributeError(f"module 'aether' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
     def __dir__() -> list[str]:

@@ -30,6 +30,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 @click.option("--http-port", type=int, help="Port of the slices' HTTP routes [8081].")
 @click.option("--bind", metavar="HOST", help="Address to listen on [127.0.0.1].")
 @click.option("--advertise", metavar="HOST", help="Address that others reach this node by [the bind address].")
+@click.option("--zone", metavar="NAME", help="Where this node stands; calls prefer instances of their own zone.")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where state survives [aether-data/NODE-ID]."
 )

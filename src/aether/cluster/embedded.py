@@ -23,6 +23,7 @@ from aether.deployment.placement import Placement
 from aether.deployment.slice_store import SliceStore
 from aether.errors import BadInput
 from aether.hosting.replicated_map import replicated_map
+from aether.invocation.balance import Balancer
 from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
 from aether.model.ids import NodeId, Revision, node_id
@@ -71,6 +72,8 @@ class Cluster:
         node_manager: Callable[..., NodeManager] | str | None = None,
         placement: Placement | str | None = None,
         slice_store: SliceStore | str | None = None,
+        balancer: Balancer | str | None = None,
+        zone: str = "",
         seams: Seams | None = None,
     ) -> AbstractAsyncContextManager[Cluster]:
         """Open one node of a cluster that runs `slices`; it returns when they are ACTIVE.
@@ -85,7 +88,8 @@ class Cluster:
         bind        which slice implements a Protocol, where several could
         calls       "wire" sends co-located calls through the codec, as tests do
         insecure    changes over the management port need no token, and `host` need not be loopback
-        cluster_manager, node_manager, placement, slice_store
+        zone        where this node stands, such as a rack: calls prefer instances of their own zone
+        cluster_manager, node_manager, placement, slice_store, balancer
                     an object, or a name that is built in or registered as an entry point: see `aether.cluster.replaced`
         seams       further replaceable parts, for tests: storage, transport, clocks, randomness
 
@@ -95,8 +99,6 @@ class Cluster:
         node are a group. Raises BadInput, ContractError, AddressInUse, DataDirectoryInUse, IdentityMismatch,
         StorageCorrupt, NotFound (an unknown name); alone also NoInstance when a slice does not become ACTIVE.
         """
-        if calls not in ("direct", "wire"):
-            raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
         known = parse_peers(peers if isinstance(peers, str) else ",".join(f"{n}:{a}" for n, a in peers.items()))
         node = new_node_name() if name is None else node_id(name)
         known.pop(node, None)
@@ -118,11 +120,16 @@ class Cluster:
             settings=flatten(config or {}),
             secrets=flatten(secrets or {}),
             insecure=insecure,
-            wire_calls=calls == "wire",
+            wire_calls=_by_wire(calls),
+            zone=zone,
         )
         settings.check()  # before the data directory is touched
         parts = Parts(
-            cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store
+            cluster_manager=cluster_manager,
+            node_manager=node_manager,
+            placement=placement,
+            slice_store=slice_store,
+            balancer=balancer,
         )
         return _open(settings, slices, bind, replaced(seams or Seams(), parts, slices))
 
@@ -235,6 +242,12 @@ async def _open(
             await deploy_own([node], slices, bind, closed=len(config.voters) == 1)
             state.done = True
             yield Cluster(node, bind)
+
+
+def _by_wire(calls: str) -> bool:
+    if calls not in ("direct", "wire"):
+        raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
+    return calls == "wire"
 
 
 def _text(target: str | type) -> str:

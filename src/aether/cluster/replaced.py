@@ -13,8 +13,9 @@ import attrs
 
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement
-from aether.deployment.plugins import CLUSTER_MANAGERS, NODE_MANAGERS, PLACEMENT, SLICE_STORES, load_plugin
+from aether.deployment.plugins import BALANCERS, CLUSTER_MANAGERS, NODE_MANAGERS, PLACEMENT, SLICE_STORES, load_plugin
 from aether.deployment.slice_store import SliceStore
+from aether.invocation.balance import Balancer
 from aether.node.seams import Seams
 
 
@@ -25,12 +26,14 @@ class Parts:
     cluster_manager, node_manager  the class (or any callable that takes what the built-in class takes), or a name
     placement                      a function over candidates, or a name
     slice_store                    a store, or the name of a callable that makes one of the registered classes
+    balancer                       a balancer, or the name of a callable that makes one
     """
 
     cluster_manager: Callable[..., ClusterManager] | str | None = None
     node_manager: Callable[..., NodeManager] | str | None = None
     placement: Placement | str | None = None
     slice_store: SliceStore | str | None = None
+    balancer: Balancer | str | None = None
 
 
 def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
@@ -40,7 +43,10 @@ def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
         "node_manager": _loaded(NODE_MANAGERS, parts.node_manager),
         "placement": _loaded(PLACEMENT, parts.placement),
         "slice_store": parts.slice_store,
+        "balancer": parts.balancer,
     }
+    if isinstance(parts.balancer, str):
+        changes["balancer"] = load_plugin(BALANCERS, parts.balancer)()
     if isinstance(parts.slice_store, str):
         make = cast("Callable[[Sequence[type]], SliceStore]", load_plugin(SLICE_STORES, parts.slice_store))
         changes["slice_store"] = make(slices)

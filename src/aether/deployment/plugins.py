@@ -1,4 +1,4 @@
-"""Deployment managers, placements and slice stores by name: our own, and those that other distributions register.
+"""Replaceable parts of a node by name: our own, and those that other distributions register.
 
 Knows: the entry point groups, the names that are built in.
 Never: what a plugin does.
@@ -18,6 +18,7 @@ CLUSTER_MANAGERS: Final = "aether.cluster_managers"
 NODE_MANAGERS: Final = "aether.node_managers"
 PLACEMENT: Final = "aether.placement"
 SLICE_STORES: Final = "aether.slice_stores"
+BALANCERS: Final = "aether.balancers"
 
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     CLUSTER_MANAGERS: {
@@ -34,6 +35,10 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     },
     SLICE_STORES: {  # called with the registered classes
         "classes": "aether.deployment.slice_store:ClassStore",
+    },
+    BALANCERS: {  # called without arguments
+        "power_of_two": "aether.invocation.balance:PowerOfTwo",
+        "least_busy": "aether.invocation.balance:LeastBusy",
     },
 }
 

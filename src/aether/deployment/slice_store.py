@@ -70,4 +70,6 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
         idempotent=tuple(sorted(name for name, method in contract.methods.items() if method.idempotent)),
         deadline_s=contract.options.deadline_s,
         deadlines_s=contract.deadlines_s,
+        affinity={name: method.affinity for name, method in contract.methods.items() if method.affinity is not None},
+        concurrency=contract.options.concurrency,
     )

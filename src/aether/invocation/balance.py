@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
 from aether.invocation.endpoints import Endpoint, Nearness
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId, NodeId
+
+if TYPE_CHECKING:
+    from random import Random
 
 LATENCY_WEIGHT: Final = 0.2  # of the newest call in the moving average
 EXPLORE: Final = 1 / 16  # share of choices that ignore latency, so that an old bad figure is measured again
@@ -89,7 +92,7 @@ class CallFacts:
     """What is known of the call that looks for an instance.
 
     node          where the caller runs
-    affinity_key  the value that calls of one kind share, "" = none; sticky_key  the one that decided the version
+    affinity_key  the value that calls of one kind share, "" = none
     priority      "low", "normal" or "high"; attempt  1 for the first try of the call
     """
 
@@ -97,7 +100,6 @@ class CallFacts:
     method: str
     node: NodeId
     affinity_key: str = ""
-    sticky_key: str = ""
     priority: str = "normal"
     attempt: int = 1
 
@@ -106,21 +108,31 @@ class Balancer(Protocol):
     """Chooses one of several candidates. Called for each try of a call, in the loop: it must not wait.
 
     candidates  never empty, in the order of instance ids; the answer is one of them
-    random      uniform in [0, 1): randomness that tests can replay
+    random      the node's: what it draws can be replayed by a test from a seed
     """
 
-    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Uniform) -> Candidate: ...
+    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Random) -> Candidate: ...
 
 
 class PowerOfTwo:
-    """Of two different candidates drawn at random, the less busy, then the faster. The default."""
+    """Of two different candidates drawn at random, the less busy, then the faster: what the built-in choice does."""
 
-    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Uniform) -> Candidate:
+    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Random) -> Candidate:
         if len(candidates) < 2:
             return candidates[0]
         first, second = _two(len(candidates), random)
         a, b = candidates[first], candidates[second]
         return a if _better(a.in_flight, a.latency_s, b.in_flight, b.latency_s, random) else b
+
+
+class LeastBusy:
+    """The candidate with the fewest calls in flight from here, then the nearest; the first of equals.
+
+    Of use to a lone caller of few instances. Many callers that do so meet at the same instance.
+    """
+
+    def pick(self, candidates: Sequence[Candidate], facts: CallFacts, random: Random) -> Candidate:
+        return min(candidates, key=lambda c: (c.in_flight, c.nearness))
 
 
 def candidate(endpoint: Endpoint, load: Load) -> Candidate:

@@ -9,9 +9,9 @@ Holds: rollout weights come first and are decided once per call; whatever follow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from aether.invocation.balance import Balancer, CallFacts, Load, Loads, Uniform, candidate, choose
+from aether.invocation.balance import Balancer, CallFacts, Load, Loads, candidate, choose
 from aether.invocation.call_key import key_of
 from aether.invocation.ejection import Ejections
 from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms, Traffic
@@ -22,6 +22,9 @@ from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.version import Version
 from aether.slice_api.call import CallOptions
+
+if TYPE_CHECKING:
+    from random import Random
 
 BUSY_S: Final = 0.05  # after a refusal as full, when it did not say for how long
 BUSY_S_MAX: Final = 1.0
@@ -55,7 +58,7 @@ class Chooser:
         self,
         node: NodeId,
         registry: EndpointRegistry,
-        random: Uniform,
+        random: Random,
         clock: Callable[[], float],
         balancer: Balancer | None = None,
     ) -> None:

@@ -36,6 +36,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ 
     "bind": ("AETHER_BIND",),
     "snapshot_entries": ("AETHER_SNAPSHOT_ENTRIES",),
     "advertise": ("AETHER_ADVERTISE",),
+    "zone": ("AETHER_ZONE",),
     "data_dir": ("AETHER_DATA_DIR",),
     "cluster": ("AETHER_CLUSTER",),
 }
@@ -56,6 +57,7 @@ class NodeConfig:
     data        directory that survives; None = nothing survives
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
+    zone        where the node stands; calls prefer instances of their own zone; "" = not said
     lease_reads, priority  see RaftConfig
     snapshot_entries  entries of the log after which the state is saved; a fifth of them stays behind for those who lag
     """
@@ -80,6 +82,7 @@ class NodeConfig:
     drain_s: float = DRAIN_S
     lease_reads: bool = False
     priority: int = 0
+    zone: str = ""
     snapshot_entries: int = LOG_ENTRIES_BETWEEN_SNAPSHOTS
 
     @property
@@ -95,9 +98,9 @@ class NodeConfig:
 
 
 def _name_problems(config: NodeConfig) -> list[str]:
-    if is_name(config.cluster):
-        return []
-    return [f"cluster name {config.cluster!r}: use letters, digits and inner . _ -"]
+    named = {"cluster name": config.cluster, "--zone": config.zone or "none"}
+    rule = "use letters, digits and inner . _ -"
+    return [f"{what} {name!r}: {rule}" for what, name in named.items() if not is_name(name)]
 
 
 def _group_problems(config: NodeConfig) -> list[str]:
@@ -202,6 +205,7 @@ FILE_KEYS: Mapping[str, set[str] | None] = {
         "id",
         "bind",
         "advertise",
+        "zone",
         "data_dir",
         "drain_s",
         "deadline_s",
@@ -250,6 +254,7 @@ def load(sources: Sources) -> NodeConfig:
         auto_replace=_flag(section["cluster"].get("auto_replace"), "cluster.auto_replace", default=True),
         bind=str(pick("bind", "node", "bind") or "127.0.0.1"),
         advertise=str(advertise) if advertise else None,
+        zone=str(pick("zone", "node", "zone") or ""),
         port=_port(*found("port", "ports", "cluster"), CLUSTER_PORT),
         http_port=_port(*found("http_port", "ports", "http"), HTTP_PORT),
         management_port=_port(*found("management_port", "ports", "management"), MANAGEMENT_PORT),

@@ -43,7 +43,7 @@ from aether.model.features import FEATURE_LEVEL
 from aether.model.ids import ClusterUuid, Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
-from aether.model.rows import MemberRow, RouteRow
+from aether.model.rows import ZONE_LABEL, MemberRow, RouteRow
 from aether.node.answers import SliceCalls
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
@@ -164,7 +164,13 @@ class Node:
         )
         self.registry = EndpointRegistry(config.node)
         self.invoker = seams.make_invoker(
-            config.node, self.registry, self.transport.send, self.hosting, rng=seams.rng, wire=config.wire_calls
+            config.node,
+            self.registry,
+            self.transport.send,
+            self.hosting,
+            rng=seams.rng,
+            wire=config.wire_calls,
+            balancer=seams.balancer,
         )
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
 
@@ -370,6 +376,7 @@ class Node:
             boots=self._opened.boots,
             ephemeral=self._opened.ephemeral,
             available=self.store.available(),
+            labels={ZONE_LABEL: self.config.zone} if self.config.zone else {},
             feature_level=FEATURE_LEVEL,
             draining=facts.draining,
         )

@@ -18,6 +18,7 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.placement import Placement, spread
 from aether.deployment.slice_store import SliceStore
 from aether.failpoints import Reach, nothing
+from aether.invocation.balance import Balancer
 from aether.invocation.service import Invoker
 from aether.model.ids import Incarnation, NodeId, StoreId
 from aether.model.limits import BLOCKING_THREADS_MAX
@@ -99,6 +100,7 @@ class Seams:
     open_storage: Callable[[NodeConfig], OpenedStorage] = open_storage
     make_transport: MakeTransport = make_transport
     make_invoker: Callable[..., Invoker] = Invoker
+    balancer: Balancer | None = None
     work: Work = attrs.field(factory=BareThreadWork)
     slice_work: Work = attrs.field(factory=lambda: ThreadWork(BLOCKING_THREADS_MAX))
     wall: Callable[[], float] = time.time

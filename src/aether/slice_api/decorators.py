@@ -81,11 +81,14 @@ service = slice
 """`slice` under a name that shadows no builtin."""
 
 
-def method(*functions: Never, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+def method(
+    *functions: Never, idempotent: bool | None = None, deadline_s: float | None = None, affinity: str | None = None
+) -> Callable[[F], F]:
     """State facts about a method of the contract.
 
     idempotent  it may be repeated after it was started, on another instance too
     deadline_s  its default deadline in seconds, instead of the slice's
+    affinity    a parameter: calls with the same value of it prefer the same instance
     """
 
     if functions:
@@ -96,6 +99,7 @@ def method(*functions: Never, idempotent: bool | None = None, deadline_s: float 
         marks = marked(function)
         marks.idempotent = marks.idempotent if idempotent is None else idempotent
         marks.deadline_s = checked_s or marks.deadline_s
+        marks.affinity = affinity or marks.affinity
         return function
 
     return mark

@@ -25,6 +25,7 @@ class Marks:
 
     idempotent: bool | None = None
     deadline_s: float | None = None
+    affinity: str | None = None
     routes: tuple[tuple[str, str], ...] = ()
     blocking: Callable[..., Any] | None = None
     lifespan: bool = False

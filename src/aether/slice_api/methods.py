@@ -41,6 +41,7 @@ class MethodSpec:
     owner       name of the contract's class; name  of the method
     parameters  by name, in order; returns  the result's type, or the items' type of a stream
     idempotent  it may be repeated after it was started; blocking  `function` is a plain `def` to run in a thread
+    affinity    the parameter whose value decides the instance, None = load does
     deadline_s  its own default deadline, None = the slice's; routes  (verb, template)
     function    what to call with an instance first; doc, signature  as written, without self
     """
@@ -53,6 +54,7 @@ class MethodSpec:
     blocking: bool
     stream: bool
     deadline_s: float | None
+    affinity: str | None
     routes: tuple[tuple[str, str], ...]
     function: Callable[..., Any]
     doc: str
@@ -194,11 +196,15 @@ def method_spec(
     where = f"{owner}.{name}"
     returns, stream = _returned(where, function, signature.return_annotation)
     parameters = {p.name: _parameter(where, p) for p in signature.parameters.values()}
+    if marks.affinity is not None and marks.affinity not in parameters:
+        known = ", ".join(parameters) or "none"
+        raise ContractError(f"{where} has no parameter {marks.affinity!r} for affinity=; its parameters are: {known}")
     if stream and marks.routes:
         raise ContractError(f"{where} is a stream; streams are not served over HTTP yet, remove its route")
     return MethodSpec(
         owner=owner, name=name, parameters=parameters, returns=returns, idempotent=bool(marks.idempotent),
-        blocking=marks.blocking is not None, stream=stream, deadline_s=marks.deadline_s, routes=marks.routes,
+        blocking=marks.blocking is not None, stream=stream, deadline_s=marks.deadline_s,
+        affinity=marks.affinity, routes=marks.routes,
         function=marks.blocking or function, doc=inspect.getdoc(function) or "", signature=signature, form=form,
     )  # fmt: skip
 
