@@ -52,10 +52,12 @@ from aether.slice_api.decorators import (
     post,
     put,
     service,
+    websocket,
 )
 from aether.slice_api.decorators import (
     slice as slice,  # kept out of __all__: it shadows a builtin
 )
+from aether.slice_api.exchange import Body, Event, Request, Response
 from aether.slice_api.faults import Fault
 from aether.slice_api.fields import (
     config,
@@ -65,9 +67,10 @@ from aether.slice_api.fields import (
 from aether.slice_api.fields import (
     map as map,  # kept out of __all__: it shadows a builtin
 )
-from aether.slice_api.http import Body, Cookie, Header, Query
+from aether.slice_api.http import Cookie, Header, Query
 from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
+from aether.slice_api.route_options import Cors, RateLimit
 
 if TYPE_CHECKING:
     from aether.cluster import Cluster, LocalCluster, run
@@ -88,9 +91,11 @@ __all__ = [
     "ContextVar",
     "ContractError",
     "Cookie",
+    "Cors",
     "CurrentCall",
     "DataDirectoryInUse",
     "Draining",
+    "Event",
     "Fault",
     "Header",
     "IdentityMismatch",
@@ -107,7 +112,10 @@ __all__ = [
     "Overloaded",
     "Query",
     "QuotaExceeded",
+    "RateLimit",
     "Rejected",
+    "Request",
+    "Response",
     "SessionExpired",
     "StateDiverged",
     "StorageCorrupt",
@@ -131,6 +139,7 @@ __all__ = [
     "secret",
     "service",
     "state",
+    "websocket",
 ]
 
 _LATER = {

@@ -207,7 +207,9 @@ async def test_a_request_in_http_form_is_decoded_where_the_code_is(home_of, auto
         await home.deploy(ListPricing)
         request = HttpInput(verb="GET", template="/price/{sku}", path={"sku": "x"}, query={"qty": ["2"]})
 
-        assert await call_raw(home, request.to_plain(), Form.HTTP, "price") == Done(b"10")
+        assert await call_raw(home, request.to_plain(), Form.HTTP, "price") == Done(
+            [200, "application/json", b"10", "1.0.0"]
+        )
         assert isinstance(await call_raw(home, ["nonsense"], Form.HTTP, "price"), Faulted)
 
 

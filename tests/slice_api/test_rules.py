@@ -355,16 +355,8 @@ def test_streams_are_async_generators_in_slices_and_plain_functions_in_protocols
             async def watch(self) -> int:
                 yield 1
 
-    def with_route():
-        @aether.slice
-        class Wrong:
-            @aether.get("/watch")
-            async def watch(self) -> AsyncIterator[int]:
-                yield 1
-
     refused(without_yield, "yield")
     refused(wrong_annotation, "AsyncIterator")
-    refused(with_route, "stream", "HTTP")
 
 
 def test_a_protocol_with_an_attribute_is_refused_as_a_contract():

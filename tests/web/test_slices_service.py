@@ -80,6 +80,7 @@ async def test_a_request_becomes_a_call_with_plain_data(cluster):
         cookies={"c": "d"},
         body=b"raw",
         content_type="text/x",
+        target="/orders/a%2Fb?x=1&x=2",
     )
     assert cluster.confirmations == 0
 
@@ -212,5 +213,5 @@ def test_an_answer_of_another_shape_is_bad_input(payload):
 
 def test_an_answer_of_the_agreed_shape_is_read():
     """A tuple in this process, a list over the wire."""
-    for payload in ((201, "text/plain", b"x"), [201, "text/plain", b"x"]):
-        assert answered(payload) == Answered(201, "text/plain", b"x")
+    for payload in ((201, "text/plain", b"x", "1.2.0"), [201, "text/plain", b"x", "1.2.0"]):
+        assert answered(payload) == Answered(201, "text/plain", b"x", "1.2.0")

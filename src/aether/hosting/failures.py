@@ -18,11 +18,18 @@ from aether.invocation.proxy import UNFINISHED
 from aether.invocation.reply import Failed, Faulted
 from aether.slice_api.codec import Form
 from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
+from aether.slice_api.request_misfit import RequestMisfit
 
 TRACEBACK_CHARS_MAX: Final = 16 * 1024
 MESSAGE_CHARS_MAX: Final = 4 * 1024
 BAD_INPUT: Final = "BadInput"
 MANY_FAULTS: Final = "ExceptionGroup"
+_TITLES: Final = {
+    400: "Bad Request",
+    406: "Not Acceptable",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+}
 _RUNTIME: Final = ("aether.hosting", "aether.invocation", "aether.slice_api", "aether.work", "trio.", "outcome")
 
 
@@ -75,10 +82,13 @@ def _listed(plain: FaultPlain) -> dict[str, object]:
 
 
 def refusal_of(error: BadInput) -> Faulted:
-    """The outcome for arguments that do not fit: the caller's mistake, 400 or 422, and every problem with its path."""
-    fields = {"what": error.what, "problems": list(error.problems)}
-    status, title = (400, "Bad Request") if error.malformed else (422, "Unprocessable Content")
-    return Faulted(FaultPlain(BAD_INPUT, status, title, str(error), fields))
+    """The outcome for arguments that do not fit: the caller's mistake, 400 to 422, and every problem with its path."""
+    fields: dict[str, object] = {"what": error.what, "problems": list(error.problems)}
+    status = 400 if error.malformed else 422
+    if isinstance(error, RequestMisfit):
+        status = error.status
+        fields["errors"] = [dict(each) for each in error.errors]
+    return Faulted(FaultPlain(BAD_INPUT, status, _TITLES[status], str(error), fields))
 
 
 def trimmed(error: BaseException) -> str:

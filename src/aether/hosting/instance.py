@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -26,6 +27,7 @@ from aether.slice_api.current import RUNNING
 from aether.slice_api.decorators import attach_runner
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
+from aether.slice_api.http_exchange import whole_answer
 from aether.slice_api.methods import MethodSpec
 from aether.work import Work
 
@@ -42,6 +44,7 @@ class RunningInstance:
         self._instance: Any = instance
         self._contract = contract
         self._place = place
+        self._version = str(contract.artifact.version) if contract.artifact is not None else ""
         self._drain_s = drain_s
         self._slots = Slots(contract.options.concurrency, contract.options.queue)
         self._calls: set[trio.CancelScope] = set()
@@ -165,23 +168,26 @@ class RunningInstance:
             self._empty.set()
 
     async def _run(self, spec: MethodSpec, payload: object, form: Form, around: Around | None) -> Ran:
+        encode: Callable[[Any], Any] = spec.encode_result
         try:
             if form is Form.WIRE:
                 arguments = spec.decode_arguments(payload)
             else:
-                arguments = spec.decode_http(HttpInput.from_plain(payload))
+                request = HttpInput.from_plain(payload)
+                arguments = spec.decode_http(request)
+                encode = functools.partial(whole_answer, spec, request, self._version)
         except BadInput as error:
             return refusal_of(error)
         if around is not None:
-            return await around(spec, functools.partial(self._contained, spec, arguments, form))
-        result = await getattr(self._instance, spec.name)(**arguments)
-        return Done(spec.encode_result(result) if form is Form.WIRE else spec.encode_http(result))
+            return await around(spec, functools.partial(self._contained, spec, arguments, form, encode))
+        return Done(encode(await getattr(self._instance, spec.name)(**arguments)))
 
-    async def _contained(self, spec: MethodSpec, arguments: dict[str, Any], form: Form) -> Done | Faulted | Failed:
+    async def _contained(
+        self, spec: MethodSpec, arguments: dict[str, Any], form: Form, encode: Callable[[Any], Any]
+    ) -> Done | Faulted | Failed:
         """The method, with what it raises as an outcome."""
         try:
-            result = await getattr(self._instance, spec.name)(**arguments)
-            return Done(spec.encode_result(result) if form is Form.WIRE else spec.encode_http(result))
+            return Done(encode(await getattr(self._instance, spec.name)(**arguments)))
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             if isinstance(leaving(error), trio.TooSlowError):
                 raise leaving(error) from None

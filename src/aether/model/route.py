@@ -26,7 +26,8 @@ class Route:
     """One route of a slice: `verb` in upper case, `template` such as `/api/orders/{id}`, `method` of the contract.
 
     kind     what passes over it
-    uploads  the method reads the request's body itself, piece by piece, as it comes
+    input    the parameter that takes what the client sends, piece by piece, as it comes: messages of a WebSocket, else
+             the body; "" for none
     options  what its author said: text by name, as room slice_api spells it
     """
 
@@ -35,5 +36,5 @@ class Route:
     method: str
     idempotent: bool = False
     kind: RouteKind = RouteKind.CALL
-    uploads: bool = False
+    input: str = ""
     options: Mapping[str, str] = attrs.field(factory=dict[str, str])

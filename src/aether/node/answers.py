@@ -70,7 +70,7 @@ def _traced(plain: object, request_id: str) -> Generator[None]:
 def slice_answer(invoker: Invoker, target: ArtifactBase, reply: Reply) -> SliceAnswer:
     match reply:
         case Done(payload):
-            return answered((200 if payload else 204, "application/json", payload))
+            return answered(payload)
         case Faulted(fault):
             return FaultAnswer(fault.name, fault.status, fault.title, fault.detail, fault.fields)
         case Failed():

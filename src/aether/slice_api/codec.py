@@ -35,6 +35,7 @@ from aether.slice_api.annotations import (
     type_name,
 )
 from aether.slice_api.containers import any_hooks, listing, mapping, named_tuple, typed_dict
+from aether.slice_api.exchange import Body, Response, ResponsePlain
 from aether.slice_api.generate import taker
 from aether.slice_api.marks import is_protocol, is_slice
 from aether.slice_api.misfit import Misfit, collect, expected, misfit
@@ -125,8 +126,8 @@ class _CodecMaker(cattrs.Converter):
             return (
                 (scalar.encode, scalar.decode) if self.form is Form.WIRE else (scalar.json_encode, scalar.json_decode)
             )
-        if tp is Any:
-            return any_hooks(json=self.form is not Form.WIRE)
+        if tp in (Any, Response, Body):
+            return self._special(tp)
         if is_literal(tp):
             return _literal(tp)
         if is_union(tp):
@@ -144,6 +145,26 @@ class _CodecMaker(cattrs.Converter):
         if isinstance(origin, type) and issubclass(origin, typing.Mapping) and len(arguments) == 2:
             return mapping(tp, origin, arguments, self.at)
         raise NoCodec(_why_not(tp))
+
+    def _special(self, tp: TypeOf) -> tuple[Hook, Hook]:
+        if tp is Any:
+            return any_hooks(json=self.form is not Form.WIRE)
+        return self._response() if tp is Response else (_http_alone, _http_alone)
+
+    def _response(self) -> tuple[Hook, Hook]:
+        """A Response that is whole: one that streams passes over HTTP alone."""
+        encode, decode = self._hooks(ResponsePlain)
+
+        def encode_whole(value: Any) -> Any:
+            if value.__class__ is not Response or value.stream is not None:
+                raise expected("aether.Response without a stream", value)
+            return encode(ResponsePlain(value.status, value.body, value.content_type, value.headers))
+
+        def decode_whole(plain: Any, _: Any = None) -> Any:
+            p = decode(plain)
+            return Response(p.body, status=p.status, content_type=p.content_type, headers=p.headers)
+
+        return encode_whole, decode_whole
 
     def _record(self, tp: TypeOf) -> tuple[Hook, Hook]:
         cls: type = origin_of(tp) or tp
@@ -182,6 +203,10 @@ class _CodecMaker(cattrs.Converter):
                 raise misfit(error, rename) from None
 
         return encode, decode
+
+
+def _http_alone(value: Any, _: Any = None) -> Any:
+    raise Misfit(("", "aether.Body arrives over HTTP alone; over a call, take `bytes` or an `AsyncIterator[bytes]`"))
 
 
 def _literal(tp: TypeOf) -> tuple[Hook, Hook]:

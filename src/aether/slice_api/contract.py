@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -33,6 +32,7 @@ from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec,
 from aether.slice_api.maps import Map, MemoryMap
 from aether.slice_api.marks import SLICE, is_protocol, is_slice, marks_of
 from aether.slice_api.methods import MethodSpec, method_spec
+from aether.slice_api.routes import routes_of
 from aether.slice_api.settings import reader_of
 
 T = TypeVar("T")
@@ -270,7 +270,7 @@ def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
         options=options,
         fields=fields,
         methods=types.MappingProxyType(methods),
-        routes=_routes(cls, methods),
+        routes=routes_of(cls.__name__, methods),
         lifespan=_lifespan(cls),
         backgrounds=_backgrounds(cls),
         doc=inspect.cleandoc(cls.__dict__.get("__doc__") or ""),
@@ -340,19 +340,6 @@ def _codec(where: str, path: str, tp: TypeOf, form: Form) -> None:
         codec_of(tp, form)
     except NoCodec as error:
         raise ContractError(f"{where}{path}{error.path}: {error.reason}") from None
-
-
-def _routes(cls: type, methods: Mapping[str, MethodSpec]) -> tuple[Route, ...]:
-    found: dict[tuple[str, str], Route] = {}
-    for method in methods.values():
-        for verb, template in method.routes:
-            shape = (verb, re.sub(r"\{\w*", "{", template))
-            if shape in found:
-                raise ContractError(
-                    f"{cls.__name__}: {found[shape].method} and {method.name} both serve {verb} {template}; change one"
-                )
-            found[shape] = Route(verb, template, method.name, method.idempotent)
-    return tuple(found.values())
 
 
 def _lifespan(cls: type) -> LifespanSpec | None:

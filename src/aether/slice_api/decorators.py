@@ -20,7 +20,8 @@ from aether.model.hosts import IN_PROCESS, host_problem
 from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.slice_api.contract import SliceOptions, define_slice
 from aether.slice_api.fields import config, secret
-from aether.slice_api.marks import marked
+from aether.slice_api.marks import RouteMark, marked
+from aether.slice_api.route_options import Cors, RateLimit, options_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,34 +139,96 @@ def attach_runner(instance: object, runner: Callable[[Callable[[], Any]], Awaita
     setattr(instance, RUNNER, runner)
 
 
-def get(template: str, *, idempotent: bool = True, deadline_s: float | None = None) -> Callable[[F], F]:
-    """Serve GET `template`; parameters outside the template come from the query. Idempotent unless said otherwise."""
-    return _route("GET", template, idempotent, deadline_s)
+def get(
+    template: str,
+    *,
+    idempotent: bool = True,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
+    """Serve GET `template`; parameters outside the template come from the query. Idempotent unless said otherwise.
+
+    status  of an answer that is no error; cors  which pages of other origins may read it; rate  how often per client
+    """
+    return _route("GET", template, idempotent, deadline_s, status, cors, rate)
 
 
-def head(template: str, *, idempotent: bool = True, deadline_s: float | None = None) -> Callable[[F], F]:
+def head(
+    template: str,
+    *,
+    idempotent: bool = True,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
     """Serve HEAD `template`; parameters outside the template come from the query. Idempotent unless said otherwise."""
-    return _route("HEAD", template, idempotent, deadline_s)
+    return _route("HEAD", template, idempotent, deadline_s, status, cors, rate)
 
 
-def post(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
-    """Serve POST `template`; parameters outside the template are fields of the JSON body."""
-    return _route("POST", template, idempotent, deadline_s)
+def post(
+    template: str,
+    *,
+    idempotent: bool | None = None,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
+    """Serve POST `template`; parameters outside the template are fields of the body. 201 says: made."""
+    return _route("POST", template, idempotent, deadline_s, status, cors, rate)
 
 
-def put(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
-    """Serve PUT `template`; parameters outside the template are fields of the JSON body."""
-    return _route("PUT", template, idempotent, deadline_s)
+def put(
+    template: str,
+    *,
+    idempotent: bool | None = None,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
+    """Serve PUT `template`; parameters outside the template are fields of the body."""
+    return _route("PUT", template, idempotent, deadline_s, status, cors, rate)
 
 
-def patch(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
-    """Serve PATCH `template`; parameters outside the template are fields of the JSON body."""
-    return _route("PATCH", template, idempotent, deadline_s)
+def patch(
+    template: str,
+    *,
+    idempotent: bool | None = None,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
+    """Serve PATCH `template`; parameters outside the template are fields of the body."""
+    return _route("PATCH", template, idempotent, deadline_s, status, cors, rate)
 
 
-def delete(template: str, *, idempotent: bool | None = None, deadline_s: float | None = None) -> Callable[[F], F]:
+def delete(
+    template: str,
+    *,
+    idempotent: bool | None = None,
+    deadline_s: float | None = None,
+    status: int = 200,
+    cors: Cors | None = None,
+    rate: RateLimit | None = None,
+) -> Callable[[F], F]:
     """Serve DELETE `template`; parameters outside the template come from the query."""
-    return _route("DELETE", template, idempotent, deadline_s)
+    return _route("DELETE", template, idempotent, deadline_s, status, cors, rate)
+
+
+def websocket(template: str, *, cors: Cors | None = None, rate: RateLimit | None = None) -> Callable[[F], F]:
+    """Serve a WebSocket at `template`: an async generator whose items are sent, one message each.
+
+    A parameter annotated `AsyncIterator[T]` takes the client's messages. `str` and `bytes` are text and binary frames
+    as they are; any other type is JSON in text frames. Other parameters come from the path and the query.
+
+    cors  pages of which other origins may connect; rate  how often one client may
+    """
+    return _route("GET", template, None, None, 200, cors, rate, websocket=True)
 
 
 def lifespan(function: Lifespan) -> Lifespan:
@@ -184,14 +247,31 @@ def background(function: Background) -> Background:
     return function
 
 
-def _route(verb: str, template: str, idempotent: bool | None, deadline_s: float | None) -> Callable[[F], F]:
+def _route(
+    verb: str,
+    template: str,
+    idempotent: bool | None,
+    deadline_s: float | None,
+    status: int,
+    cors: Cors | None,
+    rate: RateLimit | None,
+    *,
+    websocket: bool = False,
+) -> Callable[[F], F]:
+    named = "websocket" if websocket else verb.lower()
     if template.__class__ is not str:
-        raise ContractError(f'aether.{verb.lower()} takes a path template; write `@aether.{verb.lower()}("/orders")`')
+        raise ContractError(f'aether.{named} takes a path template; write `@aether.{named}("/orders")`')
+    if status.__class__ is not int or not 200 <= status <= 299:
+        raise ContractError(
+            f"aether.{named}(status={status!r}): give 200 to 299; an error is a Fault with its own status"
+        )
     checked_s = _deadline(deadline_s)
+    fact = RouteMark(websocket, status, options_text(cors, rate))
 
     def mark(function: F) -> F:
         marks = marked(function)
         marks.routes = ((verb, template), *marks.routes)
+        marks.facts[verb, template] = fact
         if marks.idempotent is None:
             marks.idempotent = idempotent
         marks.deadline_s = marks.deadline_s or checked_s

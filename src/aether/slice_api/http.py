@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from aether.errors import BadInput
+from aether.slice_api.exchange import Body
 from aether.slice_api.misfit import array
 
 
@@ -20,11 +21,6 @@ class Query:
     """`Annotated[T, aether.Query()]`: from the query string, under `name` or the parameter's name."""
 
     name: str | None = None
-
-
-@attrs.frozen
-class Body:
-    """`Annotated[T, aether.Body()]`: from the JSON body; the only body parameter is the body itself."""
 
 
 @attrs.frozen
@@ -48,11 +44,12 @@ Marker = Query | Body | Header | Cookie
 class HttpInput:
     """One request as plain data: what the router found, nothing structured yet.
 
-    verb, template  of the matched route, as in model.Route
+    verb, template  of the matched route, as in model.Route (HEAD may be answered by a route of GET)
     path            template variable -> percent-decoded text
     query           name -> every value, in order, decoded
     headers         lower-case name -> value; cookies  name -> value
     body            raw; content_type  as sent ("" when absent)
+    target          path and query, raw; client  address of the peer at the edge
     """
 
     verb: str
@@ -63,25 +60,27 @@ class HttpInput:
     cookies: Mapping[str, str] = attrs.field(factory=dict[str, str])
     body: bytes = b""
     content_type: str = ""
+    target: str = ""
+    client: str = ""
 
     def to_plain(self) -> list[Any]:
-        """The array form that travels: [verb, template, path, query, headers, cookies, body, content_type]."""
+        """The array form that travels, in the order of the fields."""
         query = {name: list(values) for name, values in self.query.items()}
         return [
             self.verb, self.template, dict(self.path), query, dict(self.headers), dict(self.cookies), self.body,
-            self.content_type,
+            self.content_type, self.target, self.client,
         ]  # fmt: skip
 
     @classmethod
     def from_plain(cls, plain: object) -> HttpInput:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
-        parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str))
+        parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str, str, str))
         if parts is None or not _texts_throughout(*parts[2:6]):
-            raise BadInput("malformed HTTP request in a call", (f"expected 8 parts of text, got {plain!r:.80}",))
-        verb, template, path, query, headers, cookies, body, content_type = parts
+            raise BadInput("malformed HTTP request in a call", (f"expected 10 parts of text, got {plain!r:.80}",))
+        verb, template, path, query, headers, cookies, body, content_type, target, client = parts
         return cls(
             verb=verb, template=template, path=path, query=query, headers=headers, cookies=cookies, body=body,
-            content_type=content_type,
+            content_type=content_type, target=target, client=client,
         )  # fmt: skip
 
 

@@ -1,32 +1,37 @@
-"""How one route reads its arguments out of a request, and writes its result.
+"""How one route reads its arguments out of a request, and what it answers with.
 
-Knows: templates, which parameter comes from where by the rules of HTTP parameters, JSON text.
-Never: sockets, status codes, which route a request matched.
+Knows: templates, which parameter comes from where by the rules of HTTP parameters.
+Never: sockets, which route a request matched, how a body is spelt (module http_body).
 Holds: every problem of a request is reported at once, each with its place; unknown fields and parameters are ignored.
-Paper: RFC 8259 (JSON); RFC 9110 9.3 for which verbs have a body.
+Paper: RFC 9110 9.3 for which verbs have a body.
 """
 
 from __future__ import annotations
 
-import json
+import collections.abc
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from aether.errors import BadInput, ContractError
-from aether.slice_api.annotations import NoCodec, TypeOf, is_object, without_none
+from aether.errors import ContractError
+from aether.model.route import RouteKind
+from aether.slice_api.annotations import NoCodec, TypeOf, bare, is_object, origin_of, without_none
 from aether.slice_api.codec import Codec, Form, camel, codec_of
-from aether.slice_api.http import Body, Cookie, Header, HttpInput, Marker, Query
+from aether.slice_api.exchange import Body, Request
+from aether.slice_api.http import Cookie, Header, HttpInput, Marker, Query
+from aether.slice_api.http_body import ABSENT, PRODUCED, UNREADABLE, read_body
 from aether.slice_api.misfit import Misfit
+from aether.slice_api.negotiation import choose_type
+from aether.slice_api.request_misfit import RequestMisfit, RequestProblems
 from aether.slice_api.textual import texts_of
 
 _VARIABLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::path)?\}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+|\{[A-Za-z_][A-Za-z0-9_]*(?::path)?\}")
 _INNER_REST: Final = re.compile(r":path\}.")
 _BODY_VERBS: Final = frozenset({"POST", "PUT", "PATCH"})
-Problems = list[str]
+_STREAMS: Final = (collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator)
 
 
 @attrs.frozen
@@ -41,8 +46,13 @@ class ParameterSpec:
     marker: Marker | None = None
 
 
+def takes_input(p: ParameterSpec) -> bool:
+    """Whether `p` takes what a client sends, piece by piece."""
+    return p.marker is None and (bare(p.type) is Body or origin_of(bare(p.type)) in _STREAMS)
+
+
 @attrs.frozen
-class _Source:
+class Source:
     """A parameter outside the body. place  "path", "query", "header" or "cookie"; name  as spelt outside"""
 
     parameter: ParameterSpec
@@ -54,37 +64,70 @@ class _Source:
 
 
 @attrs.frozen
-class _BodyPart:
+class BodyPart:
+    """A parameter in the body, or the body itself. name  as spelt outside"""
+
     parameter: ParameterSpec
     name: str
     codec: Codec
     optional: bool
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class HttpPlan:
-    """What `decode` does for one route; made once, at registration."""
+    """What `decode` does for one route; made once, at registration.
+
+    sources   parameters outside the body; parts  those in it; whole  the only part is the body itself
+    request   the parameter that takes the aether.Request, "" for none
+    input     the parameter that takes what the client sends, piece by piece; "" for none
+    kind      what passes over the route; status  of an answer that is no error
+    produces  media types that the answer is spelt in, the default first; () when the method decides, or says nothing
+    """
 
     where: str
-    sources: tuple[_Source, ...]
-    parts: tuple[_BodyPart, ...]
+    verb: str
+    template: str
+    sources: tuple[Source, ...]
+    parts: tuple[BodyPart, ...]
     whole: bool
+    request: str = ""
+    input: str = ""
+    kind: RouteKind = RouteKind.CALL
+    status: int = 200
+    produces: tuple[str, ...] = ()
 
     def decode(self, request: HttpInput) -> dict[str, Any]:
-        """Arguments by name; omitted ones are absent. Raises BadInput, `malformed` when no JSON was read."""
+        """Arguments by name; omitted ones and `input` are absent. Raises RequestMisfit."""
+        if self.produces:
+            self.chosen(request)
         arguments: dict[str, Any] = {}
-        problems: Problems = []
+        problems = RequestProblems()
         for source in self.sources:
             self._read(source, request, arguments, problems)
-        plain = _json(request, problems) if self.parts else _ABSENT
-        if self.parts and plain is not _UNREADABLE:
+        plain = read_body(request, problems) if self.parts else ABSENT
+        if self.parts and plain is not UNREADABLE:
             self._read_body(plain, arguments, problems)
-        if problems:
-            malformed = plain is _UNREADABLE
-            raise BadInput(f"the request does not fit {self.where}", tuple(problems), malformed=malformed)
+        if problems.lines:
+            raise problems.misfit(self.where)
+        if self.request:
+            arguments[self.request] = _request(request)
         return arguments
 
-    def _read(self, source: _Source, request: HttpInput, arguments: dict[str, Any], problems: Problems) -> None:
+    def chosen(self, request: HttpInput) -> str:
+        """The media type of the answer. Raises RequestMisfit (406) when the client accepts none of `produces`."""
+        accept = request.headers.get("accept", "")
+        found = choose_type(accept, self.produces)
+        if found is None:
+            offered = ", ".join(self.produces)
+            raise RequestMisfit(
+                f"{self.where} does not answer in {accept[:80]}",
+                (f"header.accept: expected one of {offered}",),
+                status=406,
+                errors=({"in": "header", "name": "accept", "detail": f"expected one of {offered}"},),
+            )
+        return found
+
+    def _read(self, source: Source, request: HttpInput, arguments: dict[str, Any], problems: RequestProblems) -> None:
         values = _VALUES[source.place](request, source.name)
         name = source.parameter.name
         if not values:
@@ -92,68 +135,99 @@ class HttpPlan:
                 if source.many or source.optional:
                     arguments[name] = None if source.optional else source.read(())
                 else:
-                    problems.append(f"{source.place}.{source.name}: missing")
+                    problems.outside(source.place, source.name, "missing")
             return
         try:
             arguments[name] = source.read(values)
         except Misfit as error:
-            problems += (f"{source.place}.{source.name}{below}: {what}" for below, what in error.problems)
+            for below, what in error.problems:
+                problems.outside(source.place, source.name, what, below)
 
-    def _read_body(self, plain: Any, arguments: dict[str, Any], problems: Problems) -> None:
+    def _read_body(self, plain: Any, arguments: dict[str, Any], problems: RequestProblems) -> None:
         if self.whole:
             part = self.parts[0]
-            if plain is _ABSENT:
-                self._omit(part, "body", arguments, problems)
+            if plain is ABSENT:
+                _omit(part, "", arguments, problems)
             else:
-                self._structure(part, plain, "", arguments, problems)
+                _structure(part, plain, "", arguments, problems)
             return
-        fields: Any = {} if plain is _ABSENT else plain
+        fields: Any = {} if plain is ABSENT else plain
         if not isinstance(fields, dict):
-            problems.append(f"body: expected an object with {', '.join(part.name for part in self.parts)}")
+            problems.inside("", f"expected an object with {', '.join(part.name for part in self.parts)}")
             return
         for part in self.parts:
             if part.name in fields:
-                self._structure(part, fields[part.name], part.name, arguments, problems)
+                _structure(part, fields[part.name], part.name, arguments, problems)
             else:
-                self._omit(part, part.name, arguments, problems)
-
-    def _omit(self, part: _BodyPart, where: str, arguments: dict[str, Any], problems: Problems) -> None:
-        if part.parameter.has_default:
-            return
-        if part.optional:
-            arguments[part.parameter.name] = None
-        else:
-            problems.append(f"{where}: missing")
-
-    def _structure(
-        self, part: _BodyPart, plain: Any, where: str, arguments: dict[str, Any], problems: Problems
-    ) -> None:
-        try:
-            arguments[part.parameter.name] = part.codec.decode(plain)
-        except (Misfit, RecursionError) as error:
-            found = error.problems if isinstance(error, Misfit) else (("", "nested too deeply"),)
-            problems += (f"{(where + below).lstrip('.') or 'body'}: {what}" for below, what in found)
+                _omit(part, part.name, arguments, problems)
 
 
-def http_plan(where: str, verb: str, template: str, parameters: Mapping[str, ParameterSpec], form: Form) -> HttpPlan:
-    """The plan of one route. Raises ContractError: a wrong template, a parameter that cannot come from its place."""
+def _omit(part: BodyPart, where: str, arguments: dict[str, Any], problems: RequestProblems) -> None:
+    if part.parameter.has_default:
+        return
+    if part.optional:
+        arguments[part.parameter.name] = None
+    else:
+        problems.inside(where, "missing")
+
+
+def _structure(part: BodyPart, plain: Any, where: str, arguments: dict[str, Any], problems: RequestProblems) -> None:
+    try:
+        arguments[part.parameter.name] = part.codec.decode(plain)
+    except (Misfit, RecursionError) as error:
+        found = error.problems if isinstance(error, Misfit) else (("", "nested too deeply"),)
+        for below, what in found:
+            problems.inside((where + below).lstrip("."), what)
+
+
+def _request(given: HttpInput) -> Request:
+    path, _, query_text = given.target.partition("?")
+    return Request(
+        verb=given.verb, path=path, query_text=query_text, variables=given.path, query=given.query,
+        headers=given.headers, cookies=given.cookies, body=given.body, client=given.client,
+    )  # fmt: skip
+
+
+def http_plan(
+    where: str,
+    verb: str,
+    template: str,
+    parameters: Mapping[str, ParameterSpec],
+    form: Form,
+    *,
+    kind: RouteKind = RouteKind.CALL,
+    status: int = 200,
+    says_nothing: bool = False,
+) -> HttpPlan:
+    """The plan of one route. Raises ContractError: a wrong template, a parameter that cannot come from its place.
+
+    says_nothing  the method returns None: the answer has no content, so nothing is negotiated
+    """
     rename = camel if form is Form.CAMEL else str
     variables = _variables(where, template, parameters, rename)
-    sources: list[_Source] = []
+    sources: list[Source] = []
     body: list[ParameterSpec] = []
+    taken: dict[str, str] = {"request": "", "input": ""}
     for p in parameters.values():
-        place, name = _place(p, verb, variables, rename)
+        place, name = _place(where, p, verb, kind, variables, rename)
         if place == "body":
             body.append(p)
+        elif place in taken:
+            if taken[place]:
+                raise ContractError(f"{where}: both {taken[place]!r} and {p.name!r} take the {place}; keep one")
+            taken[place] = p.name
         else:
             sources.append(_source(where, p, place, name))
-    if body and verb in ("GET", "HEAD"):
-        raise ContractError(
-            f"{where}: parameter {body[0].name!r} is in the body, but {verb} has none; use aether.Query()"
-        )
+    if body and (verb in ("GET", "HEAD") or taken["input"]):
+        why = f"but {verb} has none" if verb in ("GET", "HEAD") else f"which {taken['input']!r} takes as it comes"
+        raise ContractError(f"{where}: parameter {body[0].name!r} is in the body, {why}; use aether.Query()")
     whole = len(body) == 1 and (isinstance(body[0].marker, Body) or is_object(without_none(body[0].type)[0]))
-    parts = tuple(_BodyPart(p, rename(p.name), _codec(where, p, form), without_none(p.type)[1]) for p in body)
-    return HttpPlan(where, tuple(sources), parts, whole)
+    return HttpPlan(
+        where=where, verb=verb, template=template, sources=tuple(sources), whole=whole,
+        parts=tuple(BodyPart(p, rename(p.name), _codec(where, p, form), without_none(p.type)[1]) for p in body),
+        request=taken["request"], input=taken["input"], kind=kind, status=status,
+        produces=() if says_nothing else PRODUCED.get(kind, ()),
+    )  # fmt: skip
 
 
 def _variables(
@@ -166,9 +240,7 @@ def _variables(
             "a whole segment"
         )
     if _INNER_REST.search(template):
-        raise ContractError(
-            f"{where}: {template!r}: a {{name:path}} takes all that is left; let it be the last segment"
-        )
+        raise ContractError(f"{where}: {template!r}: a {{name:path}} takes what is left; let it be the last segment")
     found = _VARIABLE.findall(template)
     by_name = {rename(name): name for name in parameters} | {name: name for name in parameters}
     for name in found:
@@ -182,9 +254,25 @@ def _variables(
     return {by_name[name]: name for name in found}
 
 
-def _place(p: ParameterSpec, verb: str, variables: Mapping[str, str], rename: Callable[[str], str]) -> tuple[str, str]:
+def _place(
+    where: str,
+    p: ParameterSpec,
+    verb: str,
+    kind: RouteKind,
+    variables: Mapping[str, str],
+    rename: Callable[[str], str],
+) -> tuple[str, str]:
     if p.name in variables:
         return "path", variables[p.name]
+    if p.marker is None and bare(p.type) is Request:
+        return "request", p.name
+    if takes_input(p):
+        if (bare(p.type) is Body) == (kind is RouteKind.WEBSOCKET):
+            raise ContractError(
+                f"{where}: parameter {p.name!r} takes what the client sends; annotate it "
+                "`AsyncIterator[<message>]` for a WebSocket, `aether.Body` for the body of a request"
+            )
+        return "input", p.name
     match p.marker:
         case Query(name):
             return "query", name or rename(p.name)
@@ -198,7 +286,7 @@ def _place(p: ParameterSpec, verb: str, variables: Mapping[str, str], rename: Ca
             return ("body", p.name) if verb in _BODY_VERBS else ("query", rename(p.name))
 
 
-def _source(where: str, p: ParameterSpec, place: str, name: str) -> _Source:
+def _source(where: str, p: ParameterSpec, place: str, name: str) -> Source:
     try:
         texts = texts_of(p.type)
     except NoCodec as error:
@@ -210,7 +298,7 @@ def _source(where: str, p: ParameterSpec, place: str, name: str) -> _Source:
         raise ContractError(
             f"{where}: parameter {p.name!r} is a list, which only the query can repeat, not the {place}"
         )
-    return _Source(p, place, name, texts.read, texts.many, without_none(p.type)[1])
+    return Source(p, place, name, texts.read, texts.many, without_none(p.type)[1])
 
 
 def _codec(where: str, p: ParameterSpec, form: Form) -> Codec:
@@ -218,34 +306,6 @@ def _codec(where: str, p: ParameterSpec, form: Form) -> Codec:
         return codec_of(p.type, form)
     except NoCodec as error:
         raise ContractError(f"{where}: {p.name}{error.path}: {error.reason}") from None
-
-
-_ABSENT: Final = object()
-_UNREADABLE: Final = object()
-
-
-def _json(request: HttpInput, problems: Problems) -> Any:
-    if not request.body:
-        return _ABSENT
-    kind = request.content_type.partition(";")[0].strip().lower()
-    if kind and kind != "application/json" and not kind.endswith("+json"):
-        problems.append(f"header.content-type: expected application/json, got {kind}")
-        return _UNREADABLE
-    try:
-        return json.loads(request.body.decode("utf-8"), parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        problems.append(f"body: no JSON at line {error.lineno} column {error.colno}: {error.msg}")
-    except UnicodeDecodeError as error:
-        problems.append(f"body: no UTF-8 at byte {error.start}")
-    except RecursionError:
-        problems.append("body: nested too deeply")
-    except ValueError as error:
-        problems.append(f"body: {error}")
-    return _UNREADABLE
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"JSON has no {text}")
 
 
 def _one(values: Mapping[str, str], name: str) -> Sequence[str]:

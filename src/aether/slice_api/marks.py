@@ -7,7 +7,7 @@ Never: types, codecs.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -16,17 +16,31 @@ MARKS: Final = "__aether_marks__"
 SLICE: Final = "__aether_slice__"
 
 
+@attrs.frozen
+class RouteMark:
+    """What a decorator states about one route. status  of an answer that is no error, 0 = 200; options  as in Route"""
+
+    websocket: bool = False
+    status: int = 0
+    options: Mapping[str, str] = attrs.field(factory=dict[str, str])
+
+
+PLAIN_ROUTE: Final = RouteMark()
+
+
 @attrs.define
 class Marks:
     """Facts that decorators state about one function.
 
-    idempotent  None = not said; routes  (verb, template) in the order of the source; blocking  the undecorated `def`
+    idempotent  None = not said; routes  (verb, template) in the order of the source, facts  more of some of them
+    blocking    the undecorated `def`
     """
 
     idempotent: bool | None = None
     deadline_s: float | None = None
     affinity: str | None = None
     routes: tuple[tuple[str, str], ...] = ()
+    facts: dict[tuple[str, str], RouteMark] = attrs.field(factory=dict[tuple[str, str], RouteMark])
     blocking: Callable[..., Any] | None = None
     lifespan: bool = False
     background: bool = False

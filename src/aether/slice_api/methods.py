@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
@@ -18,12 +17,15 @@ from typing import Annotated, Any, Final
 import attrs
 
 from aether.errors import BadInput, ContractError
+from aether.model.route import RouteKind
 from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name
 from aether.slice_api.codec import Codec, Form, codec_of
+from aether.slice_api.exchange import Body, Response
 from aether.slice_api.generate import binder
-from aether.slice_api.http import Body, Cookie, Header, HttpInput, Marker, Query
-from aether.slice_api.http_plan import HttpPlan, ParameterSpec, http_plan
-from aether.slice_api.marks import Marks
+from aether.slice_api.http import Cookie, Header, HttpInput, Marker, Query
+from aether.slice_api.http_body import JSON, spell
+from aether.slice_api.http_plan import HttpPlan, ParameterSpec, http_plan, takes_input
+from aether.slice_api.marks import PLAIN_ROUTE, Marks, RouteMark
 from aether.slice_api.misfit import Misfit, misfit
 
 _STREAMS: Final = (
@@ -42,7 +44,8 @@ class MethodSpec:
     parameters  by name, in order; returns  the result's type, or the items' type of a stream
     idempotent  it may be repeated after it was started; blocking  `function` is a plain `def` to run in a thread
     affinity    the parameter whose value decides the instance, None = load does
-    deadline_s  its own default deadline, None = the slice's; routes  (verb, template)
+    deadline_s  its own default deadline, None = the slice's
+    routes      (verb, template); facts  what its author said of some of them
     function    what to call with an instance first; doc, signature  as written, without self
     """
 
@@ -56,6 +59,7 @@ class MethodSpec:
     deadline_s: float | None
     affinity: str | None
     routes: tuple[tuple[str, str], ...]
+    facts: Mapping[tuple[str, str], RouteMark]
     function: Callable[..., Any]
     doc: str
     signature: inspect.Signature
@@ -104,28 +108,62 @@ class MethodSpec:
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise BadInput(f"the result of {self.where} does not fit", _lines("result", error)) from None
 
-    def decode_http(self, request: HttpInput) -> dict[str, Any]:
-        """Arguments from a request to one of the method's routes. Raises BadInput with every problem at once."""
+    def plan_of(self, request: HttpInput) -> HttpPlan:
+        """How the route of `request` is read and answered. Raises BadInput when the method has no such route."""
         plan = self._plans.get((request.verb, request.template))
         if plan is None:
             raise BadInput(f"{self.where} has no route {request.verb} {request.template}")
-        return plan.decode(request)
+        return plan
+
+    @property
+    def plans(self) -> Mapping[tuple[str, str], HttpPlan]:
+        """How each route is read and answered, by (verb, template): the one source of what requests mean."""
+        return self._plans
+
+    def decode_http(self, request: HttpInput) -> dict[str, Any]:
+        """Arguments from a request to one of the method's routes. Raises BadInput with every problem at once."""
+        return self.plan_of(request).decode(request)
 
     def encode_http(self, value: Any) -> bytes:
         """The result as JSON text, b"" for a method that returns None. Raises TypeError when it does not fit."""
-        if bare(self.returns) is type(None) and value is None:
+        if self.says_nothing and value is None:
             return b""
+        return spell(self.http_plain(value), JSON)
+
+    def http_plain(self, value: Any) -> Any:
+        """The result (or one item of a stream) in JSON's own types. Raises TypeError when it does not fit."""
         try:
-            plain = self._json_result.encode(value)
+            return self._json_result.encode(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
-        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+    def message_codec(self, name: str) -> tuple[TypeOf, Codec]:
+        """Type and codec of what the parameter `name` takes, piece by piece, over HTTP."""
+        return self._messages[name]
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it returns None."""
+        return bare(self.returns) is type(None) and not self.stream
+
+    def kind_of(self, route: tuple[str, str]) -> RouteKind:
+        """What passes over one of its routes."""
+        if self.facts.get(route, PLAIN_ROUTE).websocket:
+            return RouteKind.WEBSOCKET
+        if self.stream:
+            return RouteKind.STREAM
+        return RouteKind.RESPONSE if bare(self.returns) is Response else RouteKind.CALL
+
+    @property
+    def input(self) -> str:
+        """The parameter that takes what a client sends, piece by piece; "" when there is none."""
+        return next((name for name, p in self.parameters.items() if takes_input(p)), "")
 
     def compile(self) -> None:
         """Make every codec now. Raises ContractError with the path to each type that has none."""
-        for name in ("_encoders", "_result", "_plans"):
+        for name in ("_encoders", "_result", "_plans", "_messages"):
             getattr(self, name)
-        if self.routes and not self.stream:
+        if self.routes and bare(self.returns) is not Response:
             _ = self._json_result
 
     @functools.cached_property
@@ -159,9 +197,21 @@ class MethodSpec:
     @functools.cached_property
     def _plans(self) -> dict[tuple[str, str], HttpPlan]:
         return {
-            route: http_plan(f"{self.where} ({' '.join(route)})", *route, self.parameters, self.form)
+            route: http_plan(
+                f"{self.where} ({' '.join(route)})", *route, self.parameters, self.form, kind=self.kind_of(route),
+                status=self.facts.get(route, PLAIN_ROUTE).status or 200, says_nothing=self.says_nothing,
+            )
             for route in self.routes
-        }
+        }  # fmt: skip
+
+    @functools.cached_property
+    def _messages(self) -> dict[str, tuple[TypeOf, Codec]]:
+        found: dict[str, tuple[TypeOf, Codec]] = {}
+        for name, p in self.parameters.items():
+            if origin_of(bare(p.type)) in _STREAMS:
+                item = typing.get_args(bare(p.type))[0]
+                found[name] = bare(item), self._codec(item, name, self.form)
+        return found
 
     def _codec(self, tp: TypeOf, path: str, form: Form) -> Codec:
         try:
@@ -199,13 +249,12 @@ def method_spec(
     if marks.affinity is not None and marks.affinity not in parameters:
         known = ", ".join(parameters) or "none"
         raise ContractError(f"{where} has no parameter {marks.affinity!r} for affinity=; its parameters are: {known}")
-    if stream and marks.routes:
-        raise ContractError(f"{where} is a stream; streams are not served over HTTP yet, remove its route")
     return MethodSpec(
         owner=owner, name=name, parameters=parameters, returns=returns, idempotent=bool(marks.idempotent),
         blocking=marks.blocking is not None, stream=stream, deadline_s=marks.deadline_s,
         affinity=marks.affinity, routes=marks.routes,
-        function=marks.blocking or function, doc=inspect.getdoc(function) or "", signature=signature, form=form,
+        facts=marks.facts, function=marks.blocking or function, doc=inspect.getdoc(function) or "",
+        signature=signature, form=form,
     )  # fmt: skip
 
 

@@ -55,12 +55,16 @@ TITLES: Final[Mapping[int, str]] = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     408: "Request Timeout",
     409: "Conflict",
+    411: "Length Required",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
     421: "Misdirected Request",
     422: "Unprocessable Content",
+    426: "Upgrade Required",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
@@ -140,7 +144,14 @@ def wrong_verb(verb: str, allow: Sequence[str], request_id: str) -> Response:
 
 
 def fault_problem(
-    *, name: str, status: int, title: str, detail: str, fields: Mapping[str, object], request_id: str
+    *,
+    name: str,
+    status: int,
+    title: str,
+    detail: str,
+    fields: Mapping[str, object],
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A slice author's Fault: its own status, title and detail, its class name as `fault`, and its fields as members.
 
@@ -148,7 +159,9 @@ def fault_problem(
     """
     shown = status if 400 <= status <= 599 else 500
     members = {**fields, "fault": name}
-    return problem(shown, detail, request_id, kind=f"fault:{name}", title=title or name, members=members)
+    return problem(
+        shown, detail, request_id, kind=f"fault:{name}", title=title or name, members=members, headers=headers
+    )
 
 
 def _failed_call(error: CallFailed, request_id: str) -> str:

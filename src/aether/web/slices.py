@@ -8,6 +8,8 @@ Holds: the input is plain data that the wire codec can carry as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote
 
 import attrs
 
@@ -16,9 +18,12 @@ from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
 from aether.slice_api.http import HttpInput
+from aether.slice_api.route_options import RouteOptions, options_from
 from aether.web.problem import fault_problem
 from aether.web.request import Request, Response
 from aether.web.router import HttpRouter, Match
+
+_PRINTED: Final = "/{}!$&'()*+,;=:@%-._~"
 
 
 @attrs.frozen
@@ -28,6 +33,7 @@ class Answered:
     status: int
     content_type: str
     body: bytes
+    version: str = ""
 
 
 @attrs.frozen
@@ -47,10 +53,12 @@ SliceAnswer = Answered | FaultAnswer
 
 @attrs.frozen
 class SliceTarget:
-    """Who answers a route."""
+    """Who answers a route. options  of the route, read; shown  how an answer names it"""
 
     artifact: ArtifactBase
     route: Route
+    options: RouteOptions
+    shown: str
 
 
 class RouteTable:
@@ -59,11 +67,16 @@ class RouteTable:
     def __init__(self, rows: Iterable[RouteRow] = ()) -> None:
         ordered = sorted(rows, key=lambda row: row.artifact)
         self.targets: tuple[SliceTarget, ...] = tuple(
-            SliceTarget(row.artifact, route) for row in ordered for route in row.routes
+            _target(row.artifact, route) for row in ordered for route in row.routes
         )
         self.router: HttpRouter[SliceTarget] = HttpRouter(
             (target.route.verb, target.route.template, target) for target in self.targets
         )
+
+
+def _target(artifact: ArtifactBase, route: Route) -> SliceTarget:
+    shown = f"{route.verb} {quote(route.template, safe=_PRINTED)}"
+    return SliceTarget(artifact, route, options_from(route.options), shown)
 
 
 def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
@@ -78,22 +91,40 @@ def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
         cookies=request.cookies(),
         body=request.body,
         content_type=request.header("content-type") or "",
+        target=f"{request.path}?{request.query_text}" if request.query_text else request.path,
+        client=request.client,
     ).to_plain()
 
 
 def answered(payload: object) -> Answered:
-    """The payload of a Done reply, (status, content type, body), checked: it came over the wire. Raises BadInput."""
+    """The payload of a Done reply, [status, content type, body, version], checked: it may come from another node.
+
+    Raises BadInput.
+    """
     match payload:
-        case [int(status), str(content_type), bytes(body)] if 200 <= status <= 599 and not isinstance(status, bool):
-            return Answered(status, content_type, body)
+        case [int(status), str(content_type), bytes(body), str(version)] if 200 <= status <= 599:
+            return Answered(int(status), content_type, body, version)
         case _:
             raise BadInput("a slice answered in no HTTP form", (f"payload: {str(payload)[:200]}",))
 
 
-def response_of(answer: SliceAnswer, request_id: str) -> Response:
+ROUTE: Final = "X-Aether-Route"
+VERSION: Final = "X-Aether-Version"
+
+
+def answer_headers(target: SliceTarget, version: str) -> dict[str, str]:
+    """What an answer says of itself: its route, and the version of the slice that gave it, when that is known."""
+    headers = {ROUTE: target.shown}
+    if version:
+        headers[VERSION] = version
+    return headers
+
+
+def response_of(answer: SliceAnswer, target: SliceTarget, request_id: str) -> Response:
     """`answer` as a response."""
     if isinstance(answer, Answered):
-        return Response(answer.status, answer.body, answer.content_type)
+        headers = answer_headers(target, answer.version)
+        return Response(answer.status, answer.body, answer.content_type, headers)
     return fault_problem(
         name=answer.name,
         status=answer.status,
@@ -101,4 +132,5 @@ def response_of(answer: SliceAnswer, request_id: str) -> Response:
         detail=answer.detail,
         fields=answer.fields,
         request_id=request_id,
+        headers=answer_headers(target, ""),
     )

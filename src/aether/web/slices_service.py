@@ -63,7 +63,7 @@ class SliceHandler:
         await self._ensure_serving(target.artifact)
         plain = http_input(request, found)
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
-        return response_of(answer, request.request_id)
+        return response_of(answer, target, request.request_id)
 
     async def _find(self, request: Request) -> Match[SliceTarget] | WrongVerb:
         found = self._routes().router.match(request.verb, request.path)
