@@ -21,9 +21,10 @@ from aether.hosting.worker_errors import decode_error
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.hops import Hop, describe, path_text
+from aether.invocation.outgoing import RESERVE_MAX_S, RESERVE_SHARE
 from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
-from aether.invocation.service import RESERVE_MAX_S, RESERVE_SHARE
 from aether.invocation.span import Span, call_name
+from aether.invocation.tracer import passed_on
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import WORKER_CALLS_OUT_MAX
 from aether.slice_api.call import PLAIN, CallOptions
@@ -87,7 +88,8 @@ class NodeCaller:
         now = trio.current_time()
         running = RUNNING.get()
         name = call_name(target.name, method)
-        span = Span(name, now) if running is None else running.span.child(name, now)
+        parent: Span | None = None if running is None else running.span
+        span = Span(name, now) if parent is None else parent.child(name, now)
         request_id = request_id or ("" if running is None else running.request_id)
         answered = False
         try:
@@ -104,7 +106,13 @@ class NodeCaller:
         left_s = deadline - span.began_s
         give_up_s = left_s - min(RESERVE_MAX_S, RESERVE_SHARE * max(left_s, 0.0)) if left_s < math.inf else left_s
         question = CallOut(
-            self._questions.new_id(), str(target), method, give_up_s, payload, spelt_options(options), {}
+            self._questions.new_id(),
+            str(target),
+            method,
+            give_up_s,
+            payload,
+            spelt_options(options),
+            passed_on(RUNNING.get()),
         )
         reply = decode_reply(await self._questions.ask(question, request_id))
         if isinstance(reply, NotStarted | Abandoned):

@@ -41,6 +41,7 @@ from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import WorkerProcess, how_it_ended, start_worker
 from aether.hosting.worker_program import Program
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
+from aether.invocation.outgoing import RESERVE_MAX_S, RESERVE_SHARE
 from aether.invocation.reply import (
     DRAINING,
     FULL,
@@ -53,7 +54,7 @@ from aether.invocation.reply import (
     Outcome,
     TimedOut,
 )
-from aether.invocation.service import RESERVE_MAX_S, RESERVE_SHARE
+from aether.invocation.tracer import passed_on
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
 from aether.slice_api.current import RUNNING
 
@@ -306,12 +307,19 @@ class WorkerInstance:
         give_up_at = deadline - reserve_s
         call_id = self._new_id()
         request = CallRequest(
-            call_id, str(self._birth.place.slice), self._birth.instance, method, form, remaining_s, payload
+            call_id,
+            str(self._birth.place.slice),
+            self._birth.instance,
+            method,
+            form,
+            remaining_s,
+            payload,
+            extra=passed_on(running),
         )
         reply = await self._exchanged(request, "" if running is None else running.request_id)
         if not isinstance(reply, TimedOut):
             return reply
-        if running is not None:
+        if running is not None and running.span is not None:
             running.span.remote = reply.hops
         if trio.current_time() >= give_up_at:
             await trio.sleep_until(deadline)  # the time of the call is over: it ends by its scope

@@ -13,6 +13,7 @@ import faulthandler
 import io
 import logging
 import os
+import random
 import signal
 import socket
 import sys
@@ -33,7 +34,8 @@ from aether.hosting.worker_program import load_program
 from aether.invocation.local import LocalInstance
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.reply import Abandoned
-from aether.invocation.serving_service import CallServer
+from aether.invocation.serving_service import CallServer, time_left_s
+from aether.invocation.tracer import Tracer
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import BLOCKING_THREADS_MAX, CALLS_IN_FLIGHT_MAX
 from aether.slice_api.faults import leaving
@@ -52,7 +54,9 @@ class Worker:
         self._link = Link(end, self._handlers(), self._accept_arrived)
         self._questions = Questions(lambda: self._link)
         self._arrived: dict[int, tuple[CallRequest, str]] = {}
-        self._server = CallServer(_NODE, self._send, self, CALLS_IN_FLIGHT_MAX)
+        self._server = CallServer(
+            _NODE, self._send, self, CALLS_IN_FLIGHT_MAX, Tracer(_NODE, random.Random(), time_left_s)
+        )
         self._instance: InstanceId | None = None
         self._running: RunningInstance | None = None
         self._life = trio.CancelScope()
@@ -123,6 +127,7 @@ class Worker:
             contract, decode_given(m.fields), NodeCaller(self._questions), lambda name: NodeMap(self._questions, name)
         )
         place = Place(slice=contract.name, instance=m.instance, node=m.node)
+        self._server.tracer.node = m.node
         work = ThreadWork(min(BLOCKING_THREADS_MAX, contract.options.concurrency))
         running = self._running = RunningInstance(contract.cls(**arguments), contract, place, work, m.drain_s)
         if self._stopping:

@@ -17,13 +17,14 @@ from aether.errors import AetherError, BadInput, Overloaded
 from aether.hosting.given import Bound, Given, Shared
 from aether.hosting.worker_errors import encode_error
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
+from aether.invocation.messages import NO_EXTRA
 from aether.invocation.reply import Form, TimedOut, encode_reply
 from aether.invocation.service import Invoker
 from aether.invocation.span import Span
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import WORKER_CALLS_OUT_MAX
 from aether.slice_api.call import CallOptions
-from aether.slice_api.current import RUNNING, Running
+from aether.slice_api.current import RUNNING
 from aether.slice_api.maps import ITEMS_MAX, MapBackend, RawEntry
 
 Send = Callable[[object], bool]
@@ -65,7 +66,7 @@ class Outward:
         if not m.remaining_s >= 0:
             raise BadInput(f"a call with {m.remaining_s} s left")
         scope = trio.CancelScope(deadline=trio.current_time() + m.remaining_s)
-        self._start(m.call_id, scope, lambda: self._called(target, m, request_id, options))
+        self._start(m.call_id, scope, lambda: self._called(target, m, request_id, options), request_id, m.extra)
 
     def access(self, m: MapAccess, _: str) -> None:
         """Raises BadInput for a map that none of the instance's fields was given, or an operation that no map has."""
@@ -79,7 +80,14 @@ class Outward:
         if scope is not None:
             scope.cancel()
 
-    def _start(self, call_id: int, scope: trio.CancelScope, work: Work) -> None:
+    def _start(
+        self,
+        call_id: int,
+        scope: trio.CancelScope,
+        work: Work,
+        request_id: str = "",
+        extra: Mapping[str, object] = NO_EXTRA,
+    ) -> None:
         if call_id in self._open:
             raise BadInput(f"question {call_id} is open already")
         assert self._nursery is not None, "run comes first"
@@ -87,11 +95,13 @@ class Outward:
             self._answer(Answer(call_id, encode_error(Overloaded("this worker process", WORKER_CALLS_OUT_MAX)), None))
             return
         self._open[call_id] = scope
-        self._nursery.start_soon(self._answered, call_id, scope, work)
+        self._nursery.start_soon(self._answered, call_id, scope, work, request_id, extra)
 
-    async def _answered(self, call_id: int, scope: trio.CancelScope, work: Work) -> None:
+    async def _answered(
+        self, call_id: int, scope: trio.CancelScope, work: Work, request_id: str, extra: Mapping[str, object]
+    ) -> None:
         span = Span("", trio.current_time())  # what is below it is told when the deadline comes first
-        RUNNING.set(Running(span, ""))
+        RUNNING.set(self._invoker.tracer.served(span, request_id, extra))
         answer = None
         try:
             with scope:

@@ -56,8 +56,8 @@ class Invoker:
         self._node = node
         self._registry = registry
         self._send = send
-        self._tracer = Tracer(node, rng, time_left_s)
-        self._server = CallServer(node, send, host, in_flight_max, self._tracer)
+        self.tracer: Tracer = Tracer(node, rng, time_left_s)
+        self._server = CallServer(node, send, host, in_flight_max, self.tracer)
         self._pending = PendingCalls(send, rng.getrandbits(48))
         self._attempts = Attempts(
             node,
@@ -128,7 +128,7 @@ class Invoker:
         if parent is None:
             span = Span(name, now)
             span.said = None if running is None else running.incoming
-            request_id = request_id or self._tracer.request_id()
+            request_id = request_id or self.tracer.request_id()
         else:
             span = parent.child(name, now)
         if len(request_id) > REQUEST_ID_CHARS_MAX:

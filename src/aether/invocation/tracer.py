@@ -21,6 +21,19 @@ STATE: Final = "state"
 CARRIED: Final = "ctx"
 
 
+def passed_on(running: Running | None) -> dict[str, object]:
+    """What a request made on behalf of `running` says beside its arguments, for who has no tracer at hand."""
+    if running is None or running.describe is None:
+        return {}
+    call = running.describe(running)
+    said: dict[str, object] = {TRACE: call.traceparent}
+    if call.tracestate:
+        said[STATE] = call.tracestate
+    if running.carried:
+        said[CARRIED] = dict(running.carried)
+    return said
+
+
 class Bits(Protocol):
     """The part of random.Random that ids need."""
 
@@ -31,7 +44,7 @@ class Tracer:
     """Makes and reads what calls of one node say of where they come from. left_s  time left in the current scope"""
 
     def __init__(self, node: str, random: Bits, left_s: Callable[[], float]) -> None:
-        self._node = node
+        self.node: str = node
         self._random = random
         self._left_s = left_s
 
@@ -88,7 +101,7 @@ class Tracer:
             slice=slice_name,
             method=method,
             instance=span.instance,
-            node=self._node,
+            node=self.node,
             remaining_s=self._left_s(),
         )
 
