@@ -73,6 +73,7 @@ from aether.slice_api.maps import Map, MapEntry, MemoryMap
 from aether.slice_api.route_options import Cors, RateLimit
 
 if TYPE_CHECKING:
+    from aether import asyncio_host
     from aether.cluster import Cluster, LocalCluster, run
     from aether.invocation.balance import Balancer, CallFacts, Candidate
 
@@ -121,6 +122,7 @@ __all__ = [
     "StorageCorrupt",
     "StorageFailed",
     "TryAgain",
+    "asyncio_host",
     "background",
     "bind",
     "blocking",
@@ -154,6 +156,8 @@ if not TYPE_CHECKING:  # checkers know the names from the import above, and must
         """The names of the runtime, imported when first used: a slice and its unit tests never need them."""
         if name in _LATER:
             return getattr(importlib.import_module(_LATER[name]), name)
+        if name == "asyncio_host":
+            return importlib.import_module("aether.asyncio_host")
         raise AttributeError(f"module 'aether' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
     def __dir__() -> list[str]:

@@ -32,11 +32,24 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "cluster": PURE
     | {"deployment", "failpoints", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
+    "asyncio_host": PURE | {"cluster", "node", "slice_api"},
     "forge": PURE,
     "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},
 }
 KNOWS_ALL = {"__init__", "__main__", "testing"}
-SHELL_ROOMS = {"cluster", "transport", "storage", "hosting", "node", "cli", "testing", "forge", "work", "failpoints"}
+SHELL_ROOMS = {
+    "asyncio_host",
+    "cluster",
+    "transport",
+    "storage",
+    "hosting",
+    "node",
+    "cli",
+    "testing",
+    "forge",
+    "work",
+    "failpoints",
+}
 IMPURE = {"asyncio", "os", "random", "select", "signal", "socket", "ssl", "subprocess", "threading", "time", "trio"}
 
 

@@ -211,3 +211,12 @@ async def body(cluster: MemoryCluster) -> None:
 def failures() -> None:
     assert_type(each_failure([PlaceOrder, ListPricing], body, invariant=body), Failures)
     each_failure([PlaceOrder], calls)  # type: ignore[arg-type]
+
+
+async def in_asyncio() -> None:
+    async with aether.asyncio_host.open_cluster(PlaceOrder, ListPricing, http=0, calls="wire") as hosted:
+        assert_type(hosted.get(Pricing), Pricing)
+        assert_type(await hosted.get(PlaceOrder).place("ann", ["a"]), Order)
+        assert_type(await hosted.run(hosted.cluster.map("m", str, int).get, "a"), int | None)
+        await hosted.run(hosted.cluster.undeploy, 3)  # type: ignore[arg-type]
+    aether.asyncio_host.open_cluster(PlaceOrder, htpp=0)  # type: ignore[call-arg]

@@ -1,0 +1,1 @@
+"""A FastAPI application under uvicorn that calls slices: `python -m examples.fastapi_host`."""
