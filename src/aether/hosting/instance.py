@@ -21,6 +21,7 @@ from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.invocation.local import Around, Ran
 from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
+from aether.model.limits import CLEANUP_S
 from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
 from aether.slice_api.current import RUNNING
@@ -82,7 +83,7 @@ class RunningInstance:
                     await self._drain()
                 finally:  # also when a background task or the lifespan's nursery crashed
                     self._refuse(STOPPED)
-                    self._cut_off()
+                    self._cut_off("its instance failed")
                 background.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
@@ -99,19 +100,22 @@ class RunningInstance:
         return function(nursery) if spec.wants_nursery else function()
 
     async def _drain(self) -> None:
+        self._empty = trio.Event()
         if self._calls:
-            self._empty = trio.Event()
             with trio.move_on_after(self._drain_s):
                 await self._empty.wait()
-        self._cut_off()
+        self._cut_off("its instance stops")
+        if self._calls:  # what they clean up may need what the lifespan holds
+            with trio.move_on_after(CLEANUP_S):
+                await self._empty.wait()
 
     def _refuse(self, reason: str) -> None:
         self._refusal = self._refusal or reason
         self._slots.refuse_waiting(self._refusal)
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, reason: str) -> None:
         for scope in self._calls:
-            scope.cancel()
+            scope.cancel(reason)
 
     @property
     def stopping(self) -> bool:

@@ -16,7 +16,7 @@ import attrs
 from aether.errors import BadInput
 from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
-from aether.model.limits import CALL_EXTRA_ENTRIES_MAX
+from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, CANCEL_REASON_CHARS_MAX
 
 NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
 
@@ -121,7 +121,7 @@ def decode_cancel(fields: Sequence[object]) -> CallCancel:
     call_id, reason = _exactly(2, fields)
     if type(call_id) is not int or type(reason) is not str:
         raise BadInput("a field of a call cancellation has the wrong type")
-    return CallCancel(call_id, reason)
+    return CallCancel(call_id, reason[:CANCEL_REASON_CHARS_MAX])
 
 
 def _extra(plain: object) -> Mapping[str, object]:

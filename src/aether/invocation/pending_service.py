@@ -8,7 +8,7 @@ Holds: a call is in the table exactly while its task is parked; whoever takes it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 import attrs
@@ -20,6 +20,7 @@ from aether.invocation.deadlines import Deadlines
 from aether.invocation.messages import CallCancel
 from aether.invocation.reply import Abandoned, Outcome
 from aether.model.ids import NodeId
+from aether.model.limits import CANCEL_REASON_CHARS_MAX
 
 Send = Callable[[NodeId, object, str], bool]
 
@@ -29,6 +30,11 @@ class Expired:
 
 
 EXPIRED: Final = Expired()
+_SOURCES: Final[Mapping[str, str]] = {
+    "deadline": "the deadline of the caller has passed",
+    "nursery": "a task beside the caller failed",
+    "shutdown": "the process of the caller ends",
+}
 
 
 @attrs.define(eq=False)
@@ -38,6 +44,17 @@ class _Pending:
     task: trio.lowlevel.Task
     node: NodeId
     request_id: str
+
+
+def reason_of(cancelled: RaiseCancelT) -> str:
+    """Why a task is cancelled, in the words of whoever did it when there are any; of bounded length."""
+    try:
+        cancelled()
+    except trio.Cancelled as error:
+        reason = error.reason or _SOURCES.get(error.source, "the caller was cancelled")
+    except BaseException as error:  # noqa: BLE001 - it is raised in the task; here only its name is wanted
+        reason = type(error).__name__
+    return reason[:CANCEL_REASON_CHARS_MAX]
 
 
 class PendingCalls:
@@ -63,9 +80,9 @@ class PendingCalls:
         deadline  infinity when a scope of the caller ends the wait: that costs nothing here
         """
 
-        def abort(_: RaiseCancelT) -> Abort:
+        def abort(cancelled: RaiseCancelT) -> Abort:
             del self._pending[call_id]
-            self._send(node, CallCancel(call_id, "the caller was cancelled"), request_id)
+            self._send(node, CallCancel(call_id, reason_of(cancelled)), request_id)
             return Abort.SUCCEEDED
 
         self._pending[call_id] = _Pending(trio.lowlevel.current_task(), node, request_id)

@@ -74,10 +74,11 @@ class Invoker:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Serve until cancelled; cancelling it cancels every served call."""
+        """Serve until cancelled; cancelling it cancels every served call, which has CLEANUP_S to clean up."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._attempts.sending = True
+            nursery.start_soon(self._server.bound_cleanup)
             task_status.started()
             try:
                 await self._pending.keep_deadlines()
@@ -85,6 +86,9 @@ class Invoker:
                 self._nursery = None
                 self._attempts.sending = False
                 self._pending.abandon(f"node {self._node} stopped")
+                nursery.cancel_scope.cancel(f"node {self._node} stopped")
+                with trio.CancelScope(shield=True):
+                    await self._server.ended()
 
     async def call(
         self,
@@ -165,7 +169,8 @@ class Invoker:
         elif kind is CallRequest:
             self._accept(sender, cast("CallRequest", message), request_id)
         elif kind is CallCancel:
-            self._server.cancel(sender, cast("CallCancel", message).call_id)
+            cancel = cast("CallCancel", message)
+            self._server.cancel(sender, cancel.call_id, cancel.reason)
         else:
             raise TypeError(f"{kind.__name__} is no message of a call")
 

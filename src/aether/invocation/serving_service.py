@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from contextvars import copy_context
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import attrs
 import outcome
@@ -19,6 +19,7 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import AetherError
+from aether.invocation.cleanup_service import LOOK_S, RunningCalls
 from aether.invocation.local import LocalHost, LocalInstance
 from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.pending_service import Send
@@ -60,12 +61,25 @@ class CallServer:
         self._in_flight_max = in_flight_max
         self.tracer: Tracer = tracer
         self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
-        self._here = 0
+        self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
+        self._here = RunningCalls()
         self._idle: list[Task] = []  # parked, the one that served last at the end
 
     @property
     def full(self) -> bool:
-        return len(self._served) + self._here >= self._in_flight_max
+        return len(self._arrived) + len(self._here) >= self._in_flight_max
+
+    async def bound_cleanup(self) -> NoReturn:
+        """See that no cancelled call cleans up for longer than CLEANUP_S; until cancelled."""
+        while True:
+            await trio.sleep(LOOK_S)
+            for calls in (self._arrived, self._here):
+                if calls:
+                    calls.look()
+
+    async def ended(self) -> None:
+        """Return when every call that arrived, all being cancelled, has ended or has had CLEANUP_S for it."""
+        await self._arrived.ended()
 
     def accept(self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str) -> None:
         """Start serving `request`, or refuse it at once. A repeated call id of a running call is ignored."""
@@ -79,22 +93,23 @@ class CallServer:
         else:
             scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
             self._served[key] = scope
+            self._arrived[scope] = (request.target, request.method)
             arrived = (sender, request, request_id, scope)
             if self._idle:
                 trio.lowlevel.reschedule(self._idle.pop(), outcome.Value(arrived))
             else:
                 nursery.start_soon(self._work, arrived)
 
-    def cancel(self, sender: NodeId, call_id: int) -> None:
-        """The caller waits no more."""
+    def cancel(self, sender: NodeId, call_id: int, reason: str) -> None:
+        """The caller waits no more. `reason` is what the method finds in trio.Cancelled, and hands on to its own."""
         scope = self._served.pop((sender, call_id), None)
         if scope is not None:
-            scope.cancel()
+            scope.cancel(reason)
 
     def peer_lost(self, node: NodeId) -> None:
         """Nobody can receive the replies to `node`: cancel what is served for it."""
         for sender, call_id in [key for key in self._served if key[0] == node]:
-            self.cancel(sender, call_id)
+            self.cancel(sender, call_id, "the connection to its caller was lost")
 
     async def serve_here(
         self,
@@ -108,11 +123,11 @@ class CallServer:
         """A co-located call: the same path, in the caller's own task."""
         if self.full:
             return NotStarted(FULL, self._in_flight_max)
-        self._here += 1
+        self._here[scope] = (instance.name, method)
         try:
             return await _run(instance, method, payload, form, scope, running)
         finally:
-            self._here -= 1
+            self._here.over(scope)
 
     async def _work(self, arrived: _Arrived) -> None:
         """Serve one call after another, for as long as few tasks are idle."""
@@ -137,6 +152,8 @@ class CallServer:
         except Exception as error:  # noqa: BLE001 - a bug here must end one call, not the node
             _log.exception("serving %s of %s failed outside the method", request.method, request.target)
             reply = Failed(kind=type(error).__name__, message=str(error), node=self._node)
+        finally:
+            self._arrived.over(scope)
         if self._served.get(key) is not scope:
             return  # cancelled by the caller, or the caller is gone
         try:

@@ -79,6 +79,8 @@ SLICE_QUEUE_DEFAULT: Final = 256
 BLOCKING_THREADS_MAX: Final = 40
 RETRY_BACKOFF_MIN_S: Final = 0.01
 RETRY_BACKOFF_MAX_S: Final = 1.0
+CLEANUP_S: Final = 5.0  # a cancelled call may shield itself for so long
+CANCEL_REASON_CHARS_MAX: Final = 200
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 CALL_CONTEXT_BYTES_MAX: Final = 8 * 1024  # all propagated context variables of one call, names included
 CALL_CONTEXT_ENTRIES_MAX: Final = 32
@@ -158,5 +160,7 @@ assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 assert SNAPSHOT_CHUNK_BYTES + 4 * 1024 <= FRAME_CHUNK_BYTES
 # What is queued for a worker holds at least one frame of the largest size.
 assert FRAME_BYTES_MAX <= WORKER_OUTBOX_BYTES_MAX
+# Calls that are cut off at the end of a drain have time to clean up before their instance is given up.
+assert DRAIN_S + CLEANUP_S < DEACTIVATING_S
 # A dead leader is replaced before its calls run out of time.
 assert ELECTION_TICKS_MAX * TICK_S < CALL_DEADLINE_S
