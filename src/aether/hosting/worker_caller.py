@@ -21,7 +21,7 @@ from aether.hosting.worker_errors import decode_error
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.hops import Hop, describe, path_text
-from aether.invocation.outgoing import RESERVE_MAX_S, RESERVE_SHARE
+from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
 from aether.invocation.span import Span, call_name
 from aether.invocation.tracer import passed_on
@@ -104,7 +104,7 @@ class NodeCaller:
     ) -> Reply:
         deadline = trio.current_effective_deadline()
         left_s = deadline - span.began_s
-        give_up_s = left_s - min(RESERVE_MAX_S, RESERVE_SHARE * max(left_s, 0.0)) if left_s < math.inf else left_s
+        give_up_s = left_s - reserve_s(left_s) if left_s < math.inf else left_s
         question = CallOut(
             self._questions.new_id(),
             str(target),

@@ -8,6 +8,7 @@ Holds: whatever happens to the process, each call gets an outcome, `live` ends, 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -40,8 +41,10 @@ from aether.hosting.worker_messages import (
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import WorkerProcess, how_it_ended, start_worker
 from aether.hosting.worker_program import Program
+from aether.invocation.local import Around, Ran
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
-from aether.invocation.outgoing import RESERVE_MAX_S, RESERVE_SHARE
+from aether.invocation.outgoing import reserve_s
+from aether.invocation.pending_service import reason_of
 from aether.invocation.reply import (
     DRAINING,
     FULL,
@@ -283,8 +286,8 @@ class WorkerInstance:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def serve(
-        self, method: str, payload: object, form: Form, scope: trio.CancelScope
-    ) -> Done | Faulted | Failed | NotStarted | Abandoned | None:
+        self, method: str, payload: object, form: Form, scope: trio.CancelScope, around: Around | None = None
+    ) -> Ran:
         """One call, as LocalInstance promises. Raises FrameTooLarge, TypeError, ValueError for what cannot be sent."""
         if self._refusal:
             return NotStarted(self._refusal)
@@ -293,6 +296,8 @@ class WorkerInstance:
                 refusal = await self._slots.take()
                 if refusal:
                     return NotStarted(refusal, self._slots.limit)
+            if around is not None:
+                return await around(None, functools.partial(self._called, method, payload, form))
             return await self._called(method, payload, form)
         return None
 
@@ -302,9 +307,9 @@ class WorkerInstance:
         running = RUNNING.get()
         deadline = trio.current_effective_deadline()
         left_s = deadline - trio.current_time()
-        reserve_s = min(RESERVE_MAX_S, RESERVE_SHARE * max(left_s, 0.0))
-        remaining_s = left_s - reserve_s if left_s < math.inf else left_s
-        give_up_at = deadline - reserve_s
+        reserved_s = reserve_s(left_s)
+        remaining_s = left_s - reserved_s if left_s < math.inf else left_s
+        give_up_at = deadline - reserved_s
         call_id = self._new_id()
         request = CallRequest(
             call_id,
@@ -329,9 +334,9 @@ class WorkerInstance:
         call_id, link = request.call_id, self._link
         assert link is not None, "calls come after the start"
 
-        def abort(_: RaiseCancelT) -> Abort:
+        def abort(cancelled: RaiseCancelT) -> Abort:
             call.task = None  # its slot stays taken until the worker has heard of it
-            link.post(CallCancel(call_id, "the caller was cancelled"))
+            link.post(CallCancel(call_id, reason_of(cancelled)))
             return Abort.SUCCEEDED
 
         try:

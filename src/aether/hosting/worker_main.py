@@ -70,6 +70,7 @@ class Worker:
         async with trio.open_nursery() as self._nursery, trio.open_nursery() as self._calls:
             self._nursery.start_soon(self._link.write)
             self._nursery.start_soon(self._read)
+            self._nursery.start_soon(self._server.bound_cleanup)
             self._link.post(Hello(PROTOCOL, os.getpid()))
             await trio.sleep_forever()
 
@@ -151,7 +152,7 @@ class Worker:
     def _cancelled(self, m: CallCancel, _: str) -> None:
         """Its slot at the node is free from now on; what runs of it here keeps its own."""
         if self._arrived.pop(m.call_id, None) is None:
-            self._server.cancel(_NODE, m.call_id)
+            self._server.cancel(_NODE, m.call_id, m.reason)
         self._link.send(CallReply(m.call_id, Abandoned(m.reason)))
 
     def _accept_arrived(self) -> None:

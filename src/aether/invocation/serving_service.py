@@ -203,7 +203,7 @@ class CallServer:
 
 
 def time_left_s() -> float:
-    """Until the deadline of the current scope; asked for in the thread of a blocking method, of the task that waits for it."""
+    """Until the deadline of the current scope; in the thread of a blocking method, of the task that waits for it."""
     try:
         return trio.current_effective_deadline() - trio.current_time()
     except RuntimeError:
