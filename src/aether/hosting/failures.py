@@ -16,8 +16,11 @@ import attrs
 from aether.errors import BadInput, OutcomeUnknown, TryAgain
 from aether.invocation.proxy import UNFINISHED
 from aether.invocation.reply import Failed, Faulted
+from aether.invocation.reply import Form as WireForm
 from aether.slice_api.codec import Form
 from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
+from aether.slice_api.http import HttpInput
+from aether.slice_api.methods import MethodSpec
 from aether.slice_api.request_misfit import RequestMisfit
 
 TRACEBACK_CHARS_MAX: Final = 16 * 1024
@@ -89,6 +92,18 @@ def refusal_of(error: BadInput) -> Faulted:
         status = error.status
         fields["errors"] = [dict(each) for each in error.errors]
     return Faulted(FaultPlain(BAD_INPUT, status, _TITLES[status], str(error), fields))
+
+
+def refused_arguments(spec: MethodSpec, payload: object, form: WireForm) -> Faulted | None:
+    """The refusal of arguments that do not fit; None when they do."""
+    try:
+        if form is WireForm.WIRE:
+            spec.decode_arguments(payload)
+        else:
+            spec.decode_http(HttpInput.from_plain(payload))
+    except BadInput as error:
+        return refusal_of(error)
+    return None
 
 
 def trimmed(error: BaseException) -> str:

@@ -7,7 +7,6 @@ Holds: a question is open exactly while its task waits; whoever is cancelled wit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -88,8 +87,7 @@ class NodeCaller:
         now = trio.current_time()
         running = RUNNING.get()
         name = call_name(target.name, method)
-        parent: Span | None = None if running is None else running.span
-        span = Span(name, now) if parent is None else parent.child(name, now)
+        span = Span(name, now) if running is None or running.span is None else running.span.child(name, now)
         request_id = request_id or ("" if running is None else running.request_id)
         answered = False
         try:
@@ -104,7 +102,7 @@ class NodeCaller:
     ) -> Reply:
         deadline = trio.current_effective_deadline()
         left_s = deadline - span.began_s
-        give_up_s = left_s - reserve_s(left_s) if left_s < math.inf else left_s
+        give_up_s = left_s - reserve_s(left_s)
         question = CallOut(
             self._questions.new_id(),
             str(target),
@@ -112,7 +110,7 @@ class NodeCaller:
             give_up_s,
             payload,
             spelt_options(options),
-            passed_on(RUNNING.get()),
+            dict(passed_on(RUNNING.get())),
         )
         reply = decode_reply(await self._questions.ask(question, request_id))
         if isinstance(reply, NotStarted | Abandoned):

@@ -36,4 +36,8 @@ class WorkerProcesses:
         if birth.memory_mb is not None and not can_watch_memory():
             raise ContractError("memory_mb needs /proc, which this system has not; leave it out")
         program = self.program(birth.contract.cls)
-        return WorkerInstance(birth, program, lambda send: Outward(self.invoker, self.backend, birth.given, send))
+        return WorkerInstance(
+            birth,
+            program,
+            lambda send: Outward(self.invoker, self.backend, birth.given, send),
+        )

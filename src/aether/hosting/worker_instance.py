@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import BadInput
+from aether.hosting.failures import refused_arguments
 from aether.hosting.given import encode_given
 from aether.hosting.hosts import Birth
 from aether.hosting.slots import Slots
@@ -44,14 +44,10 @@ from aether.hosting.worker_program import Program
 from aether.invocation.local import Around, Ran
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import reserve_s
-from aether.invocation.pending_service import reason_of
 from aether.invocation.reply import (
     DRAINING,
     FULL,
     Abandoned,
-    Done,
-    Failed,
-    Faulted,
     Form,
     NotStarted,
     Outcome,
@@ -69,7 +65,7 @@ DIED: Final = "its worker process has died"
 DATA_SHARE: Final = 2  # of memory_mb that a worker may reserve for writing before malloc fails in it
 DATA_EXTRA_BYTES: Final = 512 * 2**20  # stacks of threads, reserved and hardly used
 _MIB: Final = 2**20
-_SETTLES_S: Final = 1.0  # from a closed socket to the end of the process that closed it by dying
+_SETTLES_S: Final = 1.0  # between the end of a process and that of its socket, whichever is seen first
 
 MakeOutward = Callable[[Callable[[object], bool]], Outward]
 
@@ -97,6 +93,7 @@ class WorkerInstance:
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
         self._begun = trio.Event()
+        self._heard = trio.Event()
         self._over = trio.Event()
         self._last_word: Ended | None = None
         self._why = ""  # this side ended it, and knows why
@@ -165,15 +162,21 @@ class WorkerInstance:
                 nursery.start_soon(link.write)
                 nursery.start_soon(self._watch_memory, process)
                 await nursery.start(self._outward.run)
-                await self._read(process, link)
-                await trio.sleep_forever()
+                nursery.start_soon(self._read, process, link)
+                await process.wait()
+                with trio.move_on_after(_SETTLES_S):  # its last words; a process that it left may hold its end open
+                    await self._heard.wait()
+                self._is_over()
 
     async def _read(self, process: WorkerProcess, link: Link) -> None:
         try:
             await link.read()
         except BadInput as error:
             self._kill(process, f"said what no worker says: {error}")
-        self._is_over()
+        self._heard.set()
+        with trio.move_on_after(_SETTLES_S):  # whoever closes its end is about to be gone
+            await process.wait()
+        process.kill()
 
     async def _watch_memory(self, process: WorkerProcess) -> None:
         limit_mb = self._birth.memory_mb
@@ -192,15 +195,15 @@ class WorkerInstance:
 
     async def _end(self, process: WorkerProcess) -> None:
         """Return once nothing of the process is left."""
-        self._is_over()
-        in_order = self._last_word is not None
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(WORKER_EXIT_S if in_order else _SETTLES_S) as grace:
-                await process.wait()
-            if grace.cancelled_caught and in_order:
-                _log.warning("worker process %d of %s did not end after its last word; killed", process.pid, self.name)
+            if self._last_word is not None:
+                with trio.move_on_after(WORKER_EXIT_S) as grace:
+                    await process.wait()
+                if grace.cancelled_caught:
+                    _log.warning("worker process %d of %s spoke its last word and stayed", process.pid, self.name)
             process.kill()
             await process.wait()
+        self._is_over()
 
     def _kill(self, process: WorkerProcess, why: str) -> None:
         if not self._over.is_set():
@@ -240,7 +243,7 @@ class WorkerInstance:
             CallOut: self._outward.call,
             MapAccess: self._outward.access,
             Withdraw: self._outward.withdraw,
-            Log: lambda m, _: told(m, process.pid),
+            Log: lambda m, request_id: told(m, request_id, process.pid),
         }
 
     def _send(self, message: object) -> bool:
@@ -296,30 +299,44 @@ class WorkerInstance:
                 refusal = await self._slots.take()
                 if refusal:
                     return NotStarted(refusal, self._slots.limit)
-            if around is not None:
-                return await around(None, functools.partial(self._called, method, payload, form))
-            return await self._called(method, payload, form)
+            if around is None:
+                return await self._called(method, payload, form)
+            return await self._called_inside(around, method, payload, form)
         return None
 
-    async def _called(
-        self, method: str, payload: object, form: Form
-    ) -> Done | Faulted | Failed | NotStarted | Abandoned:
+    async def _called_inside(self, around: Around, method: str, payload: object, form: Form) -> Ran:
+        spec = self._birth.contract.methods.get(method)
+        sent = False
+
+        async def run() -> Ran:
+            nonlocal sent
+            sent = True
+            return await self._called(method, payload, form)
+
+        try:
+            misfit = None if spec is None else refused_arguments(spec, payload, form)
+            return await around(spec, run) if misfit is None else misfit
+        finally:
+            if not sent:
+                self._slots.give_back()
+
+    async def _called(self, method: str, payload: object, form: Form) -> Ran:
         running = RUNNING.get()
         deadline = trio.current_effective_deadline()
         left_s = deadline - trio.current_time()
-        reserved_s = reserve_s(left_s)
-        remaining_s = left_s - reserved_s if left_s < math.inf else left_s
-        give_up_at = deadline - reserved_s
-        call_id = self._new_id()
+        kept_s = reserve_s(left_s)
+        give_up_at = deadline - kept_s
+        self._last_id += 1
         request = CallRequest(
-            call_id,
-            str(self._birth.place.slice),
+            self._last_id,
+            self.name,
             self._birth.instance,
             method,
             form,
-            remaining_s,
+            left_s - kept_s,
             payload,
-            extra=passed_on(running),
+            1,
+            passed_on(running),
         )
         reply = await self._exchanged(request, "" if running is None else running.request_id)
         if not isinstance(reply, TimedOut):
@@ -350,7 +367,3 @@ class WorkerInstance:
         call = self._calls[call_id] = _Call(trio.lowlevel.current_task())
         reply: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
         return reply
-
-    def _new_id(self) -> int:
-        self._last_id += 1
-        return self._last_id

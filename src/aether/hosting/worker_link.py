@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -95,10 +95,9 @@ class Link:
                 return
             for payload in self._decoder.feed(received):
                 message, request_id = decode_message(payload)
-                kind = cast("type", type(message))
-                handler = self._handlers.get(kind)
+                handler = self._handlers.get(message.__class__)
                 if handler is None:
-                    raise BadInput(f"{kind.__name__} is none that this side is sent")
+                    raise BadInput(f"{message.__class__.__name__} is none that this side is sent")
                 handler(message, request_id)
             self._batch_over()
 

@@ -6,6 +6,7 @@ Never: configuration of logging: the node's own loggers, levels and handlers dec
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from typing import Final
 
@@ -14,6 +15,7 @@ import trio
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Log
 from aether.model.limits import WORKER_LOG_CHARS_MAX, WORKER_LOGS_QUEUED_BYTES_MAX
+from aether.slice_api.current import RUNNING, Running, current_call
 
 _TEXT: Final = logging.Formatter("%(message)s")
 
@@ -35,27 +37,33 @@ class ToNode(logging.Handler):
             self.handleError(record)
             return
         log = Log(record.levelno, record.name[:WORKER_LOG_CHARS_MAX], text, record.created, 0)
+        request_id = current_call().request_id
         try:
             if trio.lowlevel.in_trio_task():
-                self._queue(log)
+                self._queue(log, request_id)
             else:
-                self._token.run_sync_soon(self._queue, log)
+                self._token.run_sync_soon(self._queue, log, request_id)
         except trio.RunFinishedError:
             self.handleError(record)
 
-    def _queue(self, log: Log) -> None:
-        if self._link.send(log._replace(dropped=self._dropped), "", WORKER_LOGS_QUEUED_BYTES_MAX):
+    def _queue(self, log: Log, request_id: str) -> None:
+        if self._link.send(log._replace(dropped=self._dropped), request_id, WORKER_LOGS_QUEUED_BYTES_MAX):
             self._dropped = 0
         else:
             self._dropped += 1
 
 
-def told(log: Log, pid: int) -> None:
-    """Give the record to this process's logger of that name; the record's `process` is the worker's."""
+def told(log: Log, request_id: str, pid: int) -> None:
+    """Give the record to this process's logger of that name, as of the same request; its `process` is the worker's."""
     logger = logging.getLogger(log.logger[:WORKER_LOG_CHARS_MAX])
     if log.dropped:
         logger.warning("%d records of worker process %d were dropped: it logs too fast", log.dropped, pid)
     if logger.isEnabledFor(log.level):
         record = logger.makeRecord(logger.name, log.level, "", 0, "%s", (log.message[:WORKER_LOG_CHARS_MAX],), None)
         record.created, record.process = log.created, pid
-        logger.handle(record)
+        contextvars.copy_context().run(_handle, logger, record, request_id)
+
+
+def _handle(logger: logging.Logger, record: logging.LogRecord, request_id: str) -> None:
+    RUNNING.set(Running(request_id=request_id))
+    logger.handle(record)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import io
 import logging
 import os
 import random
 import signal
 import socket
 import sys
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import trio
 
@@ -54,9 +53,7 @@ class Worker:
         self._link = Link(end, self._handlers(), self._accept_arrived)
         self._questions = Questions(lambda: self._link)
         self._arrived: dict[int, tuple[CallRequest, str]] = {}
-        self._server = CallServer(
-            _NODE, self._send, self, CALLS_IN_FLIGHT_MAX, Tracer(_NODE, random.Random(), time_left_s)
-        )
+        self._server: CallServer | None = None
         self._instance: InstanceId | None = None
         self._running: RunningInstance | None = None
         self._life = trio.CancelScope()
@@ -103,6 +100,8 @@ class Worker:
         if self._instance is not None or self._nursery is None:
             raise BadInput("a worker begins once")
         self._instance = InstanceId(m.instance)
+        tracer = Tracer(m.node, random.SystemRandom(), time_left_s)
+        self._server = CallServer(NodeId(m.node), self._send, self, CALLS_IN_FLIGHT_MAX, tracer)
         self._nursery.start_soon(self._live, m)
 
     async def _live(self, m: Begin) -> None:
@@ -124,11 +123,9 @@ class Worker:
         bound_memory(m.data_bytes_max)
         logging.getLogger().setLevel(m.log_level)
         contract = load_program(m.module, m.qualname, m.file, m.artifact)
-        arguments = constructed(
-            contract, decode_given(m.fields), NodeCaller(self._questions), lambda name: NodeMap(self._questions, name)
-        )
+        caller = NodeCaller(self._questions)
+        arguments = constructed(contract, decode_given(m.fields), caller, lambda name: NodeMap(self._questions, name))
         place = Place(slice=contract.name, instance=m.instance, node=m.node)
-        self._server.tracer.node = m.node
         work = ThreadWork(min(BLOCKING_THREADS_MAX, contract.options.concurrency))
         running = self._running = RunningInstance(contract.cls(**arguments), contract, place, work, m.drain_s)
         if self._stopping:
@@ -151,15 +148,16 @@ class Worker:
 
     def _cancelled(self, m: CallCancel, _: str) -> None:
         """Its slot at the node is free from now on; what runs of it here keeps its own."""
-        if self._arrived.pop(m.call_id, None) is None:
-            self._server.cancel(_NODE, m.call_id, m.reason)
+        if self._arrived.pop(m.call_id, None) is None and self._server is not None:
+            self._server.cancel(_NODE, m.call_id)
         self._link.send(CallReply(m.call_id, Abandoned(m.reason)))
 
     def _accept_arrived(self) -> None:
         """Begin the calls of one read that were not cancelled in the same one: a busy loop runs nothing in vain."""
         if not self._arrived:
             return
-        assert self._calls is not None
+        if self._calls is None or self._server is None:
+            raise BadInput("calls come after the beginning")
         arrived, self._arrived = self._arrived, {}
         self._mark.number = max(arrived)
         for request, request_id in arrived.values():
@@ -196,12 +194,13 @@ def main(end: int, page: int, parent: int) -> None:
     """Be a worker of process `parent`, over the socket `end`, with the shared page `page`: inherited descriptors."""
     die_with(parent)
     faulthandler.enable()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        cast("io.TextIOWrapper", sys.stdout).reconfigure(
-            line_buffering=True
-        )  # what user code prints is seen when it is printed
+    printed: Any = sys.stdout
+    if printed is not None:
+        printed.reconfigure(line_buffering=True)  # what user code prints is seen when it is printed
     for ending in (signal.SIGINT, signal.SIGTERM):  # of a terminal or a service manager, to the group: the node decides
         signal.signal(ending, _ignore)
     mark = Mark(page)
     os.close(page)
-    trio.run(Worker(socket.socket(fileno=end), mark).run)
+    link = socket.socket(fileno=end)
+    link.set_inheritable(False)  # a program that user code starts must not hold the node's end open
+    trio.run(Worker(link, mark).run)

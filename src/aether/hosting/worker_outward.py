@@ -38,7 +38,11 @@ class Outward:
     """
 
     def __init__(
-        self, invoker: Invoker, backend: Callable[[str], MapBackend], given: Mapping[str, Given], send: Send
+        self,
+        invoker: Invoker,
+        backend: Callable[[str], MapBackend],
+        given: Mapping[str, Given],
+        send: Send,
     ) -> None:
         self._invoker = invoker
         bases = [value.base for value in given.values() if isinstance(value, Bound)]
@@ -66,7 +70,7 @@ class Outward:
         if not m.remaining_s >= 0:
             raise BadInput(f"a call with {m.remaining_s} s left")
         scope = trio.CancelScope(deadline=trio.current_time() + m.remaining_s)
-        self._start(m.call_id, scope, lambda: self._called(target, m, request_id, options), request_id, m.extra)
+        self._start(m.call_id, scope, lambda: self._called(target, m, request_id, options), m.extra)
 
     def access(self, m: MapAccess, _: str) -> None:
         """Raises BadInput for a map that none of the instance's fields was given, or an operation that no map has."""
@@ -80,14 +84,7 @@ class Outward:
         if scope is not None:
             scope.cancel()
 
-    def _start(
-        self,
-        call_id: int,
-        scope: trio.CancelScope,
-        work: Work,
-        request_id: str = "",
-        extra: Mapping[str, object] = NO_EXTRA,
-    ) -> None:
+    def _start(self, call_id: int, scope: trio.CancelScope, work: Work, extra: Mapping[str, object] = NO_EXTRA) -> None:
         if call_id in self._open:
             raise BadInput(f"question {call_id} is open already")
         assert self._nursery is not None, "run comes first"
@@ -95,15 +92,13 @@ class Outward:
             self._answer(Answer(call_id, encode_error(Overloaded("this worker process", WORKER_CALLS_OUT_MAX)), None))
             return
         self._open[call_id] = scope
-        self._nursery.start_soon(self._answered, call_id, scope, work, request_id, extra)
+        self._nursery.start_soon(self._answered, call_id, scope, work, extra)
 
-    async def _answered(
-        self, call_id: int, scope: trio.CancelScope, work: Work, request_id: str, extra: Mapping[str, object]
-    ) -> None:
+    async def _answered(self, call_id: int, scope: trio.CancelScope, work: Work, extra: Mapping[str, object]) -> None:
         span = Span("", trio.current_time())  # what is below it is told when the deadline comes first
-        RUNNING.set(self._invoker.tracer.served(span, request_id, extra))
         answer = None
         try:
+            RUNNING.set(self._invoker.tracer.served(span, "", extra))
             with scope:
                 answer = Answer(call_id, [], await work())
         except Exception as error:  # noqa: BLE001 - every error is the worker's to see
