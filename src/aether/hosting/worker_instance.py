@@ -8,7 +8,6 @@ Holds: whatever happens to the process, each call gets an outcome, `live` ends, 
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -44,6 +43,7 @@ from aether.hosting.worker_program import Program
 from aether.invocation.local import Around, Ran
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import reserve_s
+from aether.invocation.pending_service import reason_of
 from aether.invocation.reply import (
     DRAINING,
     FULL,

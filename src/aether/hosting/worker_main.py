@@ -67,7 +67,6 @@ class Worker:
         async with trio.open_nursery() as self._nursery, trio.open_nursery() as self._calls:
             self._nursery.start_soon(self._link.write)
             self._nursery.start_soon(self._read)
-            self._nursery.start_soon(self._server.bound_cleanup)
             self._link.post(Hello(PROTOCOL, os.getpid()))
             await trio.sleep_forever()
 
@@ -102,6 +101,7 @@ class Worker:
         self._instance = InstanceId(m.instance)
         tracer = Tracer(m.node, random.SystemRandom(), time_left_s)
         self._server = CallServer(NodeId(m.node), self._send, self, CALLS_IN_FLIGHT_MAX, tracer)
+        self._nursery.start_soon(self._server.bound_cleanup)
         self._nursery.start_soon(self._live, m)
 
     async def _live(self, m: Begin) -> None:
@@ -149,7 +149,7 @@ class Worker:
     def _cancelled(self, m: CallCancel, _: str) -> None:
         """Its slot at the node is free from now on; what runs of it here keeps its own."""
         if self._arrived.pop(m.call_id, None) is None and self._server is not None:
-            self._server.cancel(_NODE, m.call_id)
+            self._server.cancel(_NODE, m.call_id, m.reason)
         self._link.send(CallReply(m.call_id, Abandoned(m.reason)))
 
     def _accept_arrived(self) -> None:
