@@ -9,14 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.web.answer import encode_response
-from aether.web.connection import HttpConnection, Refusal, Wait
+from aether.web.checked_head import Refusal
+from aether.web.connection import HttpConnection, Wait
+from aether.web.ordinary import OrdinaryHeads
 from aether.web.request import Request, Response
 
 
 def connection(ordinary: bool = True, **limits: int) -> HttpConnection:
     numbers = itertools.count(1)
     bounds = {"header_bytes_max": 65536, "body_bytes_max": 2**20, **limits}
-    return HttpConnection(new_request_id=lambda: f"r{next(numbers)}", ordinary=ordinary, **bounds)
+    return HttpConnection(
+        new_request_id=lambda: f"r{next(numbers)}", heads=OrdinaryHeads() if ordinary else None, **bounds
+    )
 
 
 def read(raw: bytes, sizes: list[int], ordinary: bool = True, **limits: int) -> list[Request | Refusal]:

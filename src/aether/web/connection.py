@@ -13,14 +13,13 @@ import enum
 import re
 from collections.abc import Callable
 
-import attrs
 import h11
 
-from aether.web.ordinary import HOST, Head, parse_ordinary
+from aether.web.checked_head import Refusal, Refused, checked_head
+from aether.web.ordinary import Head, HeadReader
 from aether.web.request import Request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-_ABSOLUTE = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
 
 
 class Wait(enum.Enum):
@@ -32,20 +31,6 @@ class Wait(enum.Enum):
     CONTINUE = "continue"  # the body, and the client wants CONTINUE first: said once per request
 
 
-@attrs.frozen
-class Refusal:
-    """The bytes are no request that may be served: answer `status` and close."""
-
-    status: int
-    detail: str
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.refusal = Refusal(status, detail)
-
-
 class HttpConnection:
     """Requests of one connection, in order.
 
@@ -54,7 +39,8 @@ class HttpConnection:
     stream_bytes_max  the same for a body that is read by `next_part`
     new_request_id    makes an id for a request that brings none
     streams_body      picks requests, shown without their body, whose body is taken by `next_part`; None: there are none
-    ordinary          read ordinary requests without h11, which gives the same requests in less time
+    heads             reads the heads of ordinary requests without h11, which gives the same requests in less time;
+                      None: h11 reads all
     """
 
     __slots__ = (
@@ -66,8 +52,8 @@ class HttpConnection:
         "_fed",
         "_head",
         "_header_bytes_max",
+        "_heads",
         "_new_request_id",
-        "_ordinary",
         "_parser",
         "_received",
         "_refusal",
@@ -87,7 +73,7 @@ class HttpConnection:
         client: str = "",
         stream_bytes_max: int = 0,
         streams_body: Callable[[Request], bool] | None = None,
-        ordinary: bool = True,
+        heads: HeadReader | None = None,
     ) -> None:
         self._header_bytes_max = header_bytes_max
         self._body_bytes_max = body_bytes_max
@@ -95,7 +81,7 @@ class HttpConnection:
         self._new_request_id = new_request_id
         self._streams_body = streams_body
         self._client = client
-        self._ordinary = ordinary
+        self._heads = heads
         self._buffer = bytearray()
         self._parser: h11.Connection | None = None
         self._fed = 0
@@ -135,7 +121,7 @@ class HttpConnection:
             return self._refusal
         try:
             return self._advance()
-        except _Refused as refused:
+        except Refused as refused:
             return self._refuse(refused.refusal)
         except h11.RemoteProtocolError as error:
             return self._refuse(_refusal_of(error))
@@ -148,7 +134,7 @@ class HttpConnection:
             return None
         try:
             return self._part() if self._parser is None else self._pump_part(self._parser)
-        except _Refused as refused:
+        except Refused as refused:
             return self._refuse(refused.refusal)
         except h11.RemoteProtocolError as error:
             return self._refuse(_refusal_of(error))
@@ -168,44 +154,42 @@ class HttpConnection:
             del buffer[:2]
         if len(buffer) == buffer.startswith(b"\r"):  # nothing, or half a line break
             return Wait.IDLE
-        if self._ordinary:
-            found = parse_ordinary(buffer, self._header_bytes_max)
-            if found is not None and (request := self._begin_ordinary(*found)) is not None:
-                return request
+        found = None if self._heads is None else self._heads.read(buffer, self._header_bytes_max)
+        if found is not None and (step := self._begin_ordinary(*found)) is not None:
+            return step
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._header_bytes_max)
         return self._pump(self._parser)
 
     # --- ordinary requests ---
 
     def _begin_ordinary(self, head: Head, size: int) -> Request | Wait | None:
-        """Take the head off the buffer; None when h11 shall say what is wrong with it."""
-        length = head.content_length or 0
-        request = self._picked(head)
-        if length > (self._body_bytes_max if request is None else self._stream_bytes_max):
+        """Take the head off the buffer, with its body if that is there; None when h11 shall say what is wrong."""
+        length = head.fields.content_length or 0
+        picked = None if self._streams_body is None else self._picked(head)
+        if length > (self._body_bytes_max if picked is None else self._stream_bytes_max):
             return None
-        del self._buffer[:size]
+        buffer = self._buffer
+        if picked is None and len(buffer) >= size + length:
+            body = bytes(buffer[size : size + length]) if length else b""
+            del buffer[: size + length]
+            return self._request(head, body)
+        del buffer[:size]
         self._head = head
-        if request is None:
-            return self._complete_ordinary(head)
         self._received = 0
-        return self._streamed(request)
+        return Wait.BODY if picked is None else self._streamed(picked)
 
     def _complete_ordinary(self, head: Head) -> Request | Wait:
-        length = head.content_length
-        if not length:
-            self._head = None
-            return self._request(head, b"")
-        buffer = self._buffer
-        if len(buffer) < length:
+        length = head.fields.content_length or 0
+        if len(self._buffer) < length:
             return Wait.BODY
-        body = bytes(buffer[:length])
-        del buffer[:length]
+        body = bytes(self._buffer[:length])
+        del self._buffer[:length]
         self._head = None
         return self._request(head, body)
 
     def _part(self) -> bytes | Wait | None:
         assert self._head is not None
-        missing = (self._head.content_length or 0) - self._received
+        missing = (self._head.fields.content_length or 0) - self._received
         if missing == 0:
             self._head, self.streaming = None, False
             return None
@@ -254,17 +238,18 @@ class HttpConnection:
     def _count(self, size: int, bytes_max: int) -> None:
         self._received += size
         if self._received > bytes_max:
-            raise _Refused(413, f"the body exceeds the limit of {bytes_max} bytes")
+            raise Refused(413, f"the body exceeds the limit of {bytes_max} bytes")
 
     def _begin(self, event: h11.Request, parser: h11.Connection) -> Request | None:
         """The request when its body is to be streamed."""
         if self._fed - len(parser.trailing_data[0]) > self._header_bytes_max:
-            raise _Refused(431, f"the header exceeds the limit of {self._header_bytes_max} bytes")
-        self._head = head = _checked_head(event)
+            raise Refused(431, f"the header exceeds the limit of {self._header_bytes_max} bytes")
+        self._head = head = checked_head(event)
         request = self._picked(head)
         bytes_max = self._body_bytes_max if request is None else self._stream_bytes_max
-        if head.content_length is not None and head.content_length > bytes_max:
-            raise _Refused(413, f"a body of {head.content_length} bytes exceeds the limit of {bytes_max} bytes")
+        length = head.fields.content_length or 0
+        if length > bytes_max:
+            raise Refused(413, f"a body of {length} bytes exceeds the limit of {bytes_max} bytes")
         self._received = 0
         return None if request is None else self._streamed(request)
 
@@ -294,14 +279,12 @@ class HttpConnection:
         return request
 
     def _request(self, head: Head, body: bytes) -> Request:
-        self.keep_alive = head.keep_alive
-        self.speaks_1_1 = head.speaks_1_1
-        given = head.request_id
+        verb, path, query_text, (headers, self.keep_alive, _, given), self.speaks_1_1 = head
         return Request(
-            verb=head.verb,
-            path=head.path,
-            query_text=head.query_text,
-            headers=head.headers,
+            verb=verb,
+            path=path,
+            query_text=query_text,
+            headers=headers,
             body=body,
             request_id=given if given and _REQUEST_ID.fullmatch(given) else self._new_request_id(),
             client=self._client,
@@ -310,48 +293,3 @@ class HttpConnection:
 
 def _refusal_of(error: h11.RemoteProtocolError) -> Refusal:
     return Refusal(error.error_status_hint, f"the bytes are no HTTP/1.1 request: {error}")
-
-
-def _checked_head(event: h11.Request) -> Head:
-    version = event.http_version
-    if version not in (b"1.1", b"1.0"):
-        raise _Refused(505, f"HTTP/{version.decode('ascii')} is not spoken here; use HTTP/1.1")
-    headers = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
-    names = [name for name, _ in headers]
-    if "transfer-encoding" in names and ("content-length" in names or version == b"1.0"):
-        raise _Refused(400, "a message with Transfer-Encoding has no Content-Length and is HTTP/1.1")
-    fields = dict(headers)
-    authority, path, query_text = _target(event.method.decode("ascii"), event.target.decode("ascii"))
-    host = fields.get("host", "")
-    if names.count("host") > 1 or HOST.fullmatch(host) is None:
-        raise _Refused(400, f"the Host field {host[:80]!r} is no host name")
-    if authority is not None:  # RFC 9112 3.2.2: an absolute target replaces Host
-        headers = (*((n, v) for n, v in headers if n != "host"), ("host", authority))
-    options = {token.strip().lower() for name, value in headers if name == "connection" for token in value.split(",")}
-    length = fields.get("content-length")
-    return Head(
-        verb=event.method.decode("ascii"),
-        path=path,
-        query_text=query_text,
-        headers=headers,
-        keep_alive=version == b"1.1" and "close" not in options,
-        content_length=int(length) if length is not None else None,
-        speaks_1_1=version == b"1.1",
-        request_id=next((value for name, value in headers if name == "x-request-id"), ""),
-    )
-
-
-def _target(verb: str, target: str) -> tuple[str | None, str, str]:
-    """(authority of an absolute target, path, query) of a request target."""
-    authority: str | None = None
-    if not target.startswith("/"):
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is not None and HOST.fullmatch(absolute[1]):
-            authority, target = absolute[1], absolute[2]
-            target = target if target.startswith("/") else f"/{target}"
-        elif not (target == "*" and verb == "OPTIONS"):
-            raise _Refused(400, f"the target {target[:80]!r} is no path; begin it with /")
-    if "#" in target:
-        raise _Refused(400, "a target carries no fragment; encode # as %23")
-    path, _, query_text = target.partition("?")
-    return authority, path, query_text

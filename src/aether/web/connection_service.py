@@ -19,14 +19,16 @@ import trio
 from aether.errors import BadInput
 from aether.model import limits
 from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
+from aether.web.checked_head import Refusal
 from aether.web.clock_service import Clock
 from aether.web.config import WebConfig
-from aether.web.connection import HttpConnection, Refusal, Wait
+from aether.web.connection import HttpConnection, Wait
 from aether.web.deadlines import NEVER, Pace, Timer
 from aether.web.line_service import line_of
+from aether.web.ordinary import HeadReader
 from aether.web.problem import problem
 from aether.web.receive_service import Receiver
-from aether.web.request import Request, Response, Upgrade
+from aether.web.request import Handler, Request, Response, Upgrade
 from aether.web.send_service import Sender
 
 _WATCH_S: Final = limits.HTTP_WATCH_S
@@ -36,12 +38,15 @@ class Server(Protocol):
     """What a connection asks its server for."""
 
     config: WebConfig
+    heads: HeadReader | None
     draining: bool
     held: int
     new_request_id: Callable[[], str]
     streams_body: Callable[[Request], bool] | None
 
-    async def answer(self, request: Request) -> Response: ...
+    handler: Handler
+
+    def problem_for(self, error: Exception, request: Request) -> Response: ...
     def http_date(self) -> str: ...
 
 
@@ -87,6 +92,7 @@ class Connection:
             stream_bytes_max=config.stream_bytes_max,
             new_request_id=server.new_request_id,
             streams_body=server.streams_body,
+            heads=server.heads,
             client=client,
         )
         self._input = Receiver(self._line, self._http, clock, server, self._scope.cancel)
@@ -128,6 +134,7 @@ class Connection:
         """Nothing is held or timed any more."""
         self._timer.end()
         self._input.end()
+        self._line.end()
 
     # --- time ---
 
@@ -180,43 +187,51 @@ class Connection:
         """Answer one request. False when the connection is to be closed."""
         if self._input.left:
             return False
-        if self._http.streaming:
+        http, server = self._http, self._server
+        if http.streaming:
             request = attrs.evolve(request, body_stream=self._body_parts())
         self._begin_answer()
-        response = await self._server.answer(request)
+        try:
+            response = await server.handler(request)
+        except Exception as error:  # noqa: BLE001 - logged; a handler's bug costs one answer
+            response = server.problem_for(error, request)
         self._input.working = False
         self._send_pace = None
-        if response.stream is None:
+        if http.streaming or not response.is_plain:
             return await self._deliver(response, request)
+        keep_alive = http.keep_alive and not server.draining
+        return await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)) and keep_alive
+
+    async def _deliver(self, response: Response, request: Request) -> bool:
+        """An answer that is more than a header and a body, or one to a request whose body nobody may have read."""
+        http = self._http
+        lengthless = response.parts is not None or response.stream is not None
         try:
-            return await self._deliver(response, request)
+            keep_alive = self._body_ended() and http.keep_alive and not self._server.draining
+            keep_alive = keep_alive and response.upgrade is None and (http.speaks_1_1 or not lengthless)
+            if not await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)):
+                return False
+            if response.upgrade is not None:
+                await self._upgrade(response.upgrade)
+            elif lengthless and has_body(response, request.verb) and not await self._send_rest(response):
+                return False
+            if http.streaming and not keep_alive:
+                await self._linger()
+            return keep_alive
         finally:
             close = getattr(response.stream, "aclose", None)
             if close is not None:
                 await close()
 
-    async def _deliver(self, response: Response, request: Request) -> bool:
-        http = self._http
-        lengthless = response.parts is not None or response.stream is not None
-        keep_alive = not self._server.draining and self._body_ended() and http.keep_alive
-        keep_alive = keep_alive and response.upgrade is None and (http.speaks_1_1 or not lengthless)
-        raw = encode_response(
+    def _spelt(self, response: Response, request: Request, *, keep_alive: bool) -> bytes:
+        return encode_response(
             response,
             verb=request.verb,
             request_id=request.request_id,
             date=self._server.http_date(),
             keep_alive=keep_alive,
-            chunked=http.speaks_1_1,
+            chunked=self._http.speaks_1_1,
         )
-        if not await self._send.all_of(raw):
-            return False
-        if response.upgrade is not None:
-            await self._upgrade(response.upgrade)
-        elif lengthless and has_body(response, request.verb) and not await self._send_rest(response):
-            return False
-        if http.streaming and not keep_alive:
-            await self._linger()
-        return keep_alive
 
     def _body_ended(self) -> bool:
         """Whether the next request can be found: what has come of a body that nobody wanted is thrown away."""

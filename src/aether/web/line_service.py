@@ -36,37 +36,44 @@ class Line(Protocol):
         """End a `receive` that waits, if nothing has arrived for it."""
         ...
 
+    def end(self) -> None:
+        """The connection is about to be closed: its number will soon be another's."""
+        ...
+
 
 class SocketLine:
     """A TCP connection, read and written directly: trio's stream would switch tasks after each write."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_file",)
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self._socket = stream.socket
+        self._file = stream.socket.fileno()
 
     def send_now(self, raw: bytes | memoryview) -> int:
         try:
-            return os.write(self._socket.fileno(), raw)
+            return os.write(self._file, raw)
         except (BlockingIOError, InterruptedError):
             return 0
 
     async def send(self, raw: memoryview) -> int:
-        await trio.lowlevel.wait_writable(self._socket)
+        await trio.lowlevel.wait_writable(self._file)
         return self.send_now(raw)
 
     async def receive(self) -> bytes:
         while True:
             try:
-                await trio.lowlevel.wait_readable(self._socket)
-                return os.read(self._socket.fileno(), RECEIVE_BYTES)
+                await trio.lowlevel.wait_readable(self._file)
+                return os.read(self._file, RECEIVE_BYTES)
             except (BlockingIOError, InterruptedError):
                 continue
-            except (OSError, trio.ClosedResourceError):  # reset; closed by us, when its number is -1; or interrupted
+            except (OSError, trio.ClosedResourceError):  # reset, closed by us, interrupted
                 return b""
 
     def interrupt(self) -> None:
-        trio.lowlevel.notify_closing(self._socket)
+        trio.lowlevel.notify_closing(self._file)
+
+    def end(self) -> None:
+        self._file = -1
 
 
 class StreamLine:
@@ -93,6 +100,9 @@ class StreamLine:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return b""
         return b""
+
+    def end(self) -> None:
+        return
 
     def interrupt(self) -> None:
         if self._receiving is not None:

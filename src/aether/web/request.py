@@ -146,6 +146,11 @@ class Response:
     stream: AsyncIterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
     upgrade: Upgrade | None = attrs.field(default=None, eq=False, repr=False)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a header and `body` are all of it."""
+        return self.parts is None and self.stream is None and self.upgrade is None
+
     def __attrs_post_init__(self) -> None:
         if not (200 <= self.status <= 599 or (self.status == 101 and self.upgrade is not None)):
             raise ValueError(f"{self.status} is no final HTTP status")

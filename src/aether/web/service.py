@@ -24,6 +24,7 @@ from aether.errors import AddressInUse, AetherError, BadInput, CallFailed
 from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
 from aether.web.connection_service import BodyRefused, Connection
+from aether.web.ordinary import HeadReader, OrdinaryHeads
 from aether.web.problem import problem, problem_of
 from aether.web.request import Handler, Request, Response
 
@@ -42,10 +43,11 @@ class WebServer:
     ) -> None:
         self.config: WebConfig = config
         self.streams_body: Callable[[Request], bool] | None = streams_body
+        self.heads: HeadReader | None = OrdinaryHeads()
         self.draining: bool = False
         self.held: int = 0
         """Bytes received and not answered yet. Counted by the connections."""
-        self._handler = handler
+        self.handler: Handler = handler
         self._accepting = trio.CancelScope()
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._connections_max = min(config.connections_max, _open_files_max() // _FILES_SHARE)
@@ -111,12 +113,9 @@ class WebServer:
         for connection in tuple(self._connections):
             connection.cut()
 
-    async def answer(self, request: Request) -> Response:
-        """The handler's response, or the problem that its exception means."""
-        try:
-            return await self._handler(request)
-        except Exception as error:  # noqa: BLE001 - logged; a handler's bug costs one answer
-            return _problem_for(error, request)
+    def problem_for(self, error: Exception, request: Request) -> Response:
+        """The problem that an exception of the handler means."""
+        return _problem_for(error, request)
 
     def http_date(self) -> str:
         """The Date field, formatted once a second."""
