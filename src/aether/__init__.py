@@ -34,6 +34,7 @@ from aether.errors import (
     StateDiverged,
     StorageCorrupt,
     StorageFailed,
+    StreamBroken,
     TryAgain,
 )
 from aether.slice_api.binding import bind
@@ -71,6 +72,7 @@ from aether.slice_api.http import Cookie, Header, Query
 from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
 from aether.slice_api.route_options import Cors, RateLimit
+from aether.slice_api.streams import stream
 
 if TYPE_CHECKING:
     from aether import asyncio_host
@@ -121,6 +123,7 @@ __all__ = [
     "StateDiverged",
     "StorageCorrupt",
     "StorageFailed",
+    "StreamBroken",
     "TryAgain",
     "asyncio_host",
     "background",
@@ -141,6 +144,7 @@ __all__ = [
     "secret",
     "service",
     "state",
+    "stream",
     "websocket",
 ]
 

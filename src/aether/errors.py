@@ -38,6 +38,7 @@ __all__ = [
     "StorageCorrupt",
     "StorageFailed",
     "StorageFull",
+    "StreamBroken",
     "TryAgain",
 ]
 
@@ -274,6 +275,24 @@ class SessionExpired(OutcomeUnknown):
 
     def __str__(self) -> str:
         return f"session {self.session} has ended; whether the request happened is unknown"
+
+
+@attrs.define(eq=False)
+class StreamBroken(OutcomeUnknown):
+    """A stream ended before its generator did. The `received` items before it are all there, in order.
+
+    stream  `Pricing.ticks`; reason  the connection was lost, or the instance stopped
+    """
+
+    stream: str
+    received: int
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the stream {self.stream} broke after {self.received} items: {self.reason}; open it again, from where you "
+            "left off if its method can tell"
+        )
 
 
 # --- others -----------------------------------------------------------------------------------------------------------

@@ -98,7 +98,10 @@ class Far:
     def _post(self, source, invoker, message, request_id):
         spec = next(spec for spec in MESSAGES if spec.cls is type(message))
         packed = msgpack.packb(spec.encode(message))
-        self._send.send_nowait((trio.current_time() + 0.001, source, invoker, spec, packed, request_id))
+        try:
+            self._send.send_nowait((trio.current_time() + 0.001, source, invoker, spec, packed, request_id))
+        except trio.WouldBlock:  # a full mailbox
+            return False
         return True
 
     async def carry(self):

@@ -63,8 +63,7 @@ class FakeNode:
         self.sent.append((to, message, request_id))
         spec = _BY_CLASS[type(message)]
         packed = msgpack.packb([spec.encode(message), request_id])
-        self.network.post(self.name, to, spec, packed)
-        return True
+        return self.network.post(self.name, to, spec, packed)
 
     async def call(self, target=PRICING, method="quote", payload=None, request_id=""):
         return await self.invoker.call(target.base, method, payload, form=Form.WIRE, request_id=request_id)
@@ -131,7 +130,11 @@ class FakeNetwork:
             lane, receive = trio.open_memory_channel(1_000)
             self._lanes[source, to] = lane
             self.nursery.start_soon(self._carry, source, to, lane, receive)
-        lane.send_nowait((trio.current_time() + self.delay_s, spec, packed))
+        try:
+            lane.send_nowait((trio.current_time() + self.delay_s, spec, packed))
+        except trio.WouldBlock:  # a full mailbox
+            return False
+        return True
 
     async def _carry(self, source, to, lane, receive):
         async for due, spec, packed in receive:

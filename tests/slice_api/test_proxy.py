@@ -47,7 +47,11 @@ def recording():
         calls.append((spec.name, arguments))
         return 42
 
-    return make_proxy(contract_of(Shop), call), calls
+    def stream(spec, arguments):
+        calls.append((spec.name, arguments))
+        return f"stream of {spec.where}"
+
+    return make_proxy(contract_of(Shop), call, stream), calls
 
 
 async def test_calls_are_handed_on_by_name_with_omitted_arguments_absent():
@@ -118,10 +122,12 @@ def test_setting_an_attribute_is_refused():
         proxy.currency = "USD"
 
 
-def test_a_stream_says_that_it_comes_later_and_works_on_the_plain_object():
-    proxy, _ = recording()
-    with pytest.raises(aether.NotInContract, match=r"stream.*later release"):
-        proxy.ticks()
+def test_a_stream_is_handed_out_at_once_and_binds_its_arguments_like_a_call():
+    proxy, calls = recording()
+    assert proxy.ticks() == "stream of Shop.ticks"
+    assert calls == [("ticks", {})]
+    with pytest.raises(TypeError, match="ticks"):
+        proxy.ticks(1)
 
 
 def test_a_protocol_has_a_proxy_too_and_classes_are_made_once():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import trio
@@ -19,9 +19,11 @@ import trio
 from aether.errors import BadInput, OutcomeUnknown, TryAgain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
+from aether.hosting.streams import StreamServing
 from aether.invocation.local import Around, Ran
-from aether.invocation.reply import DRAINING, Done, Failed, Faulted, Form, NotStarted
-from aether.model.limits import CLEANUP_S
+from aether.invocation.reply import DRAINING, FULL, Done, Failed, Faulted, Form, NotStarted
+from aether.invocation.streaming import InputStream, ServedSink
+from aether.model.limits import CLEANUP_S, STREAMS_PER_INSTANCE_MAX
 from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
 from aether.slice_api.current import RUNNING
@@ -49,6 +51,7 @@ class RunningInstance:
         self._drain_s = drain_s
         self._slots = Slots(contract.options.concurrency, contract.options.queue)
         self._calls: set[trio.CancelScope] = set()
+        self._streams = 0
         self._refusal = NOT_READY
         self._stop = trio.Event()
         self._empty: trio.Event | None = None
@@ -133,17 +136,49 @@ class RunningInstance:
         spec = self._contract.methods.get(method)
         if spec is None:
             return self._unknown(method)
+        if spec.stream or spec.inputs:
+            return self._unknown(method, "as a call; it is a stream, which is opened: `async with aether.stream(...)`")
+        return await self._outcome(spec, form, scope, functools.partial(self._run, spec, payload, form, around))
+
+    async def serve_stream(
+        self,
+        method: str,
+        payload: object,
+        form: Form,
+        scope: trio.CancelScope,
+        sink: ServedSink,
+        inputs: Mapping[str, InputStream],
+    ) -> Ran:
+        """One stream, or one call that takes some, as LocalInstance promises."""
+        if self._refusal:
+            return NotStarted(self._refusal)
+        spec = self._contract.methods.get(method)
+        if spec is None:
+            return self._unknown(method)
+        if spec.stream and self._streams >= STREAMS_PER_INSTANCE_MAX:
+            return NotStarted(FULL, STREAMS_PER_INSTANCE_MAX)
+        serving = StreamServing(self._instance, spec, payload, form, sink, inputs)
+        self._streams += spec.stream
+        try:
+            return await self._outcome(spec, form, scope, serving.run)
+        finally:
+            self._streams -= spec.stream
+
+    async def _outcome(
+        self, spec: MethodSpec, form: Form, scope: trio.CancelScope, run: Callable[[], Awaitable[Ran]]
+    ) -> Ran:
+        """What came of `run` in a slot of this instance; a stream takes none."""
         try:
             with scope:
-                if not self._slots.try_take():
+                if not (spec.stream or self._slots.try_take()):
                     refusal = await self._slots.take()
                     if refusal:
                         return NotStarted(refusal, self._slots.limit)
                 self._calls.add(scope)
                 try:
-                    return await self._run(spec, payload, form, around)
+                    return await run()
                 finally:
-                    self._ended(scope)
+                    self._ended(scope, slot=not spec.stream)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             if isinstance(leaving(error), trio.TooSlowError):
                 raise leaving(error) from None
@@ -165,9 +200,10 @@ class RunningInstance:
                 _log.error("%s raised", what, exc_info=failure.original)
         return failure
 
-    def _ended(self, scope: trio.CancelScope) -> None:
+    def _ended(self, scope: trio.CancelScope, *, slot: bool) -> None:
         self._calls.discard(scope)
-        self._slots.give_back()
+        if slot:
+            self._slots.give_back()
         if self._empty is not None and not self._calls:
             self._empty.set()
 
@@ -197,10 +233,10 @@ class RunningInstance:
                 raise leaving(error) from None
             return self._failure(error, spec, form)
 
-    def _unknown(self, method: str) -> Failed:
+    def _unknown(self, method: str, how: str = "") -> Failed:
         return Failed(
             kind="NotInContract",
-            message=f"{self._contract.name} {self._contract.artifact} has no method {method!r}",
+            message=f"{self._contract.name} {self._contract.artifact} has no method {method!r} {how}".rstrip(),
             slice=self._place.slice,
             method=method,
             instance=self._place.instance,

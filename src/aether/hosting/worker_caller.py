@@ -8,6 +8,7 @@ Holds: a question is open exactly while its task waits; whoever is cancelled wit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import attrs
@@ -15,7 +16,7 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.errors import BadInput, Overloaded
+from aether.errors import BadInput, NotInContract, Overloaded
 from aether.hosting.worker_errors import decode_error
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
@@ -23,6 +24,7 @@ from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
 from aether.invocation.span import Span, call_name
+from aether.invocation.streaming import Inputs, OpenStream, StreamEnded
 from aether.invocation.tracer import passed_on
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import WORKER_CALLS_OUT_MAX
@@ -96,6 +98,23 @@ class NodeCaller:
             return reply
         finally:
             span.close(trio.current_time(), answered=answered)
+
+    def stream(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+        inputs: Inputs | None = None,
+        ahead: int = 0,
+        decode: Callable[[Any], Any] | None = None,
+        error: Callable[[Reply], BaseException] = StreamEnded,
+    ) -> AbstractAsyncContextManager[OpenStream]:
+        """Only slices inside the node's own process open streams."""
+        raise NotInContract(call_name(target.name, method), method, 'a stream needs a caller with host="in-process"')
 
     async def _asked(
         self, target: ArtifactBase, method: str, payload: object, span: Span, request_id: str, options: CallOptions

@@ -9,7 +9,7 @@ Holds: whatever happens to the process, each call gets an outcome, `live` ends, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -53,6 +53,7 @@ from aether.invocation.reply import (
     Outcome,
     TimedOut,
 )
+from aether.invocation.streaming import InputStream, ServedSink
 from aether.invocation.tracer import passed_on
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
 from aether.slice_api.current import RUNNING
@@ -303,6 +304,26 @@ class WorkerInstance:
                 return await self._called(method, payload, form)
             return await self._called_inside(around, method, payload, form)
         return None
+
+    async def serve_stream(
+        self,
+        method: str,
+        payload: object,
+        form: Form,
+        scope: trio.CancelScope,
+        sink: ServedSink,
+        inputs: Mapping[str, InputStream],
+    ) -> Failed:
+        """Only instances inside the node's own process serve streams: says so to the caller."""
+        place = self._birth.place
+        return Failed(
+            kind="NotInContract",
+            message=f'{place.slice}.{method} is a stream, which needs an instance with host="in-process"',
+            slice=place.slice,
+            method=method,
+            instance=place.instance,
+            node=place.node,
+        )
 
     async def _called_inside(self, around: Around, method: str, payload: object, form: Form) -> Ran:
         spec = self._birth.contract.methods.get(method)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import trio
@@ -37,6 +37,8 @@ from aether.invocation.reply import (
 )
 from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
 from aether.invocation.serving_service import CallServer
+from aether.invocation.streaming import Opened, Opening
+from aether.invocation.streams_service import Streams
 from aether.model.ids import NodeId
 
 _NOTHING: Final = (NotStarted, Abandoned)
@@ -56,6 +58,7 @@ class Attempts:
         host: LocalHost,
         server: CallServer,
         pending: PendingCalls,
+        streams: Streams,
         chooser: Chooser,
         *,
         rng: random.Random,
@@ -68,6 +71,7 @@ class Attempts:
         self._host = host
         self._server = server
         self._pending = pending
+        self._streams = streams
         self._chooser = chooser
         self._random = rng
         self._wire = wire
@@ -163,7 +167,9 @@ class Attempts:
         began = call.began if call.attempt == 1 else trio.current_time()
         result = None
         try:
-            if endpoint.node == self._node:
+            if call.opening is not None:
+                result = await self._open(call, endpoint, call.opening)
+            elif endpoint.node == self._node:
                 result = await self._try_here(call, endpoint)
             else:
                 result = await self._try_there(call, endpoint, began)
@@ -172,6 +178,13 @@ class Attempts:
             now = trio.current_time()
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
             self._chooser.ended(endpoint, load, result, now - began, late=late)
+
+    async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening) -> Outcome:
+        """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
+        result: Opened | Outcome | None = None
+        with _scope(call):
+            result = await self._streams.open(endpoint, call, opening)
+        return cast("Outcome", result or TimedOut(call.span.hop(trio.current_time())))
 
     async def _try_here(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
         instance = self._host.find(endpoint.instance)

@@ -1,4 +1,4 @@
-"""A co-located call that looks like a remote one.
+"""Plain data as bytes, and a co-located call that looks like a remote one.
 
 Knows: msgpack, with the limits of the wire: text keys, no extension types.
 Never: what the values mean.
@@ -6,10 +6,33 @@ Never: what the values mean.
 
 from __future__ import annotations
 
+from typing import Any, Final, cast
+
 import msgpack
+
+from aether.errors import BadInput
+
+_msgpack: Final = cast("Any", msgpack)
+_MALFORMED: Final = (ValueError, TypeError)
 
 
 def over_msgpack(plain: object) -> object:
     """`plain` as it would arrive on another node. Raises TypeError, ValueError or OverflowError when it could not."""
-    copied: object = msgpack.unpackb(msgpack.packb(plain), strict_map_key=True)
+    copied: object = _msgpack.unpackb(_msgpack.packb(plain), strict_map_key=True)
     return copied
+
+
+def pack(plain: object) -> bytes:
+    """`plain` as msgpack. Raises TypeError, ValueError or OverflowError for what it cannot spell."""
+    return cast("bytes", _msgpack.packb(plain))
+
+
+def unpack(body: bytes) -> object:
+    """The one value in `body`, which came from another node. Raises BadInput.
+
+    msgpack bounds every length by that of `body`, which a frame bounds.
+    """
+    try:
+        return cast("object", _msgpack.unpackb(body, strict_map_key=True, max_ext_len=0))
+    except _MALFORMED as error:
+        raise BadInput("malformed item of a stream", (str(error),)) from error

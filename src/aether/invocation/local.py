@@ -6,7 +6,7 @@ Never: how an instance is built, started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aether.invocation.reply import Abandoned, Done, Failed, Faulted, Form, NotStarted
@@ -15,6 +15,7 @@ from aether.model.ids import InstanceId
 if TYPE_CHECKING:
     import trio
 
+    from aether.invocation.streaming import InputStream, ServedSink
     from aether.slice_api.methods import MethodSpec
 
 Ran: TypeAlias = Done | Faulted | Failed | NotStarted | Abandoned | None
@@ -48,6 +49,23 @@ class LocalInstance(Protocol):
         None when `scope` was cancelled: by its deadline, by whoever made it, or by the instance when its drain is over.
         Abandoned when the process that it lived in died. Every exception of the method becomes an outcome, but
         trio.TooSlowError and cancellation from outside propagate. `around` carries out the call when its turn has come.
+        """
+        ...
+
+    async def serve_stream(
+        self,
+        method: str,
+        payload: object,
+        form: Form,
+        scope: trio.CancelScope,
+        sink: ServedSink,
+        inputs: Mapping[str, InputStream],
+    ) -> Ran:
+        """Run one stream, or a method that takes some, in the current task, as `serve` does.
+
+        sink.opened() comes once nothing stands between the method and its first line, then one sink.put for each item,
+        as plain data (Form.HTTP: as JSON text). Done carries None for a stream, the encoded result for another method.
+        inputs  by parameter, as plain items; the instance decodes them
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The three messages of a call.
+"""The three messages of a call, and the table of all messages of this room.
 
 Knows: their fields, their plain spelling, and the table that node/messages_table.py registers.
 Never: lanes as objects, frames, who sends them.
@@ -7,14 +7,16 @@ Holds: tags are never reused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, cast
 
 import attrs
 
 from aether.errors import BadInput
+from aether.invocation.message_spec import MessageSpec
 from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
+from aether.invocation.stream_messages import STREAM_MESSAGES
 from aether.model.ids import InstanceId
 from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, CANCEL_REASON_CHARS_MAX
 
@@ -57,17 +59,6 @@ class CallCancel:
 
     call_id: int
     reason: str
-
-
-@attrs.frozen
-class MessageSpec:
-    """One row of the message table: `lane` is the name of a wire lane."""
-
-    tag: int
-    cls: type[Any]
-    lane: str
-    encode: Callable[[Any], Sequence[object]]
-    decode: Callable[[Sequence[object]], Any]
 
 
 def encode_request(m: CallRequest) -> Sequence[object]:
@@ -143,4 +134,5 @@ MESSAGES: Final = (
     MessageSpec(64, CallRequest, "CALLS", encode_request, decode_request),
     MessageSpec(65, CallReply, "CALLS", encode_call_reply, decode_call_reply),
     MessageSpec(66, CallCancel, "CALLS", encode_cancel, decode_cancel),
+    *STREAM_MESSAGES,
 )

@@ -12,6 +12,7 @@ import attrs
 
 from aether.invocation.reply import Form
 from aether.invocation.span import Span
+from aether.invocation.streaming import Opening
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId
 from aether.model.version import Version
@@ -36,6 +37,7 @@ class OutgoingCall:
     deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
     give_up_at  a little earlier: what callees get, so that they can answer in time
     full        every try so far was refused as full; cut_off  where it may have run in part, "" = nowhere
+    opening     of a stream; None for a call
     """
 
     target: ArtifactBase
@@ -55,3 +57,4 @@ class OutgoingCall:
     full: bool = True
     cut_off: str = ""
     version: Version | None = None
+    opening: Opening | None = None

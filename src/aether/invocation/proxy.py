@@ -7,24 +7,31 @@ Holds: co-located and remote calls raise the same types; wrong arguments raise T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol, cast
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from aether import errors
 from aether.errors import BadInput, CallFailed, OutcomeUnknown
 from aether.invocation.hops import Hop
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
+from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
 from aether.model.artifact import ArtifactBase
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.proxy import make_proxy
+from aether.slice_api.streams import Unopened
 
 UNFINISHED: Final = frozenset(
     name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
 )
 """What calls and map accesses that a method made raise when something is down or full: the method stopped half-way."""
+
+
+_Opened: TypeAlias = AbstractAsyncContextManager[OpenStream]
 
 
 class Caller(Protocol):
@@ -41,6 +48,21 @@ class Caller(Protocol):
         options: CallOptions = PLAIN,
     ) -> Reply: ...
 
+    def stream(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+        inputs: Inputs | None = None,
+        ahead: int = 0,
+        decode: Callable[[Any], Any] | None = None,
+        error: Callable[[Reply], BaseException] = StreamEnded,
+    ) -> _Opened: ...
+
     def too_slow(self, hops: Hop) -> BaseException: ...
 
 
@@ -53,18 +75,46 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
     """
     known = contract if isinstance(contract, Contract) else contract_of(contract)
 
+    def error(method: MethodSpec, reply: Reply) -> BaseException:
+        if isinstance(reply, TimedOut):
+            return invoker.too_slow(reply.hops)
+        if isinstance(reply, Faulted):
+            return fault_error(known, method.name, reply.fault)
+        return failed_error(reply)  # NotStarted never leaves the Invoker
+
     async def call(method: MethodSpec, arguments: dict[str, object], options: CallOptions = PLAIN, /) -> object:
+        if method.inputs:
+            return await feed(method, arguments)
         payload = method.encode_arguments(arguments)
         reply = await invoker.call(target, method.name, payload, form=Form.WIRE, options=options)
         if isinstance(reply, Done):
             return method.decode_result(reply.payload)
-        if isinstance(reply, TimedOut):
-            raise invoker.too_slow(reply.hops)
-        if isinstance(reply, Faulted):
-            raise fault_error(known, method.name, reply.fault)
-        raise failed_error(reply)  # NotStarted never leaves the Invoker
+        raise error(method, reply)
 
-    return make_proxy(known, call)
+    async def feed(method: MethodSpec, arguments: dict[str, object]) -> object:
+        async with opening(method, arguments)(0) as answer:
+            reply = await answer.outcome()
+        if isinstance(reply, Done):
+            return method.decode_result(reply.payload)
+        raise error(method, reply)
+
+    def opening(method: MethodSpec, arguments: dict[str, object]) -> Callable[[int], _Opened]:
+        values, sources = method.split(arguments)
+        payload = method.encode_arguments(values)  # now: what the caller changes later does not count
+        inputs = {name: Input(source, method.input_encoder(name)) for name, source in sources.items()}
+
+        def opened(ahead: int) -> _Opened:
+            return invoker.stream(
+                target, method.name, payload, form=Form.WIRE, inputs=inputs, ahead=ahead,
+                decode=method.decode_result, error=functools.partial(error, method),
+            )  # fmt: skip
+
+        return opened
+
+    def stream(method: MethodSpec, arguments: dict[str, object]) -> Unopened[object]:
+        return Unopened(method.where, opening(method, arguments))
+
+    return make_proxy(known, call, stream)
 
 
 def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception:

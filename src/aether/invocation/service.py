@@ -7,8 +7,11 @@ Holds: deadlines cross nodes as remaining seconds, so clocks are never compared.
 
 from __future__ import annotations
 
+import math
 import random
-from typing import NoReturn, cast
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, cast
 
 import trio
 
@@ -24,6 +27,8 @@ from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Reply, TimedOut
 from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.span import Span, call_name
+from aether.invocation.streaming import Inputs, Opening, OpenStream, StreamEnded
+from aether.invocation.streams_service import Streams, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
@@ -59,6 +64,7 @@ class Invoker:
         self.tracer: Tracer = Tracer(node, rng, time_left_s)
         self._server = CallServer(node, send, host, in_flight_max, self.tracer)
         self._pending = PendingCalls(send, rng.getrandbits(48))
+        self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire)
         self._attempts = Attempts(
             node,
             registry,
@@ -66,6 +72,7 @@ class Invoker:
             host,
             self._server,
             self._pending,
+            self._streams,
             Chooser(node, registry, rng, trio.current_time, balancer),
             rng=rng,
             wire=wire,
@@ -79,6 +86,7 @@ class Invoker:
             self._nursery = nursery
             self._attempts.sending = True
             nursery.start_soon(self._server.bound_cleanup)
+            self._streams.begin(nursery)
             task_status.started()
             try:
                 await self._pending.keep_deadlines()
@@ -86,6 +94,7 @@ class Invoker:
                 self._nursery = None
                 self._attempts.sending = False
                 self._pending.abandon(f"node {self._node} stopped")
+                self._streams.stop(f"node {self._node} stopped")
                 nursery.cancel_scope.cancel(f"node {self._node} stopped")
                 with trio.CancelScope(shield=True):
                     await self._server.ended()
@@ -117,6 +126,45 @@ class Invoker:
             return reply
         finally:
             call.span.close(trio.current_time(), answered=answered)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+        inputs: Inputs | None = None,
+        ahead: int = 0,
+        decode: Callable[[Any], Any] | None = None,
+        error: Callable[[Reply], BaseException] = StreamEnded,
+    ) -> AsyncIterator[OpenStream]:
+        """Open the stream `method` of some ACTIVE instance of `target`, for as long as the block.
+
+        inputs  by parameter: what the caller sends, as plain items; ahead  items that the callee may be ahead
+        decode  what readers get for a plain item (Form.HTTP: JSON text); error  made of an end that is no Done
+
+        The default deadline bounds the opening alone; the stream lasts as long as the caller's scope, or as the
+        method's own deadline says. Raises `error(reply)` and all that `call` raises; iterating raises `error(reply)`
+        at the end, StreamBroken when it was cut off. A method that is no stream, but takes some: `stream.outcome()`.
+        """
+        call, _ = self._new(target, method, payload, form, request_id, options)
+        own_s = self._registry.terms(target).deadlines_s.get(method, math.inf)
+        until = min(trio.current_effective_deadline(), call.began + own_s)
+        call.opening = opening = Opening(
+            until=until,
+            give_up_at=until - reserve_s(until - call.began),
+            name=call.span.name,
+            ahead=ahead,
+            inputs=inputs or {},
+            decode=decode,
+            error=error,
+        )
+        async with reading(opening, call.span, self._attempts.answered(call)) as stream:
+            yield stream
 
     def _new(
         self, target: ArtifactBase, method: str, payload: object, form: Form, request_id: str, options: CallOptions
@@ -171,7 +219,7 @@ class Invoker:
         elif kind is CallCancel:
             cancel = cast("CallCancel", message)
             self._server.cancel(sender, cancel.call_id, cancel.reason)
-        else:
+        elif not self._streams.deliver(sender, message, request_id):
             raise TypeError(f"{kind.__name__} is no message of a call")
 
     def _accept(self, sender: NodeId, request: CallRequest, request_id: str) -> None:
@@ -184,6 +232,7 @@ class Invoker:
         """The connection to `node` is gone: calls in flight to it end at once, calls served for it are cancelled."""
         self._pending.peer_lost(node)
         self._server.peer_lost(node)
+        self._streams.peer_lost(node)
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""

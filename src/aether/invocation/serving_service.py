@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Awaitable
 from contextvars import copy_context
 from typing import Final, NoReturn, TypeAlias
 
@@ -20,7 +21,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import AetherError
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
-from aether.invocation.local import LocalHost, LocalInstance
+from aether.invocation.local import LocalHost, LocalInstance, Ran
 from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
@@ -125,7 +126,7 @@ class CallServer:
             return NotStarted(FULL, self._in_flight_max)
         self._here[scope] = (instance.name, method)
         try:
-            return await _run(instance, method, payload, form, scope, running)
+            return await outcome_of(instance.serve(method, payload, form, scope), scope, running)
         finally:
             self._here.over(scope)
 
@@ -169,7 +170,8 @@ class CallServer:
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
         running = self.tracer.served(span, request_id, request.extra)
-        reply = await _run(instance, request.method, request.payload, request.form, scope, running)
+        serving = instance.serve(request.method, request.payload, request.form, scope)
+        reply = await outcome_of(serving, scope, running)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
@@ -214,12 +216,11 @@ def time_left_s() -> float:
         return math.inf
 
 
-async def _run(
-    instance: LocalInstance, method: str, payload: object, form: Form, scope: trio.CancelScope, running: Running
-) -> Outcome:
+async def outcome_of(serving: Awaitable[Ran], scope: trio.CancelScope, running: Running) -> Outcome:
+    """What came of `serving`, which enters `scope`; calls made meanwhile are told as `running`'s."""
     token = RUNNING.set(running)
     try:
-        outcome = await instance.serve(method, payload, form, scope)
+        outcome = await serving
     except trio.TooSlowError:
         return TimedOut(running.span.hop(trio.current_time()))
     finally:

@@ -96,6 +96,14 @@ WORKER_HALT_S: Final = 2.0  # to leave its lifespan when it was told to stop at 
 WORKER_EXIT_S: Final = 5.0  # from its last word to its end
 WORKER_LOG_CHARS_MAX: Final = 16 * 1024  # of one record
 WORKER_LOGS_QUEUED_BYTES_MAX: Final = 2**20  # further ones are dropped and counted
+STREAMS_OPEN_MAX: Final = 10_000  # per node, read or served
+STREAMS_PER_INSTANCE_MAX: Final = 1_024  # they mostly wait, so they take no slot
+STREAM_AHEAD_ITEMS: Final = 1_024  # that a generator on another node may be ahead of its reader
+STREAM_AHEAD_BYTES: Final = 1 * 2**20  # of them, and one item more
+STREAM_AHEAD_HERE_ITEMS: Final = 64  # the same on one node, where nothing travels
+STREAM_AHEAD_ITEMS_MAX: Final = 65_536  # that a reader may ask for
+STREAM_INPUTS_MAX: Final = 8  # parameters of one method that are streams
+STREAM_HANDS_MAX: Final = 8  # slices that a stream may be handed on through
 
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000
@@ -162,5 +170,8 @@ assert SNAPSHOT_CHUNK_BYTES + 4 * 1024 <= FRAME_CHUNK_BYTES
 assert FRAME_BYTES_MAX <= WORKER_OUTBOX_BYTES_MAX
 # Calls that are cut off at the end of a drain have time to clean up before their instance is given up.
 assert DRAIN_S + CLEANUP_S < DEACTIVATING_S
+# What one stream has under way fits the queue of its lane, and leaves most of it to others.
+assert 4 * STREAM_AHEAD_ITEMS <= OUTBOX_MESSAGES_MAX
+assert STREAM_AHEAD_BYTES + FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
 assert ELECTION_TICKS_MAX * TICK_S < CALL_DEADLINE_S

@@ -41,6 +41,13 @@ def caller(qualname: str, signature: inspect.Signature, values: Mapping[str, Any
     return _compiled(_source("async def", name, signature, "__aether_self, /, ", tail), name, qualname, values)
 
 
+def opener(qualname: str, signature: inspect.Signature, values: Mapping[str, Any]) -> Callable[..., Any]:
+    """A plain method that binds its arguments and returns `self.__aether_stream__(spec, arguments)`."""
+    name = qualname.rpartition(".")[2]
+    tail = "return __aether_self.__aether_stream__(__aether_spec, __aether_arguments)"
+    return _compiled(_source("def", name, signature, "__aether_self, /, ", tail), name, qualname, values)
+
+
 def taker(name: str, fields: Mapping[str, str]) -> Callable[[Any, dict[str, Any], list[Callable[[Any], Any]]], None]:
     """A function (value, plain, hooks) that puts each field of `value` through its hook into `plain`, in order.
 

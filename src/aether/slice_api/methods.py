@@ -11,12 +11,13 @@ import collections.abc
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Final
 
 import attrs
 
 from aether.errors import BadInput, ContractError
+from aether.model.limits import STREAM_INPUTS_MAX
 from aether.model.route import RouteKind
 from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name
 from aether.slice_api.codec import Codec, Form, codec_of
@@ -42,6 +43,7 @@ class MethodSpec:
 
     owner       name of the contract's class; name  of the method
     parameters  by name, in order; returns  the result's type, or the items' type of a stream
+    inputs      parameters that are streams themselves, and the type of their items
     idempotent  it may be repeated after it was started; blocking  `function` is a plain `def` to run in a thread
     affinity    the parameter whose value decides the instance, None = load does
     deadline_s  its own default deadline, None = the slice's
@@ -64,6 +66,7 @@ class MethodSpec:
     doc: str
     signature: inspect.Signature
     form: Form = Form.JSON
+    inputs: Mapping[str, TypeOf] = attrs.field(factory=dict[str, TypeOf])
 
     @property
     def where(self) -> str:
@@ -93,6 +96,35 @@ class MethodSpec:
         if not self._required <= arguments.keys():
             raise self._bad(None, plain, decoders)
         return arguments
+
+    def split(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arguments that travel in the request, and the streams among them that follow it."""
+        inputs = {name: arguments[name] for name in self.inputs if name in arguments}
+        return {name: value for name, value in arguments.items() if name not in inputs}, inputs
+
+    def input_encoder(self, name: str) -> Callable[[Any], Any]:
+        """Makes an item of the input `name` plain. It raises BadInput."""
+        return self._input_hook(name, self._input_codecs[name].encode)
+
+    def input_decoder(self, name: str) -> Callable[[Any], Any]:
+        """Makes plain data an item of the input `name`, strictly. It raises BadInput."""
+        return self._input_hook(name, self._input_codecs[name].decode)
+
+    def _input_hook(self, name: str, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def checked(item: Any) -> Any:
+            try:
+                return hook(item)
+            except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
+                raise BadInput(f"the arguments of {self.where} do not fit", _lines(f"{name}[]", error)) from None
+
+        return checked
+
+    def check_inputs(self, given: Collection[str]) -> None:
+        """Every input came, and no other. Raises BadInput."""
+        problems = [f"{name}: missing" for name in self.inputs if name not in given]
+        problems += (f"{name}: is no stream" for name in given if name not in self.inputs)
+        if problems:
+            raise BadInput(f"the arguments of {self.where} do not fit", tuple(problems))
 
     def encode_result(self, value: Any) -> Any:
         """The result (or one item of a stream) as plain data. Raises TypeError when it does not fit."""
@@ -161,7 +193,7 @@ class MethodSpec:
 
     def compile(self) -> None:
         """Make every codec now. Raises ContractError with the path to each type that has none."""
-        for name in ("_encoders", "_result", "_plans", "_messages"):
+        for name in ("_encoders", "_input_codecs", "_result", "_plans", "_messages"):
             getattr(self, name)
         if self.routes and bare(self.returns) is not Response:
             _ = self._json_result
@@ -172,7 +204,16 @@ class MethodSpec:
 
     @functools.cached_property
     def _codecs(self) -> dict[str, Codec]:
-        return {name: self._codec(p.type, name, Form.WIRE) for name, p in self.parameters.items()}
+        return {name: self._codec(p.type, name, Form.WIRE) for name, p in self._valued.items()}
+
+    @functools.cached_property
+    def _input_codecs(self) -> dict[str, Codec]:
+        return {name: self._codec(tp, f"{name}[]", Form.WIRE) for name, tp in self.inputs.items()}
+
+    @functools.cached_property
+    def _valued(self) -> dict[str, ParameterSpec]:
+        """Parameters that are values, not streams."""
+        return {name: p for name, p in self.parameters.items() if name not in self.inputs}
 
     @functools.cached_property
     def _encoders(self) -> dict[str, Callable[[Any], Any]]:
@@ -184,7 +225,7 @@ class MethodSpec:
 
     @functools.cached_property
     def _required(self) -> frozenset[str]:
-        return frozenset(name for name, p in self.parameters.items() if not p.has_default)
+        return frozenset(name for name, p in self._valued.items() if not p.has_default)
 
     @functools.cached_property
     def _result(self) -> Codec:
@@ -249,12 +290,14 @@ def method_spec(
     if marks.affinity is not None and marks.affinity not in parameters:
         known = ", ".join(parameters) or "none"
         raise ContractError(f"{where} has no parameter {marks.affinity!r} for affinity=; its parameters are: {known}")
+    inputs = {p.name: item for p in parameters.values() if (item := _items(p.type)) is not None}
+    _check_inputs(where, parameters, inputs, marks)
     return MethodSpec(
         owner=owner, name=name, parameters=parameters, returns=returns, idempotent=bool(marks.idempotent),
         blocking=marks.blocking is not None, stream=stream, deadline_s=marks.deadline_s,
         affinity=marks.affinity, routes=marks.routes,
         facts=marks.facts, function=marks.blocking or function, doc=inspect.getdoc(function) or "",
-        signature=signature, form=form,
+        signature=signature, form=form, inputs=inputs,
     )  # fmt: skip
 
 
@@ -271,6 +314,29 @@ def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> t
             f"`yield`, a Protocol as `def {where.rpartition('.')[2]}(...)` without `async`"
         )
     return (arguments[0], True) if items else (annotation, False)
+
+
+def _items(tp: TypeOf) -> TypeOf | None:
+    """The type of the items when `tp` is a stream."""
+    arguments = typing.get_args(bare(tp))
+    return arguments[0] if origin_of(bare(tp)) in _STREAMS and arguments else None
+
+
+def _check_inputs(
+    where: str, parameters: Mapping[str, ParameterSpec], inputs: Mapping[str, TypeOf], marks: Marks
+) -> None:
+    """What a parameter that is a stream may not be. Raises ContractError."""
+    for name in inputs:
+        if parameters[name].has_default:
+            raise ContractError(
+                f"{where}: the stream {name!r} has a default; remove it, callers can pass an empty generator"
+            )
+        if parameters[name].marker is not None:
+            raise ContractError(f"{where}: the stream {name!r} has a place in HTTP; remove it, a stream is the body")
+    if inputs and marks.blocking is not None:
+        raise ContractError(f"{where} blocks, so it cannot read the stream {next(iter(inputs))!r}; make it `async def`")
+    if len(inputs) > STREAM_INPUTS_MAX:
+        raise ContractError(f"{where} takes {len(inputs)} streams; {STREAM_INPUTS_MAX} is the most, send tagged items")
 
 
 def _parameter(where: str, p: inspect.Parameter) -> ParameterSpec:

@@ -9,16 +9,17 @@ Holds: wrong arguments raise TypeError before the call is handed on.
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Protocol
 
 from aether.errors import NotInContract
 from aether.slice_api.call import PLAIN, CallOptions, merged
 from aether.slice_api.contract import Contract
-from aether.slice_api.generate import caller
+from aether.slice_api.generate import caller, opener
 from aether.slice_api.methods import MethodSpec
+
+Stream = Callable[[MethodSpec, dict[str, Any]], AsyncIterable[Any]]
 
 
 class Call(Protocol):
@@ -32,17 +33,18 @@ class Call(Protocol):
 class Proxy:
     """Base of all generated proxies. Anything outside the contract raises NotInContract with a hint."""
 
-    __slots__ = ("__aether_call__", "__aether_options__", "__aether_plain__")
+    __slots__ = ("__aether_call__", "__aether_options__", "__aether_plain__", "__aether_stream__")
     __aether_contract__: Contract
 
-    def __init__(self, call: Call, options: CallOptions = PLAIN) -> None:
+    def __init__(self, call: Call, stream: Stream, options: CallOptions = PLAIN) -> None:
         self.__aether_plain__: Call = call
         self.__aether_options__: CallOptions = options
         self.__aether_call__: Call = call if options is PLAIN else _carrying(call, options)
+        self.__aether_stream__: Stream = stream
 
     def __aether_with__(self, options: CallOptions) -> Proxy:
         """A twin whose calls carry `options` too. How aether.call and its kin reach a proxy."""
-        return type(self)(self.__aether_plain__, merged(self.__aether_options__, options))
+        return type(self)(self.__aether_plain__, self.__aether_stream__, merged(self.__aether_options__, options))
 
     def __getattr__(self, name: str) -> Any:
         raise NotInContract(self.__aether_contract__.name, name, hint(self.__aether_contract__, name))
@@ -52,14 +54,13 @@ class Proxy:
         return f"<proxy of {contract.artifact or contract.name}>"
 
 
-def make_proxy(contract: Contract, call: Call) -> object:
+def make_proxy(contract: Contract, call: Call, stream: Stream) -> object:
     """An object with the methods of `contract`; each awaits `call(spec, arguments)` and returns its result.
 
     A twin that carries options awaits `call(spec, arguments, options)`.
-
-    A stream raises NotInContract: streams over a cluster come with a later release.
+    A stream method returns `stream(spec, arguments)` at once: what `aether.stream` opens.
     """
-    return proxy_class(contract)(call)
+    return proxy_class(contract)(call, stream)
 
 
 def proxy_class(contract: Contract) -> type[Proxy]:
@@ -92,22 +93,8 @@ def _carrying(call: Call, options: CallOptions) -> Call:
 
 
 def _method(spec: MethodSpec) -> Any:
-    if spec.stream:
-        return _stream(spec)
-    method = caller(spec.where, spec.signature, {"__aether_spec": spec})
-    return _dressed(method, spec)
-
-
-def _stream(spec: MethodSpec) -> Any:
-    def refuse(self: Proxy, *args: Any, **kwargs: Any) -> Any:
-        raise NotInContract(
-            spec.owner,
-            spec.name,
-            "it is a stream, and streams over a cluster come with a later release (aether.stream); on the plain object "
-            "it works as an ordinary async generator",
-        )
-
-    return _dressed(functools.wraps(spec.function, assigned=())(refuse), spec)
+    generate = opener if spec.stream else caller
+    return _dressed(generate(spec.where, spec.signature, {"__aether_spec": spec}), spec)
 
 
 def _dressed(method: Callable[..., Any], spec: MethodSpec) -> Callable[..., Any]:

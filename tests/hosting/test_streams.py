@@ -1,0 +1,307 @@
+"""Streams obey the same rules however their ends are connected: plain object, one node, by the codec, two nodes."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+import aether
+from aether.model.limits import STREAM_AHEAD_ITEMS
+
+
+class Empty(aether.Fault):
+    status = 404
+    sku: str
+
+
+@attrs.frozen
+class Tick:
+    number: int
+    labels: list[str]
+
+
+@aether.slice(artifact="shop:ticker:1.0.0")
+class Ticker:
+    """`seen` tells the test what the generators did."""
+
+    seen: list[object] = aether.state(factory=list[object])
+
+    async def ticks(self, count: int, every_s: float = 0.0) -> AsyncIterator[int]:
+        try:
+            for number in range(count):
+                if every_s:
+                    await trio.sleep(every_s)
+                self.seen.append(number)
+                yield number
+        except BaseException as error:
+            self.seen.append(type(error).__name__)
+            raise
+        finally:
+            self.seen.append("end")
+
+    async def failing(self, after: int, how: str) -> AsyncIterator[int]:
+        for number in range(after):
+            yield number
+        if how == "fault":
+            raise Empty(sku="a")
+        if how == "late":
+            raise trio.TooSlowError
+        if how == "group":
+            async with trio.open_nursery():
+                raise Empty(sku="g")
+        raise ValueError(how)
+
+    async def objects(self) -> AsyncIterator[Tick]:
+        tick = Tick(1, ["a"])
+        yield tick
+        tick.labels.append("b")
+        yield tick
+
+    async def wrong(self) -> AsyncIterator[int]:
+        yield 1
+        yield "2"  # type: ignore[misc]
+
+    async def nested(self) -> AsyncIterator[int]:
+        """A generator with a nursery and a scope around its yields."""
+        with trio.move_on_after(1_000):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.sleep_forever)
+                try:
+                    for number in range(1_000_000):
+                        yield number
+                finally:
+                    self.seen.append("nested end")
+
+    async def total(self, numbers: AsyncIterator[int], start: int = 0) -> int:
+        async for number in numbers:
+            start += number
+        return start
+
+    async def first_of(self, numbers: AsyncIterator[int]) -> int:
+        async with aether.stream(numbers) as items:
+            async for number in items:
+                return number
+        return -1
+
+    async def echo(self, numbers: AsyncIterator[int], times: int) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield number * times
+
+    async def seen_by(self) -> list[str]:
+        return [str(one) for one in self.seen]
+
+
+WAYS = ("plain", "here", "wire", "remote")
+
+
+@pytest.fixture(params=WAYS)
+def ticker_by(request, home_of):
+    """`async with ticker_by() as ticker`: a Ticker, or a proxy of one."""
+
+    @contextlib.asynccontextmanager
+    async def opened():
+        if request.param == "plain":
+            yield Ticker()
+            return
+        async with home_of(wire=request.param == "wire") as home:
+            await home.deploy(Ticker)
+            yield home.get(Ticker, remote=request.param == "remote")
+
+    opened.way = request.param
+    return opened
+
+
+async def seen(ticker):
+    return await ticker.seen_by()
+
+
+async def settle():
+    """Virtual time for messages to arrive."""
+    await trio.sleep(0.01)
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_items_arrive_in_order_and_the_iteration_ends(autojump_clock, ticker_by):
+    async with ticker_by() as ticker, aether.stream(ticker.ticks(5_000)) as ticks:
+        assert [tick async for tick in ticks] == list(range(5_000))
+        assert [tick async for tick in ticks] == []
+
+
+async def test_items_are_values_of_the_declared_type_that_share_nothing(autojump_clock, ticker_by):
+    async with ticker_by() as ticker, aether.stream(ticker.objects(), ahead=1) as ticks:
+        first = await anext(ticks)
+        first.labels.append("mine")
+        second = await anext(ticks)
+        assert type(second) is Tick
+        if ticker_by.way != "plain":
+            assert (first.labels, second.labels) == (["a", "mine"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [("fault", Empty), ("group", Empty), ("late", trio.TooSlowError), ("odd", aether.CallFailed)]
+)
+async def test_an_error_of_the_generator_arrives_typed_after_the_items_before_it(autojump_clock, ticker_by, how, error):
+    items = []
+    async with ticker_by() as ticker:
+        if ticker_by.way == "plain" and how == "odd":
+            error = ValueError
+        with pytest.raises(error) as raised:
+            async with aether.stream(ticker.failing(3, how)) as ticks:
+                async for tick in ticks:
+                    items.append(tick)  # noqa: PERF401 - what came before the error is the point
+    assert items == [0, 1, 2]
+    if error is aether.CallFailed:
+        assert (raised.value.kind, raised.value.method) == ("ValueError", "failing")
+
+
+async def test_leaving_the_block_cancels_the_generator_promptly(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        async with aether.stream(ticker.ticks(1_000_000, every_s=1.0)) as ticks:
+            assert await anext(ticks) == 0
+        await settle()
+        assert (await seen(ticker))[-2:] == ["Cancelled", "end"]
+
+
+async def test_a_generator_that_waits_for_its_reader_is_cancelled_at_its_yield(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        async with aether.stream(ticker.ticks(1_000_000)) as ticks:
+            assert await anext(ticks) == 0
+            await settle()
+            far_ahead = len(await seen(ticker))
+        await settle()
+        assert (await seen(ticker))[-2:] == ["Cancelled", "end"]
+        assert far_ahead <= STREAM_AHEAD_ITEMS + 2
+
+
+async def test_scopes_and_nurseries_around_a_yield_are_left_in_order(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        async with aether.stream(ticker.nested()) as ticks:
+            assert [await anext(ticks), await anext(ticks)] == [0, 1]
+        await settle()
+        assert await seen(ticker) == ["nested end"]
+
+
+async def test_the_reader_says_how_far_the_generator_may_be_ahead(autojump_clock, ticker_by):
+    async with ticker_by() as ticker, aether.stream(ticker.ticks(100), ahead=3) as ticks:
+        await settle()
+        assert len(await seen(ticker)) <= 4
+        assert await anext(ticks) == 0
+        await settle()
+        assert 2 <= len(await seen(ticker)) <= 5
+
+
+async def test_iterating_without_opening_raises_and_names_the_fix(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        if ticker_by.way != "plain":
+            with pytest.raises(TypeError, match=r"Ticker.ticks.*async with aether.stream\("):
+                async for _ in ticker.ticks(1):
+                    pass
+            with pytest.raises(TypeError, match="aether.stream"):
+                await anext(ticker.ticks(1))
+
+
+async def test_a_stream_is_closed_with_its_block(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        async with aether.stream(ticker.ticks(3)) as ticks:
+            pass
+        with pytest.raises(trio.ClosedResourceError, match="inside"):
+            await anext(ticks)
+
+
+async def test_an_error_of_the_block_leaves_it_unwrapped_and_ends_the_generator(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        with pytest.raises(KeyError):
+            async with aether.stream(ticker.ticks(1_000, every_s=1.0)) as ticks:
+                async for _ in ticks:
+                    raise KeyError
+        await settle()
+        assert (await seen(ticker))[-1] == "end"
+
+
+async def test_the_callers_deadline_ends_the_stream_at_both_ends(autojump_clock, ticker_by):
+    got = []
+    async with ticker_by() as ticker:
+        with trio.move_on_after(3.5) as scope:
+            async with aether.stream(ticker.ticks(1_000, every_s=1.0)) as ticks:
+                async for tick in ticks:
+                    got.append(tick)  # noqa: PERF401
+        assert scope.cancelled_caught
+        await settle()
+        assert (got, (await seen(ticker))[-2:]) == ([0, 1, 2], ["Cancelled", "end"])
+
+
+async def test_a_stream_may_last_longer_than_the_default_deadline(autojump_clock, ticker_by):
+    async with ticker_by() as ticker, aether.stream(ticker.ticks(5, every_s=20.0)) as ticks:
+        assert [tick async for tick in ticks] == [0, 1, 2, 3, 4]
+
+
+async def test_a_wrong_item_is_the_generators_mistake(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        if ticker_by.way == "plain":
+            return
+        with pytest.raises(aether.CallFailed, match="must return int"):
+            async with aether.stream(ticker.wrong()) as ticks:
+                async for _ in ticks:
+                    pass
+
+
+async def test_wrong_arguments_are_refused_before_anything_is_opened(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        with pytest.raises(TypeError):
+            ticker.ticks(1, 2, 3)
+        if ticker_by.way != "plain":
+            with pytest.raises(aether.BadInput, match="count"):
+                ticker.ticks("many")
+
+
+# --- streams that the caller sends ------------------------------------------------------------------------------------
+
+
+async def numbers(count, after=None, ended=None):
+    try:
+        for number in range(count):
+            yield number
+        if after is not None:
+            raise after
+    finally:
+        if ended is not None:
+            ended.append("end")
+
+
+async def test_a_method_reads_the_stream_of_its_caller(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        assert await ticker.total(numbers(3_000), start=1) == sum(range(3_000)) + 1
+        assert await ticker.total(numbers(0)) == 0
+
+
+async def test_a_method_that_reads_no_further_ends_the_callers_generator(autojump_clock, ticker_by):
+    ended = []
+    async with ticker_by() as ticker:
+        assert await ticker.first_of(numbers(1_000_000, ended=ended)) == 0
+        await settle()
+        assert ended == ["end"]
+
+
+async def test_an_error_of_the_callers_generator_is_the_callers(autojump_clock, ticker_by):
+    async with ticker_by() as ticker:
+        with pytest.raises(KeyError, match="mine"):
+            await ticker.total(numbers(10, after=KeyError("mine")))
+
+
+async def test_streams_in_both_directions(autojump_clock, ticker_by):
+    async with ticker_by() as ticker, aether.stream(ticker.echo(numbers(3_000), 2)) as doubled:
+        assert [number async for number in doubled] == [2 * number for number in range(3_000)]
+
+
+async def test_items_of_a_caller_are_checked(autojump_clock, ticker_by):
+    async def wrong():
+        yield 1
+        yield "2"
+
+    async with ticker_by() as ticker:
+        if ticker_by.way != "plain":
+            with pytest.raises(aether.BadInput, match=r"numbers\[\]: expected"):
+                await ticker.total(wrong())
