@@ -10,7 +10,7 @@ import aether
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/api.md").read_text()
 SHADOWING = {"slice", "map"}
-ANNOUNCED = {"send", "stream", "each"}
+ANNOUNCED = {"send", "each"}
 
 
 def headings() -> list[str]:

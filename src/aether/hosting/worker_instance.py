@@ -48,6 +48,7 @@ from aether.invocation.reply import (
     DRAINING,
     FULL,
     Abandoned,
+    Failed,
     Form,
     NotStarted,
     Outcome,
