@@ -34,11 +34,23 @@ from aether.web.send_service import Sender
 _WATCH_S: Final = limits.HTTP_WATCH_S
 
 
+class Gate(Protocol):
+    """May hold requests up before they begin."""
+
+    closed: bool
+
+    async def passed(self) -> None: ...
+
+
 class Server(Protocol):
     """What a connection asks its server for."""
 
     config: WebConfig
     heads: HeadReader | None
+
+    @property
+    def gate(self) -> Gate: ...
+
     draining: bool
     held: int
     new_request_id: Callable[[], str]
@@ -169,6 +181,9 @@ class Connection:
         while True:
             step = http.next()
             if isinstance(step, Request):
+                if server.gate.closed:
+                    self._phase = Phase.ARRIVED
+                    await server.gate.passed()
                 if not await self._serve(step):
                     return
                 self._input.release()

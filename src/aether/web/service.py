@@ -32,6 +32,45 @@ _log = logging.getLogger("aether.web")
 _FILES_SHARE: Final = 3  # a listener takes a third of the files that this process may open: its disk needs some too
 
 
+class Gate:
+    """Lets requests in, or holds them up where they are: in the kernel, or one per connection in memory.
+
+    The time limits of a client do not run while its request waits here.
+    """
+
+    def __init__(self) -> None:
+        self.closed: bool = False
+        self._opened = trio.Event()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def open(self) -> None:
+        self.closed = False
+        self._opened.set()
+        self._opened = trio.Event()
+
+    async def passed(self) -> None:
+        """Return once the gate is open."""
+        while self.closed:
+            await self._opened.wait()
+
+
+class _PausedListener(trio.abc.Listener[trio.SocketStream]):
+    """A listener whose connections wait in the kernel's backlog while the gate is closed."""
+
+    def __init__(self, listener: trio.SocketListener, gate: Gate) -> None:
+        self._listener = listener
+        self._gate = gate
+
+    async def accept(self) -> trio.SocketStream:
+        await self._gate.passed()
+        return await self._listener.accept()
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
 class WebServer:
     """One listener and its connections. `run` serves, `drain` ends it without a cut answer.
 
@@ -45,6 +84,8 @@ class WebServer:
         self.streams_body: Callable[[Request], bool] | None = streams_body
         self.heads: HeadReader | None = OrdinaryHeads()
         self.draining: bool = False
+        self.gate: Gate = Gate()
+        """Closed by who sees that this process cannot keep up: nobody is accepted, and no request begun, meanwhile."""
         self.held: int = 0
         """Bytes received and not answered yet. Counted by the connections."""
         self.handler: Handler = handler
@@ -71,7 +112,8 @@ class WebServer:
 
             task_status.started(address)
             with self._accepting:
-                await trio.serve_listeners(accept, listeners, handler_nursery=nursery)
+                paused = [_PausedListener(listener, self.gate) for listener in listeners]
+                await trio.serve_listeners(accept, paused, handler_nursery=nursery)
             await trio.sleep_forever()
         raise AssertionError("a server ends only by cancellation")
 
