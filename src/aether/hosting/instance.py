@@ -26,7 +26,7 @@ from aether.invocation.streaming import InputStream, ServedSink
 from aether.model.limits import CLEANUP_S, STREAMS_PER_INSTANCE_MAX
 from aether.slice_api.codec import Form as CodecForm
 from aether.slice_api.contract import Contract
-from aether.slice_api.current import RUNNING
+from aether.slice_api.current import NORMAL, RUNNING
 from aether.slice_api.decorators import attach_runner
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
@@ -171,14 +171,16 @@ class RunningInstance:
         try:
             with scope:
                 if not (spec.stream or self._slots.try_take()):
-                    refusal = await self._slots.take()
-                    if refusal:
-                        return NotStarted(refusal, self._slots.limit)
+                    running = RUNNING.get()
+                    refusal = await self._slots.take(NORMAL if running is None else running.priority, spec.name)
+                    if refusal is not None:
+                        return refusal
                 self._calls.add(scope)
+                began = trio.current_time()
                 try:
                     return await run()
                 finally:
-                    self._ended(scope, slot=not spec.stream)
+                    self._ended(scope, spec, trio.current_time() - began)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             if isinstance(leaving(error), trio.TooSlowError):
                 raise leaving(error) from None
@@ -200,10 +202,10 @@ class RunningInstance:
                 _log.error("%s raised", what, exc_info=failure.original)
         return failure
 
-    def _ended(self, scope: trio.CancelScope, *, slot: bool) -> None:
+    def _ended(self, scope: trio.CancelScope, spec: MethodSpec, held_s: float) -> None:
         self._calls.discard(scope)
-        if slot:
-            self._slots.give_back()
+        if not spec.stream:
+            self._slots.give_back(spec.name, None if spec.inputs else held_s)
         if self._empty is not None and not self._calls:
             self._empty.set()
 

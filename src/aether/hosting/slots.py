@@ -1,70 +1,87 @@
 """How many calls of one instance run, and how many wait for a slot.
 
-Knows: counts; a waiting task is parked by trio's lowest means, and an uncontended slot costs two additions.
-Never: what a call does, deadlines (they cancel the waiting task).
-Holds: running <= concurrency; waiting <= queue; the oldest waiting call gets the next slot.
+Knows: tasks and the clock; `line` decides. A waiting task is parked by trio's lowest means, and an uncontended slot
+       costs two additions and a look at the clock.
+Never: what a call does.
+Holds: running <= concurrency; waiting <= queue. Whoever is cancelled has left the queue.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import cast
 
 import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.invocation.reply import FULL
+from aether.hosting.line import LEVELS, Line, Refused
+from aether.invocation.reply import NotStarted
 
 
 class Slots:
     """The slots of one instance."""
 
     def __init__(self, concurrency: int, queue: int) -> None:
-        self._concurrency = concurrency
-        self._queue = queue
-        self._waiting: deque[Task] = deque()
-        self.running: int = 0
+        self._line: Line[Task] = Line(concurrency, queue)
 
     @property
     def limit(self) -> int:
         """Calls that may run and wait together."""
-        return self._concurrency + self._queue
+        return self._line.concurrency + self._line.queue
+
+    @property
+    def running(self) -> int:
+        return self._line.running
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return self._line.waiting
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether more calls come than end, for longer than a burst."""
+        return self._line.overloaded(trio.current_time())
 
     def try_take(self) -> bool:
         """Take a slot if one is free."""
-        if self.running < self._concurrency:
-            self.running += 1
-            return True
-        return False
+        return self._line.try_run()
 
-    async def take(self) -> str:
-        """Wait for a slot: "" once taken, else why not. Cancellation leaves the queue."""
+    async def take(self, priority: str = "normal", method: str = "") -> NotStarted | None:
+        """Wait for a slot within the deadline in force: None once taken, else why not. Cancellation leaves the queue.
+
+        method  calls of one method are taken to last about the same
+        """
         if self.try_take():
-            return ""
-        if len(self._waiting) >= self._queue:
-            return FULL
+            return None
         task = trio.lowlevel.current_task()
+        must_end = trio.current_effective_deadline()
+        waiting, sent = self._line.wait(
+            task, trio.current_time(), must_end=must_end, level=LEVELS[priority], method=method
+        )
+        self._send_away(sent)
+        if isinstance(waiting, Refused):
+            return NotStarted(waiting.reason, self.limit, waiting.retry_after_s)
 
         def abort(_: RaiseCancelT) -> Abort:
-            self._waiting.remove(task)
+            self._line.leave(waiting)
             return Abort.SUCCEEDED
 
-        self._waiting.append(task)
-        return cast("str", await trio.lowlevel.wait_task_rescheduled(abort))
+        return cast("NotStarted | None", await trio.lowlevel.wait_task_rescheduled(abort))
 
-    def give_back(self) -> None:
-        """A call ended: its slot goes to the oldest waiting one."""
-        if self._waiting:
-            trio.lowlevel.reschedule(self._waiting.popleft(), outcome.Value(""))
-        else:
-            self.running -= 1
+    def give_back(self, method: str = "", held_s: float | None = None) -> None:
+        """A call ended after `held_s`: its slot goes to the next. None: that says nothing of how long calls last."""
+        self._line.ended(method, held_s)
+        call, sent = self._line.next(trio.current_time())
+        self._send_away(sent)
+        if call is not None:
+            trio.lowlevel.reschedule(call.who, outcome.Value(None))
 
     def refuse_waiting(self, reason: str) -> None:
         """Send every waiting call away."""
-        while self._waiting:
-            trio.lowlevel.reschedule(self._waiting.popleft(), outcome.Value(reason))
+        for task in self._line.clear():
+            trio.lowlevel.reschedule(task, outcome.Value(NotStarted(reason, self.limit)))
+
+    def _send_away(self, sent: list[tuple[Task, Refused]]) -> None:
+        for task, refused in sent:
+            answer = NotStarted(refused.reason, self.limit, refused.retry_after_s)
+            trio.lowlevel.reschedule(task, outcome.Value(answer))

@@ -57,7 +57,7 @@ from aether.invocation.reply import (
 from aether.invocation.streaming import InputStream, ServedSink
 from aether.invocation.tracer import passed_on
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
-from aether.slice_api.current import RUNNING
+from aether.slice_api.current import NORMAL, RUNNING
 
 _log = logging.getLogger("aether.hosting")
 
@@ -298,9 +298,10 @@ class WorkerInstance:
             return NotStarted(self._refusal)
         with scope:
             if not self._slots.try_take():
-                refusal = await self._slots.take()
-                if refusal:
-                    return NotStarted(refusal, self._slots.limit)
+                running = RUNNING.get()
+                refusal = await self._slots.take(NORMAL if running is None else running.priority, method)
+                if refusal is not None:
+                    return refusal
             if around is None:
                 return await self._called(method, payload, form)
             return await self._called_inside(around, method, payload, form)

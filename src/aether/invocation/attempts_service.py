@@ -22,8 +22,9 @@ from aether.invocation.local import LocalHost
 from aether.invocation.messages import CallRequest
 from aether.invocation.outgoing import OutgoingCall
 from aether.invocation.pending_service import Expired, PendingCalls, Send
+from aether.invocation.priority import priority_of
 from aether.invocation.reply import (
-    FULL,
+    NO_ROOM,
     REFUSED,
     UNKNOWN_INSTANCE,
     Abandoned,
@@ -120,7 +121,7 @@ class Attempts:
 
     async def _after_nothing(self, call: OutgoingCall, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""
-        call.full = call.full and failure.reason == FULL
+        call.full = call.full and failure.reason in NO_ROOM
         if isinstance(failure, Abandoned):
             call.cut_off = f"{call.span.name} may have run on {endpoint.node}: {failure.reason}"
         endpoints = self._registry.endpoints(call.target)
@@ -155,7 +156,7 @@ class Attempts:
         self, call: OutgoingCall, endpoint: Endpoint, verdict: Verdict, failure: NotStarted | Abandoned
     ) -> Exception:
         if verdict is Verdict.OVERLOADED and isinstance(failure, NotStarted):
-            return Overloaded(f"each instance of {call.target}", failure.limit)
+            return Overloaded(f"each instance of {call.target}", failure.limit, failure.retry_after_s or 1.0)
         if verdict is Verdict.NO_INSTANCE:
             state, _ = self._registry.state(call.target)
             return NoInstance(str(call.target), state, f"the last one asked ({endpoint.instance}) was {failure.reason}")
@@ -192,7 +193,7 @@ class Attempts:
             return NotStarted(UNKNOWN_INSTANCE)
         payload = over_msgpack(call.payload) if self._wire else call.payload
         call.span.instance = endpoint.instance
-        running = self._server.tracer.served_here(call.span, call.request_id)
+        running = self._server.tracer.served_here(call.span, call.request_id, priority_of(call.options))
         result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call))
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
@@ -218,7 +219,7 @@ class Attempts:
             left_s,
             call.payload,
             call.attempt,
-            self._server.tracer.beside(call.span),
+            self._server.tracer.beside(call.span, priority_of(call.options)),
         )
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)

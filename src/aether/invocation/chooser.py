@@ -15,7 +15,7 @@ from aether.invocation.balance import Balancer, CallFacts, Load, Loads, candidat
 from aether.invocation.call_key import key_of
 from aether.invocation.ejection import Ejections
 from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms, Traffic
-from aether.invocation.reply import FULL, Abandoned, Done, Failed, Faulted, Form, NotStarted, Outcome, TimedOut
+from aether.invocation.reply import NO_ROOM, Abandoned, Done, Failed, Faulted, Form, NotStarted, Outcome, TimedOut
 from aether.invocation.ring import Ring, bound, owner
 from aether.invocation.traffic import Turns, sticky_version
 from aether.model.artifact import ArtifactBase
@@ -104,8 +104,8 @@ class Chooser:
         """A try ended. None: it was cancelled, which says nothing about the instance unless it was `late`."""
         self.loads.ended(load, latency_s if type(outcome) in _TIMED else None)
         kind = type(outcome)
-        if kind is NotStarted and cast("NotStarted", outcome).reason == FULL:
-            load.busy_until = self._clock() + BUSY_S
+        if isinstance(outcome, NotStarted) and outcome.reason in NO_ROOM:
+            load.busy_until = self._clock() + min(outcome.retry_after_s or BUSY_S, BUSY_S_MAX)
         elif late or kind in _JUDGED:
             half_way = kind is Failed and cast("Failed", outcome).kind in _HALF_WAY
             failed = late or (kind in _FAILED and not half_way)

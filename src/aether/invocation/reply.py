@@ -9,7 +9,8 @@ Holds: NotStarted means that no line of the method ran, so any method may be sen
 from __future__ import annotations
 
 import enum
-from typing import Any, TypeAlias, cast
+import math
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -65,11 +66,13 @@ class Failed:
 class NotStarted:
     """Nothing of the method ran. `reason`: draining, full, unknown instance, refused, late.
 
-    limit  of calls running and waiting, when the reason is full
+    limit          of calls running and waiting, when the reason is full
+    retry_after_s  when there may be room, as far as the instance can tell; 0.0 = it does not
     """
 
     reason: str
     limit: int = 0
+    retry_after_s: float = 0.0
 
 
 @attrs.frozen
@@ -93,7 +96,11 @@ DRAINING = "draining"
 FULL = "full"
 UNKNOWN_INSTANCE = "unknown instance"
 REFUSED = "refused"  # no connection to the node, or its mailbox is full
-LATE = "late"  # no time was left when the request arrived
+LATE = "late"  # what time was left would not do, when the request arrived or when its turn came
+
+
+NO_ROOM: Final = frozenset({FULL, LATE})
+"""The instance has too much to do; asking the same one again at once is of no use."""
 
 
 def encode_reply(reply: Outcome) -> list[object]:
@@ -107,8 +114,8 @@ def encode_reply(reply: Outcome) -> list[object]:
             return ["fault", fault.name, fault.status, fault.title, fault.detail, dict(fault.fields)]
         case Failed():
             return ["failed", *(getattr(reply, name) for name in _FAILED_FIELDS)]
-        case NotStarted(reason, limit):
-            return ["not started", reason, limit]
+        case NotStarted(reason, limit, retry_after_s):
+            return ["not started", reason, limit, retry_after_s]
         case TimedOut(hops):
             return ["timed out", encode_hop(hops)]
         case Abandoned(reason):
@@ -126,7 +133,9 @@ def decode_reply(plain: object) -> Outcome:
         case ["failed", *facts] if len(facts) == len(_FAILED_FIELDS):
             return _failed(facts)
         case ["not started", str(reason), int(limit)]:
-            return NotStarted(reason, limit)
+            return NotStarted(reason, limit)  # as nodes before retry_after_s say it
+        case ["not started", str(reason), int(limit), float(retry_after_s)] if 0.0 <= retry_after_s < math.inf:
+            return NotStarted(reason, limit, retry_after_s)
         case ["timed out", hops]:
             return TimedOut(decode_hop(hops))
         case ["abandoned", str(reason)]:

@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from aether.invocation.reply import FULL, Abandoned, NotStarted
+from aether.invocation.reply import NO_ROOM, Abandoned, NotStarted
 from aether.model.ids import InstanceId
 from aether.model.limits import RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S
 
@@ -52,7 +52,7 @@ class Try:
     others       endpoints that are neither `tried` nor excluded
     attempt      1 for the first; time_left_s  until the deadline
     budget_left  whether the retry budget allows a repeat; jitter  uniform in [0, 1)
-    all_full     every try so far was refused as full
+    all_full     every try so far was refused for want of room or time
     """
 
     failure: NotStarted | Abandoned
@@ -85,7 +85,7 @@ def _after_not_started(now: Try) -> Repeat | GiveUp:
         return GiveUp(Verdict.NO_INSTANCE)
     if now.others:
         return Repeat(0.0, frozenset(now.excluded) | {now.tried})
-    if now.all_full and now.failure.reason == FULL:
+    if now.all_full and now.failure.reason in NO_ROOM:
         return GiveUp(Verdict.OVERLOADED)  # everybody said so: waiting here would only move the queue
     # Everybody was asked once. Ask all again later: a drained instance's successor may be there by then.
     return Repeat(min(backoff_s(now.attempt, now.jitter), now.time_left_s), frozenset())

@@ -1,6 +1,6 @@
-"""What a call tells the next one of where it comes from: trace, and context variables.
+"""What a call tells the next one of where it comes from: trace, context variables, priority.
 
-Knows: spans, the entries "trace", "state" and "ctx" that a request has beside its arguments.
+Knows: spans, the entries "trace", "state", "ctx" and "prio" that a request has beside its arguments.
 Never: clocks; randomness is passed in. Ids of spans are drawn when somebody asks for them: most local calls need none.
 Holds: all calls of one request have one trace id, from the HTTP edge to the last hop; what a peer says is checked.
 """
@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from aether.invocation.messages import NO_EXTRA
+from aether.invocation.priority import PRIORITY, read_priority
 from aether.invocation.span import Span
 from aether.model.trace import TraceContext, parse_trace
 from aether.slice_api.context_variable import read_carried
-from aether.slice_api.current import NOTHING_CARRIED, RUNNING, CurrentCall, Running
+from aether.slice_api.current import NORMAL, NOTHING_CARRIED, RUNNING, CurrentCall, Running
 
 TRACE: Final = "trace"
 STATE: Final = "state"
@@ -63,7 +64,7 @@ class Tracer:
                 span.trace = TraceContext(above.trace_id, span_id, above.sampled, above.state)
         return span.trace
 
-    def beside(self, span: Span) -> dict[str, object]:
+    def beside(self, span: Span, priority: str = NORMAL) -> dict[str, object]:
         """What a request of `span` says beside its arguments."""
         trace = self.place(span)
         said: dict[str, object] = {TRACE: trace.traceparent}
@@ -72,6 +73,8 @@ class Tracer:
         running = RUNNING.get()
         if running is not None and running.carried:
             said[CARRIED] = dict(running.carried)
+        if priority != NORMAL:
+            said[PRIORITY] = priority
         return said
 
     def served(self, span: Span, request_id: str, extra: Mapping[str, object] = NO_EXTRA) -> Running:
@@ -80,12 +83,13 @@ class Tracer:
         if isinstance(trace, str):
             span.said = (parse_trace(trace, state) if isinstance(state, str) else trace) or trace
         values = NOTHING_CARRIED if carried is None else read_carried(carried)
-        return Running(span, request_id, values, None, self.describe)
+        return Running(span, request_id, values, None, self.describe, read_priority(extra) if extra else NORMAL)
 
-    def served_here(self, span: Span, request_id: str) -> Running:
+    def served_here(self, span: Span, request_id: str, priority: str = NORMAL) -> Running:
         """For a call that the caller's own task serves."""
         running = RUNNING.get()
-        return Running(span, request_id, NOTHING_CARRIED if running is None else running.carried, None, self.describe)
+        carried = NOTHING_CARRIED if running is None else running.carried
+        return Running(span, request_id, carried, None, self.describe, priority)
 
     def describe(self, running: Running) -> CurrentCall:
         """What user code may know of the call."""

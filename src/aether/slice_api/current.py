@@ -17,6 +17,7 @@ import attrs
 
 from aether.model.trace import TraceContext
 
+NORMAL: Final = "normal"
 NOTHING_CARRIED: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
@@ -51,6 +52,7 @@ class Running(NamedTuple):
     carried   values of context variables, packed, by name
     incoming  where the request stands in a trace, when it comes from outside
     describe  makes a CurrentCall of it
+    priority  "low", "normal" or "high": of the calls that it makes, unless they say their own
     """
 
     span: Any = None
@@ -58,6 +60,7 @@ class Running(NamedTuple):
     carried: Mapping[str, bytes] = NOTHING_CARRIED
     incoming: TraceContext | None = None
     describe: Callable[[Running], CurrentCall] | None = None
+    priority: str = NORMAL
 
 
 RUNNING: Final[contextvars.ContextVar[Running | None]] = contextvars.ContextVar("aether_running_call", default=None)
