@@ -118,6 +118,18 @@ async def seen(ticker):
     return await ticker.seen_by()
 
 
+async def read(source, items):
+    """Append every item to `items`."""
+    async with aether.stream(source) as stream:
+        async for item in stream:
+            items.append(item)
+
+
+class Refusing(list):
+    def append(self, item):
+        raise KeyError(item)
+
+
 async def settle():
     """Virtual time for messages to arrive."""
     await trio.sleep(0.01)
@@ -149,9 +161,7 @@ async def test_an_error_of_the_generator_arrives_typed_after_the_items_before_it
         if ticker_by.way == "plain" and how == "odd":
             error = ValueError
         with pytest.raises(error) as raised:
-            async with aether.stream(ticker.failing(3, how)) as ticks:
-                async for tick in ticks:
-                    items.append(tick)  # noqa: PERF401 - what came before the error is the point
+            await read(ticker.failing(3, how), items)
     assert items == [0, 1, 2]
     if error is aether.CallFailed:
         assert (raised.value.kind, raised.value.method) == ("ValueError", "failing")
@@ -196,10 +206,9 @@ async def test_the_reader_says_how_far_the_generator_may_be_ahead(autojump_clock
 async def test_iterating_without_opening_raises_and_names_the_fix(autojump_clock, ticker_by):
     async with ticker_by() as ticker:
         if ticker_by.way != "plain":
-            with pytest.raises(TypeError, match=r"Ticker.ticks.*async with aether.stream\("):
-                async for _ in ticker.ticks(1):
-                    pass
-            with pytest.raises(TypeError, match="aether.stream"):
+            with pytest.raises(TypeError, match=r"Ticker\.ticks.*async with aether\.stream\("):
+                aiter(ticker.ticks(1))
+            with pytest.raises(TypeError, match=r"aether\.stream"):
                 await anext(ticker.ticks(1))
 
 
@@ -214,9 +223,7 @@ async def test_a_stream_is_closed_with_its_block(autojump_clock, ticker_by):
 async def test_an_error_of_the_block_leaves_it_unwrapped_and_ends_the_generator(autojump_clock, ticker_by):
     async with ticker_by() as ticker:
         with pytest.raises(KeyError):
-            async with aether.stream(ticker.ticks(1_000, every_s=1.0)) as ticks:
-                async for _ in ticks:
-                    raise KeyError
+            await read(ticker.ticks(1_000, every_s=1.0), Refusing())
         await settle()
         assert (await seen(ticker))[-1] == "end"
 
@@ -225,9 +232,7 @@ async def test_the_callers_deadline_ends_the_stream_at_both_ends(autojump_clock,
     got = []
     async with ticker_by() as ticker:
         with trio.move_on_after(3.5) as scope:
-            async with aether.stream(ticker.ticks(1_000, every_s=1.0)) as ticks:
-                async for tick in ticks:
-                    got.append(tick)  # noqa: PERF401
+            await read(ticker.ticks(1_000, every_s=1.0), got)
         assert scope.cancelled_caught
         await settle()
         assert (got, (await seen(ticker))[-2:]) == ([0, 1, 2], ["Cancelled", "end"])
@@ -243,9 +248,7 @@ async def test_a_wrong_item_is_the_generators_mistake(autojump_clock, ticker_by)
         if ticker_by.way == "plain":
             return
         with pytest.raises(aether.CallFailed, match="must return int"):
-            async with aether.stream(ticker.wrong()) as ticks:
-                async for _ in ticks:
-                    pass
+            await read(ticker.wrong(), [])
 
 
 async def test_wrong_arguments_are_refused_before_anything_is_opened(autojump_clock, ticker_by):

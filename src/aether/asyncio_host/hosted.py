@@ -18,6 +18,7 @@ from typing_extensions import TypeForm
 from aether.asyncio_host.bridge import Bridge
 from aether.asyncio_host.guest import Guest
 from aether.cluster.embedded import Cluster
+from aether.errors import NotInContract
 from aether.model.ids import NodeId
 from aether.model.limits import DRAIN_S
 from aether.node.facts import NodeFacts
@@ -75,7 +76,15 @@ class HostedCluster:
                 function if options is PLAIN else with_options(function, options), **arguments
             )
 
-        return make_proxy(contract_of(target), call)
+        def stream(method: MethodSpec, arguments: dict[str, Any]) -> Any:
+            raise NotInContract(
+                method.owner,
+                method.name,
+                "it is a stream, which is read in the cluster's own run: `await hosted.run(read)`, where `read` is an "
+                "async function that opens it by aether.stream, from `hosted.cluster.get(...)`",
+            )
+
+        return make_proxy(contract_of(target), call, stream)
 
     async def run(self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """`await function(*args, **kwargs)` in the cluster's trio run: for everything that is no call of a slice.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn, cast
 
@@ -141,7 +141,7 @@ class Invoker:
         ahead: int = 0,
         decode: Callable[[Any], Any] | None = None,
         error: Callable[[Reply], BaseException] = StreamEnded,
-    ) -> AsyncIterator[OpenStream]:
+    ) -> AsyncGenerator[OpenStream]:
         """Open the stream `method` of some ACTIVE instance of `target`, for as long as the block.
 
         inputs  by parameter: what the caller sends, as plain items; ahead  items that the callee may be ahead

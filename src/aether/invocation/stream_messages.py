@@ -9,13 +9,13 @@ Holds: every number is a running total, so that a message may come twice, or aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aether.errors import BadInput
 from aether.invocation.message_spec import MessageSpec
 from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
-from aether.model.limits import STREAM_AHEAD_ITEMS_MAX, STREAM_INPUTS_MAX
+from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, STREAM_AHEAD_ITEMS_MAX, STREAM_INPUTS_MAX
 
 
 class StreamRequest(NamedTuple):
@@ -105,13 +105,9 @@ def decode_stream_request(fields: Sequence[object]) -> StreamRequest:
         raise BadInput("a number in a stream request is out of range")
     if form not in _FORMS:
         raise BadInput(f"{form!r:.40} is no form of a call")
-    if type(inputs) is not list or len(inputs) > STREAM_INPUTS_MAX or any(type(name) is not str for name in inputs):
-        raise BadInput("the inputs of a stream request are no names")
-    if type(extra) is not dict or any(type(name) is not str for name in extra):
-        raise BadInput("the extra facts of a stream request have no names")
     return StreamRequest(
         call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt, items, bytes_,
-        tuple(inputs), extra,
+        _names(inputs, STREAM_INPUTS_MAX), _named(extra),
     )  # fmt: skip
 
 
@@ -172,6 +168,20 @@ def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
     if len(fields) != count:
         raise BadInput(f"{len(fields)} fields where a message of a stream has {count}")
     return fields
+
+
+def _names(plain: object, most: int) -> tuple[str, ...]:
+    names: list[object] = cast("list[object]", plain) if type(plain) is list else [None]
+    if len(names) > most or any(type(name) is not str for name in names):
+        raise BadInput(f"{plain!r:.80} are no names of a stream's inputs")
+    return tuple(str(name) for name in names)
+
+
+def _named(plain: object) -> Mapping[str, object]:
+    entries: dict[object, object] = cast("dict[object, object]", plain) if type(plain) is dict else {None: None}
+    if len(entries) > CALL_EXTRA_ENTRIES_MAX or any(type(name) is not str for name in entries):
+        raise BadInput("a stream request says too much of itself, or without names")
+    return {str(name): value for name, value in entries.items()}
 
 
 def _numbers(*values: object) -> None:

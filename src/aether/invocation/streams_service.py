@@ -9,7 +9,7 @@ Holds: what a caller sends is fed in a nursery of the caller's block; an error o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol, cast
 
@@ -195,7 +195,7 @@ async def _feeding(feeds: Mapping[str, Feed], inputs: Inputs) -> AsyncIterator[N
 async def _feed(given: Input, feed: Feed) -> None:
     with feed.scope:
         if isinstance(given.source, Openable):  # a stream that the caller reads itself
-            async with given.source.__aether_open__(0) as items:
+            async with cast("Openable[object]", given.source).__aether_open__(0) as items:
                 await pump(items, given.encode, feed.sink)
         else:
             await pump(given.source, given.encode, feed.sink)
