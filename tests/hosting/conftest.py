@@ -1,6 +1,9 @@
 """One node without a network: a real store over a log that commits at once, a real Invoker, real hosting."""
 
 import contextlib
+import importlib.util
+import sys
+from pathlib import Path
 from random import Random
 
 import attrs
@@ -29,6 +32,30 @@ from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow, InstanceRow, MemberRow
 from aether.slice_api.contract import contract_of
 from aether.work import InlineWork
+
+
+def _known_as(name, file):
+    """Load a file of this folder as a module: tests import it by that name, worker processes find it by its file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+_known_as("worker_slices", "worker_slices.py")
+
+WAYS = ["co-located", "wire", "remote", *(pytest.param(w, marks=pytest.mark.process) for w in ("worker", "far worker"))]
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    """How a call travels to the instance that serves it."""
+    return request.param
+
+
+@pytest.fixture
+def clock(way):
+    """Virtual time, but for what happens in another process."""
+    return None if "worker" in way else trio.testing.MockClock(autojump_threshold=0)
 
 
 @attrs.frozen
@@ -149,9 +176,12 @@ class Home:
     async def put(self, key, value):
         await self.kv.propose(Batch((), (Put(key, value),)))
 
-    async def desire(self, cls_or_artifact, *, config=None, bind=None):
+    async def desire(self, cls_or_artifact, *, config=None, bind=None, host=None, memory_mb=None):
         artifact = cls_or_artifact if isinstance(cls_or_artifact, Artifact) else contract_of(cls_or_artifact).artifact
-        row = DesiredRow(artifact=artifact, instances=1, blueprint="app", config=config or {}, bind=bind or {})
+        row = DesiredRow(
+            artifact=artifact, instances=1, blueprint="app", config=config or {}, bind=bind or {},
+            host=host, memory_mb=memory_mb,
+        )  # fmt: skip
         await self.put(keys.desired(artifact.base), row)
         return row
 

@@ -1,11 +1,11 @@
 """A slice instance from injection to its last call, in virtual time."""
 
 import contextlib
-from typing import Protocol
 
 import pytest
 import trio
 import trio.testing
+from worker_slices import ListPricing, OutOfStock, Quotes
 
 import aether.slice_api.decorators as aether
 from aether.errors import (
@@ -23,80 +23,33 @@ from aether.invocation.reply import Done, Faulted, Form
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
 from aether.slice_api.binding import bind
-from aether.slice_api.faults import Fault
 from aether.slice_api.fields import config, secret, state
 from aether.slice_api.http import HttpInput
-
-
-class OutOfStock(Fault):
-    """There is not enough in stock."""
-
-    status = 409
-    sku: str
-
-
-class Quotes(Protocol):
-    async def quote(self, sku: str, qty: int = 1) -> int: ...
-
-
-@aether.slice(artifact="shop:list-pricing:1.0.0")
-class ListPricing(Quotes):
-    @aether.method(idempotent=True)
-    async def quote(self, sku: str, qty: int = 1) -> int:
-        if sku == "none":
-            raise OutOfStock(sku=sku)
-        if sku == "broken":
-            raise ValueError("no such price")
-        if sku == "slow":
-            with trio.fail_after(0.5):
-                await trio.sleep_forever()
-        if sku == "hang":
-            await trio.sleep_forever()
-        if sku == "group":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._fail, sku)
-        return 5 * qty
-
-    async def _fail(self, sku: str) -> None:
-        raise OutOfStock(sku=sku)
-
-    async def mutate(self, lines: list[str]) -> list[str]:
-        lines.append("callee")
-        return lines
-
-    @aether.get("/price/{sku}")
-    async def price(self, sku: str, qty: int = 1) -> int:
-        return 5 * qty
-
-    @aether.blocking
-    def read(self, sku: str) -> str:
-        return sku.upper()
-
 
 # --- calls, in every way ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["co-located", "wire", "remote"])
-def priced(request, home_of):
-    """Proxies to a running ListPricing, in each of the three ways in which a call can travel."""
+@pytest.fixture
+def priced(way, home_of):
+    """Proxies to a running ListPricing, in each of the ways in which a call can travel."""
 
     @contextlib.asynccontextmanager
     async def opened():
-        async with home_of(wire=request.param == "wire") as home:
-            await home.deploy(ListPricing)
-            remote = request.param == "remote"
+        async with home_of(wire=way == "wire") as home:
+            await home.deploy(ListPricing, host="process" if "worker" in way else None)
+            remote = way in ("remote", "far worker")
             yield home, home.get(Quotes, ListPricing, remote=remote), home.get(ListPricing, remote=remote)
 
     return opened
 
 
-async def test_a_call_fills_what_the_caller_omits_with_the_callees_default(priced, autojump_clock):
+async def test_a_call_fills_what_the_caller_omits_with_the_callees_default(priced, clock):
     async with priced() as (_, quotes, _pricing):
         assert await quotes.quote("x") == 5
         assert await quotes.quote("x", qty=3) == 15
 
 
-async def test_a_fault_arrives_as_its_own_class_with_its_fields(priced, autojump_clock):
+async def test_a_fault_arrives_as_its_own_class_with_its_fields(priced, clock):
     async with priced() as (_, quotes, pricing):
         for proxy in (quotes, pricing):
             with pytest.raises(OutOfStock) as caught:
@@ -104,14 +57,14 @@ async def test_a_fault_arrives_as_its_own_class_with_its_fields(priced, autojump
             assert caught.value.sku == "none"
 
 
-async def test_a_fault_raised_inside_a_nursery_keeps_its_class(priced, autojump_clock):
+async def test_a_fault_raised_inside_a_nursery_keeps_its_class(priced, clock):
     """Structured concurrency wraps it in a group; the caller's `except OutOfStock` must still work."""
     async with priced() as (_, quotes, _pricing):
         with pytest.raises(OutOfStock):
             await quotes.quote("group")
 
 
-async def test_a_foreign_exception_arrives_as_call_failed_with_every_fact(priced, autojump_clock):
+async def test_a_foreign_exception_arrives_as_call_failed_with_every_fact(priced, clock):
     async with priced() as (_, quotes, _pricing):
         with pytest.raises(CallFailed) as caught:
             await quotes.quote("broken")
@@ -134,15 +87,16 @@ async def test_a_co_located_failure_chains_the_original(home_of, autojump_clock)
         assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_a_time_out_inside_the_method_crosses_as_itself_and_says_where(priced, autojump_clock):
+async def test_a_time_out_inside_the_method_crosses_as_itself_and_says_where(priced, clock):
     async with priced() as (_, quotes, _pricing):
-        with pytest.raises(trio.TooSlowError, match=r"ListPricing.quote 0.50 s") as caught:
+        said = r"ListPricing.quote 0.50 s" if clock else r"ListPricing.quote \d+\.\d\d s"
+        with pytest.raises(trio.TooSlowError, match=said) as caught:
             await quotes.quote("slow")
 
         assert "where the time went" in caught.value.__notes__[0]
 
 
-async def test_arguments_and_results_are_never_shared(priced, autojump_clock):
+async def test_arguments_and_results_are_never_shared(priced, clock):
     """A callee that changes its argument must not change the caller's, on one node or on two."""
     async with priced() as (_, _quotes, pricing):
         mine = ["caller"]
@@ -151,7 +105,7 @@ async def test_arguments_and_results_are_never_shared(priced, autojump_clock):
         assert (mine, theirs) == (["caller"], ["caller", "callee"])
 
 
-async def test_wrong_arguments_are_a_type_error_before_anything_is_sent(priced, autojump_clock):
+async def test_wrong_arguments_are_a_type_error_before_anything_is_sent(priced, clock):
     async with priced() as (_, quotes, _pricing):
         with pytest.raises(TypeError, match="colour"):
             await quotes.quote("x", colour="red")
@@ -161,7 +115,7 @@ async def test_wrong_arguments_are_a_type_error_before_anything_is_sent(priced, 
             await quotes.quote("x", qty="3")
 
 
-async def test_a_blocking_method_is_awaited_by_its_callers(priced, autojump_clock):
+async def test_a_blocking_method_is_awaited_by_its_callers(priced, clock):
     async with priced() as (_, _quotes, pricing):
         assert await pricing.read("x") == "X"
 

@@ -1,0 +1,464 @@
+"""Instances in worker processes, on the wall clock: what they can do, and what they must not do to their node."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+from worker_slices import Broken, Crashing, Late, ListPricing, Pit, Stubborn, Till
+
+import aether
+from aether.errors import BadInput, ContractError, NotFound, OutcomeUnknown, Overloaded
+from aether.hosting.worker_errors import WorkerDied, WorkerFailed
+from aether.invocation.reply import Abandoned, Form, NotStarted
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
+
+SOON_S = 20.0
+
+
+@pytest.fixture
+def pit_of(home_of):
+    """A node with one Pit in a worker process: (home, proxy, instance id)."""
+
+    @contextlib.asynccontextmanager
+    async def opened(memory_mb=None):
+        with trio.fail_after(60.0):
+            async with home_of() as home:
+                instance = await home.deploy(Pit, memory_mb=memory_mb)
+                yield home, home.get(Pit), instance
+
+    return opened
+
+
+def worker_of(home, instance):
+    return home.hosting.find(instance)
+
+
+async def until(condition):
+    """Poll, for what no event of this process tells."""
+    with trio.fail_after(SOON_S):
+        while not condition():
+            await trio.sleep(0.01)
+
+
+def is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+# --- what an instance can do ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["node", "process"])
+def till_of(request, home_of):
+    """A Till in its node or in a worker process: the same rules."""
+
+    @contextlib.asynccontextmanager
+    async def opened():
+        with trio.fail_after(60.0):
+            async with home_of(config={"shop.currency": "CHF"}, secrets={"shop.token": "s3cret"}) as home:
+                await home.deploy(ListPricing)
+                instance = await home.deploy(Till, host=request.param)
+                yield home, home.get(Till), instance
+
+    return opened
+
+
+async def test_configuration_secrets_and_state_reach_the_instance(till_of):
+    async with till_of() as (_, till, _instance):
+        assert await till.told() == ["CHF", "s3cret", "started"]
+
+
+async def test_an_instance_calls_its_dependencies_with_the_time_it_has_left(till_of):
+    async with till_of() as (_, till, _instance):
+        assert await till.total("x", 3) == 15
+        with pytest.raises(trio.TooSlowError) as caught:
+            await till.hurried("hang")
+        assert await till.patient("hang") == "moved on"
+        assert "\n  ListPricing.quote" in caught.value.__notes__[0], "the tree of hops goes through the process"
+
+
+async def test_a_fault_of_a_dependency_keeps_its_class(till_of):
+    async with till_of() as (_, till, _instance):
+        with pytest.raises(aether.Fault) as caught:
+            await till.total("none", 1)
+        assert caught.value.sku == "none"
+
+
+async def test_maps_are_those_of_the_cluster_with_their_quotas(till_of):
+    async with till_of() as (_, till, _instance):
+        assert await till.keep("b", 2)
+        assert await till.keep("a", 1)
+        assert not await till.keep("a", 3)
+        assert await till.kept() == [("a", 1), ("b", 2)]
+        assert await till.keep("c", 3)
+        with pytest.raises(aether.CallFailed, match="QuotaExceeded"):
+            await till.keep("d", 4)
+
+
+async def test_a_cancelled_caller_cancels_the_method(till_of):
+    async with till_of() as (_, till, _instance):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(till.wait, "one")
+            with trio.fail_after(SOON_S):
+                while "one began" not in await till.told():
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(SOON_S):
+            while "one cancelled" not in await till.told():
+                await trio.sleep(0.01)
+
+
+async def test_calls_beyond_concurrency_and_queue_are_refused(till_of):
+    async with till_of() as (home, till, instance):
+        async with trio.open_nursery() as nursery:
+            for name in ("1", "2", "3", "4"):
+                nursery.start_soon(till.wait, name)
+            await until(lambda: home.hosting.find(instance).running == 2)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(Overloaded):
+                await till.told()
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(SOON_S):
+            assert sum("began" in line for line in await till.told()) == 2
+
+
+async def test_a_drained_instance_finishes_its_calls_and_leaves_its_lifespan(till_of):
+    async with till_of() as (home, till, instance):
+        answers = []
+
+        async def call():
+            answers.append(await till.finish(0.3))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            await until(lambda: home.hosting.find(instance).running == 1)
+            nursery.start_soon(home.stop, Till, instance)
+            await trio.testing.wait_all_tasks_blocked()
+            reply = await home.hosting.find(instance).serve("told", {}, Form.WIRE, trio.CancelScope())
+            assert isinstance(reply, NotStarted)
+
+        assert answers == ["finished"]
+        assert home.hosting.find(instance) is None
+        book = home.kv.scan("maps/book/")
+        assert any("stopped" in key for key, _, _ in book), "the lifespan used a map on its way out"
+
+
+async def test_a_call_knows_its_request_wherever_it_runs(till_of):
+    async with till_of() as (_, till, _instance):
+        request_id, slice_name, method, node = await till.who()
+
+        assert (slice_name, method, node) == ("Till", "who", "n1")
+        assert request_id
+
+
+async def test_blocking_methods_of_a_worker_run_beside_its_loop(pit_of):
+    async with pit_of() as (_, pit, _instance):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pit.sleep, 0.5)
+            with trio.fail_after(SOON_S):
+                assert await pit.add(1, 2) == 3
+        assert await pit.pid() != os.getpid()
+
+
+async def test_large_values_pass_in_both_directions(pit_of):
+    async with pit_of() as (_, pit, _instance):
+        assert len(await pit.large(3 * 2**20)) == 3 * 2**20
+        with pytest.raises(aether.CallFailed, match="cannot be sent"):
+            await pit.large(17 * 2**20)
+        assert await pit.add(1, 2) == 3
+
+
+# --- what it is given of the machine ----------------------------------------------------------------------------------
+
+
+async def test_a_worker_inherits_neither_environment_nor_secrets_in_its_arguments(home_of, monkeypatch):
+    monkeypatch.setenv("AETHER_TOKEN", "t0ken")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "k3y")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    with trio.fail_after(60.0):
+        async with home_of(secrets={"shop.token": "s3cret"}) as home:
+            await home.deploy(ListPricing)
+            instance = await home.deploy(Till, host="process")
+            await home.deploy(Pit)
+            environment = await home.get(Pit).environment()
+            pid = worker_of(home, instance).pid
+            seen = "".join([*psutil.Process(pid).environ().values(), *psutil.Process(pid).cmdline()])
+
+    assert "AETHER_TOKEN" not in environment
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    assert environment["LC_ALL"] == "C.UTF-8"
+    assert "s3cret" not in seen
+    assert "k3y" not in seen
+
+
+async def test_a_worker_has_the_search_path_of_its_node(pit_of):
+    async with pit_of() as (_, pit, _instance):
+        assert await pit.path() == [str(Path.cwd() / entry) for entry in sys.path]
+
+
+async def test_what_user_code_prints_disturbs_nothing(pit_of, capfd):
+    """Standard output belongs to user code; messages travel elsewhere."""
+    async with pit_of() as (_, pit, _instance):
+        await pit.write("hello from the pit")
+        assert await pit.add(1, 2) == 3
+
+    assert "hello from the pit" in capfd.readouterr().out
+
+
+async def test_log_records_arrive_at_the_loggers_of_the_node(pit_of, caplog):
+    async with pit_of() as (_, pit, _instance):
+        pid = await pit.pid()
+        await pit.log("low stock")
+        await until(lambda: any(r.message == "low stock" for r in caplog.records))
+        record = next(r for r in caplog.records if r.message == "low stock")
+
+        assert (record.name, record.levelno, record.process) == ("shop.worker", logging.WARNING, pid)
+
+
+# --- how it dies, alone -----------------------------------------------------------------------------------------------
+
+
+async def test_a_killed_worker_is_reported_and_each_of_its_calls_has_an_outcome(pit_of):
+    """Two calls may have run; the others never left the node, and may be sent elsewhere."""
+    async with pit_of() as (home, _pit, instance):
+        worker, replies = worker_of(home, instance), []
+
+        async def call():
+            replies.append(await worker.serve("hang", {}, Form.WIRE, trio.CancelScope()))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(call)
+            await until(lambda: worker.running == 2)
+            await until(lambda: worker._process.mark.number == 2)
+            os.kill(worker.pid, signal.SIGKILL)
+
+        kinds = [type(reply) for reply in replies]
+        assert (kinds.count(Abandoned), kinds.count(NotStarted)) == (2, 8)
+        await until(lambda: home.crashes)
+        (crashed, error), *others = home.crashes
+        assert (crashed, others) == (instance, [])
+        assert isinstance(error, WorkerDied)
+        assert "SIGKILL" in str(error)
+        assert home.hosting.find(instance) is None
+
+
+async def test_a_call_that_the_worker_never_read_was_not_started(pit_of):
+    """Its loop stands still, and then it is killed: a method that is not idempotent may safely go elsewhere."""
+    async with pit_of() as (home, _pit, instance):
+        worker, replies = worker_of(home, instance), {}
+
+        async def call(method, payload):
+            replies[method] = await worker.serve(method, payload, Form.WIRE, trio.CancelScope())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call, "block", {"seconds": 60.0})
+            await until(lambda: worker._process.mark.number == 1)
+            nursery.start_soon(call, "pid", {})
+            await until(lambda: worker.running == 2)
+            os.kill(worker.pid, signal.SIGKILL)
+
+        assert isinstance(replies["block"], Abandoned)
+        assert isinstance(replies["pid"], NotStarted)
+
+
+async def test_callers_of_a_killed_worker_learn_that_the_outcome_is_unknown(pit_of):
+    async with pit_of() as (home, pit, instance):
+        async with trio.open_nursery() as nursery:
+
+            async def call():
+                with pytest.raises(OutcomeUnknown, match="worker process"):
+                    await pit.hang()
+
+            nursery.start_soon(call)
+            await until(lambda: worker_of(home, instance).running == 1)
+            os.kill(worker_of(home, instance).pid, signal.SIGKILL)
+
+
+async def test_a_new_instance_serves_after_a_crash(pit_of):
+    async with pit_of() as (home, pit, _instance):
+        with pytest.raises(OutcomeUnknown):
+            await pit.exit(3)
+        await until(lambda: home.crashes)
+        assert "exited with status 3" in str(home.crashes[0][1])
+        await home.start(await home.desire(Pit))
+        assert await pit.add(1, 2) == 3
+
+
+async def test_a_worker_whose_loop_stands_still_delays_only_its_own_callers(pit_of):
+    async with pit_of() as (home, pit, _instance):
+        await home.deploy(ListPricing)
+        pricing = home.get(ListPricing)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pit.block, 1.0)
+            began = trio.current_time()
+            for _ in range(10):
+                assert await pricing.quote("x") == 5
+                await trio.sleep(0.01)
+            assert trio.current_time() - began < 0.9, "the loop of the node went on meanwhile"
+            with trio.move_on_after(0.1) as scope:
+                await pit.hang()
+            assert scope.cancelled_caught, "a deadline needs no answer of the worker"
+
+
+async def test_a_call_that_was_given_up_while_the_loop_stood_still_does_not_run(pit_of):
+    """A slice that computes would otherwise spend its time on answers that nobody waits for."""
+    async with pit_of() as (home, pit, instance):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pit.block, 0.8)
+            await until(lambda: worker_of(home, instance)._process.mark.number == 1)
+            with trio.move_on_after(0.1):
+                await pit.block(30.0)
+        with trio.fail_after(SOON_S):
+            assert await pit.add(1, 2) == 3
+
+
+async def test_memory_beyond_the_limit_ends_that_worker_alone(pit_of):
+    async with pit_of(memory_mb=128) as (home, pit, instance):
+        await home.deploy(ListPricing)
+        with pytest.raises(OutcomeUnknown):
+            await pit.grow(300)
+        await until(lambda: home.crashes)
+
+        assert [crashed for crashed, _ in home.crashes] == [instance]
+        assert "memory_mb=128" in str(home.crashes[0][1])
+        assert await home.get(ListPricing).quote("x") == 5
+
+
+async def test_one_absurd_allocation_fails_inside_the_worker(pit_of):
+    """The machine must not feel it, not even for the tenth of a second between two looks at the memory."""
+    async with pit_of(memory_mb=256) as (_, pit, _instance):
+        with pytest.raises(aether.CallFailed, match="MemoryError"):
+            await pit.reserve(100_000)
+        assert await pit.add(1, 2) == 3
+
+
+async def test_a_crash_of_a_background_task_is_told_with_its_words(home_of):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            await home.deploy(Crashing)
+            await home.get(Crashing).crash()
+            await until(lambda: home.crashes)
+
+            error = home.crashes[0][1]
+            assert isinstance(error, WorkerFailed)
+            assert str(error) == "RuntimeError: queue lost"
+            assert "worker_slices.py" in error.__notes__[0]
+
+
+async def test_a_start_that_raises_is_the_error_of_the_activation(home_of):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            with pytest.raises(WorkerFailed, match="no database"):
+                await home.deploy(Broken)
+            assert home.crashes == []
+
+
+async def test_a_start_that_takes_too_long_leaves_no_process(home_of, monkeypatch):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            before = set(children())
+            with trio.move_on_after(1.0) as scope:
+                await home.deploy(Late)
+
+            assert scope.cancelled_caught
+            await until(lambda: set(children()) <= before)
+
+
+async def test_an_instance_that_does_not_stop_is_killed_when_its_stop_is_given_up(home_of):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            instance = await home.deploy(Stubborn)
+            pid = await home.get(Stubborn).pid()
+            with trio.move_on_after(0.5) as scope:
+                await home.hosting.deactivate(instance)
+
+            assert scope.cancelled_caught
+            await until(lambda: is_gone(pid))
+            await until(lambda: home.hosting.find(instance) is None)
+
+
+async def test_a_worker_that_leaves_a_process_behind_is_still_seen_to_end(pit_of):
+    """That process may hold the socket open, so its end alone would tell nothing."""
+    async with pit_of() as (home, pit, instance):
+        orphan = await pit.leave_a_child()
+        try:
+            os.kill(worker_of(home, instance).pid, signal.SIGKILL)
+            await until(lambda: home.crashes)
+        finally:
+            os.kill(orphan, signal.SIGKILL)
+
+
+async def test_leaving_the_node_leaves_no_process(home_of):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            await home.deploy(Pit)
+            pid = await home.get(Pit).pid()
+        assert is_gone(pid)
+
+
+def children():
+    return [child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+NODE = """
+import sys, trio, aether
+sys.path.insert(0, {folder!r})
+from worker_slices import Pit
+
+async def main():
+    async with aether.Cluster.open(Pit) as cluster:
+        pit = cluster.get(Pit)
+        print(await pit.pid(), flush=True)
+        await pit.block(600.0)
+
+trio.run(main)
+"""
+
+
+async def test_no_worker_outlives_a_killed_node_even_when_it_computes(tmp_path):
+    """It never looks at its socket again, so the kernel has to end it."""
+    program = tmp_path / "node.py"
+    program.write_text(NODE.format(folder=str(Path(__file__).parent)))
+    with trio.fail_after(60.0):
+        node = await trio.lowlevel.open_process([sys.executable, str(program)], stdout=subprocess.PIPE)
+        async with node.stdout:
+            pid = int((await node.stdout.receive_some(64)).split()[0])
+            spent_s = psutil.Process(pid).cpu_times().user
+            await until(lambda: psutil.Process(pid).cpu_times().user > spent_s + 0.1)
+            node.kill()
+            await node.wait()
+            await until(lambda: is_gone(pid))
+
+
+# --- what cannot live there -------------------------------------------------------------------------------------------
+
+
+async def test_a_class_that_no_other_process_can_import_is_refused_with_the_reason(home_of):
+    @aether.slice(artifact="shop:inner:1.0.0", host="process")
+    class Inner:
+        async def pid(self) -> int:
+            return os.getpid()
+
+    async with home_of() as home:
+        with pytest.raises(ContractError, match="top of a module"):
+            await home.deploy(Inner)
+
+
+async def test_an_unknown_host_is_refused_with_the_known_ones(home_of):
+    async with home_of() as home:
+        with pytest.raises(NotFound, match="node, process"):
+            await home.deploy(ListPricing, host="moon")
+
+
+async def test_memory_without_a_process_of_its_own_is_refused(home_of):
+    async with home_of() as home:
+        with pytest.raises(BadInput, match="memory_mb"):
+            await home.deploy(ListPricing, memory_mb=512)

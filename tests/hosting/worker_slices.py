@@ -1,0 +1,238 @@
+"""Slices that tests host in their node and in worker processes: a worker imports this file, so it stays small."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import trio
+
+import aether
+
+log = logging.getLogger("shop.worker")
+
+
+class OutOfStock(aether.Fault):
+    """There is not enough in stock."""
+
+    status = 409
+    sku: str
+
+
+class Quotes(Protocol):
+    async def quote(self, sku: str, qty: int = 1) -> int: ...
+
+
+@aether.slice(artifact="shop:list-pricing:1.0.0")
+class ListPricing(Quotes):
+    @aether.method(idempotent=True)
+    async def quote(self, sku: str, qty: int = 1) -> int:
+        if sku == "none":
+            raise OutOfStock(sku=sku)
+        if sku == "broken":
+            raise ValueError("no such price")
+        if sku == "slow":
+            with trio.fail_after(0.5):
+                await trio.sleep_forever()
+        if sku == "hang":
+            await trio.sleep_forever()
+        if sku == "group":
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fail, sku)
+        return 5 * qty
+
+    async def _fail(self, sku: str) -> None:
+        raise OutOfStock(sku=sku)
+
+    async def mutate(self, lines: list[str]) -> list[str]:
+        lines.append("callee")
+        return lines
+
+    @aether.get("/price/{sku}")
+    async def price(self, sku: str, qty: int = 1) -> int:
+        return 5 * qty
+
+    @aether.blocking
+    def read(self, sku: str) -> str:
+        return sku.upper()
+
+
+@aether.slice(artifact="shop:till:1.0.0", concurrency=2, queue=2)
+class Till:
+    """What a slice can have, in one."""
+
+    quotes: Quotes
+    book: aether.Map[str, int] = aether.map("book", entries_max=3)
+    currency: str = aether.config("shop.currency", default="EUR")
+    token: str = aether.secret("shop.token", default="")
+    seen: list[str] = aether.state(factory=list)
+
+    @aether.lifespan
+    async def lifespan(self) -> AsyncIterator[None]:
+        self.seen.append("started")
+        yield
+        await self.book.put("stopped", 1)
+
+    async def total(self, sku: str, qty: int) -> int:
+        return await self.quotes.quote(sku, qty)
+
+    @aether.method(deadline_s=0.4)
+    async def hurried(self, sku: str) -> int:
+        return await self.quotes.quote(sku)
+
+    async def patient(self, sku: str) -> str:
+        with trio.move_on_after(0.2):
+            await self.quotes.quote(sku)
+        return "moved on"
+
+    async def keep(self, name: str, value: int) -> bool:
+        return await self.book.put_if_absent(name, value)
+
+    async def kept(self) -> list[tuple[str, int]]:
+        return await self.book.items()
+
+    async def told(self) -> list[str]:
+        return [self.currency, self.token, *self.seen]
+
+    async def wait(self, name: str) -> None:
+        """Until it is cancelled, and says so."""
+        self.seen.append(f"{name} began")
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.seen.append(f"{name} cancelled")
+
+    async def finish(self, after_s: float) -> str:
+        await trio.sleep(after_s)
+        return "finished"
+
+    async def who(self) -> list[str]:
+        call = aether.current_call()
+        return [call.request_id, call.slice, call.method, call.node]
+
+
+@aether.slice(artifact="shop:pit:1.0.0", host="process", concurrency=2, queue=50)
+class Pit:
+    """Everything that a worker must survive, or die of alone."""
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+    async def add(self, a: int, b: int) -> int:
+        return a + b
+
+    async def hang(self) -> None:
+        await trio.sleep_forever()
+
+    async def exit(self, status: int) -> None:
+        os._exit(status)
+
+    async def block(self, seconds: float) -> None:
+        """The loop stands still."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+
+    async def write(self, text: str) -> None:
+        print(text)
+        print(text, file=sys.stderr)
+        sys.stdout.buffer.write(b"\x00\x00\x00\x05\xff" * 100)
+        sys.stdout.flush()
+
+    async def grow(self, mib: int) -> None:
+        self.kept = [bytearray(b"x" * 2**20) for _ in range(mib)]
+        await trio.sleep_forever()
+
+    async def reserve(self, mib: int) -> int:
+        return len(bytearray(mib * 2**20))
+
+    async def log(self, text: str) -> None:
+        log.warning("%s", text)
+
+    async def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    async def arguments(self) -> list[str]:
+        return sys.orig_argv
+
+    async def path(self) -> list[str]:
+        return sys.path
+
+    async def large(self, size: int) -> bytes:
+        return bytes(size)
+
+    async def leave_a_child(self) -> int:
+        """A process that holds everything open that it can get."""
+        return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # noqa: ASYNC220
+
+    async def burn(self, seconds: float) -> float:
+        """CPU seconds that this process has used, after using so many more."""
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+        return time.process_time()
+
+    @aether.blocking
+    def sleep(self, seconds: float) -> int:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            os.sched_yield()
+        return os.getpid()
+
+
+@aether.slice(artifact="shop:late:1.0.0", host="process")
+class Late:
+    """Its start never ends."""
+
+    @aether.lifespan
+    async def lifespan(self) -> AsyncIterator[None]:
+        await trio.sleep_forever()
+        yield
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+@aether.slice(artifact="shop:broken:1.0.0", host="process")
+class Broken:
+    """Its start raises."""
+
+    @aether.lifespan
+    async def lifespan(self) -> AsyncIterator[None]:
+        raise RuntimeError("no database")
+        yield
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+@aether.slice(artifact="shop:crashing:1.0.0", host="process")
+class Crashing:
+    """A background task of it raises when it is told to."""
+
+    told: list[trio.Event] = aether.state(factory=lambda: [trio.Event()])
+
+    @aether.background
+    async def work(self) -> None:
+        await self.told[0].wait()
+        raise RuntimeError("queue lost")
+
+    async def crash(self) -> None:
+        self.told[0].set()
+
+
+@aether.slice(artifact="shop:stubborn:1.0.0", host="process")
+class Stubborn:
+    """It does not stop."""
+
+    @aether.lifespan
+    async def lifespan(self) -> AsyncIterator[None]:
+        yield
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()
+
+    async def pid(self) -> int:
+        return os.getpid()
