@@ -9,7 +9,7 @@ Holds: what a caller sends is fed in a nursery of the caller's block; an error o
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol, cast
 
@@ -159,7 +159,7 @@ class Streams:
 
 
 @asynccontextmanager
-async def reading(opening: Opening, span: Span, trying: Awaitable[object]) -> AsyncIterator[OpenStream]:
+async def reading(opening: Opening, span: Span, trying: Awaitable[object]) -> AsyncGenerator[OpenStream]:
     """The stream that `trying` opens, for as long as the block. Raises what `opening` makes of any other reply."""
     opened: object = None
     try:
@@ -182,7 +182,7 @@ def feeding(opened: Opened, opening: Opening) -> AbstractAsyncContextManager[Non
 
 
 @asynccontextmanager
-async def _feeding(feeds: Mapping[str, Feed], inputs: Inputs) -> AsyncIterator[None]:
+async def _feeding(feeds: Mapping[str, Feed], inputs: Inputs) -> AsyncGenerator[None]:
     async with trio.open_nursery() as nursery:
         for name, given in inputs.items():
             nursery.start_soon(_feed, given, feeds[name])

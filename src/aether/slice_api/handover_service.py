@@ -10,7 +10,7 @@ Holds: the generator is ended by the exception that its task gets, raised at its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
@@ -197,7 +197,7 @@ R = TypeVar("R", bound=Closable)
 
 
 @asynccontextmanager
-async def closing(reader: R) -> AsyncIterator[R]:
+async def closing(reader: R) -> AsyncGenerator[R]:
     """`reader` for as long as the block."""
     try:
         yield reader
@@ -216,7 +216,7 @@ def opened_here(source: AsyncIterable[T], ahead: int) -> AbstractAsyncContextMan
 
 
 @asynccontextmanager
-async def _opened_here(source: AsyncIterable[T], ahead: int) -> AsyncIterator[AsyncIterator[T]]:
+async def _opened_here(source: AsyncIterable[T], ahead: int) -> AsyncGenerator[AsyncIterator[T]]:
     pipe: Pipe[T] = Pipe(ahead)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_fill, source, pipe)
