@@ -1,6 +1,5 @@
 """A cancelled call ends everywhere, soon, and says why; what it cleans up is bounded."""
 
-
 import pytest
 import trio
 import trio.testing

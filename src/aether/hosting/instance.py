@@ -157,7 +157,7 @@ class RunningInstance:
             return self._unknown(method)
         if spec.stream and self._streams >= STREAMS_PER_INSTANCE_MAX:
             return NotStarted(FULL, STREAMS_PER_INSTANCE_MAX)
-        serving = StreamServing(self._instance, spec, payload, form, sink, inputs)
+        serving = StreamServing(self._instance, spec, payload, form, sink, inputs, self._version)
         self._streams += spec.stream
         try:
             return await self._outcome(spec, form, scope, serving.run)

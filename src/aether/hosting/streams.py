@@ -16,6 +16,7 @@ from aether.invocation.reply import Done, Faulted, Form
 from aether.invocation.streaming import InputStream, ServedSink
 from aether.slice_api.handover_service import pump
 from aether.slice_api.http import HttpInput
+from aether.slice_api.http_exchange import exchange
 from aether.slice_api.methods import MethodSpec
 
 
@@ -30,7 +31,10 @@ class StreamServing:
         form: Form,
         sink: ServedSink,
         inputs: Mapping[str, InputStream],
+        version: str,
     ) -> None:
+        self._version = version
+        self._request: HttpInput | None = None
         self._instance = instance
         self._spec = spec
         self._payload = payload
@@ -41,7 +45,7 @@ class StreamServing:
 
     async def run(self) -> Done | Faulted:
         """Raises what the method raises."""
-        spec, is_wire = self._spec, self._form is Form.WIRE
+        spec = self._spec
         try:
             arguments = self._arguments()
         except BadInput as error:
@@ -49,25 +53,32 @@ class StreamServing:
         method = getattr(self._instance, spec.name)
         self._sink.opened()
         try:
+            if self._request is not None:
+                items = exchange(spec, method, self._request, arguments, self._inputs, self._version)
+                await pump(items, _same, self._sink)
+                return Done(None)
             if spec.stream:
-                await pump(method(**arguments), spec.encode_result if is_wire else spec.encode_http, self._sink)
+                await pump(method(**arguments), spec.encode_result, self._sink)
                 return Done(None)
             result = await method(**arguments)
         except BadInput as error:
             if error is not self._misfit:
                 raise
             return refusal_of(error)
-        return Done(spec.encode_result(result) if is_wire else spec.encode_http(result))
+        return Done(spec.encode_result(result))
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
         if self._form is Form.WIRE:
             arguments = spec.decode_arguments(self._payload)
         else:
-            arguments = spec.decode_http(HttpInput.from_plain(self._payload))
+            self._request = HttpInput.from_plain(self._payload)
+            spec.plan_of(self._request).check_input(self._inputs)
+            return spec.decode_http(self._request)
         spec.check_inputs(self._inputs.keys())
         return arguments | {
-            name: stream.decoded(self._checked(spec.input_decoder(name))) for name, stream in self._inputs.items()
+            name: spec.given(name, stream.decoded(self._checked(spec.input_decoder(name))))
+            for name, stream in self._inputs.items()
         }
 
     def _checked(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -79,3 +90,7 @@ class StreamServing:
                 raise
 
         return decoded
+
+
+def _same(item: Any) -> Any:
+    return item

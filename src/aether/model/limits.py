@@ -135,6 +135,12 @@ HTTP_WATCH_S: Final = 0.002  # a handler at work for so long, or twice that, is 
 HTTP_LINGER_S: Final = 1.0  # after a refusal, so that a client still sending can read it
 HTTP_READ_AHEAD_BYTES: Final = 64 * 1024  # pipelined bytes taken in while a request is answered
 HTTP_CONNECTIONS_MAX: Final = 10_000
+HTTP_HEARTBEAT_S: Final = 15.0  # of silence in a stream of events, then a comment
+HTTP_FIRST_ITEM_S: Final = 0.05  # for which an answer that streams waits for its first part: a Fault has a status then
+HTTP_WHOLE_BYTES_MAX: Final = 256 * 1024  # of a streamed answer that is there at once, and so gets a length
+WEBSOCKET_MESSAGE_BYTES_MAX: Final = 1 * 2**20
+WEBSOCKET_MESSAGES_AHEAD: Final = 16  # read from a client before the method takes them
+WEBSOCKET_PING_S: Final = 20.0
 HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not answered yet, over all its connections
 
 # Three lost heartbeats in a row must not start an election.

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, cast
 
 from aether.errors import NoInstance
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
+from aether.invocation.streaming import Input
 from aether.model.artifact import ArtifactBase
 from aether.model.trace import parse_trace
 from aether.slice_api.current import RUNNING, Running
-from aether.web.slices import FaultAnswer, SliceAnswer, answered
+from aether.web.slices import FaultAnswer, Faulting, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
 HEADERS: Final = 4  # their place in HttpInput.to_plain()
@@ -41,6 +42,39 @@ class SliceCalls:
         with _traced(plain, request_id):
             reply = await self._invoker.call(target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id)
         return slice_answer(self._invoker, target, reply)
+
+    @asynccontextmanager
+    async def opened(
+        self,
+        artifact: ArtifactBase,
+        method: str,
+        plain: object,
+        request_id: str,
+        inputs: Mapping[str, AsyncIterator[Any]],
+    ) -> AsyncGenerator[AsyncIterator[object]]:
+        """The stream of a method, whose items begin with a head. Raises as a call does, and Faulting."""
+
+        def error(reply: Reply) -> BaseException:
+            try:
+                answer = slice_answer(self._invoker, artifact, reply)
+            except Exception as error:  # noqa: BLE001 - handed to whoever reads the stream
+                return error
+            return Faulting(cast("FaultAnswer", answer))
+
+        given = {name: Input(source) for name, source in inputs.items()}
+        async with AsyncExitStack() as stack:
+            with _traced(plain, request_id):
+                opening = self._invoker.stream(
+                    artifact,
+                    method,
+                    self._keyed(plain),
+                    form=Form.HTTP,
+                    request_id=request_id,
+                    inputs=given,
+                    error=error,
+                )
+                items = await stack.enter_async_context(opening)
+            yield items
 
     def _keyed(self, plain: object) -> object:
         """`plain` with an Idempotency-Key where a client that creates something sent none.

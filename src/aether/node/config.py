@@ -19,6 +19,7 @@ import tomli
 from aether.errors import BadInput
 from aether.model.ids import NodeId, is_name, node_id
 from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S, LOG_ENTRIES_BETWEEN_SNAPSHOTS
+from aether.slice_api.route_options import Cors
 from aether.transport.address import split_address
 
 MANAGEMENT_PORT = 8080
@@ -59,6 +60,7 @@ class NodeConfig:
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     zone        where the node stands; calls prefer instances of their own zone; "" = not said
     lease_reads, priority  see RaftConfig
+    cors        which pages of other origins may read the answers of routes that say nothing themselves
     snapshot_entries  entries of the log after which the state is saved; a fifth of them stays behind for those who lag
     """
 
@@ -84,6 +86,7 @@ class NodeConfig:
     priority: int = 0
     zone: str = ""
     snapshot_entries: int = LOG_ENTRIES_BETWEEN_SNAPSHOTS
+    cors: Cors | None = None
 
     @property
     def voters(self) -> tuple[NodeId, ...]:

@@ -44,25 +44,24 @@ from aether.model.ids import ClusterUuid, Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import ZONE_LABEL, MemberRow, RouteRow
-from aether.node.answers import SliceCalls
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
 from aether.node.enrolment import admission, ending
 from aether.node.facts import NodeFacts
+from aether.node.http_port import http_server
 from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.membership import Membership
 from aether.node.messages_table import messages_table
 from aether.node.places import placed
-from aether.node.route_cache import RouteCache
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.routes import check_routes
 from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.config import WebConfig
 from aether.web.service import WebServer
-from aether.web.slices_service import SliceHandler
 from aether.wire.session import Identity, Refused
 
 _log = logging.getLogger("aether.node")
@@ -149,6 +148,7 @@ class Node:
     def _build_calls(self, slices: Sequence[type]) -> None:
         config, seams = self.config, self._seams
         self.store: SliceStore = seams.slice_store or ClassStore(slices)
+        check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self.contracts: dict[Artifact, Contract] = {
             c.artifact: c for c in map(contract_of, slices) if c.artifact is not None
         }
@@ -264,15 +264,9 @@ class Node:
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
         if config.http_port is not None:
-            handler = SliceHandler(
-                RouteCache(self.kv),
-                SliceCalls(self.invoker),
-                lambda: self.facts.ready,
-                state=self._state,
-                confirm=self.kv.barrier,
-            )
-            web = WebConfig(bind=config.bind, port=config.http_port, option="--http-port")
-            self.facts.http_address = await self._serve(nursery, WebServer(handler, web))
+            guard = self._seams.guard
+            server = http_server(config, self.kv, self.invoker, lambda: self.facts.ready, self._state, guard)
+            self.facts.http_address = await self._serve(nursery, server)
         if config.management_port is not None:
             token = ensure_token(config.data)
             web = WebConfig(

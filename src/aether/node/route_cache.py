@@ -8,6 +8,7 @@ Holds: of two slices that claim one path the first keeps it, and the log says so
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aether.kv import keys
 from aether.kv.service import KvService
@@ -20,8 +21,9 @@ _log = logging.getLogger("aether.node")
 class RouteCache:
     """`cache()` gives the table of the rows as applied now."""
 
-    def __init__(self, kv: KvService) -> None:
+    def __init__(self, kv: KvService, changed: Callable[[RouteTable], None] = lambda _: None) -> None:
         self._kv = kv
+        self._changed = changed
         self._revision = -1
         self._seen: tuple[tuple[str, int], ...] = ()
         self._table = RouteTable()
@@ -34,6 +36,7 @@ class RouteCache:
             if seen != self._seen:
                 self._seen, self._table = seen, RouteTable(self._kv.rows(keys.ROUTES))
                 self._say_conflicts()
+                self._changed(self._table)
         return self._table
 
     def _say_conflicts(self) -> None:

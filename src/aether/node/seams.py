@@ -32,6 +32,7 @@ from aether.transport.memory import MemoryTransport
 from aether.transport.network import MemoryNetwork
 from aether.transport.tcp import TcpTransport
 from aether.transport.values import Transport
+from aether.web.gate_service import Guard
 from aether.wire.session import Admission, Identity
 from aether.wire.table import MessageTable
 from aether.work import BareThreadWork, ThreadWork, Work
@@ -94,6 +95,7 @@ class Seams:
     new_id  fresh random text: incarnations, instance ids; new_uuid  of a cluster
     make_invoker  the Invoker, or a subclass of it: tests watch calls, and lose them
     reach   told at each place of `aether.failpoints` (that of storage: see open_storage)
+    guard   asked before each request to a slice over HTTP; None lets all pass
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
 
@@ -112,6 +114,7 @@ class Seams:
     cluster_manager: Callable[..., ClusterManager] | None = None
     node_manager: Callable[..., NodeManager] | None = None
     slice_store: SliceStore | None = None
+    guard: Guard | None = None
 
     def incarnation(self) -> Incarnation:
         return Incarnation(self.new_id())

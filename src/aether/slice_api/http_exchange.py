@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgpack
 
-from aether.errors import BadInput
 from aether.model.route import RouteKind
 from aether.slice_api.annotations import TypeOf, bare
 from aether.slice_api.codec import Codec
@@ -116,9 +115,7 @@ async def _response(spec: MethodSpec, answer: object, version: str) -> AsyncIter
 def _input(spec: MethodSpec, plan: HttpPlan, request: HttpInput, inputs: Inputs) -> dict[str, Any]:
     if not plan.input:
         return {}
-    source = inputs.get(plan.input)
-    if source is None:
-        raise BadInput(f"{spec.where}: nothing came for the parameter {plan.input!r}")
+    source = inputs[plan.input]
     if plan.kind is RouteKind.WEBSOCKET:
         return {plan.input: _messages(spec, plan.input, source)}
     return {plan.input: Body(cast("AsyncIterable[bytes]", source), content_type=request.content_type)}

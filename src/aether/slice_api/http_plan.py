@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import collections.abc
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 
-from aether.errors import ContractError
+from aether.errors import BadInput, ContractError
 from aether.model.route import RouteKind
 from aether.slice_api.annotations import NoCodec, TypeOf, bare, is_object, origin_of, without_none
 from aether.slice_api.codec import Codec, Form, camel, codec_of
@@ -126,6 +126,11 @@ class HttpPlan:
                 errors=({"in": "header", "name": "accept", "detail": f"expected one of {offered}"},),
             )
         return found
+
+    def check_input(self, given: Container[str]) -> None:
+        """What the client sends piece by piece has come. Raises BadInput."""
+        if self.input and self.input not in given:
+            raise BadInput(f"{self.where}: nothing came for the parameter {self.input!r}")
 
     def _read(self, source: Source, request: HttpInput, arguments: dict[str, Any], problems: RequestProblems) -> None:
         values = _VALUES[source.place](request, source.name)

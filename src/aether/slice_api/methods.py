@@ -11,7 +11,7 @@ import collections.abc
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Annotated, Any, Final
 
 import attrs
@@ -109,6 +109,10 @@ class MethodSpec:
     def input_decoder(self, name: str) -> Callable[[Any], Any]:
         """Makes plain data an item of the input `name`, strictly. It raises BadInput."""
         return self._input_hook(name, self._input_codecs[name].decode)
+
+    def given(self, name: str, items: AsyncIterator[Any]) -> Any:
+        """The stream `items` as the parameter `name` wants it."""
+        return Body(items) if bare(self.parameters[name].type) is Body else items
 
     def _input_hook(self, name: str, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def checked(item: Any) -> Any:
@@ -318,6 +322,8 @@ def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> t
 
 def _items(tp: TypeOf) -> TypeOf | None:
     """The type of the items when `tp` is a stream."""
+    if bare(tp) is Body:
+        return bytes
     arguments = typing.get_args(bare(tp))
     return arguments[0] if origin_of(bare(tp)) in _STREAMS and arguments else None
 

@@ -16,7 +16,6 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from aether.errors import BadInput
 from aether.model import limits
 from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
 from aether.web.checked_head import Refusal
@@ -24,6 +23,7 @@ from aether.web.clock_service import Clock
 from aether.web.config import WebConfig
 from aether.web.connection import HttpConnection, Wait
 from aether.web.deadlines import NEVER, Pace, Timer
+from aether.web.failure_service import BodyRefused
 from aether.web.line_service import line_of
 from aether.web.ordinary import HeadReader
 from aether.web.problem import problem
@@ -72,14 +72,6 @@ class Phase(enum.Enum):
     ANSWER = enum.auto()  # a handler is at work, or the stream of its answer
     SEND = enum.auto()
     CLOSING = enum.auto()
-
-
-class BodyRefused(BadInput):
-    """The rest of a streamed body cannot be had; the answer says so unless the handler has another."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.detail)
-        self.status: int = refusal.status
 
 
 class Connection:

@@ -16,16 +16,16 @@ import sys
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Final, NoReturn, cast
+from typing import Final, NoReturn
 
 import trio
 
-from aether.errors import AddressInUse, AetherError, BadInput, CallFailed
+from aether.errors import AddressInUse, BadInput
 from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
-from aether.web.connection_service import BodyRefused, Connection
+from aether.web.connection_service import Connection
+from aether.web.failure_service import problem_for
 from aether.web.ordinary import HeadReader, OrdinaryHeads
-from aether.web.problem import problem, problem_of
 from aether.web.request import Handler, Request, Response
 
 _log = logging.getLogger("aether.web")
@@ -157,7 +157,7 @@ class WebServer:
 
     def problem_for(self, error: Exception, request: Request) -> Response:
         """The problem that an exception of the handler means."""
-        return _problem_for(error, request)
+        return problem_for(error, request)
 
     def http_date(self) -> str:
         """The Date field, formatted once a second."""
@@ -188,33 +188,6 @@ def _client_of(stream: trio.SocketStream) -> str:
         return str(stream.socket.getpeername()[0])
     except OSError:  # it left before it was accepted
         return ""
-
-
-def _lone_leaf(error: Exception) -> Exception:
-    """What a nursery wrapped: the one exception inside groups of one; any other error as it is."""
-    while isinstance(error, ExceptionGroup):
-        inside = cast("ExceptionGroup[Exception]", error).exceptions
-        if len(inside) != 1:
-            return cast("Exception", error)
-        error = inside[0]
-    return error
-
-
-def _problem_for(error: Exception, request: Request) -> Response:
-    error = _lone_leaf(error)
-    if isinstance(error, BodyRefused):
-        return problem(error.status, str(error), request.request_id)
-    if isinstance(error, CallFailed):
-        where = f"{request.verb} {request.path}"
-        _log.error("%s failed (request %s): %s\n%s", where, request.request_id, error, error.remote_traceback)
-    if isinstance(error, AetherError):
-        return problem_of(error, request.request_id)
-    if isinstance(error, trio.TooSlowError):
-        detail = "the deadline passed before the answer was there; it may have happened"
-        return problem(504, detail, request.request_id, kind="too-slow")
-    _log.error("%s %s failed (request %s)", request.verb, request.path, request.request_id, exc_info=error)
-    detail = f"an unexpected error; the log of this node has it under request {request.request_id}"
-    return problem(500, detail, request.request_id, kind="unexpected")
 
 
 def _open_files_max() -> int:

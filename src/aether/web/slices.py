@@ -8,7 +8,7 @@ Holds: the input is plain data that the wire codec can carry as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote
 
 import attrs
@@ -18,6 +18,7 @@ from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
 from aether.slice_api.http import HttpInput
+from aether.slice_api.misfit import array
 from aether.slice_api.route_options import RouteOptions, options_from
 from aether.web.problem import fault_problem
 from aether.web.request import Request, Response
@@ -47,18 +48,37 @@ class FaultAnswer:
     fields: Mapping[str, object]
 
 
+class Faulting(Exception):
+    """A method that streams raised a Fault of its contract."""
+
+    def __init__(self, answer: FaultAnswer) -> None:
+        super().__init__(answer.name)
+        self.answer = answer
+
+
+@attrs.frozen
+class Head:
+    """How a streamed answer begins: the first item of its stream."""
+
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+    version: str
+
+
 SliceAnswer = Answered | FaultAnswer
 """What a call over HTTP came to. Everything else is raised: an AetherError, or trio.TooSlowError."""
 
 
 @attrs.frozen
 class SliceTarget:
-    """Who answers a route. options  of the route, read; shown  how an answer names it"""
+    """Who answers a route. options  of the route, read, plain  there are none; shown  how an answer names it"""
 
     artifact: ArtifactBase
     route: Route
     options: RouteOptions
     shown: str
+    plain: bool
 
 
 class RouteTable:
@@ -76,7 +96,7 @@ class RouteTable:
 
 def _target(artifact: ArtifactBase, route: Route) -> SliceTarget:
     shown = f"{route.verb} {quote(route.template, safe=_PRINTED)}"
-    return SliceTarget(artifact, route, options_from(route.options), shown)
+    return SliceTarget(artifact, route, options_from(route.options), shown, not route.options)
 
 
 def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
@@ -110,6 +130,16 @@ def answered(payload: object) -> Answered:
 
 ROUTE: Final = "X-Aether-Route"
 VERSION: Final = "X-Aether-Version"
+
+
+def head_of(item: object) -> Head:
+    """The first item of a streamed answer, checked: it may come from another node. Raises BadInput."""
+    parts = array(item, (int, str, dict, str))
+    if parts is not None and (parts[0] == 101 or 200 <= parts[0] <= 599):
+        headers = cast("dict[object, object]", parts[2])
+        if all(isinstance(name, str) and isinstance(value, str) for name, value in headers.items()):
+            return Head(*parts)
+    raise BadInput("a slice began its answer in no HTTP form", (f"head: {str(item)[:200]}",))
 
 
 def answer_headers(target: SliceTarget, version: str) -> dict[str, str]:

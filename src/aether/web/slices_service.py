@@ -7,18 +7,25 @@ Holds: 404 is said only by a node that has caught up and confirmed with the clus
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import attrs
 import trio
 
-from aether.errors import NoInstance, NotFound, TryAgain
+from aether.errors import BadInput, NoInstance, NotFound, TryAgain
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
+from aether.model.route import RouteKind
+from aether.web.compression_service import shrunk
+from aether.web.cors import is_preflight, varying
+from aether.web.failure_service import problem_for
+from aether.web.gate_service import Gate
 from aether.web.problem import wrong_verb
 from aether.web.request import Request, Response
-from aether.web.router import Match, Missing, WrongVerb
-from aether.web.slices import RouteTable, SliceAnswer, SliceTarget, http_input, response_of
+from aether.web.router import VERBS, Match, Missing, WrongVerb
+from aether.web.slices import Faulting, RouteTable, SliceAnswer, SliceTarget, http_input, response_of
+from aether.web.streaming_service import OpenStream, streamed
 
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
@@ -37,6 +44,7 @@ class SliceHandler:
     confirm         returns when this node has applied everything acknowledged before (KvService.barrier). Asked before
                     a 404, 405 or 503, so that a client sent here by another node never meets a stale view.
                     None: trust the view as it is
+    opened          opens the stream of a method; gate  what is asked of requests before their slice is
     """
 
     def __init__(
@@ -47,7 +55,11 @@ class SliceHandler:
         *,
         state: Callable[[ArtifactBase], tuple[str, str]] | None = None,
         confirm: Callable[[], Awaitable[object]] | None = None,
+        opened: OpenStream | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        self._opened = opened
+        self._gate = gate or Gate()
         self._routes = routes
         self._call = call
         self._ready = ready
@@ -56,12 +68,47 @@ class SliceHandler:
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
+        if request.path == "*" and request.verb == "OPTIONS":
+            return Response(204, headers={"Allow": ", ".join((*VERBS, "HEAD", "OPTIONS"))})
         found = await self._find(request)
         if isinstance(found, WrongVerb):
-            return wrong_verb(request.verb, found.allow, request.request_id)
+            return self._wrong_verb(request, found)
+        target = found.target
+        if self._gate.is_open(target):
+            return await shrunk(request, await self._answer(request, found))
+        refused, fields = await self._gate.admit(request, target)
+        try:
+            response = refused or await self._answer(request, found)
+        except Exception as error:  # noqa: BLE001 - a page of another origin must be able to read what went wrong
+            response = problem_for(error, request)
+        return await shrunk(request, attrs.evolve(response, headers=_joined(response.headers, fields)))
+
+    def streams_body(self, request: Request) -> bool:
+        """Whether the method that `request` is for reads the body as it arrives: for `WebServer(streams_body=...)`."""
+        try:
+            found = self._routes().router.match(request.verb, request.path)
+        except BadInput:  # the handler says so
+            return False
+        return isinstance(found, Match) and bool(found.target.route.input)
+
+    def _wrong_verb(self, request: Request, found: WrongVerb) -> Response:
+        if is_preflight(request):
+            meant = self._routes().router.match(request.header("access-control-request-method") or "", request.path)
+            answer = self._gate.preflight(request, meant.target) if isinstance(meant, Match) else None
+            if answer is not None:
+                return answer
+        return wrong_verb(request.verb, found.allow, request.request_id)
+
+    async def _answer(self, request: Request, found: Match[SliceTarget]) -> Response:
         target = found.target
         await self._ensure_serving(target.artifact)
         plain = http_input(request, found)
+        if target.route.kind is not RouteKind.CALL or target.route.input:
+            assert self._opened is not None, "a node whose routes stream gives `opened`"
+            try:
+                return await streamed(self._opened, request, target, plain, self._gate.cors_of(target))
+            except Faulting as fault:
+                return response_of(fault.answer, target, request.request_id)
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
         return response_of(answer, target, request.request_id)
 
@@ -93,6 +140,14 @@ class SliceHandler:
             await self._confirm()
         if scope.cancelled_caught:
             raise TryAgain(f"this node could not confirm its view within {CONFIRM_S:g} s; ask again or elsewhere")
+
+
+def _joined(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """`headers` and `more`; what an answer varies by is added up."""
+    joined = {**more, **headers}
+    if "Vary" in more and "Vary" in headers:
+        varying(joined, more["Vary"])
+    return joined
 
 
 class _Shared:

@@ -1,0 +1,37 @@
+"""The HTTP port of a node: its routes, what stands before them, and who carries their calls.
+
+Knows: which parts answer requests to slices.
+Never: when the port opens or closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aether.invocation.service import Invoker
+from aether.kv.service import KvService
+from aether.model.artifact import ArtifactBase
+from aether.node.answers import SliceCalls
+from aether.node.config import NodeConfig
+from aether.node.route_cache import RouteCache
+from aether.web.config import WebConfig
+from aether.web.gate_service import Gate, Guard
+from aether.web.service import WebServer
+from aether.web.slices_service import SliceHandler
+
+
+def http_server(
+    config: NodeConfig,
+    kv: KvService,
+    invoker: Invoker,
+    ready: Callable[[], bool],
+    state: Callable[[ArtifactBase], tuple[str, str]],
+    guard: Guard | None,
+) -> WebServer:
+    """The server of the slices' routes; `config` says where it listens."""
+    gate = Gate(config.cors, guard)
+    calls = SliceCalls(invoker)
+    routes = RouteCache(kv, gate.table_changed)
+    handler = SliceHandler(routes, calls, ready, state=state, confirm=kv.barrier, opened=calls.opened, gate=gate)
+    web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port")
+    return WebServer(handler, web, streams_body=handler.streams_body)

@@ -1,0 +1,83 @@
+"""What stands between a request and its slice: rate limits, origins, the security hook.
+
+Knows: the options of routes, this node's own counters, its clock.
+Never: calls, bodies.
+Holds: who is refused costs no call. Counters belong to this node alone; those of routes that are gone are forgotten.
+Paper: WHATWG Fetch 3.3; draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from aether.slice_api.route_options import Cors, RateLimit
+from aether.web.cors import answer_fields, preflight
+from aether.web.problem import problem
+from aether.web.rate import TokenBuckets
+from aether.web.request import Request, Response
+from aether.web.slices import RouteTable, SliceTarget
+
+Guard = Callable[[Request, SliceTarget], Awaitable[Response | None]]
+"""The security hook: None lets a request pass, a response refuses it. What it raises becomes a problem."""
+
+
+class Gate:
+    """One per listener. cors  of routes that say nothing themselves; guard  asked last"""
+
+    def __init__(self, cors: Cors | None = None, guard: Guard | None = None) -> None:
+        self._cors = cors
+        self._guard = guard
+        self._buckets: dict[tuple[str, str], TokenBuckets] = {}
+
+    def is_open(self, target: SliceTarget) -> bool:
+        """Whether nothing is asked of requests to this route."""
+        return target.plain and self._cors is None and self._guard is None
+
+    def cors_of(self, target: SliceTarget) -> Cors | None:
+        return target.options.cors or self._cors
+
+    async def admit(self, request: Request, target: SliceTarget) -> tuple[Response | None, Mapping[str, str]]:
+        """(why it is refused, or None; what its answer says besides)."""
+        fields: dict[str, str] = {}
+        refused: Response | None = None
+        cors = self.cors_of(target)
+        if cors is not None:
+            fields |= answer_fields(cors, request.header("origin") or "")
+        if target.options.rate is not None:
+            refused = self._count(request, target, target.options.rate, fields)
+        if refused is None and self._guard is not None:
+            refused = await self._guard(request, target)
+        return refused, fields
+
+    def preflight(self, request: Request, target: SliceTarget) -> Response | None:
+        """The answer to a browser that asks what a page may send; None where pages of other origins may not."""
+        cors = self.cors_of(target)
+        return None if cors is None else preflight(cors, request, request.header("access-control-request-method") or "")
+
+    def table_changed(self, table: RouteTable) -> None:
+        """Forget counters of routes that are gone."""
+        kept = {_name(target) for target in table.targets}
+        for name in self._buckets.keys() - kept:
+            del self._buckets[name]
+
+    def _count(
+        self, request: Request, target: SliceTarget, limit: RateLimit, fields: dict[str, str]
+    ) -> Response | None:
+        name = _name(target)
+        buckets = self._buckets.get(name)
+        if buckets is None or buckets.limit != limit:
+            buckets = self._buckets[name] = TokenBuckets(limit)
+        by = limit.by.name if limit.by is not None else None
+        key = (by and request.header(by.lower())) or request.client
+        given = buckets.take(key, trio.current_time())
+        fields |= buckets.headers(given)
+        if given.allowed:
+            return None
+        detail = f"at most {limit.count} requests in {limit.per_s:g} s are answered here for one client"
+        return problem(429, detail, request.request_id, kind="rate-limited", retry_after_s=given.wait_s)
+
+
+def _name(target: SliceTarget) -> tuple[str, str]:
+    return str(target.artifact), target.shown
