@@ -29,7 +29,7 @@ from aether.slice_api.http_plan import HttpPlan, ParameterSpec, http_plan, takes
 from aether.slice_api.marks import PLAIN_ROUTE, Marks, RouteMark
 from aether.slice_api.misfit import Misfit, misfit
 
-_STREAMS: Final = (
+STREAMS: Final = (
     collections.abc.AsyncIterator,
     collections.abc.AsyncGenerator,
     collections.abc.AsyncIterable,
@@ -253,7 +253,7 @@ class MethodSpec:
     def _messages(self) -> dict[str, tuple[TypeOf, Codec]]:
         found: dict[str, tuple[TypeOf, Codec]] = {}
         for name, p in self.parameters.items():
-            if origin_of(bare(p.type)) in _STREAMS:
+            if origin_of(bare(p.type)) in STREAMS:
                 item = typing.get_args(bare(p.type))[0]
                 found[name] = bare(item), self._codec(item, name, self.form)
         return found
@@ -306,7 +306,7 @@ def method_spec(
 
 
 def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> tuple[TypeOf, bool]:
-    items = origin_of(bare(annotation)) in _STREAMS
+    items = origin_of(bare(annotation)) in STREAMS
     arguments = typing.get_args(bare(annotation))
     if inspect.isasyncgenfunction(function):
         if not items:

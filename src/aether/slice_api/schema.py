@@ -40,6 +40,7 @@ from aether.slice_api.annotations import (
     union_members,
 )
 from aether.slice_api.codec import Form, camel, codec_of
+from aether.slice_api.exchange import Body, Request, Response
 from aether.slice_api.misfit import Misfit
 from aether.slice_api.scalars import INT_MAX, INT_MIN
 from aether.slice_api.textual import SEQUENCES, enum_plain, plain_literal, text_of
@@ -95,6 +96,8 @@ class Schemas:
         tp = bare(tp)
         if tp in _SCALARS:
             return dict(_SCALARS[tp] if self._form is not Form.WIRE or tp not in _ON_THE_WIRE else _ON_THE_WIRE[tp])
+        if tp in _OF_HTTP:
+            return {TYPE: _OF_HTTP[tp]}
         if tp is Any:
             return {}
         if is_literal(tp):
@@ -189,6 +192,12 @@ _SCALARS: Final[Mapping[object, Schema]] = {
     time: {"type": "string", "format": "time", TYPE: "time"},
     timedelta: {"type": "string", "format": "duration", TYPE: "timedelta"},
 }
+_OF_HTTP: Final[Mapping[object, str]] = {
+    Body: "aether.Body",
+    Request: "aether.Request",
+    Response: "aether.Response",
+}
+"""Not described further: they are HTTP itself."""
 _ON_THE_WIRE: Final[Mapping[object, Schema]] = {bytes: {"type": "string", "format": "binary", TYPE: "bytes"}}
 
 
