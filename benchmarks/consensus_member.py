@@ -134,9 +134,9 @@ class Member:
         return attrs.asdict(found)
 
     async def _drive(self, act: Callable[[bytes, bytes], Awaitable[None]], outstanding: int, seconds: float) -> object:
-        before_s, first = time.process_time(), self._kv.revision
+        before_s, first = time.process_time(), self._number
         rate, p50_s, p99_s = await drive(act, outstanding, seconds)
-        written = self._kv.revision - first
+        written = self._number - first
         cpu_s = time.process_time() - before_s
         return {"rate": rate, "p50_s": p50_s, "p99_s": p99_s, "cpu_s": cpu_s, "written": written}
 

@@ -7,6 +7,7 @@ Holds: at most PROPOSALS_QUEUED_BYTES_MAX and one proposal more wait; what the c
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aether.consensus.core import RaftCore
@@ -24,11 +25,13 @@ BATCH: Final = 512
 class ProposalQueue:
     """`put` is for callers, `feed` for the task whose turn it is.
 
+    group       makes fewer payloads of those that wait, in order; what it made may be given to it again
     is_crowded  from two proposals close together until a turn finds a single one
     """
 
-    def __init__(self, proposal_bytes_max: int) -> None:
+    def __init__(self, proposal_bytes_max: int, group: Callable[[Sequence[bytes]], list[bytes]] = list) -> None:
         self.is_crowded: bool = False
+        self._group = group
         self._proposal_bytes_max = proposal_bytes_max
         self._payloads: list[bytes] = []
         self._bytes = 0
@@ -55,8 +58,9 @@ class ProposalQueue:
         if not self._payloads:
             return
         self.is_crowded = len(self._payloads) > 1
+        payloads = self._payloads = self._group(self._payloads)
         try:
-            core.propose(self._payloads)
+            core.propose(payloads)
         except Overloaded:
             return  # they stay queued, which is bounded, until commits make room
         except NotLeader:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final, NoReturn
 
@@ -54,6 +54,7 @@ class ConsensusService:
     storage   opened by the caller, loaded and written here, closed by the caller after `run` has ended
     machine   gets committed entries, in order, on this task
     send      puts a message into a peer's mailbox at once; False when it could not, which Raft makes good
+    group     makes fewer payloads of those that are proposed together, in order; each becomes an entry
     entries_between_snapshots   applied entries after which the state is saved and the log shortened (SnapshotPlan)
     """
 
@@ -66,6 +67,7 @@ class ConsensusService:
         work: Work,
         *,
         entries_between_snapshots: int = limits.LOG_ENTRIES_BETWEEN_SNAPSHOTS,
+        group: Callable[[Sequence[bytes]], list[bytes]] = list,
     ) -> None:
         self._config = config
         self._storage = storage
@@ -77,7 +79,7 @@ class ConsensusService:
         # mailboxes of the loop, filled by anybody
         self._bell = Bell()
         self._inbox: list[tuple[NodeId, Message]] = []
-        self._proposals = ProposalQueue(config.proposal_bytes_max)
+        self._proposals = ProposalQueue(config.proposal_bytes_max, group)
         self._reads = ReadDesk(config, self._ring)
         self.membership: MembershipDesk = MembershipDesk(
             config.node, self._ring, lambda: self.status, self.status_changed

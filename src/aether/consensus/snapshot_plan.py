@@ -2,7 +2,8 @@
 
 Knows: how much was applied since the last snapshot, how large that was.
 Never: taking or saving one.
-Holds: saving costs at most about as many bytes as the log that it replaces, however large the state grows.
+Holds: saving costs at most about as many bytes as the log that it replaces, however large the state grows; the log
+       grows to no more bytes than the state or the limits ask for, however few entries hold them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from aether.consensus.entry import Entry
 from aether.consensus.values import StoredSnapshot
 from aether.model.ids import LogIndex
-from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
+from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
 
 _NONE: Final = LogIndex(0)
 
@@ -34,9 +35,11 @@ class SnapshotPlan:
         self._applied_bytes += sum([len(entry.payload) for entry in entries])
 
     def is_due(self) -> bool:
-        """Whether to take one now: enough entries, and for a large state enough bytes."""
-        worth_bytes = min(self._bytes, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX)
-        return self.applied_index - self._index >= self._entries_between and self._applied_bytes >= worth_bytes
+        """Whether to take one now: enough entries or bytes, and for a large state enough bytes in any case."""
+        if self._applied_bytes < min(self._bytes, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX):
+            return False
+        many = self.applied_index - self._index >= self._entries_between
+        return many or self._applied_bytes >= LOG_BYTES_BETWEEN_SNAPSHOTS
 
     def begun(self) -> None:
         """The state of now is being saved; when that fails for want of space, the next is due as after a success."""

@@ -21,7 +21,13 @@ from aether.errors import BadInput
 from aether.kv.keys import Key
 from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.model.ids import Incarnation, NodeId, Revision
-from aether.model.limits import BATCH_OPERATIONS_MAX, KEY_BYTES_MAX, PROPOSAL_BYTES_MAX, VALUE_BYTES_MAX
+from aether.model.limits import (
+    BATCH_OPERATIONS_MAX,
+    GROUP_REQUESTS_MAX,
+    KEY_BYTES_MAX,
+    PROPOSAL_BYTES_MAX,
+    VALUE_BYTES_MAX,
+)
 
 T = TypeVar("T")
 
@@ -83,6 +89,7 @@ class Tag(enum.IntEnum):
     APPLY = 1
     OPEN_SESSION = 2
     END_SESSION = 3
+    GROUP = 4
 
 
 class Apply(NamedTuple):
@@ -103,6 +110,12 @@ _APPLY: Final = int(Tag.APPLY)
 _new_apply: Final = cast("Callable[[tuple[Any, ...]], Apply]", functools.partial(cast("Any", tuple).__new__, Apply))
 
 
+class Group(NamedTuple):
+    """Requests that share one entry, decided in order. No two of them write the same key (see `grouping`)."""
+
+    requests: tuple[Apply, ...]
+
+
 class OpenSession(NamedTuple):
     """Open a session for a node process; its id is the log index. Repeats answer the same session."""
 
@@ -117,7 +130,7 @@ class EndSession(NamedTuple):
     session: int
 
 
-Command: TypeAlias = Apply | OpenSession | EndSession
+Command: TypeAlias = Apply | Group | OpenSession | EndSession
 
 
 def plain_batch(batch: Batch) -> BatchPlain:
@@ -135,7 +148,7 @@ def plain_batch(batch: Batch) -> BatchPlain:
     return compares, changes
 
 
-def encode_command(command: Command) -> bytes:
+def encode_command(command: Apply | OpenSession | EndSession) -> bytes:
     """msgpack array [tag, fields...]. Raises BadInput when it exceeds PROPOSAL_BYTES_MAX with its stamp."""
     raw = pack((_TAGS[type(command)], *command))
     if len(raw) + STAMP_BYTES > PROPOSAL_BYTES_MAX:
@@ -148,6 +161,14 @@ _TAGS: Final[Mapping[type[Any], int]] = {
     OpenSession: int(Tag.OPEN_SESSION),
     EndSession: int(Tag.END_SESSION),
 }
+
+
+def encode_group(commands: Sequence[bytes]) -> bytes:
+    """The Group of encoded Apply commands, at most GROUP_REQUESTS_MAX; they go into it as they are."""
+    return b"".join((_GROUP_HEAD, len(commands).to_bytes(2, "big"), *commands))
+
+
+_GROUP_HEAD: Final = bytes((0x92, Tag.GROUP, 0xDC))  # msgpack: an array of two, the tag, an array of 16-bit length
 
 
 def stamped(command: bytes, stamp_ms: int) -> bytes:
@@ -171,12 +192,16 @@ def decode_command(raw: bytes) -> Command:
         command = _one_write(plain)
         if command is not None:
             return command
-        tag, *fields = plain
-        if type(tag) is not int or tag not in _READERS:
-            raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
-        return _READERS[tag](*fields)
+        return _any_command(plain)
     except UNPACK_ERRORS as error:
         raise BadInput("malformed command", (str(error),)) from error
+
+
+def _any_command(plain: Any) -> Command:
+    tag, *fields = plain
+    if type(tag) is not int or tag not in _READERS:
+        raise ValueError(f"unknown tag {tag!r}: a newer aether wrote it; upgrade this node")
+    return _READERS[tag](*fields)
 
 
 def _one_write(plain: Any) -> Apply | None:
@@ -241,6 +266,19 @@ def _open_session(node: object, incarnation: object, number: object) -> OpenSess
     return OpenSession(NodeId(node), Incarnation(incarnation), _count(number))
 
 
+def _group(requests: object) -> Group:
+    if type(requests) is not tuple or not 0 < len(cast("tuple[Any, ...]", requests)) <= GROUP_REQUESTS_MAX:
+        raise ValueError(f"a group holds 1 to {GROUP_REQUESTS_MAX} requests")
+    return Group(tuple([_one_write(plain) or _request(plain) for plain in cast("tuple[Any, ...]", requests)]))
+
+
+def _request(plain: Any) -> Apply:
+    tag, *fields = plain
+    if type(tag) is not int or tag != _APPLY:
+        raise ValueError(f"a command of tag {tag!r} in a group")
+    return _apply(*fields)
+
+
 def _end_session(session: object) -> EndSession:
     return EndSession(_count(session))
 
@@ -249,4 +287,5 @@ _READERS: Final[Mapping[int, Callable[..., Command]]] = {
     Tag.APPLY: _apply,
     Tag.OPEN_SESSION: _open_session,
     Tag.END_SESSION: _end_session,
+    Tag.GROUP: _group,
 }

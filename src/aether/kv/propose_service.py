@@ -31,6 +31,7 @@ from aether.kv.commands import (
     Batch,
     BatchPlain,
     BatchResult,
+    Command,
     EndSession,
     OpenSession,
     decode_command,
@@ -164,17 +165,25 @@ class Proposer:
         proposal.sent_at = now
         proposal.sent_term = self._term
         proposal.local = False
-        stamp_ms = self._stamp()
-        payload = stamped(proposal.command, stamp_ms)
         try:
-            self._consensus.propose(payload)
+            self._put(proposal.command, proposal.request)
             proposal.sent = proposal.local = True
-            self._store.expect(payload, stamp_ms, proposal.request)
         except NotLeader as error:
             if proposal.fence is not None:
                 raise
             if error.leader is not None and error.leader != self._node:
                 self._forwarder.put(NodeId(error.leader), proposal)
+
+    def _put(self, encoded: bytes, command: Command) -> None:
+        """Into this node's own log. Raises NotLeader, Overloaded, BadInput."""
+        stamp_ms = self._stamp()
+        payload = stamped(encoded, stamp_ms)
+        self._store.expect(payload, stamp_ms, command)
+        try:
+            self._consensus.propose(payload)
+        except AetherError:
+            self._store.expect_no_more(payload)
+            raise
 
     def _dispatch_again(self, proposal: Proposal) -> None:
         try:
@@ -236,10 +245,7 @@ class Proposer:
             command = decode_command(request.command)
             if isinstance(command, Apply) and command.session == 0:
                 raise BadInput("session 0 is the leader's own", ("open a session first",))
-            stamp_ms = self._stamp()
-            payload = stamped(request.command, stamp_ms)
-            self._consensus.propose(payload)
-            self._store.expect(payload, stamp_ms, command)
+            self._put(request.command, command)
         except NotLeader as error:
             leader = None if error.leader is None else NodeId(error.leader)
             self._send(sender, ProposeReply(request.number, Refusal.NOT_LEADER, leader))

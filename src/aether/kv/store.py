@@ -25,9 +25,11 @@ from aether.kv.commands import (
     Command,
     ComparePlain,
     EndSession,
+    Group,
     OpenSession,
     decode_payload,
 )
+from aether.kv.grouping import group
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
 from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
@@ -90,9 +92,17 @@ class Store:
         """`payload`, if it is ever applied, need not be decoded: it says this. `forget_expected` when it may not be."""
         self._expected[payload] = (stamp_ms, command)
 
+    def expect_no_more(self, payload: bytes) -> None:
+        """`payload` will not be applied after all."""
+        self._expected.pop(payload, None)
+
     def forget_expected(self) -> None:
         """Nothing is expected any more, which only costs time."""
         self._expected.clear()
+
+    def group(self, payloads: Sequence[bytes]) -> list[bytes]:
+        """Those of `payloads`, in order, that may share an entry, as one; of what is expected, the others are left."""
+        return group(payloads, self._expected)
 
     def listen(self, listener: Callable[[AppliedEntries], None]) -> None:
         """Call `listener` after each `apply` and `restore`. It must neither block nor raise; there is one."""
@@ -169,7 +179,7 @@ class Store:
         plain: Sequence[Any] = entries  # an index becomes a revision here, without a call for each
         for index, _, kind, payload, _ in plain:
             assert index == revision + 1, f"entry {index} after {revision}: the log has a gap"
-            taken = kind is command and self._command(index, payload, applied)
+            taken = self._command(index, payload, applied) if kind is command else 0
             self._chain = crc32(payload, self._chain ^ taken)
             self._revision = revision = index
             if not revision % STATE_HASH_EVERY:
@@ -209,13 +219,15 @@ class Store:
 
     # --- commands ---------------------------------------------------------------------------------------------------
 
-    def _command(self, revision: Revision, payload: bytes, applied: AppliedEntries) -> bool:
-        """Whether a batch took effect."""
+    def _command(self, revision: Revision, payload: bytes, applied: AppliedEntries) -> int:
+        """Which of its batches took effect, as a number."""
         expected = self._expected.pop(payload, None) if self._expected else None
         stamp_ms, command = expected or decode_payload(payload)
         if stamp_ms > self._log_time_ms:
             self._log_time_ms = stamp_ms
             self._sessions.expire(stamp_ms)
+        if type(command) is Group:
+            return crc32(bytes([self._request(revision, request, applied) for request in command[0]]))
         if type(command) is Apply:
             return self._request(revision, command, applied)
         if type(command) is OpenSession:
@@ -223,7 +235,7 @@ class Store:
             applied.opened.append((command, session))
         else:
             self._sessions.end(cast("EndSession", command).session)
-        return False
+        return 0
 
     def _request(self, revision: Revision, request: Apply, applied: AppliedEntries) -> bool:
         number, sequence, answered_below, compares, changes = request

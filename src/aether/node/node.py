@@ -136,7 +136,13 @@ class Node:
         store = Store()
         storage, machine, send = placed(opened.storage, store, self.transport.send, seams.reach)
         self.consensus: ConsensusService = ConsensusService(
-            raft, storage, machine, send, seams.work, entries_between_snapshots=config.snapshot_entries
+            raft,
+            storage,
+            machine,
+            send,
+            seams.work,
+            entries_between_snapshots=config.snapshot_entries,
+            group=store.group,
         )
         self.kv: KvService = KvService(
             config.node, self.incarnation, self.consensus, store, send, seams.wall, self._new_cluster
