@@ -200,3 +200,31 @@ def test_merging_a_leaders_log_step_by_step_gives_the_leaders_log(ours, theirs):
     assert probes <= len(set(terms_of(leader))) + 1
     assert terms_of(follower)[: leader.last_index] == terms_of(leader)
     follower.check()
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=20),
+    st.integers(0, 30),
+    st.integers(0, 600),
+    st.integers(0, 19),
+    st.data(),
+)
+def test_a_tail_keeps_as_much_as_its_two_limits_allow(sizes, entries_max, bytes_max, compacted, data):
+    """Followers that lag are served from it; it is held in memory."""
+    entries = [new_entry(at, 1, EntryKind.COMMAND, bytes(size)) for at, size in enumerate(sizes, 1)]
+    log = RaftLog(entries, None, len(entries))
+    log.hand_to_apply(10**9)
+    log.applied_to(len(entries))
+    index = data.draw(st.integers(1, len(entries)))
+    log.compact(index, min(compacted, index) + 1)
+
+    start = log.tail_from(index, entries_max, bytes_max)
+
+    def fits(first):
+        tail = entries[first - 1 : index]
+        return len(tail) <= entries_max and sum(len(entry.encoded) for entry in tail) <= bytes_max
+
+    held_from = max(log.first_index, start)
+    assert 1 <= start <= max(index + 1, 1)
+    assert fits(held_from) or held_from > index
+    assert start <= log.first_index or not fits(start - 1)

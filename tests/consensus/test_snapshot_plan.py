@@ -6,7 +6,7 @@ from aether.consensus.entry import Entry, EntryKind, new_entry
 from aether.consensus.quorum import Configuration
 from aether.consensus.snapshot_plan import SnapshotPlan
 from aether.consensus.values import SnapshotMeta, StoredSnapshot
-from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
+from aether.model.limits import LOG_BYTES_BETWEEN_SNAPSHOTS, LOG_BYTES_BETWEEN_SNAPSHOTS_MAX
 
 
 def commands(first: int, last: int, size: int = 10) -> list[Entry]:
@@ -57,3 +57,12 @@ def test_a_restored_snapshot_counts_as_taken():
     plan.restored(snapshot(5_000))
     plan.applied(commands(5_001, 5_050))
     assert not plan.is_due()
+
+
+def test_few_but_long_entries_are_saved_too():
+    """The log is held in memory, whatever the number of its entries."""
+    plan = SnapshotPlan(100)
+    plan.applied(commands(1, 7, size=LOG_BYTES_BETWEEN_SNAPSHOTS // 8))
+    assert not plan.is_due()
+    plan.applied(commands(8, 8, size=LOG_BYTES_BETWEEN_SNAPSHOTS // 8))
+    assert plan.is_due()

@@ -34,7 +34,7 @@ class Member:
         self.store = Store()
         config = RaftConfig(node=self.name, voters=NAMES, random=random.Random(draw.random()))
         work = InlineWork(lambda: draw.uniform(0.0, 0.002))
-        self.consensus = ConsensusService(config, self.storage, self.store, self._send, work)
+        self.consensus = ConsensusService(config, self.storage, self.store, self._send, work, group=self.store.group)
         self.kv = KvService(
             self.name, f"{self.name}-{self.starts}", self.consensus, self.store, self._send, trio.current_time
         )

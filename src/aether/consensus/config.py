@@ -37,6 +37,7 @@ class RaftConfig:
     election_ticks_min, election_ticks_max  a time-out is drawn from [min, max) ticks
     inflight_appends_max, inflight_bytes_max  unacknowledged at one follower; nothing more is sent beyond either
     entries_kept         log entries kept behind a snapshot for followers that lag
+    kept_bytes_max       and at most so many bytes of them
     apply_bytes_max      committed entries in one Ready
     held_bytes_max       log kept longer while a snapshot travels, so that its receiver can go on with the log
     workers_direct_max   learners that a leader serves itself; voters pass the log on to the others
@@ -60,6 +61,7 @@ class RaftConfig:
     snapshot_bytes_max: int = limits.SNAPSHOT_BYTES_MAX
     snapshot_window: int = limits.SNAPSHOT_CHUNKS_IN_FLIGHT
     entries_kept: int = limits.LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
+    kept_bytes_max: int = limits.LOG_BYTES_KEPT_BEHIND_SNAPSHOT
     apply_bytes_max: int = limits.APPLY_BYTES_MAX
     held_bytes_max: int = limits.UNCOMMITTED_BYTES_MAX
     workers_direct_max: int = limits.WORKERS_SERVED_BY_LEADER_MAX

@@ -254,13 +254,17 @@ class RaftCore(Elector):
         if self._leadership is not None:
             self._leadership.replication.snapshot_gone(snapshot)
 
+    def keep_from(self, index: LogIndex) -> LogIndex:
+        """The first entry to keep behind a snapshot at `index`, for followers that lag."""
+        return self._log.tail_from(index, self._config.entries_kept, self._config.kept_bytes_max)
+
     def compacted(self, snapshot: StoredSnapshot) -> None:
         """A local snapshot at or before the applied index is durable: forget the log behind it, but for a tail."""
         index = snapshot.meta.index
         if index <= self._log.snapshot_index:
             return
         self._snapshot = snapshot
-        keep_from = LogIndex(index - self._config.entries_kept + 1)
+        keep_from = self.keep_from(index)
         if self._leadership is not None:
             self._leadership.replication.snapshots.newest = snapshot
             keep_from = min(keep_from, self._leadership.replication.wanted_from())

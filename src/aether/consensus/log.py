@@ -9,7 +9,7 @@ Paper: Raft 5.3 (log matching), 5.4.1 (up-to-date), 7 (compaction).
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -115,6 +115,16 @@ class RaftLog:
         if self._ends[end - 1] - begin > bytes_max:
             end = max(position + 1, bisect_right(self._ends, begin + bytes_max, position, end))
         return tuple(self._entries[position:end])
+
+    def tail_from(self, index: LogIndex, entries_max: int, bytes_max: int) -> LogIndex:
+        """Where the longest tail within both limits begins that ends with `index`; `index + 1` for an empty one."""
+        first = max(1, index - entries_max + 1)
+        end = index - self._before
+        if 0 < end <= len(self._ends):
+            spared = self._ends[end - 1] - bytes_max
+            if spared > self._bytes_before:
+                first = max(first, self._before + bisect_left(self._ends, spared, 0, end) + 2)
+        return LogIndex(first)
 
     def entries(self) -> Iterator[Entry]:
         return iter(self._entries)

@@ -36,8 +36,11 @@ class ProposalQueue:
         self._payloads: list[bytes] = []
         self._bytes = 0
 
-    def put(self, payload: bytes, since_turn_s: float) -> None:
-        """Queue it. since_turn_s  how long ago the last turn ended. Raises BadInput, Overloaded."""
+    def put(self, payload: bytes, since_turn_s: float) -> bool:
+        """Queue it. Whether to take a turn at once: what waits is one alone, or a full batch.
+
+        since_turn_s  how long ago the last turn ended. Raises BadInput, Overloaded.
+        """
         size = len(payload)
         if size > self._proposal_bytes_max:
             problem = f"{size} bytes; at most {self._proposal_bytes_max} are allowed"
@@ -47,10 +50,6 @@ class ProposalQueue:
         self._payloads.append(payload)
         self._bytes += size
         self.is_crowded = self.is_crowded or since_turn_s < RARE_S
-
-    @property
-    def wants_turn(self) -> bool:
-        """Whether to take a turn at once: what waits is one alone, or a full batch."""
         return not self.is_crowded or len(self._payloads) >= BATCH
 
     def feed(self, core: RaftCore) -> None:

@@ -90,6 +90,7 @@ class ConsensusService:
 
         # turns
         self._has_mail = True
+        self._leads = False  # and takes proposals; only turns change it
         self._may_turn = False  # while the loop runs, but not within a turn
         self._turned_at_s = 0.0
         self._defect: Exception | None = None  # of a turn that somebody else's task took: the loop ends with it
@@ -124,19 +125,20 @@ class ConsensusService:
 
         Raises NotLeader, Overloaded, BadInput (longer than a proposal may be); then it is certain that it never is.
         """
-        core = self._core
-        if core is None or core.role is not Role.LEADER:
-            raise NotLeader(self._config.node, None if core is None else core.leader)
-        if self._is_silent:
-            raise NotLeader(self._config.node, None)
-        if core.transferee is not None:
-            raise NotLeader(self._config.node, core.transferee)
+        if not self._leads or self._disk.failure is not None:
+            raise NotLeader(self._config.node, self._whom_to_ask())
         proposals = self._proposals
-        proposals.put(payload, 0.0 if proposals.is_crowded else trio.current_time() - self._turned_at_s)
-        if proposals.wants_turn:
+        if proposals.put(payload, 0.0 if proposals.is_crowded else trio.current_time() - self._turned_at_s):
             self._attend()
-        else:
+        elif not self._has_mail:
             self._ring()
+
+    def _whom_to_ask(self) -> NodeId | None:
+        """Who leads or soon will, when this node does not, or must not be heard."""
+        core = self._core
+        if core is None or (core.role is Role.LEADER and self._is_silent):
+            return None
+        return core.leader if core.transferee is None else core.transferee
 
     async def read_index(self) -> LogIndex:
         """An index that covers all that was committed anywhere before this call: apply up to it, then read.
@@ -230,7 +232,7 @@ class ConsensusService:
                     for to, notice in self._notices.take():
                         self._send(to, notice)
         finally:  # whatever ended it: nobody is led any more, and a proposal would be lost
-            self._may_turn, self._muted = False, True
+            self._may_turn, self._muted, self._leads = False, True, False
             self._publish(core)
 
     def _ring(self) -> None:
@@ -260,6 +262,7 @@ class ConsensusService:
         self._take_mail(core)
         if not self._carry_out(core):
             self._ring()
+        self._leads = core.role is Role.LEADER and not self._muted and core.transferee is None
         self._publish(core)
         self._may_turn = True  # not after a defect
         self._turned_at_s = trio.current_time()

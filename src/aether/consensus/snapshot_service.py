@@ -40,11 +40,15 @@ _ORDERS_MAX: Final = 1_024  # chunks that wait to be read; more are lost, and or
 
 
 class _Frozen(NamedTuple):
-    """A state that is not saved yet. after  the write that must be durable before it."""
+    """A state that is not saved yet.
+
+    after  the write that must be durable before it; keep_from  the first entry to keep behind it
+    """
 
     meta: SnapshotMeta
     pieces: Iterator[bytes]
     after: int
+    keep_from: LogIndex
 
 
 class SnapshotDesk:
@@ -138,7 +142,7 @@ class SnapshotDesk:
         meta = core.snapshot_meta()
         if not meta.configuration.voters:
             return  # a newcomer has not come to the entry that adds it: a start from here would know nobody
-        self._frozen = _Frozen(meta, self._machine.freeze(), last_put)
+        self._frozen = _Frozen(meta, self._machine.freeze(), last_put, core.keep_from(meta.index))
         self._plan.begun()
 
     # --- taking -------------------------------------------------------------------------------------------------------
@@ -153,10 +157,9 @@ class SnapshotDesk:
 
     async def _save(self, frozen: _Frozen) -> None:
         """Beside the loop, piece by piece: a state of 50 MB takes a quarter of a second."""
-        keep_from = LogIndex(max(1, frozen.meta.index + 1 - self._config.entries_kept))
         saved: StoredSnapshot | None = None
         try:
-            saved = await self._work.run(self._storage.save_snapshot, frozen.meta, frozen.pieces, keep_from)
+            saved = await self._work.run(self._storage.save_snapshot, frozen.meta, frozen.pieces, frozen.keep_from)
         except StorageFull as error:
             _log.warning("%s skips the snapshot at %d: %s", self._config.node, frozen.meta.index, error)
             return

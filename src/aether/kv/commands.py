@@ -107,7 +107,8 @@ class Apply(NamedTuple):
 
 
 _APPLY: Final = int(Tag.APPLY)
-_new_apply: Final = cast("Callable[[tuple[Any, ...]], Apply]", functools.partial(cast("Any", tuple).__new__, Apply))
+new_apply: Final = cast("Callable[[tuple[Any, ...]], Apply]", functools.partial(cast("Any", tuple).__new__, Apply))
+"""From a tuple of its fields, by C alone: half the price of the constructor."""
 
 
 class Group(NamedTuple):
@@ -223,7 +224,7 @@ def _one_write(plain: Any) -> Apply | None:
         and len(value) <= VALUE_BYTES_MAX
         and compares == ()
     )
-    return _new_apply((session, sequence, answered_below, (), ((key, value),))) if fits else None
+    return new_apply((session, sequence, answered_below, (), ((key, value),))) if fits else None
 
 
 def _count(value: object) -> int:

@@ -54,9 +54,7 @@ def _runs(payloads: Sequence[bytes], known: Sequence[tuple[int, Command | None]]
         yield start, len(known)
 
 
-def _joined(
-    payloads: Sequence[bytes], known: Sequence[tuple[int, Command | None]], expected: Expected
-) -> bytes:
+def _joined(payloads: Sequence[bytes], known: Sequence[tuple[int, Command | None]], expected: Expected) -> bytes:
     """One payload for all of these, which `expected` learns."""
     stamp_ms = known[-1][0]
     joined = stamped(encode_group([payload[STAMP_BYTES:] for payload in payloads]), stamp_ms)

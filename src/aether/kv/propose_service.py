@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NoReturn, cast
 
 import trio
@@ -36,6 +37,7 @@ from aether.kv.commands import (
     OpenSession,
     decode_command,
     encode_command,
+    new_apply,
     plain_batch,
     stamped,
 )
@@ -98,9 +100,13 @@ class Proposer:
             if not self._store.has_session(self._session):
                 await self._open_session(deadline)
                 now = trio.current_time()
-            proposal = self._new_proposal(plain, fence, deadline)
-            self._send_first(proposal, now)
-            answer = await self._answer(proposal)
+            proposal = self._begin(plain, fence, now, deadline)
+            if proposal.answer is None:
+                proposal.wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+                await trio.lowlevel.wait_task_rescheduled(partial(self._give_up, proposal))
+            else:
+                await trio.lowlevel.checkpoint()
+            answer = cast("Answer", proposal.answer)
             if type(answer) is BatchResult:
                 return answer
             if isinstance(answer, AetherError):
@@ -126,39 +132,28 @@ class Proposer:
 
     # --- one proposal -----------------------------------------------------------------------------------------------
 
-    def _new_proposal(self, plain: BatchPlain, fence: Revision | None, deadline: float) -> Proposal:
+    def _begin(self, plain: BatchPlain, fence: Revision | None, now: float, deadline: float) -> Proposal:
+        """A proposal on its way. Raises Draining, SessionFull, BadInput, Overloaded; NotLeader with a fence."""
         if self._closed:
             raise Draining(self._node)
         proposals, session = self._proposals, self._session
         sequence = proposals.next_sequence(session)
-        request = Apply(session, sequence, proposals.answered_below, *plain)
+        request = new_apply((session, sequence, proposals.answered_below, *plain))
         proposal = Proposal(session, sequence, request, encode_command(request), deadline, fence)
         proposals.add(proposal)
-        return proposal
-
-    def _send_first(self, proposal: Proposal, now: float) -> None:
         try:
             self._dispatch(proposal, now)
         except BaseException:
-            self._proposals.remove(proposal.sequence)
+            proposals.remove(sequence)
             raise
-        if len(self._proposals) == 1:
+        if len(proposals) == 1:
             self._busy.set()
+        return proposal
 
-    async def _answer(self, proposal: Proposal) -> Answer:
-        if proposal.answer is None:
-            task = trio.lowlevel.current_task()
-            proposal.wake = lambda: trio.lowlevel.reschedule(task)
-
-            def abort(_: object) -> trio.lowlevel.Abort:
-                self._proposals.remove(proposal.sequence)
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        else:
-            await trio.lowlevel.checkpoint()
-        assert proposal.answer is not None
-        return proposal.answer
+    def _give_up(self, proposal: Proposal, _: object) -> trio.lowlevel.Abort:
+        """Its caller was cancelled."""
+        self._proposals.remove(proposal.sequence)
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def _dispatch(self, proposal: Proposal, now: float) -> None:
         """Hand it to the leader, here or elsewhere. Raises Overloaded; NotLeader with a fence."""
@@ -308,11 +303,13 @@ class Proposer:
         self._end_fences()
 
     def _answer_own(self, outcomes: Sequence[tuple[int, int, Outcome]]) -> None:
-        proposals = self._proposals
+        get, answer = self._proposals.get, self._proposals.answer
         for session, sequence, outcome in outcomes:
-            proposal = proposals.get(sequence)
-            if proposal is not None and proposal.session == session and not _is_passing(outcome):
-                proposals.answer(proposal, outcome)
+            proposal = get(sequence)
+            if proposal is None or proposal.session != session:
+                continue
+            if type(outcome) is BatchResult or not _is_passing(outcome):
+                answer(proposal, outcome)
 
     def _session_opened(self, request: OpenSession, session: int) -> None:
         if self._opening is not None and self._opening[0] == request:

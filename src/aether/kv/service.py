@@ -10,8 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from typing import NoReturn, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, NoReturn, TypeVar
 
 import trio
 from trio import TaskStatus
@@ -168,7 +168,7 @@ class KvService:
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
-    async def propose(self, batch: Batch, *, fence: LeadershipRow | None = None) -> BatchResult:
+    def propose(self, batch: Batch, *, fence: LeadershipRow | None = None) -> Coroutine[Any, Any, BatchResult]:
         """Have `batch` decided exactly once, from any node; return once that is applied here.
 
         fence  `leadership` of the caller: the batch is decided only while that row stands, and is never forwarded.
@@ -179,8 +179,9 @@ class KvService:
         Cancelled, it may have happened, or still happen shortly after.
         Paper: Ongaro's dissertation, section 6.3.
         """
-        if fence is None:
-            return await self._proposer.propose(batch, None)
+        return self._proposer.propose(batch, None) if fence is None else self._propose_fenced(batch, fence)
+
+    async def _propose_fenced(self, batch: Batch, fence: LeadershipRow) -> BatchResult:
         version = self._store.version(keys.leadership.text)
         if self.leadership != fence:
             raise self._not_leader()

@@ -251,13 +251,10 @@ class Store:
         if outcome is not None:
             applied.outcomes.append((number, sequence, outcome))
             return False
-        if not compares and len(changes) == 1 and is_entry(changes[0][0]):
-            outcome = self._write_entry(revision, *changes[0], applied)
-        else:
-            outcome = self._decide(revision, compares, changes, applied)
+        outcome = self._decide(revision, compares, changes, applied)
         session.answers[sequence] = outcome
         applied.outcomes.append((number, sequence, outcome))
-        return _took_effect(outcome)
+        return outcome[0] if type(outcome) is BatchResult else False
 
     def _decide(
         self,
@@ -270,8 +267,10 @@ class Store:
             row = self._rows.get(key)
             if (0 if row is None else row[1]) != version:
                 return BatchResult(False, revision, key)
-        if len(changes) == 1 and is_entry(changes[0][0]):
-            return self._write_entry(revision, *changes[0], applied)
+        if len(changes) == 1:
+            ((key, value),) = changes
+            if is_entry(key):
+                return self._write_entry(revision, key, value, applied)
         staged = _NOTHING_STAGED
         for key, _ in changes:
             if key.startswith(MAPS):

@@ -228,8 +228,7 @@ class Node:
         """The local snapshot is durable."""
         snapshot, self.saving, self._frozen = self.saving, None, None
         assert snapshot is not None
-        keep_from = LogIndex(max(1, snapshot.meta.index + 1 - self.config.entries_kept))
-        self.disk.save(snapshot, keep_from)
+        self.disk.save(snapshot, self.running.keep_from(snapshot.meta.index))
         self.running.compacted(snapshot.stored)
 
     # --- carrying out -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import hashlib
 import json
 
 from aether.consensus.entry import EntryKind, new_entry
-from aether.kv.commands import Apply, Command, OpenSession, encode_command, stamped
+from aether.kv.commands import Apply, OpenSession, encode_command, stamped
 from aether.kv.store import Store
 from aether.model.ids import Incarnation, LogIndex, NodeId, Term
 from aether.testing.simulation.machine import SessionMachine
@@ -39,7 +39,7 @@ class StoreMachine(SessionMachine):
         self.digest = hashlib.sha256(self.digest.encode() + self._store.state_hash).hexdigest()[:16]
         return self.lists[key].index(value) + 1
 
-    def _feed(self, command: Command) -> None:
+    def _feed(self, command: Apply | OpenSession) -> None:
         payload = stamped(encode_command(command), _STAMP_MS)
         self._store.apply([new_entry(LogIndex(self._store.revision + 1), Term(1), EntryKind.COMMAND, payload)])
 
