@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 import trio
 
-from aether.consensus.config import RaftConfig
 from aether.consensus.service import ConsensusService
 from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
 from aether.deployment.cluster_manager import ClusterDeploymentManager
@@ -30,29 +29,26 @@ from aether.invocation.endpoints_service import EndpointWatcher
 from aether.invocation.messages import MESSAGES as CALL_MESSAGES
 from aether.invocation.service import Invoker
 from aether.kv import keys
-from aether.kv.keys import ClusterRow
 from aether.kv.messages import MESSAGES as KV_MESSAGES
 from aether.kv.service import KvService
-from aether.kv.store import Store
 from aether.management.access import AccessRules
 from aether.management.kv_view import KvClusterView
 from aether.management.row_store import KvRows
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.features import FEATURE_LEVEL
-from aether.model.ids import ClusterUuid, Incarnation, InstanceId, NodeId
+from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import ZONE_LABEL, MemberRow, RouteRow
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
-from aether.node.enrolment import admission, ending
+from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
 from aether.node.http_port import http_server
 from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.membership import Membership
-from aether.node.messages_table import messages_table
-from aether.node.places import placed
+from aether.node.replication import Replication
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
@@ -62,7 +58,7 @@ from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.config import WebConfig
 from aether.web.service import WebServer
-from aether.wire.session import Identity, Refused
+from aether.wire.session import Refused
 
 _log = logging.getLogger("aether.node")
 
@@ -111,44 +107,21 @@ class Node:
     # --- construction, in the order of dependencies ---
 
     def _build_store(self, opened: OpenedStorage) -> None:
-        config, seams = self.config, self._seams
-        founders = config.voters if opened.founders is None else opened.founders
-        raft = RaftConfig(
-            node=config.node,
-            voters=founders,
-            random=seams.rng,
-            lease_reads=config.lease_reads,
-            priority=config.priority,
-            entries_kept=config.snapshot_entries // 5,
-        )
-        identity = Identity(
-            cluster=config.cluster,
-            node=config.node,
-            store=opened.store,
-            incarnation=self.incarnation,
-            boots=opened.boots,
-            address=join_address(config.advertise, config.port) if config.advertise and config.port else "",
-            initial=founders,
-        )
-        admit = admission(lambda: self.kv)
-        self.transport: Transport = seams.make_transport(config, identity, messages_table(), admit)
+        config = self.config
+        parts = Replication(config, opened, self._seams, self.incarnation)
+        self.transport: Transport = parts.transport
         self.facts.count_refusals(lambda: self.transport.statistics().refused)
-        store = Store()
-        storage, machine, send = placed(opened.storage, store, self.transport.send, seams.reach)
-        self.consensus: ConsensusService = ConsensusService(
-            raft,
-            storage,
-            machine,
-            send,
-            seams.work,
-            entries_between_snapshots=config.snapshot_entries,
-            group=store.group,
-        )
-        self.kv: KvService = KvService(
-            config.node, self.incarnation, self.consensus, store, send, seams.wall, self._new_cluster
-        )
+        self.consensus: ConsensusService = parts.consensus
+        self.kv: KvService = parts.kv
         self.membership: Membership = Membership(
-            config, founders, self.kv, self.consensus, self.transport, self._member, self._reached, seams.wall
+            config,
+            parts.founders,
+            self.kv,
+            self.consensus,
+            self.transport,
+            self._member,
+            self._reached,
+            self._seams.wall,
         )
 
     def _build_calls(self, slices: Sequence[type]) -> None:
@@ -347,9 +320,6 @@ class Node:
         await self._failed.wait()
         assert self._failure is not None
         raise self._failure
-
-    def _new_cluster(self) -> ClusterRow:
-        return ClusterRow(uuid=ClusterUuid(self._seams.new_uuid()), name=self.config.cluster)
 
     # --- facts that rooms ask for ---
 
