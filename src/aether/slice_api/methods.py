@@ -325,7 +325,7 @@ def _items(tp: TypeOf) -> TypeOf | None:
     if bare(tp) is Body:
         return bytes
     arguments = typing.get_args(bare(tp))
-    return arguments[0] if origin_of(bare(tp)) in _STREAMS and arguments else None
+    return arguments[0] if origin_of(bare(tp)) in STREAMS and arguments else None
 
 
 def _check_inputs(
