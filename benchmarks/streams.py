@@ -212,10 +212,10 @@ def figures(seconds: float, rounds: int) -> list[Figure]:
     objects, numbers, reader_mib, sender_mib, bare = medians(found)
     return [
         Figure("stream of small objects, items", "/s", objects, bare, GOAL_ITEMS),
-        Figure("stream of small objects, items", "/s", objects, bare, GOAL_SHARE),
-        Figure("stream of numbers, items", "/s", numbers, bare, GOAL_ITEMS),
-        Figure("slow reader, growth of the reader", "MiB", reader_mib, 0.0, GOAL_GROWTH),
-        Figure("slow reader, growth of the sender", "MiB", sender_mib, 0.0, GOAL_GROWTH),
+        Figure("stream of small objects, beside bare", "/s", objects, bare, GOAL_SHARE),
+        Figure("stream of numbers, items", "/s", numbers, bare),
+        Figure("slow reader of a stream, memory of the reader", "MiB more", reader_mib, 0.0, GOAL_GROWTH),
+        Figure("slow reader of a stream, memory of the sender", "MiB more", sender_mib, 0.0, GOAL_GROWTH),
     ]
 
 

@@ -14,6 +14,13 @@ ROOT = Path(__file__).parents[2]
 ROWS = {
     "startup": ["import aether", "idle node, of a core", "idle node, resident"],
     "bare_call": ["transport alone, one at a time, p50", "transport alone, 64 outstanding"],
+    "streams": [
+        "stream of small objects, items",
+        "stream of small objects, beside bare",
+        "stream of numbers, items",
+        "slow reader of a stream, memory of the reader",
+        "slow reader of a stream, memory of the sender",
+    ],
     "calls": [
         "remote call, one at a time, p50",
         "remote calls, 64 outstanding",
