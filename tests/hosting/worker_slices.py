@@ -236,3 +236,70 @@ class Stubborn:
 
     async def pid(self) -> int:
         return os.getpid()
+
+
+@aether.slice(artifact="shop:ticker:1.0.0")
+class Ticker:
+    """Streams of every kind."""
+
+    left: list[str] = aether.state(factory=list)
+
+    async def ticks(self, count: int) -> AsyncIterator[int]:
+        try:
+            for n in range(count):
+                yield n
+        finally:
+            self.left.append("ticks")
+
+    async def endless(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(10_000)
+        finally:
+            self.left.append("endless")
+
+    async def failing(self, after: int) -> AsyncIterator[int]:
+        for n in range(after):
+            yield n
+        raise OutOfStock(sku=f"after {after}")
+
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([n async for n in numbers])
+
+    async def doubled(self, numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for n in numbers:
+            yield 2 * n
+
+    async def who_left(self) -> list[str]:
+        return self.left
+
+
+@aether.slice(artifact="shop:reader:1.0.0")
+class Reader:
+    """Reads the streams of another slice."""
+
+    ticker: Ticker
+
+    async def sum_of(self, count: int) -> int:
+        async with aether.stream(self.ticker.ticks(count)) as ticks:
+            return sum([n async for n in ticks])
+
+    async def first_of_endless(self) -> int:
+        async with aether.stream(self.ticker.endless()) as stream:
+            return len(await anext(stream))
+
+    async def failing(self) -> str:
+        try:
+            async with aether.stream(self.ticker.failing(2)) as stream:
+                async for _ in stream:
+                    pass
+        except OutOfStock as fault:
+            return fault.sku
+        return ""
+
+    async def fed(self, count: int) -> int:
+        async def numbers() -> AsyncIterator[int]:
+            for n in range(count):
+                yield n
+
+        return await self.ticker.total(numbers())

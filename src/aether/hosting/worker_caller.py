@@ -16,10 +16,11 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.errors import BadInput, NotInContract, Overloaded
+from aether.errors import BadInput, Overloaded
 from aether.hosting.worker_errors import decode_error
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
+from aether.hosting.worker_streams import Sides, opened_by_node
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
@@ -72,8 +73,9 @@ class Questions:
 class NodeCaller:
     """Caller for the proxies of an instance in a worker: each call travels to the node, which makes it."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: Questions, sides: Sides) -> None:
         self._questions = questions
+        self._sides = sides
 
     async def call(
         self,
@@ -113,8 +115,11 @@ class NodeCaller:
         decode: Callable[[Any], Any] | None = None,
         error: Callable[[Reply], BaseException] = StreamEnded,
     ) -> AbstractAsyncContextManager[OpenStream]:
-        """Only slices inside the node's own process open streams."""
-        raise NotInContract(call_name(target.name, method), method, 'a stream needs a caller with host="in-process"')
+        """As Invoker.stream. Raises BadInput for a balancer."""
+        spelt_options(options)
+        return opened_by_node(
+            self._sides, target, method, payload, form, request_id, options, inputs or {}, ahead, decode, error
+        )
 
     async def _asked(
         self, target: ArtifactBase, method: str, payload: object, span: Span, request_id: str, options: CallOptions

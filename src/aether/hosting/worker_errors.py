@@ -6,12 +6,14 @@ Never: exceptions of user code (they are outcomes of calls), tracebacks.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+import json
+from typing import Any, Final, TypeGuard, cast
 
 import attrs
 
 from aether import errors
 from aether.errors import AetherError, BadInput, CallFailed
+from aether.invocation.reply import Failed, Outcome
 
 
 class WorkerDied(Exception):
@@ -68,4 +70,23 @@ def _plain(value: Any) -> object:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+def spelt_error(error: Exception) -> Failed:
+    """An error of the runtime as the outcome of a stream: none that a method can have, for its attempt is 0."""
+    return Failed(kind=type(error).__name__, message=json.dumps(encode_error(error)), attempt=_NO_ATTEMPT)
+
+
+def is_spelt(reply: Outcome) -> TypeGuard[Failed]:
+    """Whether `reply` stands for an error of the runtime."""
+    return isinstance(reply, Failed) and reply.attempt == _NO_ATTEMPT
+
+
+def said_error(reply: Failed) -> AetherError:
+    """Inverse of spelt_error. Raises BadInput."""
+    try:
+        return decode_error(json.loads(reply.message))
+    except ValueError as problem:
+        raise BadInput(f"{reply.message!r:.80} is no error") from problem
+
+
+_NO_ATTEMPT: Final = 0
 assert CallFailed.__name__ in _CLASSES, "the one for everything else"

@@ -16,6 +16,7 @@ from aether.hosting.worker_instance import WorkerInstance
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import can_watch_memory
 from aether.hosting.worker_program import Program, program_of
+from aether.hosting.worker_streams import NodeStreams, Send
 from aether.invocation.service import Invoker
 from aether.slice_api.maps import MapBackend
 
@@ -36,8 +37,10 @@ class WorkerProcesses:
         if birth.memory_mb is not None and not can_watch_memory():
             raise ContractError("memory_mb needs /proc, which this system has not; leave it out")
         program = self.program(birth.contract.cls)
-        return WorkerInstance(
-            birth,
-            program,
-            lambda send: Outward(self.invoker, self.backend, birth.given, send),
-        )
+        return WorkerInstance(birth, program, self._outward, self._streams)
+
+    def _outward(self, birth: Birth, send: Send) -> Outward:
+        return Outward(self.invoker, self.backend, birth.given, send)
+
+    def _streams(self, birth: Birth, send: Send) -> NodeStreams:
+        return NodeStreams(self.invoker, birth, send)

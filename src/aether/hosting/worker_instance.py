@@ -12,16 +12,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import attrs
-import outcome
 import trio
-from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import BadInput
-from aether.hosting.failures import refused_arguments
 from aether.hosting.given import encode_given
 from aether.hosting.hosts import Birth
-from aether.hosting.slots import Slots
+from aether.hosting.worker_calls import WorkerCalls
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_log import told
@@ -40,24 +36,16 @@ from aether.hosting.worker_messages import (
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import WorkerProcess, how_it_ended, start_worker
 from aether.hosting.worker_program import Program
+from aether.hosting.worker_streams import STREAM_CLASSES, NodeStreams, Send
 from aether.invocation.local import Around, Ran
-from aether.invocation.messages import CallCancel, CallReply, CallRequest
-from aether.invocation.outgoing import reserve_s
-from aether.invocation.pending_service import reason_of
+from aether.invocation.messages import CallReply
 from aether.invocation.reply import (
     DRAINING,
-    FULL,
-    Abandoned,
-    Failed,
     Form,
     NotStarted,
-    Outcome,
-    TimedOut,
 )
 from aether.invocation.streaming import InputStream, ServedSink
-from aether.invocation.tracer import passed_on
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
-from aether.slice_api.current import NORMAL, RUNNING
 
 _log = logging.getLogger("aether.hosting")
 
@@ -69,28 +57,19 @@ DATA_EXTRA_BYTES: Final = 512 * 2**20  # stacks of threads, reserved and hardly 
 _MIB: Final = 2**20
 _SETTLES_S: Final = 1.0  # between the end of a process and that of its socket, whichever is seen first
 
-MakeOutward = Callable[[Callable[[object], bool]], Outward]
-
-
-@attrs.define(eq=False)
-class _Call:
-    """A call that was sent to the worker. task  parked until its reply; None: nobody waits any more"""
-
-    task: Task | None
+MakeOutward = Callable[[Birth, Send], Outward]
+MakeStreams = Callable[[Birth, Send], NodeStreams]
 
 
 class WorkerInstance:
     """Implements Living. `live` is its life; everything else is called from other tasks of the loop."""
 
-    def __init__(self, birth: Birth, program: Program, make_outward: MakeOutward) -> None:
-        options = birth.contract.options
+    def __init__(self, birth: Birth, program: Program, make_outward: MakeOutward, make_streams: MakeStreams) -> None:
         self._birth = birth
         self._program = program
-        self._slots = Slots(options.concurrency, options.queue)
-        self._outward = make_outward(self._send)
-        self._calls: dict[int, _Call] = {}
-        self._last_id = 0
-        self._refusal = NOT_READY
+        self._outward = make_outward(birth, self._send)
+        self._calls = WorkerCalls(birth, self._linked, NOT_READY)
+        self._streams = make_streams(birth, self._send)
         self._stopping = False
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
@@ -144,7 +123,7 @@ class WorkerInstance:
 
     def stop(self) -> None:
         """Refuse new calls and let the worker drain. Never blocks; `live` returns when all is over."""
-        self._refuse(DRAINING)
+        self._calls.refuse(DRAINING)
         self._stopping = True
         if self._link is not None:
             self._link.post(Stop(at_once=False))
@@ -154,7 +133,7 @@ class WorkerInstance:
         if self._over.is_set():
             return
         if not self._stopping:
-            self._refusal = ""
+            self._calls.admit()
         task_status.started()
         await self._over.wait()
 
@@ -164,6 +143,7 @@ class WorkerInstance:
                 nursery.start_soon(link.write)
                 nursery.start_soon(self._watch_memory, process)
                 await nursery.start(self._outward.run)
+                await nursery.start(self._streams.run)
                 nursery.start_soon(self._read, process, link)
                 await process.wait()
                 with trio.move_on_after(_SETTLES_S):  # its last words; a process that it left may hold its end open
@@ -217,15 +197,9 @@ class WorkerInstance:
         """Nothing more comes from the worker: every call gets its outcome."""
         self._begun.set()
         self._over.set()
-        self._refuse(STOPPED if self._stopping else DIED)
-        begun = 0 if self._process is None else self._process.mark.number
-        for call_id in list(self._calls):
-            may_have_run = call_id <= begun
-            self._settle(call_id, Abandoned(DIED) if may_have_run else NotStarted(DIED))
-
-    def _refuse(self, reason: str) -> None:
-        self._refusal = self._refusal or reason
-        self._slots.refuse_waiting(self._refusal)
+        self._calls.refuse(STOPPED if self._stopping else DIED)
+        self._calls.lost(0 if self._process is None else self._process.mark.number, DIED)
+        self._streams.lost()
 
     def _raise_failure(self, process: WorkerProcess) -> None:
         word = self._last_word
@@ -241,15 +215,20 @@ class WorkerInstance:
             Hello: self._hello,
             Begun: lambda m, _: self._begun.set(),
             Ended: self._ended,
-            CallReply: self._replied,
+            CallReply: self._calls.replied,
+            **dict.fromkeys(STREAM_CLASSES, self._streams.deliver),
             CallOut: self._outward.call,
             MapAccess: self._outward.access,
             Withdraw: self._outward.withdraw,
             Log: lambda m, request_id: told(m, request_id, process.pid),
         }
 
-    def _send(self, message: object) -> bool:
-        return self._link is not None and self._link.send(message)
+    def _send(self, message: object, request_id: str = "") -> bool:
+        return self._link is not None and self._link.send(message, request_id)
+
+    def _linked(self) -> Link:
+        assert self._link is not None, "calls come after the start"
+        return self._link
 
     def _hello(self, m: Hello, _: str) -> None:
         if m.protocol != PROTOCOL:
@@ -278,34 +257,13 @@ class WorkerInstance:
         self._last_word = m
         self._is_over()
 
-    def _replied(self, m: CallReply, _: str) -> None:
-        self._settle(m.call_id, m.reply)
-
-    def _settle(self, call_id: int, reply: Outcome) -> None:
-        call = self._calls.pop(call_id, None)
-        if call is not None:
-            self._slots.give_back()
-            if call.task is not None:
-                trio.lowlevel.reschedule(call.task, outcome.Value(reply))
-
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def serve(
         self, method: str, payload: object, form: Form, scope: trio.CancelScope, around: Around | None = None
     ) -> Ran:
         """One call, as LocalInstance promises. Raises FrameTooLarge, TypeError, ValueError for what cannot be sent."""
-        if self._refusal:
-            return NotStarted(self._refusal)
-        with scope:
-            if not self._slots.try_take():
-                running = RUNNING.get()
-                refusal = await self._slots.take(NORMAL if running is None else running.priority, method)
-                if refusal is not None:
-                    return refusal
-            if around is None:
-                return await self._called(method, payload, form)
-            return await self._called_inside(around, method, payload, form)
-        return None
+        return await self._calls.serve(method, payload, form, scope, around)
 
     async def serve_stream(
         self,
@@ -315,78 +273,10 @@ class WorkerInstance:
         scope: trio.CancelScope,
         sink: ServedSink,
         inputs: Mapping[str, InputStream],
-    ) -> Failed:
-        """Only instances inside the node's own process serve streams: says so to the caller."""
-        place = self._birth.place
-        return Failed(
-            kind="NotInContract",
-            message=f'{place.slice}.{method} is a stream, which needs an instance with host="in-process"',
-            slice=place.slice,
-            method=method,
-            instance=place.instance,
-            node=place.node,
-        )
-
-    async def _called_inside(self, around: Around, method: str, payload: object, form: Form) -> Ran:
-        spec = self._birth.contract.methods.get(method)
-        sent = False
-
-        async def run() -> Ran:
-            nonlocal sent
-            sent = True
-            return await self._called(method, payload, form)
-
-        try:
-            misfit = None if spec is None else refused_arguments(spec, payload, form)
-            return await around(spec, run) if misfit is None else misfit
-        finally:
-            if not sent:
-                self._slots.give_back()
-
-    async def _called(self, method: str, payload: object, form: Form) -> Ran:
-        running = RUNNING.get()
-        deadline = trio.current_effective_deadline()
-        left_s = deadline - trio.current_time()
-        kept_s = reserve_s(left_s)
-        give_up_at = deadline - kept_s
-        self._last_id += 1
-        request = CallRequest(
-            self._last_id,
-            self.name,
-            self._birth.instance,
-            method,
-            form,
-            left_s - kept_s,
-            payload,
-            1,
-            passed_on(running),
-        )
-        reply = await self._exchanged(request, "" if running is None else running.request_id)
-        if not isinstance(reply, TimedOut):
-            return reply
-        if running is not None and running.span is not None:
-            running.span.remote = reply.hops
-        if trio.current_time() >= give_up_at:
-            await trio.sleep_until(deadline)  # the time of the call is over: it ends by its scope
-        raise trio.TooSlowError
-
-    async def _exchanged(self, request: CallRequest, request_id: str) -> Outcome:
-        call_id, link = request.call_id, self._link
-        assert link is not None, "calls come after the start"
-
-        def abort(cancelled: RaiseCancelT) -> Abort:
-            call.task = None  # its slot stays taken until the worker has heard of it
-            link.post(CallCancel(call_id, reason_of(cancelled)))
-            return Abort.SUCCEEDED
-
-        try:
-            sent = link.send(request, request_id)
-        except BaseException:
-            self._slots.give_back()
-            raise
-        if not sent:
-            self._slots.give_back()
-            return NotStarted(FULL, self._slots.limit)
-        call = self._calls[call_id] = _Call(trio.lowlevel.current_task())
-        reply: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
-        return reply
+    ) -> Ran:
+        """One stream, or one call that takes some, as LocalInstance promises."""
+        if self._calls.refusal:
+            return NotStarted(self._calls.refusal)
+        with scope:
+            return await self._streams.serve(method, payload, form, sink, inputs)
+        return None

@@ -30,6 +30,7 @@ from aether.hosting.worker_log import ToNode
 from aether.hosting.worker_mark import Mark
 from aether.hosting.worker_messages import PROTOCOL, Answer, Begin, Begun, Ended, Hello, Stop
 from aether.hosting.worker_program import load_program
+from aether.hosting.worker_streams import OTHER_SIDE, STREAM_CLASSES, Sides
 from aether.invocation.local import LocalInstance
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.reply import Abandoned
@@ -42,7 +43,6 @@ from aether.work import ThreadWork
 
 TEXT_CHARS_MAX: Final = 16 * 1024
 _PR_SET_PDEATHSIG: Final = 1
-_NODE: Final = NodeId("node")  # the only one who calls
 
 
 class Worker:
@@ -54,6 +54,7 @@ class Worker:
         self._questions = Questions(lambda: self._link)
         self._arrived: dict[int, tuple[CallRequest, str]] = {}
         self._server: CallServer | None = None
+        self._sides: Sides | None = None
         self._instance: InstanceId | None = None
         self._running: RunningInstance | None = None
         self._life = trio.CancelScope()
@@ -85,7 +86,13 @@ class Worker:
             CallCancel: self._cancelled,
             Stop: self._stop,
             Answer: self._answered,
+            **dict.fromkeys(STREAM_CLASSES, self._streamed),
         }
+
+    def _streamed(self, m: object, request_id: str) -> None:
+        if self._sides is None:
+            raise BadInput("streams come after the beginning")
+        self._sides.deliver(m, request_id)
 
     def _answered(self, m: Answer, _: str) -> None:
         self._questions.answered(m)
@@ -102,6 +109,8 @@ class Worker:
         tracer = Tracer(m.node, random.SystemRandom(), time_left_s)
         self._server = CallServer(NodeId(m.node), self._send, self, CALLS_IN_FLIGHT_MAX, tracer)
         self._nursery.start_soon(self._server.bound_cleanup)
+        self._sides = Sides(NodeId(m.node), self._link.send, self, tracer)
+        self._sides.begin(self._nursery)
         self._nursery.start_soon(self._live, m)
 
     async def _live(self, m: Begin) -> None:
@@ -123,7 +132,8 @@ class Worker:
         bound_memory(m.data_bytes_max)
         logging.getLogger().setLevel(m.log_level)
         contract = load_program(m.module, m.qualname, m.file, m.artifact)
-        caller = NodeCaller(self._questions)
+        assert self._sides is not None
+        caller = NodeCaller(self._questions, self._sides)
         arguments = constructed(contract, decode_given(m.fields), caller, lambda name: NodeMap(self._questions, name))
         place = Place(slice=contract.name, instance=m.instance, node=m.node)
         work = ThreadWork(min(BLOCKING_THREADS_MAX, contract.options.concurrency))
@@ -149,7 +159,7 @@ class Worker:
     def _cancelled(self, m: CallCancel, _: str) -> None:
         """Its slot at the node is free from now on; what runs of it here keeps its own."""
         if self._arrived.pop(m.call_id, None) is None and self._server is not None:
-            self._server.cancel(_NODE, m.call_id, m.reason)
+            self._server.cancel(OTHER_SIDE, m.call_id, m.reason)
         self._link.send(CallReply(m.call_id, Abandoned(m.reason)))
 
     def _accept_arrived(self) -> None:
@@ -161,7 +171,7 @@ class Worker:
         arrived, self._arrived = self._arrived, {}
         self._mark.number = max(arrived)
         for request, request_id in arrived.values():
-            self._server.accept(self._calls, _NODE, request, request_id)
+            self._server.accept(self._calls, OTHER_SIDE, request, request_id)
 
 
 def last_word(error: BaseException) -> Ended:

@@ -27,7 +27,7 @@ from aether.slice_api.call import CallOptions
 from aether.slice_api.current import RUNNING
 from aether.slice_api.maps import ITEMS_MAX, MapBackend, RawEntry
 
-Send = Callable[[object], bool]
+Send = Callable[[object, str], bool]
 Work = Callable[[], Awaitable[object]]
 
 
@@ -120,12 +120,12 @@ class Outward:
 
     def _answer(self, answer: Answer) -> None:
         try:
-            if self._send(answer):
+            if self._send(answer, ""):
                 return
             error: Exception = Overloaded("the answers to this worker process", WORKER_CALLS_OUT_MAX)
         except (AetherError, TypeError, ValueError, OverflowError) as raised:  # it does not fit a frame
             error = raised
-        self._send(Answer(answer.call_id, encode_error(error), None))
+        self._send(Answer(answer.call_id, encode_error(error), None), "")
 
 
 def accessed(backend: MapBackend, m: MapAccess) -> Work:
