@@ -97,13 +97,13 @@ class CallWatch:
         self.injected = call.error = OutcomeUnknown(f"{call}: the connection was lost before an answer came")
         return self.injected
 
-    def ended(self, target: ArtifactBase, call: RecordedCall, reply: Reply) -> None:
-        """Keep what came of `call`."""
+    def ended(self, target: ArtifactBase, call: RecordedCall, reply: Reply, form: Form) -> None:
+        """Keep what came of `call`; of one that came over HTTP, what its answer is made of."""
         contract = self._contracts.get(target)
         match reply:
             case Done(payload):
                 call.result = payload
-                if contract is not None and call.method in contract.methods and not isinstance(payload, bytes):
+                if contract is not None and call.method in contract.methods and form is Form.WIRE:
                     call.result = contract.methods[call.method].decode_result(payload)
             case Faulted(fault):
                 call.error = None if contract is None else contract.decode_fault(fault)
@@ -138,7 +138,7 @@ class WatchedInvoker(Invoker):
             raise
         if loss is Loss.REPLY_LOST:
             raise self.watch.error(call)
-        self.watch.ended(target, call, reply)
+        self.watch.ended(target, call, reply, form)
         return reply
 
 
