@@ -6,13 +6,19 @@ Never: instances, where they run.
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterable
 from typing import Protocol
 
 from aether.errors import Conflict, NotFound
 from aether.model.artifact import Artifact
+from aether.model.limits import OPENAPI_BYTES_MAX
 from aether.model.rows import RouteRow
-from aether.slice_api.contract import contract_of
+from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.operations import operations_of
+
+_log = logging.getLogger("aether.deployment")
 
 
 class SliceStore(Protocol):
@@ -72,4 +78,14 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
         deadlines_s=contract.deadlines_s,
         affinity={name: method.affinity for name, method in contract.methods.items() if method.affinity is not None},
         concurrency=contract.options.concurrency,
+        openapi=_openapi(contract),
     )
+
+
+def _openapi(contract: Contract) -> str:
+    operations = operations_of(contract)
+    text = json.dumps(operations, sort_keys=True, separators=(",", ":")) if operations else ""
+    if len(text) > OPENAPI_BYTES_MAX:
+        _log.warning("%s: %d bytes of OpenAPI are more than is published", contract.artifact, len(text))
+        return ""
+    return text

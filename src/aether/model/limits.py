@@ -145,6 +145,7 @@ HTTP_WHOLE_BYTES_MAX: Final = 256 * 1024  # of a streamed answer that is there a
 WEBSOCKET_MESSAGE_BYTES_MAX: Final = 1 * 2**20
 WEBSOCKET_MESSAGES_AHEAD: Final = 16  # read from a client before the method takes them
 WEBSOCKET_PING_S: Final = 20.0
+OPENAPI_BYTES_MAX: Final = 256 * 1024  # of one slice's operations and schemas
 HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not answered yet, over all its connections
 
 # Three lost heartbeats in a row must not start an election.
@@ -170,6 +171,7 @@ assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 assert 2 * 2 * 2 * SEND_BUFFER_BYTES <= 0.02 * 20e6
 # A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
+assert OPENAPI_BYTES_MAX < VALUE_BYTES_MAX
 assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX
 # A snapshot of full maps fits a follower, even of entries so small that their spelling is thrice their size, with as
 # much again for control rows and sessions.

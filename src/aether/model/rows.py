@@ -142,6 +142,7 @@ class RouteRow:
     deadline_s  default deadline of its calls; deadlines_s  of single methods that have their own
     affinity    method -> the parameter whose value decides the instance
     concurrency calls that one instance runs at the same time
+    openapi     its operations and schemas as JSON text (slice_api.operations), "" without routes
     """
 
     artifact: ArtifactBase
@@ -151,6 +152,7 @@ class RouteRow:
     deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
     affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
     concurrency: int = SLICE_CONCURRENCY_DEFAULT
+    openapi: str = ""
 
 
 @attrs.frozen(kw_only=True)
