@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -51,6 +52,21 @@ class Worker:
         async with trio.open_nursery() as nursery:
             for name in "ab":
                 nursery.start_soon(self.work, name)
+
+    async def count(self, upto: int, fault: bool = False) -> AsyncIterator[int]:
+        self.log.append("counting")
+        try:
+            for n in range(upto):
+                if n == 5:
+                    await trio.sleep(0.05)
+                yield n
+            if fault:
+                raise Empty(name="end")
+        finally:
+            self.log.append("counted")
+
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
 
     async def so_far(self) -> list[str]:
         return self.log
@@ -166,6 +182,89 @@ def test_a_task_group_that_fails_takes_its_calls_along():
         return await worker.so_far()
 
     assert run(body) in (["a began", "a ended"], [])
+
+
+@pytest.mark.parametrize("calls", ["direct", "wire"])
+def test_a_stream_is_read_by_asyncio_and_ends_with_its_block(calls):
+    async def body(hosted):
+        worker = hosted.get(Worker)
+        async with aether.stream(worker.count(4)) as numbers:
+            assert [n async for n in numbers] == [0, 1, 2, 3]
+        async with aether.stream(worker.count(10**9)) as numbers:
+            assert [await anext(numbers) for _ in range(3)] == [0, 1, 2]
+        while await worker.so_far() != ["counting", "counted"] * 2:
+            await asyncio.sleep(0)  # a callee behind the wire is told, and not waited for
+        with pytest.raises(Empty):  # noqa: PT012
+            async with aether.stream(worker.count(2, fault=True)) as numbers:
+                assert [await anext(numbers), await anext(numbers)] == [0, 1]
+                await anext(numbers)
+
+    run(body, calls=calls)
+
+
+def test_a_time_out_around_one_item_loses_none():
+    async def body(hosted):
+        found = []
+        async with aether.stream(hosted.get(Worker).count(8)) as numbers:
+            while True:
+                try:
+                    async with asyncio.timeout(0.01):
+                        found.append(await anext(numbers))
+                except TimeoutError:
+                    found.append("late")
+                except StopAsyncIteration:
+                    return found
+
+    found = run(body)
+    assert [n for n in found if n != "late"] == list(range(8))
+    assert "late" in found
+
+
+def test_a_stream_to_the_callee_cannot_be_fed_from_asyncio_and_says_so():
+    async def numbers():
+        yield 1
+
+    async def body(hosted):
+        with pytest.raises(aether.NotInContract, match="cannot feed"):
+            await hosted.get(Worker).total(numbers())
+
+    run(body)
+
+
+def test_a_reader_of_a_stream_hears_that_the_cluster_was_closed():
+    async def main():
+        read = asyncio.Event()
+
+        async def reader(hosted):
+            async with aether.stream(hosted.get(Worker).count(6)) as numbers:
+                for _ in range(5):
+                    await anext(numbers)
+                read.set()
+                while True:
+                    await anext(numbers)
+
+        with pytest.raises(KeyError, match="mine"):  # noqa: PT012
+            async with open_cluster(Worker) as hosted:
+                task = asyncio.create_task(reader(hosted))
+                await read.wait()
+                await asyncio.sleep(0)
+                raise KeyError("mine")
+        with pytest.raises((aether.OutcomeUnknown, StopAsyncIteration, RuntimeError)):
+            await task
+
+    asyncio.run(main())
+
+
+def test_a_result_and_a_cancellation_at_the_same_time_do_not_hang():
+    async def body(hosted):
+        for _ in range(50):
+            task = asyncio.create_task(hosted.get(Worker).add(1))
+            while not task.done():
+                await asyncio.sleep(0)
+                task.cancel()
+            assert task.cancelled()
+
+    run(body)
 
 
 def test_many_tasks_call_at_once():

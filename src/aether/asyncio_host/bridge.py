@@ -54,53 +54,70 @@ class Bridge:
         Raises what it raises (trio.TooSlowError as CallTooSlow); Draining when the cluster is closed, OutcomeUnknown
         when it closed or failed meanwhile.
         """
-        if self._nursery is None:
-            raise Draining(self._node)
-        crossing = _Crossing(self._node, lambda: function(*args, **kwargs))
-        self._nursery.start_soon(crossing.there, name=function)
-        value: T = await crossing.here()
+        value: T = await self.begin(function, *args, **kwargs).here()
         return value
 
+    def begin(self, function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Crossing:
+        """As `run`, for a caller that does more than wait: it must end the crossing. Raises Draining."""
+        if self._nursery is None:
+            raise Draining(self._node)
+        crossing = Crossing(self._node, lambda: function(*args, **kwargs))
+        self._nursery.start_soon(crossing.there, name=function)
+        return crossing
 
-class _Crossing:
-    """One call on its way: a trio task that runs it, a future that tells."""
+
+class Crossing:
+    """One call on its way: a trio task that runs it, a future that tells its `result`."""
 
     def __init__(self, node: NodeId, function: Callable[[], Awaitable[Any]]) -> None:
         self._node = node
         self._function = function
         self._scope = trio.CancelScope()
-        self._result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._over: asyncio.Future[None] | None = None
+        self._ended = False
 
     async def there(self) -> None:
         """The trio side. Never raises an Exception: a call's error is its caller's, not the cluster's."""
         try:
             with self._scope:
-                self._tell(self._result.set_result, await self._function())
+                self._tell(self.result.set_result, await self._function())
         except Exception as error:  # noqa: BLE001 - raised on the other side
-            self._tell(self._result.set_exception, _crossed(error))
+            self._tell(self.result.set_exception, crossed(error))
         finally:  # cancelled from here, or by the end of the cluster
             lost = OutcomeUnknown(f"the cluster (node {self._node}) was closed while the call ran")
-            self._tell(self._result.set_exception, lost)
+            self._tell(self.result.set_exception, lost)
+            self._ended = True
             if self._over is not None and not self._over.done():
                 self._over.set_result(None)
 
     def _tell(self, how: Callable[[Any], None], what: object) -> None:
-        if not self._result.done():
+        if not self.result.done():
             how(what)
 
     async def here(self) -> Any:
         """The asyncio side."""
         try:
-            return await self._result
+            return await self.result
         except asyncio.CancelledError:
-            self._over = self._result.get_loop().create_future()
-            self._scope.cancel()
-            await self._over
+            await self._cancel()
             raise
 
+    async def cancelled(self) -> None:
+        """End it, if it runs, and wait for its end; what came of it is nobody's business any more."""
+        await self._cancel()
+        if not self.result.cancelled():
+            self.result.exception()
 
-def _crossed(error: Exception) -> Exception:
+    async def _cancel(self) -> None:
+        if not self._ended:
+            self._over = self.result.get_loop().create_future()
+            self._scope.cancel()
+            await self._over
+
+
+def crossed(error: Exception) -> Exception:
+    """`error` as it is raised on asyncio's side."""
     if not isinstance(error, trio.TooSlowError):
         return error
     slow = CallTooSlow(*error.args)

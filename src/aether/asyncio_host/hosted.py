@@ -17,6 +17,7 @@ from typing_extensions import TypeForm
 
 from aether.asyncio_host.bridge import Bridge
 from aether.asyncio_host.guest import Guest
+from aether.asyncio_host.streams import read_from
 from aether.cluster.embedded import Cluster
 from aether.errors import NotInContract
 from aether.model.ids import NodeId
@@ -26,6 +27,7 @@ from aether.slice_api.call import PLAIN, CallOptions, with_options
 from aether.slice_api.contract import contract_of
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.proxy import make_proxy
+from aether.slice_api.streams import Unopened
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,23 +68,22 @@ class HostedCluster:
 
         Cancelling the task that awaits one, as asyncio.timeout does, cancels the call at its callee. A call that is
         too slow raises CallTooSlow, which is a TimeoutError; everything else is as with `Cluster.get`, and `Draining`
-        or `OutcomeUnknown` where the cluster closes.
+        or `OutcomeUnknown` where the cluster closes. Streams are opened by `aether.stream`, in asyncio's `async with`.
         """
         there = self.cluster.proxy(target)
 
         async def call(method: MethodSpec, arguments: dict[str, Any], options: CallOptions = PLAIN, /) -> Any:
+            if method.inputs:
+                reason = "it takes a stream, which an asyncio task cannot feed; call it from a slice"
+                raise NotInContract(method.owner, method.name, reason)
             function = getattr(there, method.name)
             return await self._bridge.run(
                 function if options is PLAIN else with_options(function, options), **arguments
             )
 
-        def stream(method: MethodSpec, arguments: dict[str, Any]) -> Any:
-            raise NotInContract(
-                method.owner,
-                method.name,
-                "it is a stream, which is read in the cluster's own run: `await hosted.run(read)`, where `read` is an "
-                "async function that opens it by aether.stream, from `hosted.cluster.get(...)`",
-            )
+        def stream(method: MethodSpec, arguments: dict[str, Any]) -> Unopened[Any]:
+            source = getattr(there, method.name)(**arguments)
+            return Unopened(method.where, lambda ahead: read_from(self._bridge, source, ahead))
 
         return make_proxy(contract_of(target), call, stream)
 

@@ -68,6 +68,7 @@ class Cluster:
         bind: Sequence[Binding] = (),
         calls: str = "direct",
         insecure: bool = False,
+        docs: bool = True,
         cluster_manager: Callable[..., ClusterManager] | str | None = None,
         node_manager: Callable[..., NodeManager] | str | None = None,
         placement: Placement | str | None = None,
@@ -87,6 +88,7 @@ class Cluster:
         config      what slices read through `aether.config`, dotted names or nested; secrets  through `aether.secret`
         bind        which slice implements a Protocol, where several could
         calls       "wire" sends co-located calls through the codec, as tests do
+        docs        /openapi.json and the page /docs on the HTTP port, where no slice has these paths
         insecure    changes over the management port need no token, and `host` need not be loopback
         zone        where this node stands, such as a rack: calls prefer instances of their own zone
         cluster_manager, node_manager, placement, slice_store, balancer
@@ -99,14 +101,8 @@ class Cluster:
         node are a group. Raises BadInput, ContractError, AddressInUse, DataDirectoryInUse, IdentityMismatch,
         StorageCorrupt, NotFound (an unknown name); alone also NoInstance when a slice does not become ACTIVE.
         """
-        known = parse_peers(peers if isinstance(peers, str) else ",".join(f"{n}:{a}" for n, a in peers.items()))
-        node = new_node_name() if name is None else node_id(name)
-        known.pop(node, None)
         contacts = parse_contacts([join] if isinstance(join, str) else join)
-        if contacts and data is not None and name is None:
-            raise BadInput("a node that joins with data= needs name=", ("it has to come back under the same one",))
-        if known and (data is None or name is None or port is None):
-            raise BadInput("a node with peers needs name=, port= and data=", ("it votes, and must remember its votes",))
+        node, known = _group(name, peers, joins=bool(contacts), data=data, port=port)
         settings = NodeConfig(
             node=node,
             cluster=cluster,
@@ -120,6 +116,7 @@ class Cluster:
             settings=flatten(config or {}),
             secrets=flatten(secrets or {}),
             insecure=insecure,
+            docs=docs,
             wire_calls=_by_wire(calls),
             zone=zone,
         )
@@ -248,6 +245,20 @@ def _by_wire(calls: str) -> bool:
     if calls not in ("direct", "wire"):
         raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
     return calls == "wire"
+
+
+def _group(
+    name: str | None, peers: str | Mapping[str, str], *, joins: bool, data: str | Path | None, port: int | None
+) -> tuple[NodeId, dict[NodeId, str]]:
+    """The node's name and its founding peers. Raises BadInput for a node that could not come back, or not be found."""
+    known = parse_peers(peers if isinstance(peers, str) else ",".join(f"{n}:{a}" for n, a in peers.items()))
+    node = new_node_name() if name is None else node_id(name)
+    known.pop(node, None)
+    if joins and data is not None and name is None:
+        raise BadInput("a node that joins with data= needs name=", ("it has to come back under the same one",))
+    if known and (data is None or name is None or port is None):
+        raise BadInput("a node with peers needs name=, port= and data=", ("it votes, and must remember its votes",))
+    return node, known
 
 
 def _text(target: str | type) -> str:

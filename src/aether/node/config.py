@@ -59,6 +59,7 @@ class NodeConfig:
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     zone        where the node stands; calls prefer instances of their own zone; "" = not said
+    docs        the HTTP port answers /docs and /openapi.json where no slice does
     lease_reads, priority  see RaftConfig
     cors        which pages of other origins may read the answers of routes that say nothing themselves
     snapshot_entries  entries of the log after which the state is saved; a fifth of them stays behind for those who lag
@@ -85,6 +86,7 @@ class NodeConfig:
     lease_reads: bool = False
     priority: int = 0
     zone: str = ""
+    docs: bool = True
     snapshot_entries: int = LOG_ENTRIES_BETWEEN_SNAPSHOTS
     cors: Cors | None = None
 
@@ -212,6 +214,7 @@ FILE_KEYS: Mapping[str, set[str] | None] = {
         "data_dir",
         "drain_s",
         "deadline_s",
+        "docs",
         "lease_reads",
         "priority",
         "snapshot_entries",
@@ -267,6 +270,7 @@ def load(sources: Sources) -> NodeConfig:
         insecure=bool(sources.arguments.get("insecure")),
         deadline_s=_seconds(section["node"].get("deadline_s"), CALL_DEADLINE_S, "node.deadline_s"),
         drain_s=_seconds(section["node"].get("drain_s"), DRAIN_S, "node.drain_s"),
+        docs=_flag(section["node"].get("docs"), "node.docs", default=True),
         lease_reads=_flag(*found("lease_reads", "node", "lease_reads")),
         priority=_whole(
             *found("priority", "node", "priority"), rule="; 0 is usual, the highest is wished for as leader"

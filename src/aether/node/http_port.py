@@ -16,6 +16,7 @@ from aether.node.config import NodeConfig
 from aether.node.route_cache import RouteCache
 from aether.web.config import WebConfig
 from aether.web.gate_service import Gate, Guard
+from aether.web.own_pages import OwnPages
 from aether.web.service import WebServer
 from aether.web.slices_service import SliceHandler
 
@@ -32,6 +33,15 @@ def http_server(
     gate = Gate(config.cors, guard)
     calls = SliceCalls(invoker)
     routes = RouteCache(kv, gate.table_changed)
-    handler = SliceHandler(routes, calls, ready, state=state, confirm=kv.barrier, opened=calls.opened, gate=gate)
+    handler = SliceHandler(
+        routes,
+        calls,
+        ready,
+        state=state,
+        confirm=kv.barrier,
+        opened=calls.opened,
+        gate=gate,
+        pages=OwnPages(routes.published, config.cluster) if config.docs else lambda _: None,
+    )
     web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port")
     return WebServer(handler, web, streams_body=handler.streams_body)

@@ -8,10 +8,11 @@ Holds: of two slices that claim one path the first keeps it, and the log says so
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aether.kv import keys
 from aether.kv.service import KvService
+from aether.model.rows import RouteRow
 from aether.web.router import RouteConflict
 from aether.web.slices import RouteTable
 
@@ -38,6 +39,11 @@ class RouteCache:
                 self._say_conflicts()
                 self._changed(self._table)
         return self._table
+
+    def published(self) -> tuple[object, Sequence[RouteRow]]:
+        """The rows themselves, and what changes whenever they do."""
+        self()
+        return self._seen, tuple(self._kv.rows(keys.ROUTES))
 
     def _say_conflicts(self) -> None:
         conflicts = frozenset(map(self._described, self._table.router.conflicts))

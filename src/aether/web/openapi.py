@@ -91,7 +91,7 @@ class _Document:
                     item[verb] = self._operation(artifact, verb, _referring(operation, names), tag, renamed)
 
     def _tag(self, artifact: ArtifactBase, published: Plain) -> str:
-        tag = published["slice"]
+        tag = str(published["slice"])
         if any(known["name"] == tag for known in self.tags):
             tag = str(artifact)
         self.tags.append({"name": tag, "description": published["about"] or str(artifact)})

@@ -45,6 +45,7 @@ class SliceHandler:
                     a 404, 405 or 503, so that a client sent here by another node never meets a stale view.
                     None: trust the view as it is
     opened          opens the stream of a method; gate  what is asked of requests before their slice is
+    pages           what this port answers by itself where no slice has the path; None for any other path
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SliceHandler:
         confirm: Callable[[], Awaitable[object]] | None = None,
         opened: OpenStream | None = None,
         gate: Gate | None = None,
+        pages: Callable[[Request], Response | None] = lambda _: None,
     ) -> None:
         self._opened = opened
         self._gate = gate or Gate()
@@ -65,6 +67,7 @@ class SliceHandler:
         self._ready = ready
         self._state = state
         self._confirm = _Shared(confirm) if confirm is not None else None
+        self._pages = pages
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
@@ -73,6 +76,8 @@ class SliceHandler:
         found = await self._find(request)
         if isinstance(found, WrongVerb):
             return self._wrong_verb(request, found)
+        if isinstance(found, Response):
+            return await shrunk(request, found)
         target = found.target
         if self._gate.is_open(target):
             return await shrunk(request, await self._answer(request, found))
@@ -112,10 +117,13 @@ class SliceHandler:
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
         return response_of(answer, target, request.request_id)
 
-    async def _find(self, request: Request) -> Match[SliceTarget] | WrongVerb:
+    async def _find(self, request: Request) -> Match[SliceTarget] | WrongVerb | Response:
         found = self._routes().router.match(request.verb, request.path)
         if isinstance(found, Match):
             return found
+        page = self._pages(request) if isinstance(found, Missing) else None
+        if page is not None:
+            return page
         if not self._ready():
             raise TryAgain("this node is still catching up; ask again or ask another node")
         await self._confirm_view()
