@@ -9,13 +9,13 @@ Paper: OpenAPI 3.1.0 (4.8.10 operations, 4.8.12 parameters); RFC 9457 for faults
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from aether.model.route import RouteKind
 from aether.slice_api.annotations import bare, without_none
 from aether.slice_api.contract import Contract
+from aether.slice_api.description import declared_faults
 from aether.slice_api.exchange import Body
 from aether.slice_api.faults import Fault, detail_of
 from aether.slice_api.http_body import CONSUMED, JSON, JSON_LINES
@@ -160,18 +160,6 @@ class _Operations:
             ],
         }
         return str(cls.status), cls.title, {"$ref": AT + name}
-
-
-def declared_faults(contract: Contract) -> tuple[type[Fault], ...]:
-    """The Faults that the modules of a contract's class and of its bases define or import, sorted by name."""
-    found: dict[str, type[Fault]] = {}
-    for base in reversed(contract.cls.__mro__):
-        if base is object or base.__module__ in ("typing", "typing_extensions"):
-            continue
-        for value in list(vars(sys.modules.get(base.__module__, object)).values()):
-            if isinstance(value, type) and issubclass(value, Fault) and value is not Fault:
-                found[value.__name__] = value
-    return tuple(found[name] for name in sorted(found))
 
 
 def _is_required(part: BodyPart) -> bool:
