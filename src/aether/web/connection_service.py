@@ -31,6 +31,7 @@ from aether.web.receive_service import Receiver
 from aether.web.request import Handler, Request, Response, Upgrade
 from aether.web.send_service import Sender
 
+TOO_MUCH: Final = Refusal(503, "this process has more requests than it can answer in time")
 _WATCH_S: Final = limits.HTTP_WATCH_S
 
 
@@ -39,7 +40,7 @@ class Gate(Protocol):
 
     closed: bool
 
-    async def passed(self) -> None: ...
+    async def passed(self) -> bool: ...
 
 
 class Server(Protocol):
@@ -175,7 +176,9 @@ class Connection:
             if isinstance(step, Request):
                 if server.gate.closed:
                     self._phase = Phase.ARRIVED
-                    await server.gate.passed()
+                    if not await server.gate.passed():
+                        await self._refuse(TOO_MUCH)
+                        return
                 if not await self._serve(step):
                     return
                 self._input.release()

@@ -26,45 +26,22 @@ from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
 from aether.web.failure_service import problem_for
 from aether.web.ordinary import HeadReader, OrdinaryHeads
+from aether.web.pressure_service import PressureGate, relieve
 from aether.web.request import Handler, Request, Response
 
 _log = logging.getLogger("aether.web")
 _FILES_SHARE: Final = 3  # a listener takes a third of the files that this process may open: its disk needs some too
 
 
-class Gate:
-    """Lets requests in, or holds them up where they are: in the kernel, or one per connection in memory.
-
-    The time limits of a client do not run while its request waits here.
-    """
-
-    def __init__(self) -> None:
-        self.closed: bool = False
-        self._opened = trio.Event()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def open(self) -> None:
-        self.closed = False
-        self._opened.set()
-        self._opened = trio.Event()
-
-    async def passed(self) -> None:
-        """Return once the gate is open."""
-        while self.closed:
-            await self._opened.wait()
-
-
 class _PausedListener(trio.abc.Listener[trio.SocketStream]):
     """A listener whose connections wait in the kernel's backlog while the gate is closed."""
 
-    def __init__(self, listener: trio.SocketListener, gate: Gate) -> None:
+    def __init__(self, listener: trio.SocketListener, gate: PressureGate) -> None:
         self._listener = listener
         self._gate = gate
 
     async def accept(self) -> trio.SocketStream:
-        await self._gate.passed()
+        await self._gate.may_accept()
         return await self._listener.accept()
 
     async def aclose(self) -> None:
@@ -84,8 +61,8 @@ class WebServer:
         self.streams_body: Callable[[Request], bool] | None = streams_body
         self.heads: HeadReader | None = OrdinaryHeads()
         self.draining: bool = False
-        self.gate: Gate = Gate()
-        """Closed by who sees that this process cannot keep up: nobody is accepted, and no request begun, meanwhile."""
+        self.gate: PressureGate = PressureGate()
+        """Closed by `relieve` when this process cannot keep up: then no more is begun than ends."""
         self.held: int = 0
         """Bytes received and not answered yet. Counted by the connections."""
         self.handler: Handler = handler
@@ -110,6 +87,7 @@ class WebServer:
             async def accept(stream: trio.SocketStream) -> None:
                 await self._serve(clock, stream, _client_of(stream))
 
+            nursery.start_soon(relieve, self.gate)
             task_status.started(address)
             with self._accepting:
                 paused = [_PausedListener(listener, self.gate) for listener in listeners]
