@@ -37,6 +37,22 @@ class ThreadWork:
         return await trio.to_thread.run_sync(function, *args, limiter=self._limiter)
 
 
+class LimitedWork:
+    """A share of `work`: at most `threads_max` of its threads at a time, whoever else uses it."""
+
+    def __init__(self, work: Work, threads_max: int) -> None:
+        self._work = work
+        self._limiter = trio.CapacityLimiter(threads_max)
+
+    async def run(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
+        borrower = object()  # not the task: what runs in a thread may come back to it, and from there here
+        await self._limiter.acquire_on_behalf_of(borrower)
+        try:
+            return await self._work.run(function, *args)
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
+
+
 class BareThreadWork:
     """The runtime's own work in trio's worker threads, at most `threads_max` at a time, at half the price: without
     context variables, names for the threads, and trio.from_thread. A replicated write waits for two of these in a row.

@@ -141,6 +141,39 @@ async def test_a_blocking_method_runs_outside_the_loop(home_of, autojump_clock):
         assert trio.current_time() == 1.0
 
 
+async def test_an_instance_has_at_most_as_many_threads_as_calls(home_of, autojump_clock):
+    """One slice that fans out into blocking methods of its own must leave threads for the others."""
+
+    class Counting:
+        running, most = 0, 0
+
+        async def run(self, function, *args):
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await trio.sleep(1.0)
+            self.running -= 1
+            return function(*args)
+
+    @aether.slice(artifact="shop:fan:1.0.0", concurrency=2)
+    class Fan:
+        @aether.blocking
+        def read(self) -> int:
+            return 1
+
+        async def spread(self) -> None:
+            async with trio.open_nursery() as nursery:
+                for _ in range(6):
+                    nursery.start_soon(self.read)
+
+    work = Counting()
+    async with home_of(work=work) as home:
+        await home.deploy(Fan)
+        await home.get(Fan).spread()
+
+        assert work.most == 2
+        assert trio.current_time() == 3.0
+
+
 async def call_raw(home, payload, form=Form.WIRE, method="quote"):
     return await home.invoker.call(Artifact.parse("shop:list-pricing:1.0.0").base, method, payload, form=form)
 

@@ -16,7 +16,11 @@ from worker_slices import Broken, Crashing, Late, ListPricing, Pit, Stubborn, Ti
 import aether
 from aether.errors import BadInput, ContractError, NotFound, OutcomeUnknown, Overloaded
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
-from aether.invocation.reply import Abandoned, Form, NotStarted
+from aether.hosting.worker_messages import PROTOCOL, CallOut, Hello, MapAccess, Stop, Withdraw, encode_message
+from aether.invocation.messages import CallReply
+from aether.invocation.reply import Abandoned, Done, Form, NotStarted
+from aether.model.limits import WORKER_CALLS_OUT_MAX
+from aether.wire.frames import encode_frame
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 
@@ -436,6 +440,69 @@ async def test_no_worker_outlives_a_killed_node_even_when_it_computes(tmp_path):
             node.kill()
             await node.wait()
             await until(lambda: is_gone(pid))
+
+
+# --- hostile ----------------------------------------------------------------------------------------------------------
+
+
+def frame(message):
+    return encode_frame(encode_message(message))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x00\x00\x05hello",
+        (2**30).to_bytes(4, "big"),
+        frame(CallOut(1, "shop:list-pricing", "quote", 1.0, {"sku": "x"}, {}, {})),
+        frame(MapAccess(1, "book", "count", [])),
+        frame(Stop(at_once=True)),
+        frame(Hello(PROTOCOL + 1, 1)),
+    ],
+    ids=["no msgpack", "too long", "a call it was not given", "a map it was not given", "an order", "another protocol"],
+)
+async def test_a_worker_that_says_what_none_may_say_is_ended_alone(pit_of, raw):
+    """User code can take its process over, and then harms itself only."""
+    async with pit_of() as (home, pit, instance):
+        await home.deploy(ListPricing)
+        with contextlib.suppress(OutcomeUnknown):
+            await pit.say(raw)
+        await until(lambda: home.crashes)
+
+        assert [crashed for crashed, _ in home.crashes] == [instance]
+        assert "said what no worker says" in str(home.crashes[0][1])
+        assert await home.get(ListPricing).quote("x") == 5
+
+
+async def test_replies_that_nobody_waits_for_are_ignored(pit_of):
+    async with pit_of() as (home, pit, _instance):
+        for call_id in (0, 1, 10**9):
+            await pit.say(frame(CallReply(call_id, Done("forged"))))
+        assert await pit.add(1, 2) == 3
+        assert home.crashes == []
+
+
+async def test_a_flood_of_calls_is_refused_beyond_its_bound(home_of):
+    """Each waits in the node; what one worker may have there is bounded."""
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            await home.deploy(ListPricing)
+            instance = await home.deploy(Till, host="process")
+            outward = home.hosting.find(instance)._outward
+            answers = []
+            outward._send = lambda answer, _: answers.append(answer) or True
+            for call_id in range(WORKER_CALLS_OUT_MAX + 5):
+                outward.call(CallOut(call_id, "shop:list-pricing", "quote", 30.0, {"sku": "hang"}, {}, {}), "")
+
+            assert [answer.error[0] for answer in answers] == ["Overloaded"] * 5
+            outward.withdraw(Withdraw(0), "")
+            outward.access(MapAccess(9_999, "book", "count", []), "")
+            await until(lambda: len(answers) == 6)
+            assert (answers[5].call_id, answers[5].value) == (9_999, 0)
+            with pytest.raises(BadInput, match="open already"):
+                outward.call(CallOut(1, "shop:list-pricing", "quote", 30.0, {"sku": "x"}, {}, {}), "")
+            with pytest.raises(BadInput, match="no operation"):
+                outward.access(MapAccess(1, "book", "clear", []), "")
 
 
 # --- what cannot live there -------------------------------------------------------------------------------------------

@@ -164,6 +164,10 @@ class Pit:
     async def large(self, size: int) -> bytes:
         return bytes(size)
 
+    async def say(self, raw: bytes) -> None:
+        """Something that the runtime would never say to the node."""
+        os.write(int(sys.argv[1]), raw)
+
     async def leave_a_child(self) -> int:
         """A process that holds everything open that it can get."""
         return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # noqa: ASYNC220

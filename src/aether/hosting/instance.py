@@ -32,7 +32,7 @@ from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
 from aether.slice_api.http_exchange import whole_answer
 from aether.slice_api.methods import MethodSpec
-from aether.work import Work
+from aether.work import LimitedWork, Work
 
 _log = logging.getLogger("aether.hosting")
 
@@ -55,7 +55,7 @@ class RunningInstance:
         self._refusal = NOT_READY
         self._stop = trio.Event()
         self._empty: trio.Event | None = None
-        attach_runner(instance, work.run)
+        attach_runner(instance, LimitedWork(work, contract.options.concurrency).run)
 
     @property
     def name(self) -> str:

@@ -66,15 +66,22 @@ class WorkerProcess:
     async def wait(self) -> None:
         """Return as soon as it has ended."""
         if hasattr(os, "pidfd_open"):
-            if self._process.poll() is None:
-                descriptor = os.pidfd_open(self.pid)
-                try:
-                    await trio.lowlevel.wait_readable(descriptor)
-                finally:
-                    os.close(descriptor)
+            await self._wait_for_kernel()
             return
         while self._process.poll() is None:  # noqa: ASYNC110 - the kernel has no event for it
             await trio.sleep(_POLL_S)
+
+    async def _wait_for_kernel(self) -> None:
+        if self._process.poll() is not None:
+            return
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:  # the application reaps every child by itself
+            return
+        try:
+            await trio.lowlevel.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
 
     def resident_bytes(self) -> int:
         """Memory that it holds now; 0 when it has ended."""
