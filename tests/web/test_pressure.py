@@ -141,18 +141,15 @@ async def test_nobody_is_accepted_while_nothing_more_may_begin(autojump_clock):
     await gate.may_accept()
 
 
-async def test_a_computing_loop_closes_the_gate_and_a_calm_one_opens_it():
-    """With the real clock: lateness is the one thing that virtual time has not."""
-    import time
-
+async def test_a_late_loop_closes_the_gate_and_a_calm_one_opens_it(autojump_clock):
     gate = PressureGate()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(relieve, gate)
-        await trio.lowlevel.checkpoint()
-        while not gate.closed:
-            time.sleep(0.2)  # noqa: ASYNC251 - a slice that computes
-            await trio.lowlevel.checkpoint()
-        with trio.fail_after(30):
+        await trio.sleep(WATCH_S / 2)
+        autojump_clock.jump(WATCH_S / 2 + 2 * LAG_CLOSE_S)  # a slice computed for so long
+        await trio.testing.wait_all_tasks_blocked()
+        assert gate.closed
+        with trio.fail_after(2 * CALM_TICKS * TICK_S):
             while gate.closed:
-                await trio.sleep(0.05)
+                await trio.sleep(TICK_S)
         nursery.cancel_scope.cancel()
