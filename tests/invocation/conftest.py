@@ -16,6 +16,7 @@ from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.rows import InstanceRow, MemberRow, RouteRow
+from aether.slice_api.handover_service import pump
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
 ORDERS = Artifact.parse("shop:place-order:1.0.0")
@@ -44,6 +45,23 @@ class FakeInstance:
             return result if type(result).__module__.startswith("aether.") else Done(result)
         return None
 
+    async def serve_stream(self, method, payload, form, scope, sink, inputs):
+        """`handler(method, payload, inputs)` is an async generator of plain items, or returns a result."""
+        self.served.append((method, payload))
+        self.scopes.append(scope)
+        with scope:
+            try:
+                sink.opened()
+                made = self.handler(method, payload, inputs)
+                if not hasattr(made, "__aiter__"):
+                    return Done(await made)
+                await pump(made, None, sink)
+            except trio.Cancelled:
+                self.cancelled += 1
+                raise
+            return Done(None)
+        return None
+
 
 class FakeNode:
     def __init__(self, network, name, **options):
@@ -60,10 +78,12 @@ class FakeNode:
     def _send(self, to, message, request_id):
         if frozenset((self.name, to)) in self.network.cut or to in self.network.full:
             return False
-        self.sent.append((to, message, request_id))
         spec = _BY_CLASS[type(message)]
         packed = msgpack.packb([spec.encode(message), request_id])
-        return self.network.post(self.name, to, spec, packed)
+        if self.network.post(self.name, to, spec, packed) is False:
+            return False
+        self.sent.append((to, message, request_id))
+        return True
 
     async def call(self, target=PRICING, method="quote", payload=None, request_id=""):
         return await self.invoker.call(target.base, method, payload, form=Form.WIRE, request_id=request_id)
@@ -157,8 +177,12 @@ async def open_network(*names, **options):
         network = FakeNetwork(nursery)
         nodes = [await network.add(name, **options) for name in names]
         yield network, *nodes
+        if any(len(node.invoker._streams._server) for node in nodes):
+            await trio.sleep(0.1)  # the last stop is under way
         for node in nodes:
             assert not node.invoker._pending, "a call was left in the pending table"
+            assert not len(node.invoker._streams), "a stream was left in the table of its reader"
+            assert not len(node.invoker._streams._server), "a stream was left in the table of its server"
         nursery.cancel_scope.cancel()
 
 

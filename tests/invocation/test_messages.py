@@ -9,7 +9,16 @@ from aether.errors import BadInput
 from aether.invocation.hops import CHILDREN_MAX, DEPTH_MAX, Hop, decode_hop, describe, encode_hop, path_text
 from aether.invocation.messages import MESSAGES, CallCancel, CallReply, CallRequest
 from aether.invocation.reply import Abandoned, Done, Failed, Faulted, Form, NotStarted, TimedOut
+from aether.invocation.stream_messages import (
+    StreamCredit,
+    StreamEnd,
+    StreamItem,
+    StreamOpened,
+    StreamRequest,
+    StreamStop,
+)
 from aether.model.ids import InstanceId
+from aether.model.limits import STREAM_INPUTS_MAX
 from aether.slice_api.faults import FaultPlain
 
 PLAIN = st.recursive(
@@ -35,6 +44,7 @@ OUTCOMES = st.one_of(
     st.builds(TimedOut, HOPS),
     st.builds(Abandoned, TEXT),
 )
+COUNTS = st.integers(0, 60_000)
 CALL_IDS = st.integers(0, 2**63)
 ALL = st.one_of(
     st.builds(
@@ -51,6 +61,26 @@ ALL = st.one_of(
     ),
     st.builds(CallReply, CALL_IDS, OUTCOMES),
     st.builds(CallCancel, CALL_IDS, TEXT),
+    st.builds(
+        StreamRequest,
+        CALL_IDS,
+        TEXT,
+        TEXT.map(InstanceId),
+        TEXT,
+        st.sampled_from(Form),
+        SECONDS | st.just(float("inf")),
+        PLAIN,
+        st.integers(1, 9),
+        COUNTS,
+        COUNTS,
+        st.lists(TEXT, max_size=STREAM_INPUTS_MAX).map(tuple),
+        st.dictionaries(TEXT, PLAIN, max_size=3),
+    ),
+    st.builds(StreamOpened, CALL_IDS, COUNTS, COUNTS, PLAIN),
+    st.builds(StreamItem, CALL_IDS, COUNTS, COUNTS, st.binary(max_size=9)),
+    st.builds(StreamCredit, CALL_IDS, COUNTS, COUNTS, COUNTS),
+    st.builds(StreamEnd, CALL_IDS, COUNTS, COUNTS, OUTCOMES),
+    st.builds(StreamStop, CALL_IDS, COUNTS, TEXT),
 )
 SPECS = {spec.cls: spec for spec in MESSAGES}
 
@@ -69,6 +99,32 @@ def test_fields_that_do_not_fit_are_bad_input_and_nothing_else(spec, fields):
         spec.decode(fields)
     except BadInput:
         return
+
+
+GOLDEN = [
+    (
+        67,
+        StreamRequest(
+            1, "g:a", InstanceId("i"), "m", Form.WIRE, 2.0, {"x": 1}, 1, 1024, 1048576, ("numbers",), {"prio": "high"}
+        ),
+        "9c01a3673a61a169a16da477697265cb400000000000000081a1780101cd0400ce0010000091a76e756d6265727381a47072696fa468696768",
+    ),
+    (68, StreamOpened(1, 1024, 1048576), "9401cd0400ce00100000c0"),
+    (69, StreamItem(1, 0, 2, b"\x03"), "94010002c40103"),
+    (70, StreamCredit(1, 0, 1536, 1048576), "940100cd0600ce00100000"),
+    (71, StreamEnd(1, 0, 3, Done(None)), "9401000392a4646f6e65c0"),
+    (72, StreamStop(1, 0, "left"), "930100a46c656674"),
+]
+
+
+@pytest.mark.parametrize(("tag", "message", "golden"), GOLDEN, ids=lambda v: type(v).__name__)
+def test_a_message_of_a_stream_keeps_its_tag_and_its_bytes_for_ever(tag, message, golden):
+    """Nodes of two versions talk to each other while one after the other is updated."""
+    spec = SPECS[type(message)]
+
+    assert spec.tag == tag
+    assert msgpack.packb(spec.encode(message)).hex() == golden
+    assert spec.decode(msgpack.unpackb(bytes.fromhex(golden))) == message
 
 
 @pytest.mark.parametrize("spec", MESSAGES, ids=lambda spec: spec.cls.__name__)

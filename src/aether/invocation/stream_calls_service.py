@@ -106,7 +106,8 @@ class StreamCalls:
             try:
                 called.reader.arrived(m.number, m.body)
             except BadInput as error:
-                self._end(m.call_id, Abandoned(f"{sender} broke the rules of streams: {error}"), stop=True)
+                broken = Abandoned(f"{sender} broke the rules of streams: {error}")
+                self._end(m.call_id, broken, stop=broken.reason)
                 return
             if called.reader.is_complete:
                 del self._called[m.call_id]
@@ -141,18 +142,17 @@ class StreamCalls:
             list(called.feeds.values())[m.channel - 1].scope.cancel()
 
     def peer_lost(self, node: NodeId) -> None:
-        self._abandon(f"the connection to {node} was lost", lambda called: called.node == node)
+        lost = Abandoned(f"the connection to {node} was lost")
+        for call_id in [call_id for call_id, called in self._called.items() if called.node == node]:
+            self._end(call_id, lost)
 
     def abandon(self, reason: str) -> None:
         """This node stops."""
-        self._abandon(reason, lambda called: True)
+        for call_id in list(self._called):
+            self._end(call_id, Abandoned(reason), stop=reason)
 
-    def _abandon(self, reason: str, which: Callable[[_Called], bool]) -> None:
-        for call_id in [call_id for call_id, called in self._called.items() if which(called)]:
-            self._end(call_id, Abandoned(reason))
-
-    def _end(self, call_id: int, final: Outcome, *, stop: bool = False) -> None:
-        """The stream is over for this node, whatever was to come."""
+    def _end(self, call_id: int, final: Outcome, *, stop: str = "") -> None:
+        """The stream is over for this node, whatever was to come. stop  why its callee is told so"""
         called = self._called.pop(call_id)
         _stop(called.feeds)
         if called.opened:
@@ -161,7 +161,7 @@ class StreamCalls:
             called.failed = final
             called.first.wake()
         if stop:
-            self._insistence.say(called.node, StreamStop(call_id, 0, "it broke the rules of streams"))
+            self._insistence.say(called.node, StreamStop(call_id, 0, stop))
 
     def _of(self, sender: NodeId, call_id: int) -> _Called | None:
         called = self._called.get(call_id)
