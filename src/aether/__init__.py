@@ -71,6 +71,7 @@ from aether.slice_api.fields import (
 from aether.slice_api.http import Cookie, Header, Query
 from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
+from aether.slice_api.middleware import Middleware, ServedCall
 from aether.slice_api.route_options import Cors, RateLimit
 from aether.slice_api.streams import stream
 
@@ -106,6 +107,7 @@ __all__ = [
     "Map",
     "MapEntry",
     "MemoryMap",
+    "Middleware",
     "NoInstance",
     "NoQuorum",
     "NotFound",
@@ -119,6 +121,7 @@ __all__ = [
     "Rejected",
     "Request",
     "Response",
+    "ServedCall",
     "SessionExpired",
     "StateDiverged",
     "StorageCorrupt",

@@ -34,6 +34,8 @@ from aether.node.seams import Seams
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import contract_of
 from aether.slice_api.maps import Map
+from aether.slice_api.middleware import Middleware
+from aether.slice_api.route_options import Cors
 
 if TYPE_CHECKING:
     from aether.cluster.local import LocalCluster
@@ -75,6 +77,8 @@ class Cluster:
         slice_store: SliceStore | str | None = None,
         balancer: Balancer | str | None = None,
         zone: str = "",
+        middleware: Sequence[Middleware] = (),
+        cors: Cors | None = None,
         seams: Seams | None = None,
     ) -> AbstractAsyncContextManager[Cluster]:
         """Open one node of a cluster that runs `slices`; it returns when they are ACTIVE.
@@ -93,6 +97,8 @@ class Cluster:
         zone        where this node stands, such as a rack: calls prefer instances of their own zone
         cluster_manager, node_manager, placement, slice_store, balancer
                     an object, or a name that is built in or registered as an entry point: see `aether.cluster.replaced`
+        middleware  async context managers around each call that this node serves, over HTTP or not, the first outermost
+        cors        which pages of other origins may read answers of routes that say nothing themselves; None: none
         seams       further replaceable parts, for tests: storage, transport, clocks, randomness
 
         Opening registers the code of `slices`. A slice that nobody wants yet is wanted from now on, by the blueprint
@@ -127,6 +133,7 @@ class Cluster:
             placement=placement,
             slice_store=slice_store,
             balancer=balancer,
+            middleware=middleware or None,
         )
         return _open(settings, slices, bind, replaced(seams or Seams(), parts, slices))
 
@@ -139,16 +146,25 @@ class Cluster:
         bind: Sequence[Binding] = (),
         http: bool = False,
         calls: str = "wire",
+        middleware: Sequence[Middleware] = (),
     ) -> AbstractAsyncContextManager[LocalCluster]:
         """Open `nodes` nodes in this process, over real loopback TCP, for experiments and tests; see LocalCluster.
 
         http   give each node an HTTP and a management port, any free ones
         calls  "wire" by default, so that a missing codec shows at once
+        middleware  of each node, as for `open`
         """
         from aether.cluster.local import open_local
 
         return open_local(
-            slices, nodes=nodes, config=config or {}, secrets=secrets or {}, bind=bind, http=http, calls=calls
+            slices,
+            nodes=nodes,
+            config=config or {},
+            secrets=secrets or {},
+            bind=bind,
+            http=http,
+            calls=calls,
+            seams=lambda _: Seams(middleware=tuple(middleware)),
         )
 
     @property

@@ -17,6 +17,7 @@ from aether.deployment.plugins import BALANCERS, CLUSTER_MANAGERS, NODE_MANAGERS
 from aether.deployment.slice_store import SliceStore
 from aether.invocation.balance import Balancer
 from aether.node.seams import Seams
+from aether.slice_api.middleware import Middleware
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +28,7 @@ class Parts:
     placement                      a function over candidates, or a name
     slice_store                    a store, or the name of a callable that makes one of the registered classes
     balancer                       a balancer, or the name of a callable that makes one
+    middleware                     around each call that the node serves, the first outermost
     """
 
     cluster_manager: Callable[..., ClusterManager] | str | None = None
@@ -34,6 +36,7 @@ class Parts:
     placement: Placement | str | None = None
     slice_store: SliceStore | str | None = None
     balancer: Balancer | str | None = None
+    middleware: Sequence[Middleware] | None = None
 
 
 def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
@@ -44,6 +47,7 @@ def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
         "placement": _loaded(PLACEMENT, parts.placement),
         "slice_store": parts.slice_store,
         "balancer": parts.balancer,
+        "middleware": None if parts.middleware is None else tuple(parts.middleware),
     }
     if isinstance(parts.balancer, str):
         changes["balancer"] = load_plugin(BALANCERS, parts.balancer)()

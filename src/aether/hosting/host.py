@@ -14,6 +14,7 @@ from typing import NoReturn
 import trio
 
 from aether.errors import Conflict, NotFound
+from aether.hosting.chained import Chained
 from aether.hosting.failures import Place
 from aether.hosting.hosts import Birth, Host, InProcess, Living, wanted_place
 from aether.hosting.injection import Classes, Reports, Sources, given_values
@@ -30,6 +31,7 @@ from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import leaving
+from aether.slice_api.middleware import Middleware
 from aether.work import Work
 
 
@@ -39,6 +41,7 @@ class Hosting:
     config, secrets  of this process: dotted key -> text
     bindings         which slice stands for which Protocol, where the blueprint does not say
     drain_s          how long running calls may last after an instance was told to stop
+    middleware       around every call that an instance of this node serves, the first outermost
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Hosting:
         secrets: Mapping[str, str] | None = None,
         bindings: Sequence[Binding] = (),
         drain_s: float = DRAIN_S,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
+        self._middleware = tuple(middleware)
         self._node = node
         self._classes = classes
         self._kv = kv
@@ -191,7 +196,10 @@ class Hosting:
         def backend(name: str) -> ReplicatedBackend:
             return ReplicatedBackend(self._kv, name)
 
-        return {IN_PROCESS: InProcess(invoker, backend, self._work), WORKER: WorkerProcesses(invoker, backend)}
+        return {
+            IN_PROCESS: InProcess(invoker, backend, self._work, self._middleware),
+            WORKER: Chained(WorkerProcesses(invoker, backend), self._middleware),
+        }
 
     def _contract(self, artifact: Artifact) -> Contract:
         contract = self._loaded.get(artifact)

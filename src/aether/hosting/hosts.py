@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from aether.errors import BadInput
+from aether.hosting.chain import Chain
 from aether.hosting.failures import Place
 from aether.hosting.given import Given, constructed
 from aether.hosting.instance import RunningInstance
@@ -23,6 +24,7 @@ from aether.model.ids import InstanceId
 from aether.model.rows import DesiredRow
 from aether.slice_api.contract import Contract, SliceOptions
 from aether.slice_api.maps import MapBackend
+from aether.slice_api.middleware import Middleware
 from aether.work import Work
 
 if TYPE_CHECKING:
@@ -84,11 +86,14 @@ class InProcess:
     invoker: Invoker
     backend: Callable[[str], MapBackend]
     work: Work
+    middleware: tuple[Middleware, ...] = ()
 
     def instance(self, birth: Birth) -> RunningInstance:
         """As Host promises."""
-        arguments = constructed(birth.contract, birth.given, self.invoker, self.backend)
-        return RunningInstance(birth.contract.cls(**arguments), birth.contract, birth.place, self.work, birth.drain_s)
+        contract, place = birth.contract, birth.place
+        arguments = constructed(contract, birth.given, self.invoker, self.backend)
+        chain = Chain(self.middleware, contract, place) if self.middleware else None
+        return RunningInstance(contract.cls(**arguments), contract, place, self.work, birth.drain_s, chain)
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ from typing import Any, Final
 import trio
 
 from aether.errors import BadInput, OutcomeUnknown, TryAgain
+from aether.hosting.chain import Chain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.hosting.streams import StreamServing
@@ -43,8 +44,17 @@ STOPPED: Final = "stopped"
 class RunningInstance:
     """Implements LocalInstance. `live` is its life; everything else is called from other tasks of the loop."""
 
-    def __init__(self, instance: object, contract: Contract, place: Place, work: Work, drain_s: float) -> None:
+    def __init__(
+        self,
+        instance: object,
+        contract: Contract,
+        place: Place,
+        work: Work,
+        drain_s: float,
+        chain: Chain | None = None,
+    ) -> None:
         self._instance: Any = instance
+        self._chain = chain
         self._contract = contract
         self._place = place
         self._version = str(contract.artifact.version) if contract.artifact is not None else ""
@@ -157,7 +167,7 @@ class RunningInstance:
             return self._unknown(method)
         if spec.stream and self._streams >= STREAMS_PER_INSTANCE_MAX:
             return NotStarted(FULL, STREAMS_PER_INSTANCE_MAX)
-        serving = StreamServing(self._instance, spec, payload, form, sink, inputs, self._version)
+        serving = StreamServing(self._bound, spec, payload, form, sink, inputs, self._version)
         self._streams += spec.stream
         try:
             return await self._outcome(spec, form, scope, serving.run)
@@ -211,6 +221,7 @@ class RunningInstance:
 
     async def _run(self, spec: MethodSpec, payload: object, form: Form, around: Around | None) -> Ran:
         encode: Callable[[Any], Any] = spec.encode_result
+        request: HttpInput | None = None
         try:
             if form is Form.WIRE:
                 arguments = spec.decode_arguments(payload)
@@ -220,16 +231,23 @@ class RunningInstance:
                 encode = functools.partial(whole_answer, spec, request, self._version)
         except BadInput as error:
             return refusal_of(error)
+        method = self._bound(spec, request)
         if around is not None:
-            return await around(spec, functools.partial(self._contained, spec, arguments, form, encode))
-        return Done(encode(await getattr(self._instance, spec.name)(**arguments)))
+            contained = functools.partial(self._contained, spec, functools.partial(method, **arguments), form, encode)
+            return await around(spec, contained)
+        return Done(encode(await method(**arguments)))
+
+    def _bound(self, spec: MethodSpec, request: HttpInput | None) -> Callable[..., Any]:
+        """The method of the instance, inside the node's middleware."""
+        method: Callable[..., Any] = getattr(self._instance, spec.name)
+        return method if self._chain is None else self._chain.around(spec, method, request)
 
     async def _contained(
-        self, spec: MethodSpec, arguments: dict[str, Any], form: Form, encode: Callable[[Any], Any]
+        self, spec: MethodSpec, method: Callable[[], Awaitable[Any]], form: Form, encode: Callable[[Any], Any]
     ) -> Done | Faulted | Failed:
         """The method, with what it raises as an outcome."""
         try:
-            return Done(encode(await getattr(self._instance, spec.name)(**arguments)))
+            return Done(encode(await method()))
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             if isinstance(leaving(error), trio.TooSlowError):
                 raise leaving(error) from None

@@ -25,7 +25,7 @@ class StreamServing:
 
     def __init__(
         self,
-        instance: Any,
+        bound: Callable[[MethodSpec, HttpInput | None], Callable[..., Any]],
         spec: MethodSpec,
         payload: object,
         form: Form,
@@ -35,7 +35,7 @@ class StreamServing:
     ) -> None:
         self._version = version
         self._request: HttpInput | None = None
-        self._instance = instance
+        self._bound = bound
         self._spec = spec
         self._payload = payload
         self._form = form
@@ -50,7 +50,7 @@ class StreamServing:
             arguments = self._arguments()
         except BadInput as error:
             return refusal_of(error)
-        method = getattr(self._instance, spec.name)
+        method = self._bound(spec, self._request)
         self._sink.opened()
         try:
             if self._request is not None:

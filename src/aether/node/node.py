@@ -140,6 +140,7 @@ class Node:
             secrets=config.secrets,
             bindings=self._bind,
             drain_s=config.drain_s,
+            middleware=seams.middleware,
         )
         self.registry = EndpointRegistry(config.node)
         self.invoker = seams.make_invoker(

@@ -25,6 +25,7 @@ from aether.model.limits import BLOCKING_THREADS_MAX
 from aether.node.boots import count_boot
 from aether.node.config import NodeConfig
 from aether.node.founders import founders_of
+from aether.slice_api.middleware import Middleware
 from aether.storage.disk import DiskStorage
 from aether.storage.memory import MemoryStorage
 from aether.transport.address import join_address
@@ -95,6 +96,7 @@ class Seams:
     new_id  fresh random text: incarnations, instance ids; new_uuid  of a cluster
     make_invoker  the Invoker, or a subclass of it: tests watch calls, and lose them
     reach   told at each place of `aether.failpoints` (that of storage: see open_storage)
+    middleware  around each call that this node serves, the first outermost
     guard   asked before each request to a slice over HTTP; None lets all pass
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
@@ -115,6 +117,7 @@ class Seams:
     node_manager: Callable[..., NodeManager] | None = None
     slice_store: SliceStore | None = None
     guard: Guard | None = None
+    middleware: tuple[Middleware, ...] = ()
 
     def incarnation(self) -> Incarnation:
         return Incarnation(self.new_id())
