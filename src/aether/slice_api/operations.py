@@ -81,6 +81,8 @@ class _Operations:
         schema = self.schemas.of(inner)
         if p.has_default and p.default is not None:
             schema = {**schema, **self.schemas.default(inner, p.default)}
+        if source.place == "path" and schema == {"type": "string"}:
+            schema = {**schema, "minLength": 1}  # an empty segment is another path
         required = source.place == "path" or not (p.has_default or source.optional or source.many)
         return {"name": source.name, "in": source.place, "required": required, "schema": schema}
 
@@ -119,10 +121,10 @@ class _Operations:
         if plan.sources or plan.parts:
             by_status.setdefault("422", []).append(("The request does not fit", PROBLEM_SCHEMA))
         for status, found in sorted(by_status.items()):
-            schemas = [schema for _, schema in found]
-            schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+            # The runtime itself may answer in any status, so a problem that is no fault fits too.
+            schemas = [*(schema for _, schema in found if schema != PROBLEM_SCHEMA), PROBLEM_SCHEMA]
             titles = "; ".join(dict.fromkeys(title for title, _ in found))
-            responses[status] = {"description": titles, "content": {PROBLEM: {"schema": schema}}}
+            responses[status] = {"description": titles, "content": {PROBLEM: {"schema": {"anyOf": schemas}}}}
         return {**responses, "default": _PROBLEM_RESPONSE}
 
     def _success(self, method: MethodSpec, plan: HttpPlan) -> Iterator[tuple[str, Plain]]:
