@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import itertools
 
+import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aether.web.answer import encode_response
-from aether.web.checked_head import Refusal
+from aether.web.checked_head import Refusal, checked_head
 from aether.web.connection import HttpConnection, Wait
-from aether.web.ordinary import OrdinaryHeads
+from aether.web.fast_heads import HttptoolsHeads
+from aether.web.ordinary import BLOCK_BYTES_MAX, BLOCKS_MAX, OrdinaryHeads
 from aether.web.request import Request, Response
 
+READERS = {"ordinary": OrdinaryHeads, "httptools": HttptoolsHeads, "h11": lambda: None}
 
-def connection(ordinary: bool = True, **limits: int) -> HttpConnection:
+
+def connection(reader: str = "ordinary", **limits: int) -> HttpConnection:
     numbers = itertools.count(1)
     bounds = {"header_bytes_max": 65536, "body_bytes_max": 2**20, **limits}
-    return HttpConnection(
-        new_request_id=lambda: f"r{next(numbers)}", heads=OrdinaryHeads() if ordinary else None, **bounds
-    )
+    return HttpConnection(new_request_id=lambda: f"r{next(numbers)}", heads=READERS[reader](), **bounds)
 
 
-def read(raw: bytes, sizes: list[int], ordinary: bool = True, **limits: int) -> list[Request | Refusal]:
+def read(raw: bytes, sizes: list[int], reader: str = "ordinary", **limits: int) -> list[Request | Refusal]:
     """Everything that comes out when `raw` arrives in pieces of `sizes`, the last size for ever."""
-    http = connection(ordinary, **limits)
+    http = connection(reader, **limits)
     found: list[Request | Refusal] = []
     at = 0
     for size in itertools.chain(sizes, itertools.repeat(sizes[-1] if sizes else len(raw) or 1)):
@@ -147,7 +149,9 @@ def test_what_is_read_without_h11_means_the_same_to_h11(conversation, sizes):
     """The fast way may only be faster. h11 is the oracle: same requests, same refusals, same place of the next one."""
     raw = b"".join(conversation)
     limits = {"header_bytes_max": 400, "body_bytes_max": 250}
-    assert read(raw, sizes, ordinary=True, **limits) == read(raw, sizes, ordinary=False, **limits)
+    oracle = read(raw, sizes, "h11", **limits)
+    assert read(raw, sizes, "ordinary", **limits) == oracle
+    assert read(raw, sizes, "httptools", **limits) == oracle
 
 
 @pytest.mark.parametrize("extra", EXTRA)
@@ -160,16 +164,54 @@ def test_each_unusual_field_means_the_same_to_h11(extra, without):
         line + b"\r\n" + extra + b"\r\n" + fields + mark + body,
         line + b"\r\n" + fields + b"\r\n" + extra + mark + body,
     ):
-        assert read(raw, [1000], ordinary=True) == read(raw, [1000], ordinary=False)
+        oracle = read(raw, [1000], "h11")
+        assert read(raw, [1000], "ordinary") == oracle
+        assert read(raw, [1000], "httptools") == oracle
 
 
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(EXTRA), max_size=6), st.lists(st.sampled_from(BYTES), max_size=2), st.data())
+def test_fields_that_are_read_quickly_are_those_that_h11_reads(extra, inserted, data):
+    """Straight at the readers: a block of fields that one of them accepts means the same to h11, to the last space."""
+    block = bytearray(b"\r\n".join([b"Host: x", *extra, b""]))
+    for piece in inserted:
+        at = data.draw(st.integers(0, len(block)))
+        block[at:at] = piece
+    raw = b"GET / HTTP/1.1\r\n%b\r\n" % block
+    for quick in (OrdinaryHeads(), HttptoolsHeads()):
+        found = quick.read(bytearray(raw), 65536)
+        assert found == quick.read(bytearray(raw), 65536)  # what is remembered is what was read
+        if found is not None and found[1] == len(raw):
+            parser = h11.Connection(h11.SERVER)
+            parser.receive_data(raw)
+            event = parser.next_event()
+            assert isinstance(event, h11.Request)
+            assert checked_head(event) == found[0]
+
+
+def test_what_is_remembered_of_fields_is_bounded():
+    """Fields that never come twice, a trace id in each, must not fill the memory."""
+    for quick in (OrdinaryHeads(), HttptoolsHeads()):
+        for number in range(3 * BLOCKS_MAX):
+            raw = b"GET / HTTP/1.1\r\nHost: x\r\nTraceparent: %d\r\nCookie: %b\r\n\r\n" % (
+                number,
+                b"x" * (number % 2_000),
+            )
+            found = quick.read(bytearray(raw), 65536)
+            assert found is not None
+            assert found[0].fields.headers[1] == ("traceparent", str(number))
+        assert len(quick._known) <= BLOCKS_MAX
+        assert max(map(len, quick._known)) <= BLOCK_BYTES_MAX
+
+
+@pytest.mark.parametrize("reader", ["ordinary", "httptools"])
 @pytest.mark.parametrize("sizes", [[10_000], [1], [60, 1, 200]])
-def test_an_ordinary_request_does_not_need_h11(sizes, monkeypatch):
+def test_an_ordinary_request_does_not_need_h11(sizes, reader, monkeypatch):
     """Otherwise the fast way could be dead without anybody seeing it."""
     monkeypatch.setattr("h11.Connection", None)
     body = b"\r\n" + b"x" * 300
     raw = b"POST /a?b HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\nAccept: */*\r\n\r\n%b" % (len(body), body)
-    http = connection()
+    http = connection(reader)
     http.receive(raw[: raw.index(b"\r\n\r\n") + 4])
     assert http.next() is Wait.BODY
     assert http.buffered == 0

@@ -197,7 +197,7 @@ CHUNKED = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 HOSTILE = {
     "header too long": ("GET / HTTP/1.1\r\nHost: x\r\nA: " + "b" * 70_000 + "\r\n\r\n", 431),
     "header that never ends": ("GET / HTTP/1.1\r\nHost: x\r\n" + "A: b\r\n" * 40_000, 431),
-    "target too long": ("GET /" + "a" * 70_000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    "target too long": ("GET /" + "a" * 70_000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     "body too long": ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", 413),
     "absurd length": ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
     "chunks too long": (CHUNKED + "\r\n" + "fffff\r\n" + "a" * 0xFFFFF + "\r\n5\r\naaaaa\r\n", 413),

@@ -17,6 +17,8 @@ import h11
 from aether.web.ordinary import HOST, Fields, Head
 
 _ABSOLUTE = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
+_DOUBTFUL = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\r\n[ \t]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\A[\x00-\x20\x7f-\xff]")
+_DOUBTS: Final = {b"\n": "a line feed alone", b"\r": "a carriage return alone", b"\r\n ": "a folded line"}
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -36,6 +38,24 @@ class Refused(Exception):
         self.refusal: Refusal = Refusal(status, detail)
 
 
+def refuse_doubtful(buffer: bytearray, start: int, stop: int) -> None:
+    """Raise Refused when what lies between holds what one parser skips and the next one ends a line at.
+
+    start  everything before was looked at; the two bytes before it are looked at again
+    """
+    found = _DOUBTFUL.search(buffer, max(0, start - 2), stop)
+    if found is not None:
+        what = _DOUBTS.get(found[0].replace(b"\t", b" "), f"a byte that has no place there: {found[0]!r}")
+        raise Refused(400, f"the bytes are no HTTP/1.1 request: the header holds {what}")
+
+
+def refuse_doubtful_end(raw: bytes, trailers: int) -> None:
+    """The same of the end of chunks: `raw` ends there, with so many trailer fields."""
+    *lines, last = raw.split(b"\n")[-trailers - 3 :]  # the last chunk, trailer fields, an empty line, and nothing
+    if last or any(not line.endswith(b"\r") or line.startswith((b" ", b"\t")) for line in lines):
+        raise Refused(400, "the bytes are no HTTP/1.1 request: behind the chunks, a line is folded or ends in LF alone")
+
+
 def checked_head(event: h11.Request) -> Head:
     """The head of `event`. Raises Refused."""
     version = event.http_version
@@ -52,6 +72,8 @@ def checked_head(event: h11.Request) -> Head:
         raise Refused(400, f"the Host field {host[:80]!r} is no host name")
     if authority is not None:  # RFC 9112 3.2.2: an absolute target replaces Host
         headers = (*((n, v) for n, v in headers if n != "host"), ("host", authority))
+    if event.method == b"CONNECT":
+        raise Refused(400, "no tunnels are opened here")
     verb, length = event.method.decode("ascii"), fields.get("content-length")
     if version == b"1.0" and verb in _WITH_BODY and length is None:
         raise Refused(411, f"a {verb} of HTTP/1.0 says how long it is; add Content-Length")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import h11
 
-from aether.web.checked_head import Refusal, Refused, checked_head
+from aether.web.checked_head import Refusal, Refused, checked_head, refuse_doubtful, refuse_doubtful_end
 from aether.web.ordinary import Head, HeadReader
 from aether.web.request import Request
 
@@ -49,13 +49,14 @@ class HttpConnection:
         "_buffer",
         "_client",
         "_continue_said",
-        "_fed",
         "_head",
         "_header_bytes_max",
         "_heads",
+        "_looked_at",
         "_new_request_id",
         "_parser",
         "_received",
+        "_recent",
         "_refusal",
         "_stream_bytes_max",
         "_streams_body",
@@ -84,7 +85,8 @@ class HttpConnection:
         self._heads = heads
         self._buffer = bytearray()
         self._parser: h11.Connection | None = None
-        self._fed = 0
+        self._looked_at = 0
+        self._recent = b""
         self._head: Head | None = None
         self._body: list[bytes] = []
         self._received = 0
@@ -157,8 +159,23 @@ class HttpConnection:
         found = None if self._heads is None else self._heads.read(buffer, self._header_bytes_max)
         if found is not None and (step := self._begin_ordinary(*found)) is not None:
             return step
+        if not self._has_whole_head():
+            return Wait.HEADER
         self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._header_bytes_max)
         return self._pump(self._parser)
+
+    def _has_whole_head(self) -> bool:
+        """Whether h11 may see the head: it is whole, not too long, and holds nothing that parsers disagree about."""
+        buffer, bytes_max = self._buffer, self._header_bytes_max
+        end = buffer.find(b"\r\n\r\n", max(0, self._looked_at - 3), bytes_max)
+        stop = end + 4 if end >= 0 else min(len(buffer), bytes_max)
+        refuse_doubtful(buffer, self._looked_at, stop)
+        if end < 0 and len(buffer) >= bytes_max:
+            if buffer.find(b"\r\n", 0, bytes_max) < 0:
+                raise Refused(414, f"the request line exceeds the limit of {bytes_max} bytes")
+            raise Refused(431, f"the header exceeds the limit of {bytes_max} bytes")
+        self._looked_at = 0 if end >= 0 else stop
+        return end >= 0
 
     # --- ordinary requests ---
 
@@ -169,6 +186,7 @@ class HttpConnection:
         if length > (self._body_bytes_max if picked is None else self._stream_bytes_max):
             return None
         buffer = self._buffer
+        self._looked_at = 0
         if picked is None and len(buffer) >= size + length:
             body = bytes(buffer[size : size + length]) if length else b""
             del buffer[: size + length]
@@ -205,7 +223,7 @@ class HttpConnection:
         while True:
             event = parser.next_event()
             if isinstance(event, h11.Request):
-                if (request := self._begin(event, parser)) is not None:
+                if (request := self._begin(event)) is not None:
                     return request
             elif isinstance(event, h11.Data):
                 self._count(len(event.data), self._body_bytes_max)
@@ -213,37 +231,38 @@ class HttpConnection:
             elif isinstance(event, h11.EndOfMessage):
                 head, body = self._head, b"".join(self._body)
                 assert head is not None
-                self._end(parser)
+                self._end(parser, event)
                 return self._request(head, body)
             else:
                 return self._waiting(parser)
 
     def _pump_part(self, parser: h11.Connection) -> bytes | Wait | None:
-        self._feed(parser)
         event = parser.next_event()
+        if event is h11.NEED_DATA and self._buffer:  # not before: what h11 holds is bounded by nobody
+            self._feed(parser)
+            event = parser.next_event()
         if isinstance(event, h11.Data):
             self._count(len(event.data), self._stream_bytes_max)
             return bytes(event.data)
         if isinstance(event, h11.EndOfMessage):
-            self._end(parser)
+            self._end(parser, event)
             return None
         return self._waiting(parser)
 
     def _feed(self, parser: h11.Connection) -> None:
         if self._buffer:
-            self._fed += len(self._buffer)
-            parser.receive_data(bytes(self._buffer))
+            raw = bytes(self._buffer)
             self._buffer.clear()
+            parser.receive_data(raw)
+            self._recent = self._recent[-self._header_bytes_max :] + raw
 
     def _count(self, size: int, bytes_max: int) -> None:
         self._received += size
         if self._received > bytes_max:
             raise Refused(413, f"the body exceeds the limit of {bytes_max} bytes")
 
-    def _begin(self, event: h11.Request, parser: h11.Connection) -> Request | None:
+    def _begin(self, event: h11.Request) -> Request | None:
         """The request when its body is to be streamed."""
-        if self._fed - len(parser.trailing_data[0]) > self._header_bytes_max:
-            raise Refused(431, f"the header exceeds the limit of {self._header_bytes_max} bytes")
         self._head = head = checked_head(event)
         request = self._picked(head)
         bytes_max = self._body_bytes_max if request is None else self._stream_bytes_max
@@ -254,16 +273,17 @@ class HttpConnection:
         return None if request is None else self._streamed(request)
 
     def _waiting(self, parser: h11.Connection) -> Wait:
-        if self._head is None:
-            return Wait.HEADER
         if parser.they_are_waiting_for_100_continue and not self._continue_said:
             self._continue_said = True
             return Wait.CONTINUE
         return Wait.BODY
 
-    def _end(self, parser: h11.Connection) -> None:
-        self._buffer[:0] = parser.trailing_data[0]
-        self._parser, self._head, self._fed, self._continue_said, self.streaming = None, None, 0, False, False
+    def _end(self, parser: h11.Connection, event: h11.EndOfMessage) -> None:
+        rest = parser.trailing_data[0]
+        if self._head is not None and self._head.fields.content_length is None:
+            refuse_doubtful_end(self._recent[: len(self._recent) - len(rest)], len(event.headers))
+        self._buffer[:0] = rest
+        self._parser, self._head, self._recent, self._continue_said, self.streaming = None, None, b"", False, False
         self._body.clear()
 
     # --- both ---

@@ -69,15 +69,26 @@ class OrdinaryHeads:
             return None
         block = bytes(buffer[line.end() : end + 2])
         fields = self._known.get(block)
-        if fields is None and (fields := self._read_fields(block)) is None:
+        if fields is None and (fields := self._remember(block)) is None:
             return None
         verb, path, query = line.groups()
         if verb == b"CONNECT":
             return None
         return Head(verb.decode(), path.decode(), query.decode() if query else "", fields), end + 4
 
-    def _read_fields(self, block: bytes) -> Fields | None:
-        fields = read_fields(block)
+    def read_fields(self, block: bytes) -> Fields | None:
+        """What a block of fields, each with its line break, means; None on any doubt."""
+        text = block.decode("latin-1")
+        if _FIELDS.fullmatch(text) is None:
+            return None
+        found: list[tuple[str, str]] = []
+        for field in text[:-2].split("\r\n"):
+            name, _, value = field.partition(":")
+            found.append((name.lower(), value.strip(" \t")))
+        return fields_of(found)
+
+    def _remember(self, block: bytes) -> Fields | None:
+        fields = self.read_fields(block)
         if fields is not None and len(block) <= BLOCK_BYTES_MAX:
             if len(self._known) >= BLOCKS_MAX:
                 self._known.clear()
@@ -85,23 +96,15 @@ class OrdinaryHeads:
         return fields
 
 
-def read_fields(block: bytes) -> Fields | None:
-    """What a block of fields, each with its line break, means; None on any doubt."""
-    text = block.decode("latin-1")
-    if _FIELDS.fullmatch(text) is None:
+def fields_of(pairs: list[tuple[str, str]]) -> Fields | None:
+    """Fields whose names are in lower case, checked; None on any doubt."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs) or not _UNUSUAL.isdisjoint(fields):
         return None
-    fields: dict[str, str] = {}
-    for field in text[:-2].split("\r\n"):
-        name, _, value = field.partition(":")
-        name = name.lower()
-        if name in fields or name in _UNUSUAL:
-            return None
-        fields[name] = value.strip(" \t")
     keep_alive = _KEEP_ALIVE.get(fields.get("connection", "keep-alive").lower())
     length = fields.get("content-length")
     if keep_alive is None or HOST.fullmatch(fields.get("host", "?")) is None:
         return None
     if length is not None and _LENGTH.fullmatch(length) is None:
         return None
-    content_length = None if length is None else int(length)
-    return Fields(tuple(fields.items()), keep_alive, content_length, fields.get("x-request-id", ""))
+    return Fields(tuple(pairs), keep_alive, None if length is None else int(length), fields.get("x-request-id", ""))

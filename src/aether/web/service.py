@@ -25,7 +25,8 @@ from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
 from aether.web.failure_service import problem_for
-from aether.web.ordinary import HeadReader, OrdinaryHeads
+from aether.web.fast_heads import fastest_heads
+from aether.web.ordinary import HeadReader
 from aether.web.pressure_service import PressureGate, relieve
 from aether.web.request import Handler, Request, Response
 
@@ -59,7 +60,7 @@ class WebServer:
     ) -> None:
         self.config: WebConfig = config
         self.streams_body: Callable[[Request], bool] | None = streams_body
-        self.heads: HeadReader | None = OrdinaryHeads()
+        self.heads: HeadReader | None = fastest_heads()
         self.draining: bool = False
         self.gate: PressureGate = PressureGate()
         """Closed by `relieve` when this process cannot keep up: then no more is begun than ends."""
