@@ -20,7 +20,10 @@ from collections.abc import Sequence
 
 from benchmarks.figure import Figure, table
 
-NAMES = ("startup", "bare_call", "calls", "streams", "http", "replicated_log", "kv", "snapshots", "consensus")
+NAMES = (
+    *("startup", "bare_call", "calls", "workers", "streams"),
+    *("http", "replicated_log", "kv", "snapshots", "consensus"),
+)
 PROCESS_S_MAX = 4 * 3_600.0  # of consensus, with everything that it can do; the others take minutes
 
 

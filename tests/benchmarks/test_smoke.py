@@ -27,6 +27,12 @@ ROWS = {
         "co-located call",
         "co-located call under a deadline",
     ],
+    "workers": [
+        "call into a worker process, p50, beside a bare socket pair",
+        "call into a worker process, p50, beside a co-located one",
+        "calls into a worker process, 64 outstanding, beside co-located ones",
+        "calls that compute, two worker processes beside one",
+    ],
     "http": [
         "HTTP to a local slice, 32 connections",
         "HTTP to a local slice, 32 connections, p99",

@@ -497,8 +497,8 @@ async def test_a_flood_of_calls_is_refused_beyond_its_bound(home_of):
             assert [answer.error[0] for answer in answers] == ["Overloaded"] * 5
             outward.withdraw(Withdraw(0), "")
             outward.access(MapAccess(9_999, "book", "count", []), "")
-            await until(lambda: len(answers) == 6)
-            assert (answers[5].call_id, answers[5].value) == (9_999, 0)
+            await until(lambda: any(a.call_id == 9_999 for a in answers))
+            assert next(a for a in answers if a.call_id == 9_999).value == 0
             with pytest.raises(BadInput, match="open already"):
                 outward.call(CallOut(1, "shop:list-pricing", "quote", 30.0, {"sku": "x"}, {}, {}), "")
             with pytest.raises(BadInput, match="no operation"):
