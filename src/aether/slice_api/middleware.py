@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -42,8 +42,10 @@ class ServedCall:
     headers: Mapping[str, str] = NOTHING
 
 
-Middleware: TypeAlias = Callable[[ServedCall], AbstractAsyncContextManager[object]]
-"""`@contextlib.asynccontextmanager async def timed(call): ...; yield; ...`: entered before each call, left after it."""
+class Middleware(Protocol):
+    """`@contextlib.asynccontextmanager async def timed(call): ...; yield; ...`: entered before each call, left after."""
+
+    def __call__(self, call: ServedCall, /) -> AbstractAsyncContextManager[object]: ...
 
 
 def served_call(about: ServedCall, method: str, arguments: Mapping[str, Any], request: HttpInput | None) -> ServedCall:
