@@ -12,11 +12,11 @@ PIECE_S = 1.0
 SIZES = (3, 5, 7)
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 MANY = 256
-BEHIND_ENTRIES = 60_000  # more than stay in the log behind a snapshot
+BEHIND_PIECES_MAX = 60
 
 
 def many_entries(folder: Path, entries: int, live_keys: int) -> list[Figure]:
-    """A log of `entries` writes over `live_keys` keys: memory, stalls of the loop, restart, a snapshot on the wire."""
+    """`entries` writes over `live_keys` keys: memory, stalls of the loop, restart, a snapshot on the wire."""
     with group(folder) as ours:
         _fill(ours, min(entries, 2 * live_keys), live_keys)
         whole = _resident(ours)
@@ -27,7 +27,7 @@ def many_entries(folder: Path, entries: int, live_keys: int) -> list[Figure]:
         ours.start(one.name, serving=True)
         restart_s = ours.processes[one.name].opening["serving_s"]
         sent = _send_snapshot(ours, entries, live_keys)
-    of = f"{entries:,} entries over {live_keys:,} keys"
+    of = f"{entries:,} writes over {live_keys:,} keys"
     return [
         Figure(f"{of}: memory at the end, to that once all keys were there", "MiB", peak[0] / 2**20, whole / 2**20),
         Figure(
@@ -42,10 +42,10 @@ def many_entries(folder: Path, entries: int, live_keys: int) -> list[Figure]:
 
 
 def _fill(ours: Group, entries: int, live_keys: int) -> tuple[float, float]:
-    """Write until the log is so long; resident bytes of the largest node at the end, and at the highest."""
+    """Write so often; resident bytes of the largest node at the end, and at the highest."""
     leader = ours.leader()
     peak = resident = _resident(ours)
-    while leader.ask("look")["revision"] < entries:
+    while leader.ask("look")["written"] < entries:
         leader.ask("write", outstanding=FILL_OUTSTANDING, seconds=PIECE_S, live_keys=live_keys)
         resident = _resident(ours)
         peak = max(peak, resident)
@@ -61,8 +61,10 @@ def _send_snapshot(ours: Group, entries: int, live_keys: int) -> list[Figure]:
     one, *_ = ours.followers()
     ours.kill(one.name)
     leader = next(process for process in ours.processes.values() if process.ask("look")["leads"])
-    target = leader.ask("look")["revision"] + BEHIND_ENTRIES
-    while leader.ask("look")["revision"] < target:
+    missing = leader.ask("look")["revision"] + 1
+    for _ in range(BEHIND_PIECES_MAX):
+        if leader.ask("look")["log_begins"] > missing:
+            break
         leader.ask("write", outstanding=FILL_OUTSTANDING, seconds=PIECE_S, live_keys=live_keys)
     tell_all(list(ours.processes.values()), "settle")
     ours.start(one.name, serving=True)
@@ -119,5 +121,5 @@ def lengths(folder: Path, entries_max: int) -> list[Figure]:
 
 def _fill_exactly(ours: Group, length: int) -> None:
     leader = ours.leader()
-    while (missing := length - leader.ask("look")["revision"]) > 0:
+    while (missing := length - leader.ask("look")["written"]) > 0:
         leader.ask("write", outstanding=min(FILL_OUTSTANDING, missing), seconds=min(PIECE_S, missing / 20_000))

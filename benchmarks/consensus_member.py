@@ -67,7 +67,8 @@ class Member:
             "term": status.term,
             "connected": len(self._node.transport.connected()),
             "revision": self._kv.revision,
-            "snapshot_index": self._node.consensus._core.snapshot_index,
+            "written": self._number,
+            "log_begins": self._node.consensus._core._log.first_index,
             "cpu_s": time.process_time(),
             "resident_bytes": resident_pages * resource.getpagesize(),
             "stall_s": self._stall_s,
@@ -114,6 +115,7 @@ class Member:
     async def fill(self, entries: int, live_keys: int, value_bytes: int) -> dict[str, object]:
         """Exactly so many writes, over so many keys."""
         numbers, values = iter(range(entries)), [os.urandom(value_bytes) for _ in range(64)]
+        self._number += entries
 
         async def writer() -> None:
             for number in numbers:

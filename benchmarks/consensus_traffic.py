@@ -23,7 +23,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-from aether.model.limits import LOG_ENTRIES_BETWEEN_SNAPSHOTS, LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
+from aether.model.limits import LOG_ENTRIES_BETWEEN_SNAPSHOTS
 from aether.testing.nemesis.namespaces import Namespaces, open_namespaces, why_not
 from benchmarks.consensus_group import NODE_NAMES, Group, Process, group, tell_all
 from benchmarks.figure import Figure, Goal
@@ -162,10 +162,10 @@ def _listen(ours: TrafficGroup, *, bodies: bool) -> dict[str, dict[str, Any]]:
 
 def _write_past_the_log(leader: Process, written: dict[str, int]) -> None:
     """Until a snapshot has taken the place of the entries that who was killed just now needs."""
-    needed = leader.ask("look")["revision"] + LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT
+    missing = leader.ask("look")["revision"] + 1
     for _ in range(3 * LOG_ENTRIES_BETWEEN_SNAPSHOTS // MISSED_AT_ONCE):
         leader.ask("fill", entries=MISSED_AT_ONCE, **written)
-        if leader.ask("look")["snapshot_index"] > needed:
+        if leader.ask("look")["log_begins"] > missing:
             return
     raise RuntimeError("the leader takes no snapshot")
 
