@@ -34,22 +34,26 @@ def group(payloads: Sequence[bytes], expected: Expected) -> list[bytes]:
 
 def _runs(payloads: Sequence[bytes], known: Sequence[tuple[int, Command | None]]) -> Iterator[tuple[int, int]]:
     """Where each entry begins and ends."""
-    start, size = 0, 0
+    start, room = 0, GROUP_BYTES_MAX
     keys: set[str] = set()
     for at, (_, request) in enumerate(known):
-        joins = type(request) is Apply
-        written = [key for key, _ in request[4]] if type(request) is Apply else []
-        size += len(payloads[at])
-        full = at - start >= GROUP_REQUESTS_MAX or size > GROUP_BYTES_MAX
-        if at > start and (full or not joins or not keys.isdisjoint(written)):
-            yield start, at
-            start, size = at, len(payloads[at])
-            keys.clear()
-        if joins:
-            keys.update(written)
-        else:
+        if type(request) is not Apply:
+            if at > start:
+                yield start, at
             yield at, at + 1
-            start, size = at + 1, 0
+            start, room = at + 1, GROUP_BYTES_MAX
+            keys.clear()
+            continue
+        length, before = len(payloads[at]), len(keys)
+        room -= length
+        changes = request[4]
+        for key, _ in changes:
+            keys.add(key)
+        if room < 0 or at - start >= GROUP_REQUESTS_MAX or len(keys) < before + len(changes):
+            if at > start:
+                yield start, at
+            start, room = at, GROUP_BYTES_MAX - length
+            keys = {key for key, _ in changes}
     if start < len(known):
         yield start, len(known)
 
