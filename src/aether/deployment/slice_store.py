@@ -63,6 +63,11 @@ class ClassStore:
         return cls
 
 
+def contracts_of(slices: Iterable[type]) -> dict[Artifact, Contract]:
+    """Of slice classes, by artifact; a class without one is left out."""
+    return {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
+
+
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 

@@ -18,7 +18,8 @@ from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryA
 from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
-from aether.invocation.local import LocalHost
+from aether.invocation.keyed import KEY, Keyed
+from aether.invocation.local import Around, LocalHost, LocalInstance
 from aether.invocation.messages import CallRequest
 from aether.invocation.outgoing import OutgoingCall
 from aether.invocation.pending_service import Expired, PendingCalls, Send
@@ -41,6 +42,7 @@ from aether.invocation.serving_service import CallServer
 from aether.invocation.streaming import Opened, Opening
 from aether.invocation.streams_service import Streams
 from aether.model.ids import NodeId
+from aether.slice_api.call import PLAIN
 
 _NOTHING: Final = (NotStarted, Abandoned)
 
@@ -101,7 +103,8 @@ class Attempts:
             if endpoint is None:
                 await self._endpoint_appears(call)
                 # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
-                call.idempotent = call.method in self._registry.terms(call.target).idempotent
+                idempotent = call.method in self._registry.terms(call.target).idempotent
+                call.idempotent = idempotent or bool(call.options.key)
                 continue
             call.attempt += 1
             result = await self.once(call, endpoint)
@@ -194,10 +197,35 @@ class Attempts:
         payload = over_msgpack(call.payload) if self._wire else call.payload
         call.span.instance = endpoint.instance
         running = self._server.tracer.served_here(call.span, call.request_id, priority_of(call.options))
-        result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call))
+        around = None if call.options is PLAIN else self._around(call, instance, endpoint)
+        result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call), around)
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
         return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result
+
+    def _around(self, call: OutgoingCall, instance: LocalInstance, endpoint: Endpoint) -> Around | None:
+        """What the options of a co-located call ask for beside running the method."""
+        if not call.options.key:
+            return None
+        return self._server.with_key(
+            Keyed(
+                target=call.target,
+                method=call.method,
+                instance=endpoint.instance,
+                key=call.options.key,
+                payload=call.payload,
+                form=call.form,
+                name=f"{instance.name}.{call.method}",
+                left_s=call.deadline - trio.current_time(),
+            )
+        )
+
+    def _extra(self, call: OutgoingCall) -> dict[str, object]:
+        """What the request says beside its arguments."""
+        extra = self._server.tracer.beside(call.span, priority_of(call.options))
+        if call.options.key:
+            extra[KEY] = call.options.key
+        return extra
 
     async def _try_there(self, call: OutgoingCall, endpoint: Endpoint, now: float) -> Outcome:
         pending = self._pending
@@ -219,7 +247,7 @@ class Attempts:
             left_s,
             call.payload,
             call.attempt,
-            self._server.tracer.beside(call.span, priority_of(call.options)),
+            self._extra(call),
         )
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)

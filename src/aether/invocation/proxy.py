@@ -137,6 +137,8 @@ def failed_error(reply: Reply) -> CallFailed | OutcomeUnknown:
     """
     if not isinstance(reply, Failed):
         raise TypeError(f"{reply!r} is no failure of a call")
+    if reply.kind == OutcomeUnknown.__name__ and not reply.traceback:
+        return OutcomeUnknown(reply.message)  # said by the runtime there, not raised by the method
     failed = _call_failed(reply)
     if reply.kind not in UNFINISHED:
         return failed

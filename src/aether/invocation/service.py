@@ -20,7 +20,9 @@ from aether.invocation.balance import Balancer
 from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.hops import Hop, describe, path_text
-from aether.invocation.local import LocalHost
+from aether.invocation.keyed import Keyed
+from aether.invocation.keyed_service import KeptKeys
+from aether.invocation.local import Around, LocalHost
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
@@ -43,6 +45,7 @@ class Invoker:
     send           the transport's: (peer, message, request id) -> False: no connection, or its mailbox is full
     wire           force co-located calls through msgpack, so that tests see what a remote caller would
     in_flight_max  calls made, and calls served, at the same time
+    keys           keeps the answers of calls with an idempotency key; None = such a call is one like any other
     balancer       chooses among instances; None = power of two choices
     """
 
@@ -57,12 +60,14 @@ class Invoker:
         wire: bool = False,
         in_flight_max: int = CALLS_IN_FLIGHT_MAX,
         balancer: Balancer | None = None,
+        keys: KeptKeys | None = None,
     ) -> None:
         self._node = node
         self._registry = registry
         self._send = send
         self.tracer: Tracer = Tracer(node, rng, time_left_s)
-        self._server = CallServer(node, send, host, in_flight_max, self.tracer)
+        self._keys = keys
+        self._server = CallServer(node, send, host, in_flight_max, self.tracer, self._with_key)
         self._pending = PendingCalls(send, rng.getrandbits(48))
         self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire)
         self._attempts = Attempts(
@@ -87,6 +92,8 @@ class Invoker:
             self._attempts.sending = True
             nursery.start_soon(self._server.bound_cleanup)
             self._streams.begin(nursery)
+            if self._keys is not None:
+                nursery.start_soon(self._keys.run)
             task_status.started()
             try:
                 await self._pending.keep_deadlines()
@@ -199,7 +206,7 @@ class Invoker:
             request_id=request_id,
             options=options,
             span=span,
-            idempotent=method in terms.idempotent,
+            idempotent=method in terms.idempotent or bool(options.key),
             deadline=deadline,
             own=own,
             give_up_at=give_up_at,
@@ -227,6 +234,11 @@ class Invoker:
             self._server.accept(self._nursery, sender, request, request_id)
         else:
             self._send(sender, CallReply(request.call_id, NotStarted("the node is stopping")), request_id)
+
+    def _with_key(self, call: Keyed) -> Around | None:
+        if self._keys is None:
+            return None
+        return self._keys.around(call, idempotent=call.method in self._registry.terms(call.target).idempotent)
 
     def peer_lost(self, node: NodeId) -> None:
         """The connection to `node` is gone: calls in flight to it end at once, calls served for it are cancelled."""

@@ -21,7 +21,8 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import AetherError
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
-from aether.invocation.local import LocalHost, LocalInstance, Ran
+from aether.invocation.keyed import Keyed, WithKey, no_keys, read_key
+from aether.invocation.local import Around, LocalHost, LocalInstance, Ran
 from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
@@ -37,6 +38,7 @@ from aether.invocation.reply import (
 )
 from aether.invocation.span import Span
 from aether.invocation.tracer import Tracer
+from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
 from aether.slice_api.current import RUNNING, Running
 
@@ -55,12 +57,22 @@ _Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 class CallServer:
     """Serves the calls that arrive at one node."""
 
-    def __init__(self, node: NodeId, send: Send, host: LocalHost, in_flight_max: int, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        send: Send,
+        host: LocalHost,
+        in_flight_max: int,
+        tracer: Tracer,
+        with_key: WithKey | None = None,
+    ) -> None:
+        """with_key  what keeps the keys of calls that have one; None = somebody does that before"""
         self._node = node
         self._send = send
         self._host = host
         self._in_flight_max = in_flight_max
         self.tracer: Tracer = tracer
+        self.with_key: WithKey = with_key or no_keys
         self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
         self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
         self._here = RunningCalls()
@@ -120,13 +132,14 @@ class CallServer:
         form: Form,
         running: Running,
         scope: trio.CancelScope,
+        around: Around | None = None,
     ) -> Outcome:
         """A co-located call: the same path, in the caller's own task."""
         if self.full:
             return NotStarted(FULL, self._in_flight_max)
         self._here[scope] = (instance.name, method)
         try:
-            return await outcome_of(instance.serve(method, payload, form, scope), scope, running)
+            return await outcome_of(instance.serve(method, payload, form, scope, around), scope, running)
         finally:
             self._here.over(scope)
 
@@ -170,11 +183,30 @@ class CallServer:
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
         running = self.tracer.served(span, request_id, request.extra)
-        serving = instance.serve(request.method, request.payload, request.form, scope)
+        around = self._around(instance, request, scope) if request.extra else None
+        serving = instance.serve(request.method, request.payload, request.form, scope, around)
         reply = await outcome_of(serving, scope, running)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
+
+    def _around(self, instance: LocalInstance, request: CallRequest, scope: trio.CancelScope) -> Around | None:
+        """What the entries of the request ask for beside running the method."""
+        key = read_key(request.extra)
+        if not key:
+            return None
+        return self.with_key(
+            Keyed(
+                target=ArtifactBase.parse(request.target),
+                method=request.method,
+                instance=request.instance,
+                key=key,
+                payload=request.payload,
+                form=request.form,
+                name=f"{instance.name}.{request.method}",
+                left_s=scope.deadline - trio.current_time(),
+            )
+        )
 
     def _answered(self, sender: NodeId, request: CallRequest, reply: Outcome, request_id: str) -> bool:
         """Send the reply, or that it cannot be sent; False: the mailbox is full."""

@@ -24,6 +24,7 @@ from aether.model.ids import ClusterUuid, InstanceId, NodeId, is_name, node_id
 from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
 from aether.model.rows import (
     BlueprintRow,
+    CallKeyRow,
     DesiredRow,
     HandoverRow,
     InstanceRow,
@@ -222,6 +223,7 @@ _TRAFFIC: Final = _Kind("traffic", (_BASE,), row_codec(TrafficRow))
 _BLUEPRINT: Final = _Kind("blueprints", (_NAME, _COUNT), row_codec(BlueprintRow))
 _BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (_NAME,), row_codec(int))
 _UNSATISFIED: Final = _Kind("unsatisfied", (_BASE,), row_codec(UnsatisfiedRow))
+_CALL: Final = _Kind("calls", (_BASE, _NAME, _NAME), row_codec(CallKeyRow))
 MAP_DEFINITION: Final = row_codec(MapRow)
 _MAP: Final = _Kind("maps", (_NAME,), MAP_DEFINITION)
 _MAP_ENTRY: Final = _Kind("maps", (_NAME, _USER_KEY), BYTES)
@@ -241,6 +243,7 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _BLUEPRINT,
     _BLUEPRINT_CURRENT,
     _UNSATISFIED,
+    _CALL,
     _MAP,
     _MAP_ENTRY,
 )
@@ -264,6 +267,7 @@ TRAFFIC: Final[Prefix[TrafficRow]] = _TRAFFIC.prefix()
 BLUEPRINTS: Final[Prefix[BlueprintRow]] = _BLUEPRINT.prefix()
 BLUEPRINTS_CURRENT: Final[Prefix[int]] = _BLUEPRINT_CURRENT.prefix()
 UNSATISFIED: Final[Prefix[UnsatisfiedRow]] = _UNSATISFIED.prefix()
+CALLS: Final[Prefix[CallKeyRow]] = _CALL.prefix()
 MAPS: Final = "maps/"
 """Definitions and entries of all user maps: no one type of value, so plain text."""
 
@@ -327,6 +331,11 @@ def blueprint_current(id: str) -> Key[int]:  # noqa: A002
 
 def unsatisfied(base: ArtifactBase) -> Key[UnsatisfiedRow]:
     return _UNSATISFIED.key(base)
+
+
+def call_key(base: ArtifactBase, method: str, digest: str) -> Key[CallKeyRow]:
+    """digest  of the idempotency key, as text"""
+    return _CALL.key(base, method, digest)
 
 
 def map_definition(map_name: str) -> Key[MapRow]:

@@ -109,6 +109,11 @@ class KvService:
         """The last log index applied here."""
         return self._store.revision
 
+    @property
+    def log_time_ms(self) -> int:
+        """The highest time that the log has told here, milliseconds since the epoch by the leaders' clocks."""
+        return self._store.log_time_ms
+
     def get(self, key: Key[T]) -> T | None:
         """The value as applied here, perhaps stale (see `barrier`). Raises BadInput when the row is malformed."""
         row = self._store.get(key.text)

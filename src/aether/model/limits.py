@@ -88,6 +88,11 @@ CANCEL_REASON_CHARS_MAX: Final = 200
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 CALL_CONTEXT_BYTES_MAX: Final = 8 * 1024  # all propagated context variables of one call, names included
 CALL_CONTEXT_ENTRIES_MAX: Final = 32
+CALL_KEY_KEPT_S: Final = 86_400.0  # of log time, since the first call with that key
+CALL_KEYS_MAX: Final = 10_000  # of one method
+CALL_KEYS_BYTES_MAX: Final = 64 * 2**20  # rows of all methods together
+CALL_ANSWER_BYTES_MAX: Final = 64 * 1024  # of one answer that is kept for its key
+CALL_KEY_SETTLE_S: Final = 10.0  # for writing what came of a call with a key
 CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
 # --- worker processes ---
@@ -185,5 +190,8 @@ assert DRAIN_S + CLEANUP_S < DEACTIVATING_S
 # What one stream has under way fits the queue of its lane, and leaves most of it to others.
 assert 4 * STREAM_AHEAD_ITEMS <= OUTBOX_MESSAGES_MAX
 assert STREAM_AHEAD_BYTES + FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
+# An answer that is kept fits its row; all of them leave most of a snapshot to the maps.
+assert CALL_ANSWER_BYTES_MAX + 1024 < VALUE_BYTES_MAX
+assert 3 * MAPS_BYTES_MAX + CALL_KEYS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 # A dead leader is replaced before its calls run out of time.
 assert ELECTION_TICKS_MAX * TICK_S < CALL_DEADLINE_S

@@ -6,6 +6,7 @@ Never: how rows are spelt as keys or bytes (room kv), who writes them (rooms dep
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -132,6 +133,35 @@ class InstanceRow:
     reason: str = ""
     attempt: int = 0
     since: float = 0.0
+
+
+class KeyState(enum.StrEnum):
+    """How far the call is that took an idempotency key."""
+
+    RUNNING = "running"
+    ANSWERED = "answered"
+    CUT_OFF = "cut off"
+
+
+@attrs.frozen(kw_only=True)
+class CallKeyRow:
+    """One idempotency key of one method. Key `calls/{group:artifact}/{method}/{digest of the key}`.
+
+    arguments  digest of the arguments that came with the key first
+    node, incarnation, instance  where the call runs or ran; number  of the call in that process
+    at_ms      log time at which the key was taken; until_ms  at which its run is over at the latest
+    answer     once ANSWERED: the reply as plain data in msgpack, empty when it was too large
+    """
+
+    arguments: bytes
+    node: NodeId
+    incarnation: Incarnation
+    instance: InstanceId
+    number: int
+    at_ms: int
+    until_ms: int
+    state: KeyState = KeyState.RUNNING
+    answer: bytes = b""
 
 
 @attrs.frozen(kw_only=True)

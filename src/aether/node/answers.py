@@ -7,22 +7,27 @@ Never: HTTP bytes, endpoints.
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, cast
 
-from aether.errors import NoInstance
+from aether.errors import BadInput, NoInstance
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.invocation.streaming import Input
 from aether.model.artifact import ArtifactBase
+from aether.model.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from aether.model.trace import parse_trace
+from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import RUNNING, Running
 from aether.web.slices import FaultAnswer, Faulting, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
+_CREATING: Final = ("POST", "PATCH")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 HEADERS: Final = 4  # their place in HttpInput.to_plain()
 
 
@@ -37,10 +42,15 @@ class SliceCalls:
     async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
         """The answer, or the error that web turns into a problem.
 
-        Raises CallFailed, OutcomeUnknown, NoInstance, trio.TooSlowError.
+        The Idempotency-Key of a POST or PATCH is the key of the call.
+        Raises CallFailed, OutcomeUnknown, NoInstance, BadInput, trio.TooSlowError.
         """
+        key = client_key(plain)
+        options = CallOptions(key=key) if key else PLAIN
         with _traced(plain, request_id):
-            reply = await self._invoker.call(target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id)
+            reply = await self._invoker.call(
+                target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id, options=options
+            )
         return slice_answer(self._invoker, target, reply)
 
     @asynccontextmanager
@@ -82,11 +92,28 @@ class SliceCalls:
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
         parts = cast("list[Any]", plain)  # HttpInput.to_plain(), whose first is the verb
-        if parts[0] not in ("POST", "PATCH") or parts[HEADERS].get(_KEY):
+        if parts[0] not in _CREATING or parts[HEADERS].get(_KEY):
             return plain
         keyed = list(parts)
         keyed[HEADERS] = {**parts[HEADERS], _KEY: f"{self._keys}-{next(self._numbers)}"}
         return keyed
+
+
+def client_key(plain: object) -> str:
+    """The key that the client of a POST or PATCH sent, "" = none: a quoted string as in RFC 9651, or the bare text.
+
+    Raises BadInput, malformed, for one that is empty, too long or not of visible characters.
+    """
+    parts = cast("list[Any]", plain)
+    sent: str | None = parts[HEADERS].get(_KEY)
+    if sent is None or parts[0] not in _CREATING:
+        return ""
+    quoted = _QUOTED.fullmatch(sent.strip())
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else sent.strip()
+    if not key or len(key) > IDEMPOTENCY_KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+        rule = f"1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters, in double quotes or bare; a UUID is best"
+        raise BadInput(f"Idempotency-Key: {sent[:40]!r} is none", (rule,), malformed=True)
+    return key
 
 
 @contextmanager

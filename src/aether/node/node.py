@@ -21,11 +21,12 @@ from aether.deployment.cluster_manager import ClusterDeploymentManager
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import ClassStore, SliceStore, route_row
+from aether.deployment.slice_store import ClassStore, SliceStore, contracts_of, route_row
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
+from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.messages import MESSAGES as CALL_MESSAGES
 from aether.invocation.service import Invoker
 from aether.kv import keys
@@ -128,9 +129,7 @@ class Node:
         config, seams = self.config, self._seams
         self.store: SliceStore = seams.slice_store or ClassStore(slices)
         check_routes((c.name, c.routes) for c in map(contract_of, slices))
-        self.contracts: dict[Artifact, Contract] = {
-            c.artifact: c for c in map(contract_of, slices) if c.artifact is not None
-        }
+        self.contracts: dict[Artifact, Contract] = contracts_of(slices)
         self.hosting = Hosting(
             config.node,
             self.store,
@@ -151,6 +150,7 @@ class Node:
             rng=seams.rng,
             wire=config.wire_calls,
             balancer=seams.balancer,
+            keys=KeptKeys(config.node, self.incarnation, self.kv),
         )
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
 
