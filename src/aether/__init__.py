@@ -73,6 +73,7 @@ from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
 from aether.slice_api.middleware import Middleware, ServedCall
 from aether.slice_api.route_options import Cors, RateLimit
+from aether.slice_api.static_service import static
 from aether.slice_api.streams import stream
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ __all__ = [
     "secret",
     "service",
     "state",
+    "static",
     "stream",
     "websocket",
 ]

@@ -43,7 +43,7 @@ class ServedCall:
 
 
 class Middleware(Protocol):
-    """`@contextlib.asynccontextmanager async def timed(call): ...; yield; ...`: entered before each call, left after."""
+    """`@asynccontextmanager async def timed(call): ...; yield; ...`: entered before each call, left after it."""
 
     def __call__(self, call: ServedCall, /) -> AbstractAsyncContextManager[object]: ...
 
