@@ -1,5 +1,6 @@
 """A cluster in memory behaves as the real one, in no time at all."""
 
+import os
 import time
 
 import pytest
@@ -110,3 +111,16 @@ async def test_all_nodes_name_the_same_cluster_to_their_peers(aether_cluster):
     kept = {node.kv.get(keys.cluster).uuid for node in cluster.nodes}
     assert told == kept
     assert len(kept) == 1
+
+
+async def test_a_slice_with_a_process_of_its_own_lives_in_the_node_under_virtual_time(aether_cluster):
+    """Another process would be awaited in real time, while the clock of the test jumps."""
+
+    @aether.slice(host="process", memory_mb=512)
+    class Apart:
+        async def pid(self) -> int:
+            return os.getpid()
+
+    cluster = await aether_cluster(Apart, nodes=1)
+
+    assert await cluster.get(Apart).pid() == os.getpid()

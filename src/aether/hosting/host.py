@@ -42,6 +42,7 @@ class Hosting:
     bindings         which slice stands for which Protocol, where the blueprint does not say
     drain_s          how long running calls may last after an instance was told to stop
     middleware       around every call that an instance of this node serves, the first outermost
+    worker_processes  False: an instance that asks for a process of its own lives here as well
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Hosting:
         bindings: Sequence[Binding] = (),
         drain_s: float = DRAIN_S,
         middleware: Sequence[Middleware] = (),
+        worker_processes: bool = True,
     ) -> None:
+        self._worker_processes = worker_processes
         self._middleware = tuple(middleware)
         self._node = node
         self._classes = classes
@@ -196,10 +199,9 @@ class Hosting:
         def backend(name: str) -> ReplicatedBackend:
             return ReplicatedBackend(self._kv, name)
 
-        return {
-            IN_PROCESS: InProcess(invoker, backend, self._work, self._middleware),
-            WORKER: Chained(WorkerProcesses(invoker, backend), self._middleware),
-        }
+        here = InProcess(invoker, backend, self._work, self._middleware)
+        apart = Chained(WorkerProcesses(invoker, backend), self._middleware)
+        return {IN_PROCESS: here, WORKER: apart if self._worker_processes else here}
 
     def _contract(self, artifact: Artifact) -> Contract:
         contract = self._loaded.get(artifact)

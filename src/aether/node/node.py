@@ -140,6 +140,7 @@ class Node:
             bindings=self._bind,
             drain_s=config.drain_s,
             middleware=seams.middleware,
+            worker_processes=seams.worker_processes,
         )
         self.registry = EndpointRegistry(config.node)
         self.invoker = seams.make_invoker(

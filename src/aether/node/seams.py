@@ -97,6 +97,7 @@ class Seams:
     make_invoker  the Invoker, or a subclass of it: tests watch calls, and lose them
     reach   told at each place of `aether.failpoints` (that of storage: see open_storage)
     middleware  around each call that this node serves, the first outermost
+    worker_processes  False: what asks for host="process" lives in the node, where virtual time reaches it
     guard   asked before each request to a slice over HTTP; None lets all pass
     cluster_manager, node_manager, slice_store  None = the built-in ones; else given the parts that assembly has built
     """
@@ -116,6 +117,7 @@ class Seams:
     cluster_manager: Callable[..., ClusterManager] | None = None
     node_manager: Callable[..., NodeManager] | None = None
     slice_store: SliceStore | None = None
+    worker_processes: bool = True
     guard: Guard | None = None
     middleware: tuple[Middleware, ...] = ()
 

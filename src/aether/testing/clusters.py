@@ -117,6 +117,7 @@ def _seams(network: MemoryNetwork, seed: int, nodes: int, watch: CallWatch) -> C
             make_invoker=make_invoker,
             work=InlineWork(lambda: disk.uniform(0, DISK_S_MAX)),
             slice_work=InlineWork(),
+            worker_processes=False,
             wall=lambda: EPOCH_S + trio.current_time(),
             rng=random.Random(f"{stream}/choices"),
             new_id=lambda: f"{ids.getrandbits(48):012x}",
