@@ -94,6 +94,31 @@ class Ticker:
         return [str(one) for one in self.seen]
 
 
+@aether.slice(artifact="shop:board:1.0.0")
+class Board:
+    """The middle: it hands streams on."""
+
+    ticker: Ticker
+
+    def watch(self, count: int) -> AsyncIterator[int]:
+        return self.ticker.ticks(count)
+
+    def refused(self, after: int, how: str) -> AsyncIterator[int]:
+        return self.ticker.failing(after, how)
+
+    def own(self, count: int) -> AsyncIterator[int]:
+        return numbers(count)
+
+    async def sum_of(self, count: int) -> int:
+        return await self.ticker.total(self.ticker.ticks(count), start=1)
+
+    async def sum_refused(self) -> int:
+        return await self.ticker.total(self.ticker.failing(3, "fault"))
+
+    async def first(self) -> int:
+        return await self.ticker.first_of(self.ticker.ticks(1_000_000))
+
+
 WAYS = ("plain", "here", "wire", "remote")
 
 
@@ -116,6 +141,27 @@ def ticker_by(request, home_of):
 
 async def seen(ticker):
     return await ticker.seen_by()
+
+
+@pytest.fixture(params=WAYS)
+def board_by(request, home_of):
+    """`async with board_by() as (board, ticker, running)`: `running()` counts what the board's instance does now."""
+
+    @contextlib.asynccontextmanager
+    async def opened():
+        if request.param == "plain":
+            ticker = Ticker()
+            yield Board(ticker=ticker), ticker, lambda: 0
+            return
+        async with home_of(wire=request.param == "wire") as home:
+            await home.deploy(Ticker)
+            name = await home.deploy(Board)
+            remote = request.param == "remote"
+            board, ticker = home.get(Board, remote=remote), home.get(Ticker, remote=remote)
+            yield board, ticker, lambda: home.hosting.find(name).running
+
+    opened.way = request.param
+    return opened
 
 
 async def read(source, items):
@@ -308,3 +354,46 @@ async def test_items_of_a_caller_are_checked(autojump_clock, ticker_by):
         if ticker_by.way != "plain":
             with pytest.raises(aether.BadInput, match=r"numbers\[\]: expected"):
                 await ticker.total(wrong())
+
+
+# --- streams handed on ------------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_is_handed_on_is_read_from_its_source_and_the_middle_is_done(autojump_clock, board_by):
+    async with board_by() as (board, ticker, running):
+        async with aether.stream(board.watch(3_000)) as ticks:
+            assert await anext(ticks) == 0
+            await settle()
+            assert running() == 0
+            assert [tick async for tick in ticks] == list(range(1, 3_000))
+        async with aether.stream(board.watch(1_000_000)) as ticks:
+            await anext(ticks)
+        await settle()
+        assert (await seen(ticker))[-2:] == ["Cancelled", "end"]
+
+
+async def test_a_method_may_return_any_iterator(autojump_clock, board_by):
+    async with board_by() as (board, _, _), aether.stream(board.own(200)) as items:
+        assert [item async for item in items] == list(range(200))
+
+
+async def test_errors_of_a_stream_that_was_handed_on_are_typed(autojump_clock, board_by):
+    items = []
+    async with board_by() as (board, _, _):
+        with pytest.raises(Empty):
+            await read(board.refused(3, "fault"), items)
+    assert items == [0, 1, 2]
+
+
+async def test_a_stream_passed_as_an_argument_is_read_by_the_callee_itself(autojump_clock, board_by):
+    async with board_by() as (board, ticker, _):
+        assert await board.sum_of(3_000) == sum(range(3_000)) + 1
+        assert await board.first() == 0
+        await settle()
+        assert (await seen(ticker))[-2:] == ["Cancelled", "end"]
+
+
+async def test_a_fault_of_a_stream_that_was_passed_on_is_one_in_the_method_that_reads_it(autojump_clock, board_by):
+    async with board_by() as (board, _, _):
+        with pytest.raises(Empty):
+            await board.sum_refused()

@@ -73,7 +73,7 @@ ALL = st.one_of(
         st.integers(1, 9),
         COUNTS,
         COUNTS,
-        st.lists(TEXT, max_size=STREAM_INPUTS_MAX).map(tuple),
+        st.dictionaries(TEXT, PLAIN, max_size=STREAM_INPUTS_MAX),
         st.dictionaries(TEXT, PLAIN, max_size=3),
     ),
     st.builds(StreamOpened, CALL_IDS, COUNTS, COUNTS, PLAIN),
@@ -105,9 +105,21 @@ GOLDEN = [
     (
         67,
         StreamRequest(
-            1, "g:a", InstanceId("i"), "m", Form.WIRE, 2.0, {"x": 1}, 1, 1024, 1048576, ("numbers",), {"prio": "high"}
+            1,
+            "g:a",
+            InstanceId("i"),
+            "m",
+            Form.WIRE,
+            2.0,
+            {"x": 1},
+            1,
+            1024,
+            1048576,
+            {"numbers": None},
+            {"prio": "high"},
         ),
-        "9c01a3673a61a169a16da477697265cb400000000000000081a1780101cd0400ce0010000091a76e756d6265727381a47072696fa468696768",
+        "9c01a3673a61a169a16da477697265cb400000000000000081a1780101cd0400ce0010000081"
+        "a76e756d62657273c081a47072696fa468696768",
     ),
     (68, StreamOpened(1, 1024, 1048576), "9401cd0400ce00100000c0"),
     (69, StreamItem(1, 0, 2, b"\x03"), "94010002c40103"),

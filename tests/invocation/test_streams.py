@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, StreamBroken
+from aether.errors import BadInput, Draining, NoInstance, OutcomeUnknown, Overloaded, StreamBroken
 from aether.invocation import streams_service
 from aether.invocation.reply import FULL, Abandoned, Done, Failed, Form, NotStarted, TimedOut
 from aether.invocation.stream_messages import (
@@ -583,3 +583,66 @@ async def test_leaving_a_stream_cancels_the_streams_behind_it_three_hops_deep(au
             await trio.sleep(0.001)
         assert trio.current_time() - left <= 0.01
         assert (first.cancelled, second.cancelled) == (1, 1)
+
+
+# --- handed on --------------------------------------------------------------------------------------------------------
+
+
+class HandingOn:
+    """An instance whose every stream comes from `artifact`."""
+
+    name = "Pricing"
+
+    def __init__(self, artifact):
+        self.reference = [str(artifact.base), "ticks", 2_000]
+        self.done = 0
+
+    async def serve_stream(self, method, payload, form, scope, sink, inputs):
+        assert sink.hand_on(self.reference)
+        self.done += 1
+        return Done(None)
+
+
+async def test_items_of_a_stream_that_was_handed_on_do_not_pass_through_the_middle(autojump_clock, network_of):
+    source = Artifact.parse("shop:source:1.0.0")
+    async with network_of("a", "b", "c") as (network, a, b, c):
+        network.host(b, counting)
+        network.host(c, counting, artifact=source)
+        middle = b.instances[InstanceId("pricing-b")] = HandingOn(source)
+        async with opened(a) as stream:
+            assert middle.done == 1
+            assert [item async for item in stream] == list(range(2_000))
+        assert len(sent(c, StreamItem)) == 2_000
+        assert (sent(b, StreamItem), sent(b, StreamRequest)) == ([], [])
+
+
+async def test_an_argument_that_was_handed_on_does_not_pass_through_the_caller(autojump_clock, network_of):
+    source = Artifact.parse("shop:source:1.0.0")
+    reference = [str(source.base), "ticks", 2_000]
+    async with network_of("a", "b", "c") as (network, a, b, c):
+        network.host(b, total)
+        network.host(c, counting, artifact=source)
+        numbers = Input(up_to(0), reference=reference)
+        async with opened(a, method="total", inputs={"numbers": numbers}) as stream:
+            assert await stream.outcome() == Done(sum(range(2_000)))
+        await settle()
+        assert (len(sent(c, StreamItem)), sent(a, StreamItem), sent(b, StreamItem)) == (2_000, [], [])
+        assert len(b.invoker._streams) == 0
+
+
+async def test_a_circle_of_handing_on_ends(autojump_clock, network_of):
+    async with network_of("a", "b") as (network, a, b):
+        network.host(b, counting)
+        middle = b.instances[InstanceId("pricing-b")] = HandingOn(PRICING)
+        with pytest.raises(StreamBroken, match="handed on more than 8 times"):
+            await read_open(a, [])
+        assert middle.done == 9
+
+
+async def test_a_reference_that_is_none_is_refused(autojump_clock, network_of):
+    async with network_of("a", "b") as (network, a, b):
+        network.host(b, counting)
+        middle = b.instances[InstanceId("pricing-b")] = HandingOn(PRICING)
+        middle.reference = ["only", 2]
+        with pytest.raises(BadInput, match="reference to a stream"):
+            await read_open(a, [])

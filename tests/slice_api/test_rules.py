@@ -359,6 +359,48 @@ def test_streams_are_async_generators_in_slices_and_plain_functions_in_protocols
     refused(wrong_annotation, "AsyncIterator")
 
 
+def test_a_plain_def_that_returns_an_iterator_hands_a_stream_on():
+    @aether.slice
+    class Board:
+        def watch(self, sku: str) -> AsyncIterator[int]:
+            raise NotImplementedError
+
+    method = contract_of(Board).methods["watch"]
+    assert (method.stream, method.returns) == (True, int)
+
+
+def test_a_parameter_that_is_a_stream_has_its_rules():
+    def with_default():
+        @aether.slice
+        class Wrong:
+            async def total(self, numbers: AsyncIterator[int] = None) -> int: ...  # type: ignore[assignment]
+
+    def blocking():
+        @aether.slice
+        class Wrong:
+            @aether.blocking
+            def total(self, numbers: AsyncIterator[int]) -> int: ...
+
+    def optional():
+        @aether.slice
+        class Wrong:
+            async def total(self, numbers: AsyncIterator[int] | None) -> int: ...
+
+        contract_of(Wrong)
+
+    def nested():
+        @aether.slice
+        class Wrong:
+            async def total(self, numbers: AsyncIterator[AsyncIterator[int]]) -> int: ...
+
+        contract_of(Wrong)
+
+    refused(with_default, "'numbers'", "default")
+    refused(blocking, "'numbers'", "async def")
+    refused(optional, "numbers")
+    refused(nested, "numbers[]")
+
+
 def test_a_protocol_with_an_attribute_is_refused_as_a_contract():
     class Sized(Protocol):
         size: int

@@ -22,7 +22,8 @@ from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.hosting.streams import StreamServing
 from aether.invocation.local import Around, Ran
-from aether.invocation.reply import DRAINING, FULL, Done, Failed, Faulted, Form, NotStarted
+from aether.invocation.proxy import failed_error, fault_error
+from aether.invocation.reply import DRAINING, FULL, Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.streaming import InputStream, ServedSink
 from aether.model.limits import CLEANUP_S, STREAMS_PER_INSTANCE_MAX
 from aether.slice_api.codec import Form as CodecForm
@@ -167,12 +168,20 @@ class RunningInstance:
             return self._unknown(method)
         if spec.stream and self._streams >= STREAMS_PER_INSTANCE_MAX:
             return NotStarted(FULL, STREAMS_PER_INSTANCE_MAX)
-        serving = StreamServing(self._bound, spec, payload, form, sink, inputs, self._version)
+        serving = StreamServing(
+            self._bound, spec, payload, form, sink, inputs, self._version, functools.partial(self._ended_input, method)
+        )
         self._streams += spec.stream
         try:
             return await self._outcome(spec, form, scope, serving.run)
         finally:
             self._streams -= spec.stream
+
+    def _ended_input(self, method: str, reply: Reply) -> BaseException:
+        """For a method that reads a stream that its caller handed on."""
+        if isinstance(reply, Faulted):
+            return fault_error(self._contract, method, reply.fault)
+        return trio.TooSlowError() if isinstance(reply, TimedOut) else failed_error(reply)
 
     async def _outcome(
         self, spec: MethodSpec, form: Form, scope: trio.CancelScope, run: Callable[[], Awaitable[Ran]]

@@ -7,17 +7,20 @@ Holds: the generator runs in the task that calls `run`, and is ended by the canc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from aether.errors import BadInput
 from aether.hosting.failures import refusal_of
-from aether.invocation.reply import Done, Faulted, Form
+from aether.invocation.reply import Done, Faulted, Form, Reply
 from aether.invocation.streaming import InputStream, ServedSink
 from aether.slice_api.handover_service import pump
 from aether.slice_api.http import HttpInput
 from aether.slice_api.http_exchange import exchange
 from aether.slice_api.methods import MethodSpec
+from aether.slice_api.streams import stream
 
 
 class StreamServing:
@@ -32,7 +35,9 @@ class StreamServing:
         sink: ServedSink,
         inputs: Mapping[str, InputStream],
         version: str,
+        error: Callable[[Reply], BaseException],
     ) -> None:
+        self._error = error
         self._version = version
         self._request: HttpInput | None = None
         self._bound = bound
@@ -51,6 +56,14 @@ class StreamServing:
         except BadInput as error:
             return refusal_of(error)
         method = self._bound(spec, self._request)
+        if spec.stream and not inspect.isasyncgenfunction(spec.function):
+            if self._request is None:
+                source = method(**arguments)
+                reference = getattr(source, "reference", None)
+                if reference is not None and self._sink.hand_on(reference):
+                    return Done(None)
+                method = functools.partial(_given, source)
+            method = functools.partial(_relaying, method)
         self._sink.opened()
         try:
             if self._request is not None:
@@ -77,8 +90,8 @@ class StreamServing:
             return spec.decode_http(self._request)
         spec.check_inputs(self._inputs.keys())
         return arguments | {
-            name: spec.given(name, stream.decoded(self._checked(spec.input_decoder(name))))
-            for name, stream in self._inputs.items()
+            name: spec.given(name, given.decoded(self._checked(spec.input_decoder(name)), self._error))
+            for name, given in self._inputs.items()
         }
 
     def _checked(self, decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -90,6 +103,17 @@ class StreamServing:
                 raise
 
         return decoded
+
+
+def _given(source: AsyncIterable[Any], **_: Any) -> AsyncIterable[Any]:
+    return source
+
+
+async def _relaying(method: Callable[..., AsyncIterable[Any]], **arguments: Any) -> AsyncIterator[Any]:
+    """What `method` hands on, for a reader that cannot open it itself."""
+    async with stream(method(**arguments)) as items:
+        async for item in items:
+            yield item
 
 
 def _same(item: Any) -> Any:

@@ -27,7 +27,17 @@ from aether.invocation.reply import UNKNOWN_INSTANCE, Abandoned, Form, NotStarte
 from aether.invocation.service import Invoker
 from aether.invocation.span import Span, call_name
 from aether.invocation.stream_messages import STREAM_MESSAGES
-from aether.invocation.streaming import Input, Inputs, InputStream, Opened, Opening, OpenStream, ServedSink, StreamEnded
+from aether.invocation.streaming import (
+    Input,
+    Inputs,
+    InputStream,
+    Onward,
+    Opened,
+    Opening,
+    OpenStream,
+    ServedSink,
+    StreamEnded,
+)
 from aether.invocation.streams_service import Streams, feeding, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
@@ -76,7 +86,7 @@ class Sides:
         """The other side is gone."""
         self._streams.peer_lost(OTHER_SIDE)
 
-    async def open(self, instance: InstanceId, asked: _Asked, opening: Opening) -> Opened | Outcome:
+    async def open(self, instance: InstanceId, asked: _Asked, opening: Opening) -> Opened | Onward | Outcome:
         endpoint = Endpoint(instance, OTHER_SIDE, asked.target.at(Version(0, 0, 0)))
         return await self._streams.open(endpoint, asked, opening)
 

@@ -39,7 +39,7 @@ from aether.invocation.reply import (
 )
 from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
 from aether.invocation.serving_service import CallServer
-from aether.invocation.streaming import Opened, Opening
+from aether.invocation.streaming import Onward, Opened, Opening
 from aether.invocation.streams_service import Streams
 from aether.model.ids import NodeId
 from aether.slice_api.call import PLAIN
@@ -185,7 +185,7 @@ class Attempts:
 
     async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
-        result: Opened | Outcome | None = None
+        result: Opened | Onward | Outcome | None = None
         with _scope(call):
             result = await self._streams.open(endpoint, call, opening)
         return cast("Outcome", result or TimedOut(call.span.hop(trio.current_time())))

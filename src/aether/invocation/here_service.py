@@ -11,8 +11,10 @@ from typing import Any
 import trio
 
 from aether.invocation.copying import over_msgpack
+from aether.invocation.handing import Reference
+from aether.invocation.handing_service import HandedInput, Reopen
 from aether.invocation.reply import Done, Outcome, Reply, decode_reply, encode_reply
-from aether.invocation.streaming import Feed, Opened, Opening, final_error, settled
+from aether.invocation.streaming import Feed, InputStream, Onward, Opened, Opening, final_error, settled
 from aether.slice_api.handover_service import Pipe, Waiter, closed
 
 
@@ -35,7 +37,7 @@ class HereStream(HerePipe):
     scope  of the served task; wire  items and outcome go through msgpack, as between nodes
     """
 
-    def __init__(self, opening: Opening, scope: trio.CancelScope, *, wire: bool) -> None:
+    def __init__(self, opening: Opening, scope: trio.CancelScope, *, wire: bool, reopen: Reopen | None = None) -> None:
         super().__init__(opening, scope, wire=wire)
         self._decode = opening.decode
         self._opening = opening
@@ -43,9 +45,16 @@ class HereStream(HerePipe):
         self._first, self._last = Waiter(), Waiter()
         self._is_open = False
         self._final: Outcome | None = None
-        self.inputs: dict[str, HerePipe] = {}
+        self._hands_on = reopen is not None
+        self._onward: Onward | None = None
+        self.inputs: dict[str, InputStream] = {}
         self.feeds: dict[str, Feed] = {}
-        for name in opening.inputs:
+        self.handed: list[HandedInput] = []
+        for name, given in opening.inputs.items():
+            if reopen is not None and given.reference is not None:
+                self.inputs[name] = handed = HandedInput(Reference.from_plain(given.reference), reopen)
+                self.handed.append(handed)
+                continue
             feeding = trio.CancelScope()
             self.inputs[name] = pipe = HerePipe(opening, feeding, wire=wire)
             self.feeds[name] = Feed(pipe, pipe.end, feeding)
@@ -55,6 +64,12 @@ class HereStream(HerePipe):
     def opened(self) -> None:
         self._is_open = True
         self._first.wake()
+
+    def hand_on(self, reference: object) -> bool:
+        if self._hands_on:
+            self._onward = Onward(over_msgpack(reference) if self._wire else reference)
+            self._first.wake()
+        return self._hands_on
 
     def finish(self, final: Outcome) -> None:
         """The served task is over."""
@@ -67,14 +82,16 @@ class HereStream(HerePipe):
 
     # --- the reader ---------------------------------------------------------------------------------------------------
 
-    async def begun(self) -> Opened | Outcome:
+    async def begun(self) -> Opened | Onward | Outcome:
         """Wait for the first word: it is open, or what it came to instead. Cancelled, it cancels the served task."""
         try:
-            while not self._is_open and self._final is None:
+            while not self._is_open and self._final is None and self._onward is None:
                 await self._first.park()
         except trio.Cancelled:
             self.close()
             raise
+        if self._onward is not None:
+            return self._onward
         if self._is_open or self._final is None:
             return Opened(self, self.feeds)
         return self._final

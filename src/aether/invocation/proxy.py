@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 
 from aether import errors
 from aether.errors import BadInput, CallFailed, OutcomeUnknown
+from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
@@ -101,7 +102,10 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
     def opening(method: MethodSpec, arguments: dict[str, object]) -> Callable[[int], _Opened]:
         values, sources = method.split(arguments)
         payload = method.encode_arguments(values)  # now: what the caller changes later does not count
-        inputs = {name: Input(source, method.input_encoder(name)) for name, source in sources.items()}
+        inputs = {
+            name: Input(source, method.input_encoder(name), getattr(source, "reference", None))
+            for name, source in sources.items()
+        }
 
         def opened(ahead: int) -> _Opened:
             return invoker.stream(
@@ -112,7 +116,9 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
         return opened
 
     def stream(method: MethodSpec, arguments: dict[str, object]) -> Unopened[object]:
-        return Unopened(method.where, opening(method, arguments))
+        opened = opening(method, arguments)
+        reference = None if method.inputs else Reference(target, method.name, method.encode_arguments(arguments))
+        return Unopened(method.where, opened, reference and reference.to_plain())
 
     return make_proxy(known, call, stream)
 

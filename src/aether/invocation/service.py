@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, cast
 
+import attrs
 import trio
 
+from aether.errors import StreamBroken
 from aether.invocation.attempts_service import Attempts
 from aether.invocation.balance import Balancer
 from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
+from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
@@ -29,12 +32,12 @@ from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Reply, TimedOut
 from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.span import Span, call_name
-from aether.invocation.streaming import Inputs, Opening, OpenStream, StreamEnded
+from aether.invocation.streaming import Inputs, Onward, Opening, OpenStream, StreamEnded
 from aether.invocation.streams_service import Streams, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
-from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX
+from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX, STREAM_HANDS_MAX
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import RUNNING
 
@@ -69,7 +72,7 @@ class Invoker:
         self._keys = keys
         self._server = CallServer(node, send, host, in_flight_max, self.tracer, self._with_key)
         self._pending = PendingCalls(send, rng.getrandbits(48))
-        self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire)
+        self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire, reopen=self._reopened)
         self._attempts = Attempts(
             node,
             registry,
@@ -170,8 +173,33 @@ class Invoker:
             decode=decode,
             error=error,
         )
-        async with reading(opening, call.span, self._attempts.answered(call)) as stream:
+        async with reading(opening, call.span, self._opened(call, opening)) as stream:
             yield stream
+
+    async def _opened(self, call: OutgoingCall, opening: Opening) -> object:
+        """Opened or a Reply: what a method hands on is opened where it comes from."""
+        answer: object = await self._attempts.answered(call)
+        hands = 0
+        while isinstance(answer, Onward):
+            hands += 1
+            if hands > STREAM_HANDS_MAX:
+                raise StreamBroken(opening.name, 0, f"it was handed on more than {STREAM_HANDS_MAX} times")
+            onward = Reference.from_plain(answer.reference)
+            following, _ = self._new(onward.target, onward.method, onward.payload, Form.WIRE, call.request_id, PLAIN)
+            following.opening = attrs.evolve(opening, inputs={})
+            answer = await self._attempts.answered(following)
+            following.span.close(trio.current_time(), answered=True)
+        return answer
+
+    def _reopened(
+        self,
+        source: Reference,
+        decode: Callable[[Any], Any] | None,
+        error: Callable[[Reply], BaseException] | None,
+    ) -> AbstractAsyncContextManager[OpenStream]:
+        return self.stream(
+            source.target, source.method, source.payload, form=Form.WIRE, decode=decode, error=error or StreamEnded
+        )
 
     def _new(
         self, target: ArtifactBase, method: str, payload: object, form: Form, request_id: str, options: CallOptions

@@ -25,7 +25,7 @@ from aether.invocation.stream_messages import (
     StreamRequest,
     StreamStop,
 )
-from aether.invocation.streaming import Feed, Opened, Opening
+from aether.invocation.streaming import Feed, Onward, Opened, Opening
 from aether.model.ids import NodeId
 from aether.slice_api.handover_service import Waiter
 
@@ -39,7 +39,7 @@ class _Called:
     writers: Mapping[int, StreamWriter]
     feeds: Mapping[str, Feed]
     opened: bool = False
-    failed: Outcome | None = None
+    failed: Onward | Outcome | None = None
     first: Waiter = attrs.field(factory=Waiter)
 
 
@@ -55,10 +55,12 @@ class StreamCalls:
     def __len__(self) -> int:
         return len(self._called)
 
-    async def open(self, node: NodeId, opening: Opening, request: StreamRequest, request_id: str) -> Opened | Outcome:
+    async def open(
+        self, node: NodeId, opening: Opening, request: StreamRequest, request_id: str
+    ) -> Opened | Onward | Outcome:
         """Ask `node`; its first word. Cancelled, it tells the callee to stop. `request` has no id and no credit yet."""
         call_id = self._new_id()
-        called = self._called[call_id] = self._new(node, call_id, opening)
+        called = self._called[call_id] = self._new(node, call_id, opening, request.inputs)
         items, bytes_ = called.reader.granted
         if not self._send(node, request._replace(call_id=call_id, items=items, bytes=bytes_), request_id):
             del self._called[call_id]
@@ -71,13 +73,14 @@ class StreamCalls:
             raise
         return Opened(called.reader, called.feeds) if called.failed is None else called.failed
 
-    def _new(self, node: NodeId, call_id: int, opening: Opening) -> _Called:
+    def _new(self, node: NodeId, call_id: int, opening: Opening, inputs: Mapping[str, object]) -> _Called:
         reader = StreamReader(node, call_id, 0, self._insistence.say, opening, lambda: self._left(call_id))
-        writers = {i: StreamWriter(node, call_id, i, self._send) for i in range(1, len(opening.inputs) + 1)}
-        feeds = {
-            name: Feed(writer, self._finish(node, call_id, channel, writer), trio.CancelScope())
-            for (channel, writer), name in zip(writers.items(), opening.inputs, strict=True)
-        }
+        writers: dict[int, StreamWriter] = {}
+        feeds: dict[str, Feed] = {}
+        for channel, (name, reference) in enumerate(inputs.items(), start=1):
+            if reference is None:
+                writer = writers[channel] = StreamWriter(node, call_id, channel, self._send)
+                feeds[name] = Feed(writer, self._finish(node, call_id, channel, writer), trio.CancelScope())
         return _Called(node, reader, writers, feeds)
 
     def _finish(self, node: NodeId, call_id: int, channel: int, writer: StreamWriter) -> Callable[[], None]:
@@ -94,6 +97,10 @@ class StreamCalls:
         called = self._of(sender, m.call_id)
         if called is None:  # a long request that our stop overtook
             self._insistence.say(sender, StreamStop(m.call_id, 0, "nobody reads it"))
+        elif m.onward is not None:
+            del self._called[m.call_id]
+            called.failed = Onward(m.onward)
+            called.first.wake()
         else:
             called.opened = True
             for writer in called.writers.values():
@@ -139,7 +146,8 @@ class StreamCalls:
         """The callee reads one of the inputs no further."""
         called = self._of(sender, m.call_id)
         if called is not None and m.channel in called.writers:
-            list(called.feeds.values())[m.channel - 1].scope.cancel()
+            sink = called.writers[m.channel]
+            next(feed for feed in called.feeds.values() if feed.sink is sink).scope.cancel()
 
     def peer_lost(self, node: NodeId) -> None:
         lost = Abandoned(f"the connection to {node} was lost")

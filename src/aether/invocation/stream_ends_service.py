@@ -160,7 +160,9 @@ class StreamReader:
 
     # --- the reader ---------------------------------------------------------------------------------------------------
 
-    def decoded(self, decode: Callable[[Any], Any]) -> StreamReader:
+    def decoded(
+        self, decode: Callable[[Any], Any], error: Callable[[Reply], BaseException] | None = None
+    ) -> StreamReader:
         self._decode = decode
         return self
 

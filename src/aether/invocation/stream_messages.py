@@ -23,7 +23,7 @@ class StreamRequest(NamedTuple):
 
     remaining_s   seconds that it may last; infinity when the caller set no deadline
     items, bytes  credit for the callee's items
-    inputs        names of the parameters that are streams, for channels 1, 2, ...
+    inputs        parameters that are streams, for channels 1, 2, ...: None, or where the callee reads it itself
     extra         as in CallRequest; unknown keys are ignored
     """
 
@@ -37,7 +37,7 @@ class StreamRequest(NamedTuple):
     attempt: int
     items: int
     bytes: int
-    inputs: tuple[str, ...] = ()
+    inputs: Mapping[str, object] = {}
     extra: Mapping[str, object] = {}
 
 
@@ -91,7 +91,7 @@ class StreamStop(NamedTuple):
 
 def encode_stream_request(m: StreamRequest) -> Sequence[object]:
     first = [m.call_id, m.target, m.instance, m.method, m.form.value, m.remaining_s, m.payload, m.attempt]
-    return [*first, m.items, m.bytes, list(m.inputs), dict(m.extra)]
+    return [*first, m.items, m.bytes, dict(m.inputs), dict(m.extra)]
 
 
 def decode_stream_request(fields: Sequence[object]) -> StreamRequest:
@@ -107,7 +107,7 @@ def decode_stream_request(fields: Sequence[object]) -> StreamRequest:
         raise BadInput(f"{form!r:.40} is no form of a call")
     return StreamRequest(
         call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt, items, bytes_,
-        _names(inputs, STREAM_INPUTS_MAX), _named(extra),
+        _named(inputs, STREAM_INPUTS_MAX), _named(extra, CALL_EXTRA_ENTRIES_MAX),
     )  # fmt: skip
 
 
@@ -170,17 +170,10 @@ def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
     return fields
 
 
-def _names(plain: object, most: int) -> tuple[str, ...]:
-    names: list[object] = cast("list[object]", plain) if type(plain) is list else [None]
-    if len(names) > most or any(type(name) is not str for name in names):
-        raise BadInput(f"{plain!r:.80} are no names of a stream's inputs")
-    return tuple(str(name) for name in names)
-
-
-def _named(plain: object) -> Mapping[str, object]:
+def _named(plain: object, most: int) -> Mapping[str, object]:
     entries: dict[object, object] = cast("dict[object, object]", plain) if type(plain) is dict else {None: None}
-    if len(entries) > CALL_EXTRA_ENTRIES_MAX or any(type(name) is not str for name in entries):
-        raise BadInput("a stream request says too much of itself, or without names")
+    if len(entries) > most or any(type(name) is not str for name in entries):
+        raise BadInput("a stream request has too many inputs or facts beside its arguments, or they have no names")
     return {str(name): value for name, value in entries.items()}
 
 

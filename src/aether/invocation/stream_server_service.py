@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 import trio
 
 from aether.errors import AetherError, BadInput
+from aether.invocation.handing import Reference
+from aether.invocation.handing_service import HandedInput, Reopen
 from aether.invocation.here_service import HereStream
 from aether.invocation.local import LocalHost, LocalInstance
 from aether.invocation.pending_service import Send
@@ -40,7 +42,7 @@ from aether.invocation.stream_messages import (
     StreamRequest,
     StreamStop,
 )
-from aether.invocation.streaming import Opening
+from aether.invocation.streaming import InputStream, Opening
 from aether.invocation.tracer import Tracer
 from aether.model.ids import NodeId
 from aether.slice_api.current import Running
@@ -51,11 +53,15 @@ _log = logging.getLogger(__name__)
 class _Served(StreamWriter):
     """One served stream: its sending end, its task's scope, its inputs by channel. Implements ServedSink."""
 
-    def __init__(self, node: NodeId, request: StreamRequest, send: Send, insistence: Insistence) -> None:
+    def __init__(
+        self, node: NodeId, request: StreamRequest, send: Send, insistence: Insistence, *, hands_on: bool
+    ) -> None:
         super().__init__(node, request.call_id, 0, send, (request.items, request.bytes))
         self.scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
         self._say = insistence.say
         self.inputs: dict[int, StreamReader] = {}
+        self._hands_on = hands_on
+        self.handed: list[HandedInput] = []
         for channel, name in enumerate(request.inputs, start=1):
             opening = Opening(until=math.inf, give_up_at=math.inf, name=f"{request.method}({name})")
             self.inputs[channel] = StreamReader(
@@ -66,10 +72,27 @@ class _Served(StreamWriter):
         items, bytes_ = next((reader.granted for reader in self.inputs.values()), (0, 0))
         self._say(self._node, StreamOpened(self._call_id, items, bytes_))
 
-    def over(self) -> None:
+    def hand_on(self, reference: object) -> bool:
+        if self._hands_on:
+            self._say(self._node, StreamOpened(self._call_id, 0, 0, reference))
+        return self._hands_on
+
+    def named(self, request: StreamRequest, reopen: Reopen | None) -> Mapping[str, InputStream]:
+        """Inputs by parameter; some are read from where they come from. Raises BadInput."""
+        inputs: dict[str, InputStream] = {}
+        for reader, (name, reference) in zip(self.inputs.values(), request.inputs.items(), strict=True):
+            inputs[name] = reader
+            if reference is not None and reopen is not None:
+                inputs[name] = handed = HandedInput(Reference.from_plain(reference), reopen)
+                self.handed.append(handed)
+        return inputs
+
+    async def over(self) -> None:
         """The task has ended: whoever kept an input reads no more of it."""
         for reader in self.inputs.values():
             reader.is_closed = True
+        for handed in self.handed:
+            await handed.end()
 
     def _stopper(self, channel: int) -> Callable[[], None]:
         return lambda: self._say(self._node, StreamStop(self._call_id, channel, "the method reads no further"))
@@ -79,7 +102,14 @@ class StreamServer:
     """Serves the streams that callers on this node and on others open."""
 
     def __init__(
-        self, node: NodeId, send: Send, insistence: Insistence, host: LocalHost, tracer: Tracer, open_max: int
+        self,
+        node: NodeId,
+        send: Send,
+        insistence: Insistence,
+        host: LocalHost,
+        tracer: Tracer,
+        open_max: int,
+        reopen: Reopen | None,
     ) -> None:
         self._node = node
         self._send = send
@@ -87,6 +117,7 @@ class StreamServer:
         self._host = host
         self._tracer = tracer
         self._open_max = open_max
+        self._reopen = reopen
         self._served: dict[tuple[NodeId, int], _Served] = {}
         self._here = 0
 
@@ -107,7 +138,9 @@ class StreamServer:
         elif request.remaining_s <= 0:
             self.refuse(sender, request.call_id, NotStarted(LATE))
         else:
-            served = self._served[key] = _Served(sender, request, self._send, self._insistence)
+            served = self._served[key] = _Served(
+                sender, request, self._send, self._insistence, hands_on=self._reopen is not None
+            )
             nursery.start_soon(self._serve, key, request, request_id, served)
 
     def refuse(self, sender: NodeId, call_id: int, refusal: NotStarted) -> None:
@@ -136,6 +169,8 @@ class StreamServer:
             final = self._bug(error, method)
         finally:
             self._here -= 1
+            for handed in stream.handed:
+                await handed.end()
             stream.finish(final)
 
     def _bug(self, error: Exception, method: str) -> Failed:
@@ -149,7 +184,7 @@ class StreamServer:
         except Exception as error:  # noqa: BLE001 - a bug here must end one stream, not the node
             final = self._bug(error, request.method)
         finally:
-            served.over()
+            await served.over()
             if self._served.get(key) is served:  # else the reader left, or is gone
                 del self._served[key]
                 self._say_end(key[0], request, served.count, final)
@@ -161,7 +196,7 @@ class StreamServer:
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
         running = self._tracer.served(span, request_id, request.extra)
-        inputs = dict(zip(request.inputs, served.inputs.values(), strict=True))
+        inputs = served.named(request, self._reopen)
         serving = instance.serve_stream(request.method, request.payload, request.form, served.scope, served, inputs)
         final = await outcome_of(serving, served.scope, running)
         if isinstance(final, Failed) and request.attempt != 1:

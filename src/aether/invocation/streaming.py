@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Input:
-    """A stream that a caller sends. source  its items; encode  makes each plain data, None when they are"""
+    """A stream that a caller sends. source  its items; encode  makes each plain data, None when they are
+
+    reference  where the callee can read it itself, spelt by `handing`; None: only the caller can
+    """
 
     source: AsyncIterable[Any]
     encode: Callable[[Any], Any] | None = None
+    reference: object = None
 
 
 Inputs = Mapping[str, Input]
@@ -45,6 +49,10 @@ class ServedSink(Sink, Protocol):
         """The method is about to begin: nothing of it ran, its arguments fit, and it has a place to run."""
         ...
 
+    def hand_on(self, reference: object) -> bool:
+        """In place of `opened` and of items: the reader shall open `reference` itself. False: it cannot."""
+        ...
+
 
 class InputStream(Protocol):
     """The reading end of a stream: items as plain data, or as `decode` makes them."""
@@ -52,8 +60,10 @@ class InputStream(Protocol):
     def __aiter__(self) -> AsyncIterator[Any]: ...
     async def __anext__(self) -> Any: ...
 
-    def decoded(self, decode: Callable[[Any], Any]) -> AsyncIterator[Any]:
-        """Let items go through `decode` when they are read."""
+    def decoded(
+        self, decode: Callable[[Any], Any], error: Callable[[Reply], BaseException] | None = None
+    ) -> AsyncIterator[Any]:
+        """Let items go through `decode` when they are read. error  for an end that only a stream handed on can have"""
         ...
 
     def close(self) -> None:
@@ -106,6 +116,13 @@ class Opened:
 
     stream: OpenStream
     feeds: Mapping[str, Feed] = attrs.field(factory=dict[str, Feed])
+
+
+@attrs.frozen
+class Onward:
+    """What came of opening it: the method handed it on. reference  spelt by `handing`"""
+
+    reference: object
 
 
 def final_error(final: Outcome, opening: Opening, received: int) -> BaseException:

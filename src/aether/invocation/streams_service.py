@@ -18,6 +18,7 @@ import trio
 from aether.errors import Draining, Overloaded
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint
+from aether.invocation.handing_service import Reopen
 from aether.invocation.here_service import HereStream
 from aether.invocation.local import LocalHost
 from aether.invocation.pending_service import Send
@@ -34,7 +35,7 @@ from aether.invocation.stream_messages import (
     StreamStop,
 )
 from aether.invocation.stream_server_service import StreamServer
-from aether.invocation.streaming import Feed, Input, Inputs, Opened, Opening, OpenStream
+from aether.invocation.streaming import Feed, Input, Inputs, Onward, Opened, Opening, OpenStream
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
@@ -59,18 +60,31 @@ class Asked(Protocol):
 
 
 class Streams:
-    """The streams that a node reads and serves. `wire` forces co-located ones through msgpack."""
+    """The streams that a node reads and serves.
+
+    wire    force co-located ones through msgpack
+    reopen  opens a stream that was handed on; None: what is handed on goes through the middle
+    """
 
     def __init__(
-        self, node: NodeId, send: Send, host: LocalHost, new_id: Callable[[], int], tracer: Tracer, *, wire: bool
+        self,
+        node: NodeId,
+        send: Send,
+        host: LocalHost,
+        new_id: Callable[[], int],
+        tracer: Tracer,
+        *,
+        wire: bool,
+        reopen: Reopen | None = None,
     ) -> None:
         self._node = node
         self._host = host
         self._tracer = tracer
         self._wire = wire
+        self._reopen = reopen
         self._insistence = Insistence(send)
         self._calls = StreamCalls(send, self._insistence, new_id)
-        self._server = StreamServer(node, send, self._insistence, host, tracer, STREAMS_OPEN_MAX)
+        self._server = StreamServer(node, send, self._insistence, host, tracer, STREAMS_OPEN_MAX, reopen)
         self._nursery: trio.Nursery | None = None
 
     def __len__(self) -> int:
@@ -87,7 +101,7 @@ class Streams:
         self._nursery = None
         self._calls.abandon(reason)
 
-    async def open(self, endpoint: Endpoint, asked: Asked, opening: Opening) -> Opened | Outcome:
+    async def open(self, endpoint: Endpoint, asked: Asked, opening: Opening) -> Opened | Onward | Outcome:
         """Open it on `endpoint`. Raises Draining and Overloaded as a call does."""
         if self._nursery is None:
             raise Draining(self._node)
@@ -106,19 +120,19 @@ class Streams:
             attempt=asked.attempt,
             items=0,
             bytes=0,
-            inputs=tuple(opening.inputs),
+            inputs={name: self._reopen and given.reference for name, given in opening.inputs.items()},
             extra=self._tracer.beside(asked.span),
         )
         return await self._calls.open(endpoint.node, opening, request, asked.request_id)
 
     async def _open_here(
         self, nursery: trio.Nursery, endpoint: Endpoint, asked: Asked, opening: Opening
-    ) -> Opened | Outcome:
+    ) -> Opened | Onward | Outcome:
         instance = self._host.find(endpoint.instance)
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
         scope = trio.CancelScope(deadline=opening.until)
-        stream = HereStream(opening, scope, wire=self._wire)
+        stream = HereStream(opening, scope, wire=self._wire, reopen=self._reopen)
         payload = over_msgpack(asked.payload) if self._wire else asked.payload
         running = self._tracer.served_here(asked.span, asked.request_id)
         nursery.start_soon(self._server.serve_here, instance, asked.method, payload, asked.form, running, scope, stream)
@@ -176,7 +190,7 @@ async def reading(opening: Opening, span: Span, trying: Awaitable[object]) -> As
 
 def feeding(opened: Opened, opening: Opening) -> AbstractAsyncContextManager[None]:
     """Send the inputs of `opened` for as long as the block."""
-    if not opening.inputs:
+    if not opened.feeds:
         return contextlib.nullcontext()
     return Collapsed(_feeding(opened.feeds, opening.inputs))
 
@@ -184,8 +198,8 @@ def feeding(opened: Opened, opening: Opening) -> AbstractAsyncContextManager[Non
 @asynccontextmanager
 async def _feeding(feeds: Mapping[str, Feed], inputs: Inputs) -> AsyncGenerator[None]:
     async with trio.open_nursery() as nursery:
-        for name, given in inputs.items():
-            nursery.start_soon(_feed, given, feeds[name])
+        for name, feed in feeds.items():
+            nursery.start_soon(_feed, inputs[name], feed)
         try:
             yield
         finally:

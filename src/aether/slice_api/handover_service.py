@@ -147,7 +147,7 @@ class Pipe(AsyncIterator[T]):
 
     # --- the reader ---------------------------------------------------------------------------------------------------
 
-    def decoded(self, decode: Callable[[Any], T]) -> Pipe[T]:
+    def decoded(self, decode: Callable[[Any], T], error: Callable[[Any], BaseException] | None = None) -> Pipe[T]:
         """Let items go through `decode` when they are read."""
         self._decode = decode
         return self

@@ -145,7 +145,7 @@ def _check_kind(cls: type, name: str, function: Callable[..., Any]) -> None:
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return
-    if is_protocol(cls) and _returns_iterator(function):
+    if _returns_iterator(function):  # of a slice too: it hands a stream on
         return
     wrapped = inspect.unwrap(function)
     if wrapped is not function and (inspect.iscoroutinefunction(wrapped) or inspect.isasyncgenfunction(wrapped)):

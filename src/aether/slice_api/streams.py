@@ -27,12 +27,21 @@ class Openable(Protocol[T_co]):
 
 
 class Unopened(Generic[T]):
-    """What a stream method of a proxy returns: a call that is made when `aether.stream` opens it. Opens many times."""
+    """What a stream method of a proxy returns: a call that is made when `aether.stream` opens it. Opens many times.
 
-    __slots__ = ("_open", "where")
+    reference  what another slice needs to open it itself; None: it is read through whoever has it
+    """
 
-    def __init__(self, where: str, opened: Callable[[int], AbstractAsyncContextManager[AsyncIterator[Any]]]) -> None:
-        self.where = where
+    __slots__ = ("_open", "reference", "where")
+
+    def __init__(
+        self,
+        where: str,
+        opened: Callable[[int], AbstractAsyncContextManager[AsyncIterator[Any]]],
+        reference: object = None,
+    ) -> None:
+        self.where: str = where
+        self.reference: object = reference
         self._open = opened
 
     def __aether_open__(self, ahead: int) -> AbstractAsyncContextManager[AsyncIterator[T]]:
