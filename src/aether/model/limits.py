@@ -42,9 +42,9 @@ SNAPSHOT_READ_BYTES: Final = 1 * 2**20  # of a snapshot that is installed, in on
 SNAPSHOT_BYTES_MAX: Final = 2**30  # a follower refuses to collect more
 LOG_ENTRIES_BETWEEN_SNAPSHOTS: Final = 25_000
 LOG_BYTES_BETWEEN_SNAPSHOTS_MAX: Final = 64 * 2**20  # a large state is saved again after as many bytes of log, or these
-LOG_BYTES_BETWEEN_SNAPSHOTS: Final = 8 * 2**20  # or after so many bytes of log, however few entries they are
+LOG_BYTES_BETWEEN_SNAPSHOTS: Final = 4 * 2**20  # or after so many bytes of log, however few entries they are
 LOG_ENTRIES_KEPT_BEHIND_SNAPSHOT: Final = 5_000
-LOG_BYTES_KEPT_BEHIND_SNAPSHOT: Final = 8 * 2**20
+LOG_BYTES_KEPT_BEHIND_SNAPSHOT: Final = 4 * 2**20
 SNAPSHOTS_KEPT: Final = 2
 WAL_SEGMENT_BYTES: Final = 64 * 2**20
 
