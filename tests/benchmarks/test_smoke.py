@@ -80,13 +80,14 @@ def test_a_benchmark_runs_and_prints_each_of_its_rows(name: str) -> None:
 
 
 @pytest.mark.process
+@pytest.mark.timeout(150)
 def test_the_faults_and_the_sizes_of_consensus_are_measured() -> None:
     """Parts that take an hour when they are wanted must not be found broken then."""
     parts = ["--only", "durability,failover,stopped,blocked,entries", "--runs", "1", "--block-seconds", "0.5"]
     few = ["--entries", "2000", "--live-keys", "500"]
     done = run("--seconds", "0.05", "--rounds", "1", "consensus", *parts, *few)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    for row in ("acknowledged writes lost", "kill -9 of the leader", "SIGSTOP of the leader", "2,000 entries over 500"):
+    for row in ("acknowledged writes lost", "kill -9 of the leader", "SIGSTOP of the leader", "2,000 writes over 500"):
         assert row in done.stdout, f"no row {row!r} in:\n{done.stdout}"
     assert "loop blocked 300 ms each second, leadership changes in 0.5 s" in done.stdout
 
