@@ -51,8 +51,8 @@ def main() -> int:
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    if own and options.names != ["consensus"]:
-        parser.error(f"{' '.join(own)}: only `consensus`, named alone, has options of its own")
+    if own and options.names not in (["consensus"], ["http"]):
+        parser.error(f"{' '.join(own)}: only `consensus` and `http`, named alone, have options of their own")
     return report(options.names or NAMES, options.seconds, options.rounds, own)
 
 

@@ -1,270 +1,158 @@
-"""HTTP: requests per second of our server beside a bare h11 + trio server, in turns, in one run.
+"""HTTP: our server and whole nodes beside uvicorn, bare h11 and bare routers, in turns, in one run.
 
-Run as a module (`python -m benchmarks.http`): as a script, this file would hide the standard library's `http`.
-Each server is a process of its own; the client is one process with 32 keep-alive connections over raw sockets, cheaper
-than any of the servers, so that the servers are the limit. CPU per request is shown too: it hardly depends on what
-else the machine does.
+    python -m benchmarks http [--only slice,remote,idle,slow]
+    python -m benchmarks.http [--servers bare,handler,...] [--seconds 3] [--rounds 3]
 
-bare     h11 and trio and nothing else: no limits, no request ids, no cancellation of a handler whose client left
-handler  aether.web with a handler that answers as the bare server does
-slice    the same behind SliceHandler: route match, request as plain data, answer back, with a call that costs nothing
-node     a whole `aether node` with a deployed slice: strict structuring, endpoint choice, deadline, hosting
+Each server is a process of its own (`benchmarks.http_servers`), the client is wrk where it is installed. The second
+form prints every server, with the CPU time of a request, which depends little on what else the machine does. Parts:
+
+slice   32 keep-alive connections, POST JSON, to a slice in the node, beside Starlette and FastAPI on uvicorn
+remote  the same to a slice in another process, beside a bare router with a bare call
+idle    10,000 connections that ask nothing: memory of the node, and what the others notice
+slow    1,000 connections that send a byte a second: what a good client notices
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import re
-import selectors
-import socket
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import attrs
-import h11
-import httpx
 import psutil
-import trio
 
-from aether.model.artifact import ArtifactBase
-from aether.model.route import Route
-from aether.model.rows import RouteRow
-from aether.slice_api.http import HttpInput
-from aether.web.config import WebConfig
-from aether.web.request import Request, Response, json_response
-from aether.web.service import serve
-from aether.web.slices import Answered, RouteTable
-from aether.web.slices_service import SliceHandler
 from benchmarks.figure import Figure, Goal
+from benchmarks.http_load import Measured, crowd, measure
+from benchmarks.http_servers import OTHERS, OURS, PEERS
 
-CONNECTIONS = 32
-BODY = json.dumps({"sku": "abc", "qty": 3}).encode()
-GOAL = 0.5
-SERVERS = ("bare", "handler", "slice", "node")
-_REQUEST = (
-    b"POST /quote HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: */*\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
-)
+CONNECTIONS, IDLE, SLOW = 32, 10_000, 1_000
+IDLE_MIB_MAX = 300.0
+PARTS = ("slice", "remote", "idle", "slow")
+Found = dict[str, list[Measured]]
 
 
-def total(body: bytes) -> dict[str, object]:
-    asked = json.loads(body)
-    return {"sku": asked["sku"], "total": 250 * asked["qty"]}
-
-
-# --- servers ----------------------------------------------------------------------------------------------------------
-
-
-async def bare(stream: trio.SocketStream) -> None:
-    """One connection of the least server that h11 and trio allow."""
-    connection = h11.Connection(h11.SERVER)
-    body = b""
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(65536))
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage):
-            answer = json.dumps(total(body)).encode()
-            head = h11.Response(
-                status_code=200, headers=[("content-type", "application/json"), ("content-length", str(len(answer)))]
-            )
-            sent = [connection.send(part) for part in (head, h11.Data(data=answer), h11.EndOfMessage())]
-            await stream.send_all(b"".join(sent))
-            connection.start_next_cycle()
-            body = b""
-        elif isinstance(event, h11.ConnectionClosed):
-            return
-
-
-async def serve_bare() -> None:
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    print(f"127.0.0.1:{listener.socket.getsockname()[1]}", flush=True)
-    await trio.serve_listeners(bare, [listener])
-
-
-async def handle(request: Request) -> Response:
-    return json_response(total(request.body))
-
-
-async def call(artifact: ArtifactBase, method: str, payload: object, request_id: str) -> Answered:
-    body = HttpInput.from_plain(payload).body
-    return Answered(200, "application/json", json.dumps(total(body)).encode())
-
-
-async def serve_ours(kind: str) -> None:
-    rows = [RouteRow(artifact=ArtifactBase("shop", "pricing"), routes=(Route("POST", "/quote", "quote"),))]
-    table = RouteTable(rows)
-    handler = handle if kind == "handler" else SliceHandler(lambda: table, call, lambda: True)
-    async with trio.open_nursery() as nursery:
-        print(await nursery.start(serve, handler, WebConfig()), flush=True)
-
-
-# --- client -----------------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Measured:
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: float
-
-
-class Client:
-    """32 connections, each with one request on its way at any time."""
-
-    def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._selector = selectors.DefaultSelector()
-        self._began: dict[socket.socket, float] = {}
-        self._buffers: dict[socket.socket, bytes] = {}
-        for _ in range(CONNECTIONS):
-            connection = socket.create_connection((host, int(port)))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._selector.register(connection, selectors.EVENT_READ)
-            self._buffers[connection] = b""
-
-    def run(self, seconds: float) -> list[float]:
-        """Seconds that each request took, answered within `seconds`. Leaves the connections idle."""
-        took: list[float] = []
-        for connection in self._buffers:
-            self._ask(connection)
-        until = time.perf_counter() + seconds
-        outstanding = len(self._buffers)
-        while outstanding:
-            for key, _ in self._selector.select(5.0):
-                connection = key.fileobj
-                assert isinstance(connection, socket.socket)
-                if not self._answered(connection):
-                    continue
-                now = time.perf_counter()
-                took.append(now - self._began[connection])
-                if now < until:
-                    self._ask(connection)
-                else:
-                    outstanding -= 1
-        return took
-
-    def close(self) -> None:
-        for connection in self._buffers:
-            connection.close()
-
-    def _ask(self, connection: socket.socket) -> None:
-        self._began[connection] = time.perf_counter()
-        connection.sendall(_REQUEST)
-
-    def _answered(self, connection: socket.socket) -> bool:
-        data = connection.recv(65536)
-        if not data:
-            raise ConnectionError("the server closed a connection in the middle of the benchmark")
-        buffer = self._buffers[connection] + data
-        head, mark, body = buffer.partition(b"\r\n\r\n")
-        if not mark:
-            self._buffers[connection] = buffer
-            return False
-        assert head.startswith(b"HTTP/1.1 200"), head
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        complete = len(body) == length
-        self._buffers[connection] = b"" if complete else buffer
-        return complete
-
-
-def measure(process: psutil.Process, client: Client, seconds: float) -> Measured:
-    client.run(min(0.3, seconds))  # warm
-    before, began = process.cpu_times(), time.perf_counter()
-    took = sorted(client.run(seconds))
-    elapsed, after = time.perf_counter() - began, process.cpu_times()
-    cpu = after.user + after.system - before.user - before.system
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    return Measured(len(took) / elapsed, 1e3 * p50, 1e3 * p99, 1e6 * cpu / len(took))
-
-
-def start(name: str) -> tuple[subprocess.Popen[str], str]:
-    """The server as a process, and its address."""
-    command = [sys.executable, "-m", "benchmarks.http", "--serve", name]
-    if name == "node":
-        ports = ["--port", "0", "--http-port", "0", "--management-port", "0"]
-        command = [sys.executable, "-m", "aether", "node", *ports, "--app", "benchmarks.quote_slice", "--insecure"]
+@contextmanager
+def served(name: str) -> Iterator[tuple[psutil.Process, str]]:
+    """The server `name` as a process, and its address."""
+    command = [sys.executable, "-m", "benchmarks.http_servers", name]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if name != "node":
-        return process, line.strip()
-    urls = dict(re.findall(r"(http|management) http://(\S+)", line))
-    wish = {"artifact": "bench:quotes:1.0.0", "instances": 1}
-    for _ in range(50):  # until the node is ready
-        answer = httpx.post(f"http://{urls['management']}/deploy?wait=20", json=wish, timeout=30.0, trust_env=False)
-        if answer.is_success:
-            return process, urls["http"]
-        time.sleep(0.2)
-    process.kill()
-    raise RuntimeError(f"the slice could not be deployed: {answer.text}")
-
-
-def compare(servers: Sequence[str], seconds: float, rounds: int) -> dict[str, list[Measured]]:
-    """Every server, in turns: what disturbs the machine disturbs all alike."""
-    running: dict[str, subprocess.Popen[str]] = {}
-    clients: dict[str, Client] = {}
     try:
-        for name in servers:
-            running[name], address = start(name)
-            clients[name] = Client(address)
-        found: dict[str, list[Measured]] = {name: [] for name in servers}
-        for _ in range(rounds):
-            for name in servers:
-                found[name].append(measure(psutil.Process(running[name].pid), clients[name], seconds))
-        for client in clients.values():
-            client.close()
-        return found
+        address = process.stdout.readline().strip()
+        if not address:
+            raise RuntimeError(f"{name} did not start")
+        yield psutil.Process(process.pid), address
     finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
-def figures(seconds: float, rounds: int) -> list[Figure]:
-    found = compare(("bare", "handler", "node"), seconds, rounds)
-    rates = {name: statistics.median(each.rate for each in measured) for name, measured in found.items()}
-    p99_ms = {name: statistics.median(each.p99_ms for each in measured) for name, measured in found.items()}
+def compare(names: Sequence[str], seconds: float, rounds: int) -> Found:
+    """Every server, in turns: what disturbs the machine disturbs all alike. One that fails is named and left out."""
+    found: Found = {}
+    for _ in range(rounds):
+        for name in names:
+            try:
+                with served(name) as (process, address):
+                    measured = measure(address, CONNECTIONS, seconds, process)
+                found.setdefault(name, []).append(measured)
+            except RuntimeError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+    return found
+
+
+def median(found: Found, name: str, field: str) -> float:
+    return statistics.median(getattr(measured, field) for measured in found[name])
+
+
+def _row(title: str, found: Found, ours: str, peer: str, goal: float | None = None) -> list[Figure]:
+    """Rates of two servers, or nothing when one of them is not there."""
+    if ours not in found or peer not in found:
+        return []
+    limit = None if goal is None else Goal(goal, at_least=True)
+    return [Figure(title, "/s", median(found, ours, "rate"), median(found, peer, "rate"), limit)]
+
+
+def slice_part(seconds: float, rounds: int) -> list[Figure]:
+    found = compare(("node", "starlette", "fastapi", "handler", "h11", "bare"), seconds, rounds)
+    rows = [
+        *_row("HTTP to a local slice, to Starlette on uvicorn", found, "node", "starlette", 1.0),
+        *_row("HTTP to a local slice, to FastAPI on uvicorn", found, "node", "fastapi", 2.3),
+        *_row("HTTP server alone, to Starlette on uvicorn", found, "handler", "starlette"),
+        *_row("HTTP server alone, by h11, to bare h11", found, "h11", "bare", 0.7),
+    ]
+    if "starlette" in found:
+        p99_ms = (median(found, name, "p99_ms") for name in ("node", "starlette"))
+        rows.append(Figure("HTTP to a local slice, p99, to Starlette on uvicorn", "ms", *p99_ms))
+    return rows
+
+
+def remote_part(seconds: float, rounds: int) -> list[Figure]:
+    found = compare(("edge", "router"), seconds, rounds)
+    return _row("HTTP to a slice in another process, to a bare router", found, "edge", "router", 0.4)
+
+
+def idle_part(seconds: float, rounds: int) -> list[Figure]:
+    alone, beside, memory = [], [], 0.0
+    with served("node") as (process, address):
+        empty = _mib(process)
+        for _ in range(rounds):
+            alone.append(measure(address, CONNECTIONS, seconds))
+            with crowd("idle", address, IDLE):
+                beside.append(measure(address, CONNECTIONS, seconds))
+                memory = max(memory, _mib(process))
+    p99_ms = [statistics.median(measured.p99_ms for measured in each) for each in (beside, alone)]
+    limit = Goal(IDLE_MIB_MAX, is_ratio=False)
     return [
-        Figure("HTTP to a local slice, 32 connections", "/s", rates["node"], rates["bare"], Goal(GOAL, at_least=True)),
-        Figure("HTTP to a local slice, 32 connections, p99", "ms", p99_ms["node"], p99_ms["bare"]),
-        Figure("HTTP server alone, 32 connections", "/s", rates["handler"], rates["bare"]),
+        Figure(f"memory of a node with {IDLE:,} idle connections, to the empty node", "MiB", memory, empty, limit),
+        Figure(f"HTTP p99 beside {IDLE:,} idle connections, to none", "ms", *p99_ms, Goal(1.25)),
     ]
 
 
-def main(seconds: float = 3.0, rounds: int = 3) -> None:
-    found = compare(SERVERS, seconds, rounds)
+def slow_part(seconds: float, rounds: int) -> list[Figure]:
+    alone, beside = [], []
+    with served("node") as (_, address):
+        for _ in range(rounds):
+            alone.append(measure(address, 1, seconds))
+            with crowd("slow", address, SLOW):
+                beside.append(measure(address, 1, seconds))
+    p99_ms = [statistics.median(measured.p99_ms for measured in each) for each in (beside, alone)]
+    return [Figure(f"HTTP p99 of one client beside {SLOW:,} slow ones, to none", "ms", *p99_ms, Goal(2.0))]
+
+
+def _mib(process: psutil.Process) -> float:
+    return process.memory_info().rss / 2**20
+
+
+def figures(seconds: float, rounds: int, own: Sequence[str] = ()) -> list[Figure]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default=",".join(PARTS))
+    chosen = parser.parse_args(list(own)).only.split(",")
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    measured = {"slice": slice_part, "remote": remote_part, "idle": idle_part, "slow": slow_part}
+    return [figure for part in PARTS if part in chosen for figure in measured[part](seconds, rounds)]
+
+
+def main(names: Sequence[str], seconds: float, rounds: int) -> None:
+    found = compare(names, seconds, rounds)
     print(f"POST JSON, {CONNECTIONS} keep-alive connections, median of {rounds} rounds of {seconds:g} s")
-    print(f"{'':10} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'x bare':>8} {'x bare CPU':>11}")
-
-    def median(name: str, field: str) -> float:
-        return statistics.median(getattr(measured, field) for measured in found[name])
-
-    for name in SERVERS:
-        rate, cpu = median(name, "rate"), median(name, "cpu_us")
-        times = f"{median(name, 'p50_ms'):8.2f} {median(name, 'p99_ms'):8.2f} {cpu:8.1f}"
-        ratios = f"{rate / median('bare', 'rate'):8.2f} {median('bare', 'cpu_us') / cpu:11.2f}"
-        print(f"{name:10} {rate:11.0f} {times} {ratios}")
-    ratio = median("node", "rate") / median("bare", "rate")
-    print(f"goal: node >= {GOAL} x bare: {'met' if ratio >= GOAL else 'MISSED'} ({ratio:.2f})")
+    print(f"{'':10} {'requests/s':>11} {'p50 ms':>8} {'p99 ms':>8} {'CPU us':>8} {'least CPU':>10}")
+    for name in found:
+        rate, cpu = median(found, name, "rate"), median(found, name, "cpu_us")
+        times = f"{median(found, name, 'p50_ms'):8.2f} {median(found, name, 'p99_ms'):8.2f}"
+        print(f"{name:10} {rate:11.0f} {times} {cpu:8.1f} {min(each.cpu_us for each in found[name]):10.1f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--serve", choices=SERVERS)
+    parser.add_argument("--servers", default=",".join((*OURS, *OTHERS, *PEERS)))
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    if chosen.serve == "bare":
-        trio.run(serve_bare)
-    elif chosen.serve:
-        trio.run(serve_ours, chosen.serve)
-    else:
-        main(chosen.seconds, chosen.rounds)
+    main(chosen.servers.split(","), chosen.seconds, chosen.rounds)
