@@ -178,10 +178,9 @@ async def call_raw(home, payload, form=Form.WIRE, method="quote"):
     return await home.invoker.call(Artifact.parse("shop:list-pricing:1.0.0").base, method, payload, form=form)
 
 
-async def test_payloads_that_do_not_fit_are_answered_with_every_problem(home_of, autojump_clock):
+async def test_payloads_that_do_not_fit_are_answered_with_every_problem(priced, clock):
     """The payload comes from the network; a 500 with a traceback would blame the slice for the caller's mistake."""
-    async with home_of() as home:
-        await home.deploy(ListPricing)
+    async with priced() as (home, _quotes, _pricing):
         for payload in ({"sku": 7}, {}, {"sku": "x", "more": 1}, None, [1]):
             reply = await call_raw(home, payload)
             assert isinstance(reply, Faulted)
@@ -189,9 +188,8 @@ async def test_payloads_that_do_not_fit_are_answered_with_every_problem(home_of,
             assert reply.fault.fields["problems"]
 
 
-async def test_a_request_in_http_form_is_decoded_where_the_code_is(home_of, autojump_clock):
-    async with home_of() as home:
-        await home.deploy(ListPricing)
+async def test_a_request_in_http_form_is_decoded_where_the_code_is(priced, clock):
+    async with priced() as (home, _quotes, _pricing):
         request = HttpInput(verb="GET", template="/price/{sku}", path={"sku": "x"}, query={"qty": ["2"]})
 
         assert await call_raw(home, request.to_plain(), Form.HTTP, "price") == Done(
@@ -200,18 +198,16 @@ async def test_a_request_in_http_form_is_decoded_where_the_code_is(home_of, auto
         assert isinstance(await call_raw(home, ["nonsense"], Form.HTTP, "price"), Faulted)
 
 
-async def test_a_method_that_this_version_does_not_have_fails_with_its_name(home_of, autojump_clock):
-    async with home_of() as home:
-        await home.deploy(ListPricing)
+async def test_a_method_that_this_version_does_not_have_fails_with_its_name(priced, clock):
+    async with priced() as (home, _quotes, _pricing):
         reply = await call_raw(home, {}, method="vanish")
 
         assert (reply.kind, reply.method) == ("NotInContract", "vanish")
 
 
-async def test_a_private_method_cannot_be_called_from_outside(home_of, autojump_clock):
+async def test_a_private_method_cannot_be_called_from_outside(priced, clock):
     """Only what the contract names is reachable by name."""
-    async with home_of() as home:
-        await home.deploy(ListPricing)
+    async with priced() as (home, _quotes, _pricing):
         for name in ("_fail", "__init__", "__class__"):
             assert (await call_raw(home, {}, method=name)).kind == "NotInContract"
 

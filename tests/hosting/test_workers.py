@@ -82,10 +82,13 @@ async def test_configuration_secrets_and_state_reach_the_instance(till_of):
 async def test_an_instance_calls_its_dependencies_with_the_time_it_has_left(till_of):
     async with till_of() as (_, till, _instance):
         assert await till.total("x", 3) == 15
-        with pytest.raises(trio.TooSlowError) as caught:
-            await till.hurried("hang")
         assert await till.patient("hang") == "moved on"
-        assert "\n  ListPricing.quote" in caught.value.__notes__[0], "the tree of hops goes through the process"
+        told = ""
+        with trio.fail_after(SOON_S):  # on a busy machine the account of the time may come too late, and is left out
+            while "\n  ListPricing.quote" not in told:
+                with pytest.raises(trio.TooSlowError) as caught:
+                    await till.hurried("hang")
+                told = caught.value.__notes__[0]
 
 
 async def test_a_fault_of_a_dependency_keeps_its_class(till_of):
@@ -138,14 +141,15 @@ async def test_a_drained_instance_finishes_its_calls_and_leaves_its_lifespan(til
         answers = []
 
         async def call():
-            answers.append(await till.finish(0.3))
+            answers.append(await till.finish(1.0))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call)
-            await until(lambda: home.hosting.find(instance).running == 1)
+            running = home.hosting.find(instance)
+            await until(lambda: running.running == 1)
             nursery.start_soon(home.stop, Till, instance)
-            await trio.testing.wait_all_tasks_blocked()
-            reply = await home.hosting.find(instance).serve("told", {}, Form.WIRE, trio.CancelScope())
+            await until(lambda: running.stopping)
+            reply = await running.serve("told", {}, Form.WIRE, trio.CancelScope())
             assert isinstance(reply, NotStarted)
 
         assert answers == ["finished"]
@@ -297,26 +301,25 @@ async def test_a_new_instance_serves_after_a_crash(pit_of):
 
 
 async def test_a_worker_whose_loop_stands_still_delays_only_its_own_callers(pit_of):
-    async with pit_of() as (home, pit, _instance):
+    async with pit_of() as (home, pit, instance):
         await home.deploy(ListPricing)
         pricing = home.get(ListPricing)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pit.block, 1.0)
-            began = trio.current_time()
+            nursery.start_soon(pit.block, 600.0)
+            await until(lambda: worker_of(home, instance)._process.mark.number == 1)
             for _ in range(10):
                 assert await pricing.quote("x") == 5
-                await trio.sleep(0.01)
-            assert trio.current_time() - began < 0.9, "the loop of the node went on meanwhile"
             with trio.move_on_after(0.1) as scope:
                 await pit.hang()
             assert scope.cancelled_caught, "a deadline needs no answer of the worker"
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_call_that_was_given_up_while_the_loop_stood_still_does_not_run(pit_of):
     """A slice that computes would otherwise spend its time on answers that nobody waits for."""
     async with pit_of() as (home, pit, instance):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(pit.block, 0.8)
+            nursery.start_soon(pit.block, 3.0)
             await until(lambda: worker_of(home, instance)._process.mark.number == 1)
             with trio.move_on_after(0.1):
                 await pit.block(30.0)
@@ -495,12 +498,12 @@ async def test_a_flood_of_calls_is_refused_beyond_its_bound(home_of):
                 outward.call(CallOut(call_id, "shop:list-pricing", "quote", 30.0, {"sku": "hang"}, {}, {}), "")
 
             assert [answer.error[0] for answer in answers] == ["Overloaded"] * 5
+            with pytest.raises(BadInput, match="open already"):
+                outward.call(CallOut(1, "shop:list-pricing", "quote", 30.0, {"sku": "x"}, {}, {}), "")
             outward.withdraw(Withdraw(0), "")
             outward.access(MapAccess(9_999, "book", "count", []), "")
             await until(lambda: any(a.call_id == 9_999 for a in answers))
             assert next(a for a in answers if a.call_id == 9_999).value == 0
-            with pytest.raises(BadInput, match="open already"):
-                outward.call(CallOut(1, "shop:list-pricing", "quote", 30.0, {"sku": "x"}, {}, {}), "")
             with pytest.raises(BadInput, match="no operation"):
                 outward.access(MapAccess(1, "book", "clear", []), "")
 

@@ -255,6 +255,10 @@ class Ticker:
         finally:
             self.left.append("ticks")
 
+    @aether.method(deadline_s=1.0)
+    async def brief(self) -> AsyncIterator[int]:
+        yield 1
+
     async def endless(self) -> AsyncIterator[bytes]:
         try:
             while True:
@@ -287,6 +291,10 @@ class Reader:
     async def sum_of(self, count: int) -> int:
         async with aether.stream(self.ticker.ticks(count)) as ticks:
             return sum([n async for n in ticks])
+
+    async def brief(self) -> int:
+        async with aether.stream(self.ticker.brief()) as stream:
+            return await anext(stream)
 
     async def first_of_endless(self) -> int:
         async with aether.stream(self.ticker.endless()) as stream:

@@ -36,7 +36,7 @@ class WorkerFailed(Exception):
 
 _MESSAGE: Final = "OutcomeUnknown"  # the one without fields
 _CLASSES: Final[dict[str, Any]] = {
-    name: cls for name in errors.__all__ if attrs.has(cls := getattr(errors, name)) or name == _MESSAGE
+    name: getattr(errors, name) for name in errors.__all__ if attrs.has(getattr(errors, name)) or name == _MESSAGE
 }
 
 

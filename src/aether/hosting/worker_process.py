@@ -9,7 +9,6 @@ Holds: a worker inherits one end of a socket pair and one page, nothing else; ne
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -97,7 +96,7 @@ def start_worker(path: Sequence[str]) -> WorkerProcess:
 
     Raises OSError when no process can be started, ContractError on a system that has none of this kind.
     """
-    if sys.platform == "win32" or not hasattr(select, "poll"):
+    if sys.platform == "win32":
         raise ContractError('host="process" needs Linux or another POSIX system; leave it out to live in the node')
     mine, theirs = socket.socketpair()
     page = new_mark_file()
