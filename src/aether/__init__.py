@@ -44,6 +44,7 @@ from aether.slice_api.current import CurrentCall, current_call
 from aether.slice_api.decorators import (
     background,
     blocking,
+    contract,
     delete,
     get,
     head,
@@ -135,6 +136,7 @@ __all__ = [
     "blocking",
     "call",
     "config",
+    "contract",
     "current_call",
     "delete",
     "get",

@@ -8,7 +8,7 @@ Holds: every error a user can meet is a leaf of TryAgain, Rejected, OutcomeUnkno
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -348,6 +348,7 @@ class CallFailed(AetherError):
     kind, message  class name and text of the callee's exception; remote_traceback  its frames, the runtime's trimmed
     slice, method, instance, node  where it ran; attempt  which try of this call (1 = first)
     request_id  under which the logs of all nodes have it
+    fields  of a Fault that this side does not know, as between two versions of a contract: `kind` is its name then
     """
 
     kind: str
@@ -359,6 +360,7 @@ class CallFailed(AetherError):
     attempt: int = 1
     remote_traceback: str = ""
     request_id: str = ""
+    fields: Mapping[str, object] = attrs.field(factory=dict[str, object])
 
     def __str__(self) -> str:
         where = f" in {self.slice}.{self.method}" if self.slice else ""

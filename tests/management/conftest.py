@@ -21,6 +21,7 @@ from aether.model.lifecycle import SliceState
 from aether.model.route import Route
 from aether.model.rows import (
     BlueprintRow,
+    ContractRow,
     DesiredRow,
     InstanceRow,
     MemberRow,
@@ -79,6 +80,7 @@ class Rows:
     desired_rows: list[DesiredRow] = attrs.field(factory=list)
     instance_rows: list[InstanceRow] = attrs.field(factory=list)
     route_rows: list[RouteRow] = attrs.field(factory=list)
+    contract_rows: list[ContractRow] = attrs.field(factory=list)
     unsatisfied_rows: list[UnsatisfiedRow] = attrs.field(factory=list)
     blueprint_rows: list[BlueprintRow] = attrs.field(factory=list)
     maps: dict[str, list[tuple[bytes, bytes, Revision]]] = attrs.field(factory=dict)
@@ -103,6 +105,9 @@ class Rows:
 
     def routes(self):
         return iter(self.route_rows)
+
+    def contracts(self):
+        return iter(self.contract_rows)
 
     def unsatisfied(self):
         return iter(self.unsatisfied_rows)
@@ -414,6 +419,10 @@ def world() -> World:
         ],
         route_rows=[
             RouteRow(artifact=ORDERS.base, routes=(Route("POST", "/orders", "place", True),), idempotent=("place",))
+        ],
+        contract_rows=[
+            ContractRow(artifact=Artifact.parse(f"shop.orders:place-order:{v}"), text='{"name": "PlaceOrder"}')
+            for v in ("1.0.0", "1.2.0")
         ],
         blueprint_rows=[
             BlueprintRow(id="demo", number=1, text="old", applied_by="ann", applied_at=1.0),

@@ -16,7 +16,7 @@ from typing import Any
 
 from aether.errors import AetherError, BadInput
 from aether.slice_api.contract import contract_of
-from aether.slice_api.marks import is_slice
+from aether.slice_api.marks import is_protocol, is_slice
 
 
 def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
@@ -28,6 +28,18 @@ def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
     for app in apps:
         found |= dict.fromkeys(_slices_of(app, path))
     return list(found)
+
+
+def load_class(app: str, folder: Path) -> type:
+    """The slice or Protocol `module:Class`. Raises BadInput."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    name, _, attribute = app.partition(":")
+    chosen = getattr(_import(app, name, path), attribute, None)
+    if not isinstance(chosen, type) or not (is_slice(chosen) or is_protocol(chosen)):
+        raise BadInput(app, (f"{attribute} in {name} is neither a slice nor a Protocol",))
+    return chosen
 
 
 def describe(apps: Sequence[str], folder: Path) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "members": ("aether.cli.member_commands:members", "Who belongs to the group and votes; add, remove, promote."),
     "slices": ("aether.cli.look_commands:slices", "Every instance with its state, or the slices of an --app."),
     "routes": ("aether.cli.look_commands:routes", "The HTTP routes of deployed slices."),
+    "contract": ("aether.cli.contract_commands:contract", "Contracts of running slices; export one as Python or JSON."),
+    "diff": ("aether.cli.contract_commands:diff", "What changes between two versions of a contract."),
     "deploy": ("aether.cli.change_commands:deploy", "Deploy one slice."),
     "scale": ("aether.cli.change_commands:scale", "Change how many instances of a slice run."),
     "undeploy": ("aether.cli.change_commands:undeploy", "Remove one slice from the cluster."),

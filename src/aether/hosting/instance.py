@@ -12,7 +12,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import trio
 
@@ -37,6 +37,8 @@ from aether.slice_api.methods import MethodSpec
 from aether.work import LimitedWork, Work
 
 _log = logging.getLogger("aether.hosting")
+
+IGNORED_MAX: Final = 64  # unknown arguments that are said in the log
 
 NOT_READY: Final = "not started"
 STOPPED: Final = "stopped"
@@ -64,6 +66,7 @@ class RunningInstance:
         self._calls: set[trio.CancelScope] = set()
         self._streams = 0
         self._refusal = NOT_READY
+        self._ignored: dict[str, None] = {}
         self._stop = trio.Event()
         self._empty: trio.Event | None = None
         attach_runner(instance, LimitedWork(work, contract.options.concurrency).run)
@@ -221,6 +224,15 @@ class RunningInstance:
                 _log.error("%s raised", what, exc_info=failure.original)
         return failure
 
+    def _say_ignored(self, spec: MethodSpec, payload: object, arguments: Mapping[str, object]) -> None:
+        """Once for each argument that callers of a newer contract give, and this version does not know."""
+        given = cast("dict[str, object]", payload)  # or it would not have been decoded
+        if len(given) > len(arguments):
+            for name in given.keys() - arguments.keys() - self._ignored.keys():
+                if len(self._ignored) < IGNORED_MAX:
+                    self._ignored[name] = None
+                    _log.warning("%s.%s ignores %r, which callers of a newer version give", self.name, spec.name, name)
+
     def _ended(self, scope: trio.CancelScope, spec: MethodSpec, held_s: float) -> None:
         self._calls.discard(scope)
         if not spec.stream:
@@ -234,6 +246,7 @@ class RunningInstance:
         try:
             if form is Form.WIRE:
                 arguments = spec.decode_arguments(payload)
+                self._say_ignored(spec, payload, arguments)
             else:
                 request = HttpInput.from_plain(payload)
                 arguments = spec.decode_http(request)

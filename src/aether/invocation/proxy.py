@@ -133,7 +133,8 @@ def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception
     if fault is not None:
         return fault
     shown = ", ".join(f"{name}={value!r}" for name, value in plain.fields.items())
-    return CallFailed(plain.name, f"{plain.detail} ({shown})" if shown else plain.detail, contract.name, method)
+    said = f"{plain.detail} ({shown})" if shown else plain.detail
+    return CallFailed(plain.name, said, contract.name, method, fields=plain.fields)
 
 
 def failed_error(reply: Reply) -> CallFailed | OutcomeUnknown:

@@ -19,7 +19,18 @@ from aether.model.ids import ClusterUuid, Revision
 
 KEPT: Final = frozenset({"desired", "blueprints", "blueprint-current", "feature-level", "maps", "traffic"})
 DROPPED: Final = frozenset(
-    {"cluster", "leadership", "members", "removed", "roles", "handover", "instances", "routes", "unsatisfied"}
+    {
+        "cluster",
+        "leadership",
+        "members",
+        "removed",
+        "roles",
+        "handover",
+        "instances",
+        "routes",
+        "contracts",
+        "unsatisfied",
+    }
 )
 """Written anew by whoever the new cluster consists of."""
 

@@ -19,12 +19,13 @@ import attrs
 
 from aether.errors import BadInput
 from aether.kv.codec import BYTES, Codec, row_codec
-from aether.model.artifact import ArtifactBase
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import ClusterUuid, InstanceId, NodeId, is_name, node_id
 from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
 from aether.model.rows import (
     BlueprintRow,
     CallKeyRow,
+    ContractRow,
     DesiredRow,
     HandoverRow,
     InstanceRow,
@@ -36,6 +37,7 @@ from aether.model.rows import (
     TrafficRow,
     UnsatisfiedRow,
 )
+from aether.model.version import Version
 
 T = TypeVar("T")
 
@@ -171,11 +173,20 @@ def _spell_number(number: int) -> str:
     return text
 
 
+def _spell_version(version: Version) -> str:
+    return escape(str(version).encode())
+
+
+def _read_version(text: str) -> Version:
+    return Version.parse(unescape(text).decode())
+
+
 _NAME: Final = _Part(_spell_name, _read_name)
 _NODE: Final = _Part(_spell_node, node_id)
 _BASE: Final = _Part(_spell_base, ArtifactBase.parse)
 _INSTANCE: Final = _Part(_spell_instance, _read_instance)
 _COUNT: Final = _Part(_spell_number, _read_number)
+_VERSION: Final = _Part(_spell_version, _read_version)
 _USER_KEY: Final = _Part(escape, unescape)
 
 
@@ -220,6 +231,7 @@ _DESIRED: Final = _Kind("desired", (_BASE,), row_codec(DesiredRow))
 _INSTANCES: Final = _Kind("instances", (_BASE, _INSTANCE), row_codec(InstanceRow))
 _ROUTES: Final = _Kind("routes", (_BASE,), row_codec(RouteRow))
 _TRAFFIC: Final = _Kind("traffic", (_BASE,), row_codec(TrafficRow))
+_CONTRACT: Final = _Kind("contracts", (_BASE, _VERSION), row_codec(ContractRow))
 _BLUEPRINT: Final = _Kind("blueprints", (_NAME, _COUNT), row_codec(BlueprintRow))
 _BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (_NAME,), row_codec(int))
 _UNSATISFIED: Final = _Kind("unsatisfied", (_BASE,), row_codec(UnsatisfiedRow))
@@ -240,6 +252,7 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _INSTANCES,
     _ROUTES,
     _TRAFFIC,
+    _CONTRACT,
     _BLUEPRINT,
     _BLUEPRINT_CURRENT,
     _UNSATISFIED,
@@ -264,6 +277,7 @@ DESIRED: Final[Prefix[DesiredRow]] = _DESIRED.prefix()
 INSTANCES: Final[Prefix[InstanceRow]] = _INSTANCES.prefix()
 ROUTES: Final[Prefix[RouteRow]] = _ROUTES.prefix()
 TRAFFIC: Final[Prefix[TrafficRow]] = _TRAFFIC.prefix()
+CONTRACTS: Final[Prefix[ContractRow]] = _CONTRACT.prefix()
 BLUEPRINTS: Final[Prefix[BlueprintRow]] = _BLUEPRINT.prefix()
 BLUEPRINTS_CURRENT: Final[Prefix[int]] = _BLUEPRINT_CURRENT.prefix()
 UNSATISFIED: Final[Prefix[UnsatisfiedRow]] = _UNSATISFIED.prefix()
@@ -314,6 +328,14 @@ def routes(base: ArtifactBase) -> Key[RouteRow]:
 
 def traffic(base: ArtifactBase) -> Key[TrafficRow]:
     return _TRAFFIC.key(base)
+
+
+def contract(artifact: Artifact) -> Key[ContractRow]:
+    return _CONTRACT.key(artifact.base, artifact.version)
+
+
+def contracts_of(base: ArtifactBase) -> Prefix[ContractRow]:
+    return _CONTRACT.prefix(base)
 
 
 def blueprint(id: str, number: int) -> Key[BlueprintRow]:  # noqa: A002 - the row's own field name

@@ -15,6 +15,7 @@ from aether.kv.watch_service import Watch
 from aether.model.ids import Revision
 from aether.model.rows import (
     BlueprintRow,
+    ContractRow,
     DesiredRow,
     InstanceRow,
     MemberRow,
@@ -54,6 +55,9 @@ class KvClusterView:
 
     def instances(self) -> Iterable[InstanceRow]:
         return self._kv.rows(keys.INSTANCES)
+
+    def contracts(self) -> Iterable[ContractRow]:
+        return self._kv.rows(keys.CONTRACTS)
 
     def routes(self) -> Iterable[RouteRow]:
         return self._kv.rows(keys.ROUTES)

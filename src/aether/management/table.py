@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from aether.management import commands, member_commands, queries, rows_service
+from aether.management import commands, contract_queries, member_commands, queries, rows_service
 from aether.management.commands import Changed
 from aether.management.queries import Answer, Facts
 from aether.management.row_store import RowStore, Wanted
@@ -141,6 +141,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     _get("/slices", "Every slice of the cluster with its state.", queries.slices),
     _get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),
     _get("/routes", "Every HTTP route of the slices.", queries.routes),
+    _get("/contracts", "The versions whose contract is known.", contract_queries.contracts),
+    Endpoint(
+        path="/contracts/{artifact}",
+        about="The contract of one version as data: methods, schemas, faults.",
+        query=Schema(_FRESH),
+        read=lambda facts, query, variables: contract_queries.contract(facts, query, variables["artifact"]),
+    ),
     _get("/blueprints", "The blueprints in force.", queries.blueprints),
     Endpoint(
         path="/blueprints/{id}",

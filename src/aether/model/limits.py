@@ -93,6 +93,8 @@ CALL_KEYS_MAX: Final = 10_000  # of one method
 CALL_KEYS_BYTES_MAX: Final = 64 * 2**20  # rows of all methods together
 CALL_ANSWER_BYTES_MAX: Final = 64 * 1024  # of one answer that is kept for its key
 CALL_KEY_SETTLE_S: Final = 10.0  # for writing what came of a call with a key
+CONTRACT_BYTES_MAX: Final = 256 * 1024  # of one description in its row
+CONTRACTS_KEPT: Final = 10  # versions of one slice that others can read and compare
 CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
 # --- worker processes ---

@@ -217,6 +217,17 @@ def _weight_problems(version: str, weight: int) -> Iterator[str]:
 
 
 @attrs.frozen(kw_only=True)
+class ContractRow:
+    """The contract of one version, for who does not have its code. Key `contracts/{group:artifact}/{version}`.
+
+    text  its description as JSON (slice_api.description)
+    """
+
+    artifact: Artifact
+    text: str
+
+
+@attrs.frozen(kw_only=True)
 class BlueprintRow:
     """An operator's text as applied. Key `blueprints/{id}/{number}`; immutable. `number` counts from 1."""
 

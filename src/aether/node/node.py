@@ -44,6 +44,7 @@ from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import ZONE_LABEL, MemberRow, RouteRow
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
+from aether.node.contract_publisher import ContractPublisher
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
 from aether.node.http_port import http_server
@@ -176,6 +177,8 @@ class Node:
             wall=seams.wall,
         )
 
+        self.contract_publisher = ContractPublisher(self.config.node, self.incarnation, self.kv, self.store)
+
     # --- life ---
 
     async def run(self, *, task_status: trio.TaskStatus[NodeFacts] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -200,6 +203,7 @@ class Node:
                 nursery.start_soon(self.membership.leave_when_removed, self.leave)
                 await nursery.start(self.cluster_manager.run)
                 await nursery.start(self.node_manager.run)
+                await nursery.start(self.contract_publisher.run)
                 self.facts.ready = True
                 self.ready.set()
                 _log.info("%s is ready, incarnation %s", self.config.node, self.incarnation)

@@ -149,7 +149,7 @@ def parts_of(tp: TypeOf) -> tuple[Part, ...]:
             for f in dataclasses.fields(origin)
         ]
     elif is_typed_dict(origin):
-        found = [(name, hint, name in origin.__required_keys__, True) for name, hint in hints.items()]
+        found = [(name, hint, _is_required(origin, name, hint), True) for name, hint in hints.items()]
     else:
         found = [(name, hints.get(name), name not in origin._field_defaults, True) for name in origin._fields]
     replace = substitution(tp)
@@ -157,6 +157,14 @@ def parts_of(tp: TypeOf) -> tuple[Part, ...]:
         if hint is None:
             raise NoCodec("has no annotation", f".{name}")
     return tuple(Part(name, replace(hint), required, init) for name, hint, required, init in found)
+
+
+def _is_required(cls: Any, name: str, hint: TypeOf) -> bool:
+    """Of a key of a TypedDict. Where annotations are strings, `__required_keys__` knows nothing of the markers."""
+    marked = origin_of(typing.get_args(hint)[0] if origin_of(hint) is typing_extensions.ReadOnly else hint)
+    if marked in (typing.NotRequired, typing_extensions.NotRequired):
+        return False
+    return marked in (typing.Required, typing_extensions.Required) or name in cls.__required_keys__
 
 
 def substitution(tp: TypeOf) -> Callable[[TypeOf], TypeOf]:

@@ -30,7 +30,7 @@ from aether.slice_api.coordinates import coordinates
 from aether.slice_api.faults import Fault, FaultPlain, decode_fault_as, fault_class, fault_classes
 from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec, StateSpec
 from aether.slice_api.maps import Map, MemoryMap
-from aether.slice_api.marks import SLICE, is_protocol, is_slice, marks_of
+from aether.slice_api.marks import SLICE, STANDS_FOR, is_protocol, is_slice, marks_of
 from aether.slice_api.methods import MethodSpec, method_spec
 from aether.slice_api.routes import routes_of
 from aether.slice_api.settings import reader_of
@@ -105,7 +105,7 @@ class LifespanSpec:
 class Contract:
     """What a slice class or Protocol offers and needs.
 
-    artifact     None for a Protocol; name  of the class; options  as decorated
+    artifact     None for a Protocol, unless aether.contract names it; name  of the class; options  as decorated
     fields       in the order of declaration; methods  by name; routes  of all methods
     lifespan     None when there is none; backgrounds  names of background methods
     """
@@ -265,7 +265,7 @@ def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
     methods = {name: _method(cls, name, function, scope, form) for name, function in rules.methods(cls)}
     return Contract(
         cls=cls,
-        artifact=None if protocol else coordinates(cls, options.artifact),
+        artifact=cls.__dict__.get(STANDS_FOR) if protocol else coordinates(cls, options.artifact),
         name=cls.__name__,
         options=options,
         fields=fields,

@@ -16,16 +16,18 @@ import attrs
 from typing_extensions import dataclass_transform
 
 from aether.errors import ContractError
+from aether.model.artifact import Artifact
 from aether.model.hosts import IN_PROCESS, host_problem
 from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.slice_api.contract import SliceOptions, define_slice
 from aether.slice_api.fields import config, secret
-from aether.slice_api.marks import RouteMark, marked
+from aether.slice_api.marks import STANDS_FOR, RouteMark, is_protocol, marked
 from aether.slice_api.route_options import Cors, RateLimit, options_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
 Background = TypeVar("Background", bound=Callable[..., Awaitable[None]])
 Lifespan = TypeVar("Lifespan", bound=Callable[..., AsyncIterator[None]])
@@ -80,6 +82,27 @@ def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
 
 service = slice
 """`slice` under a name that shadows no builtin."""
+
+
+def contract(artifact: str) -> Callable[[C], C]:
+    """On a Protocol: it is the contract of `artifact`, so that no class of it is needed to call it.
+
+    artifact  `group:artifact:version`: the slice that is called, in whatever version runs, and the version that the
+              Protocol was written from. `aether contract export` writes such Protocols.
+
+    Raises ContractError for anything but a Protocol, BadInput for wrong coordinates.
+    """
+    named = Artifact.parse(artifact)
+
+    def mark(cls: C) -> C:
+        if not is_protocol(cls):
+            raise ContractError(
+                f"aether.contract decorates a Protocol, got {cls!r}; a slice says @aether.slice(artifact=...)"
+            )
+        setattr(cls, STANDS_FOR, named)
+        return cls
+
+    return mark
 
 
 def method(

@@ -14,6 +14,8 @@ import attrs
 
 MARKS: Final = "__aether_marks__"
 SLICE: Final = "__aether_slice__"
+STANDS_FOR: Final = "__aether_artifact__"
+"""On a Protocol that `aether.contract` decorates: the Artifact that keeps it."""
 
 
 @attrs.frozen

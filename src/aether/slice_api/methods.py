@@ -86,12 +86,21 @@ class MethodSpec:
             raise self._bad(error, arguments, encoders) from None
 
     def decode_arguments(self, plain: object) -> dict[str, Any]:
-        """Arguments from plain data, strictly. Raises BadInput: a wrong type, a missing or an unknown argument."""
+        """Arguments from plain data, strictly. Raises BadInput: a wrong type, or a missing argument.
+
+        Unknown ones are left out: a proxy refuses what its contract has not, so they come from a newer contract.
+        """
         decoders = self._decoders
         given: Any = plain  # what is no mapping fails below, and is reported with everything else
         try:
             arguments = {name: decoders[name](value) for name, value in given.items()}
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
+            known = {name: value for name, value in given.items() if name in decoders} if _is_dict(given) else {}
+            if _is_dict(given) and len(known) < len(given):
+                try:
+                    return self.decode_arguments(known)
+                except BadInput:  # wrong beside that: then the unknown ones are told too
+                    pass
             raise self._bad(error, plain, decoders) from None
         if not self._required <= arguments.keys():
             raise self._bad(None, plain, decoders)
@@ -303,6 +312,10 @@ def method_spec(
         facts=marks.facts, function=marks.blocking or function, doc=inspect.getdoc(function) or "",
         signature=signature, form=form, inputs=inputs,
     )  # fmt: skip
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _returned(where: str, function: Callable[..., Any], annotation: TypeOf) -> tuple[TypeOf, bool]:

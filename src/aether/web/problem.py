@@ -33,7 +33,7 @@ from aether.web.request import Response, json_response
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1.0
 RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "error", "requestId", "retryAfterS"})
-_SECRET: Final = frozenset({"remote_traceback", "message", "request_id"})
+_SECRET: Final = frozenset({"remote_traceback", "message", "request_id", "fields"})
 """What an exception says is for the log, not for strangers; the document has the id of the request anyway."""
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

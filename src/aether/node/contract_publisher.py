@@ -1,0 +1,93 @@
+"""Writes down the contract of each slice that runs here, so that other nodes, versions and repositories can read it.
+
+Knows: rows of contracts, of instances, of desired slices; this process's classes.
+Never: what a contract means, which instances should run.
+Holds: one row per version, at most CONTRACTS_KEPT of one slice; they go when the slice is not wanted any more. A
+       contract that cannot be written now is tried again at the next change.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import NoReturn
+
+import trio
+
+from aether.deployment.slice_store import SliceStore
+from aether.errors import AetherError
+from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
+from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.service import KvService
+from aether.model.artifact import Artifact
+from aether.model.ids import Incarnation, NodeId, Revision
+from aether.model.lifecycle import SliceState
+from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT
+from aether.model.rows import ContractRow
+from aether.slice_api.contract import contract_of
+from aether.slice_api.description import describe
+
+_log = logging.getLogger("aether.node")
+
+
+class ContractPublisher:
+    """Of one node process. store  where its classes are"""
+
+    def __init__(self, node: NodeId, incarnation: Incarnation, kv: KvService, store: SliceStore) -> None:
+        self._node = node
+        self._incarnation = incarnation
+        self._kv = kv
+        self._store = store
+        self._instances = CachedRows(kv, keys.INSTANCES)
+        self._published: set[Artifact] = set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
+        """Until cancelled."""
+        async with self._kv.watch(keys.INSTANCES, keys.DESIRED) as watch:
+            task_status.started()
+            while True:
+                try:
+                    await self._publish()
+                    await self._forget_unwanted()
+                except AetherError as error:
+                    _log.info("contracts are not written yet: %s", error)
+                await watch.changed()
+
+    async def _publish(self) -> None:
+        """The contract of each version that has become ACTIVE here since it was last looked."""
+        active = {
+            row.artifact
+            for row in self._instances.look()
+            if row.node == self._node and row.incarnation == self._incarnation and row.state is SliceState.ACTIVE
+        }
+        self._published &= active
+        for artifact in sorted(active - self._published):
+            await self._write(artifact)
+            self._published.add(artifact)
+
+    async def _write(self, artifact: Artifact) -> None:
+        description = describe(contract_of(await self._store.load(artifact)))
+        text = json.dumps(description.to_plain(), separators=(",", ":"), ensure_ascii=False)
+        key = keys.contract(artifact)
+        known = self._kv.get(key)
+        if known is not None and known.text == text:
+            return
+        if len(text.encode()) > CONTRACT_BYTES_MAX:
+            _log.warning("the contract of %s has more than %d bytes and stays unwritten", artifact, CONTRACT_BYTES_MAX)
+            return
+        others = {row.artifact for row in self._kv.rows(keys.contracts_of(artifact.base))} - {artifact}
+        oldest = sorted(others)[: max(0, len(others) + 1 - CONTRACTS_KEPT)]
+        row = ContractRow(artifact=artifact, text=text)
+        await self._kv.propose(Batch((), (Put(key, row), *(Delete(keys.contract(each)) for each in oldest))))
+
+    async def _forget_unwanted(self) -> None:
+        """The leader's task: contracts of slices that nobody wants and that run nowhere."""
+        if self._kv.leadership is None:
+            return
+        used = {row.artifact.base for row in self._instances.look()}
+        used |= {row.artifact.base for row in self._kv.rows(keys.DESIRED)}
+        for artifact in [row.artifact for row in self._kv.rows(keys.CONTRACTS)]:
+            if artifact.base not in used:
+                unwanted = Compare(keys.desired(artifact.base), Revision(0))
+                await self._kv.propose(Batch((unwanted,), (Delete(keys.contract(artifact)),)))
