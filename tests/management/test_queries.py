@@ -19,7 +19,7 @@ from aether.model.route import Route
 from aether.model.rows import DesiredRow, RouteRow, UnsatisfiedRow
 
 GETS = [  # /kv/row needs a key (test_rows.py)
-    e.path.replace("{id}", "demo").replace("{name}", "orders")
+    e.path.replace("{id}", "demo").replace("{name}", "orders").replace("{artifact}", "shop.orders:place-order")
     for e in ENDPOINTS
     if (e.read or e.look) and e.path != "/kv/row"
 ]
@@ -406,3 +406,27 @@ async def test_the_openapi_document_names_every_path(world):
             assert {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} in operation[
                 "parameters"
             ]
+
+
+async def test_contracts_are_listed_newest_first_and_shown_by_their_coordinates(world):
+    """Without a version, the one in force is meant."""
+    listed = (await world.ask("GET", "/contracts")).json["contracts"]
+    assert [(c["artifact"], c["running"]) for c in listed] == [
+        ("shop.orders:place-order:1.2.0", True),
+        ("shop.orders:place-order:1.0.0", False),
+    ]
+    for name, shown in (("", "1.2.0"), (":1.0.0", "1.0.0")):
+        answer = (await world.ask("GET", f"/contracts/shop.orders:place-order{name}")).json
+        assert (answer["artifact"], answer["contract"]) == (f"shop.orders:place-order:{shown}", {"name": "PlaceOrder"})
+    world.rows.desired_rows.clear()
+    assert (await world.ask("GET", "/contracts/shop.orders:place-order")).json["artifact"].endswith("1.2.0")
+
+
+@pytest.mark.parametrize(("name", "status"), [("shop:none", 404), ("shop.orders:place-order:9.0.0", 404), ("x", 400)])
+async def test_a_contract_that_is_not_known_is_not_found(world, name, status):
+    assert (await world.ask("GET", f"/contracts/{name}")).status == status
+
+
+async def test_a_row_that_is_no_contract_is_an_error_in_words(world):
+    world.rows.contract_rows[1] = attrs.evolve(world.rows.contract_rows[1], text="{")
+    assert "no JSON" in (await world.ask("GET", "/contracts/shop.orders:place-order")).json["detail"]

@@ -44,7 +44,7 @@ class ContractPublisher:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Until cancelled."""
-        async with self._kv.watch(keys.INSTANCES, keys.DESIRED) as watch:
+        async with self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.CONTRACTS) as watch:
             task_status.started()
             while True:
                 try:
