@@ -153,7 +153,8 @@ async def test_callers_and_instances_of_two_versions_understand_each_other(tmp_p
     )
     new = (
         "import attrs, aether\nfrom typing import Protocol\n\n@attrs.frozen\nclass Item:\n    sku: str\n"
-        "    colour: str = 'red'\n\nclass Sold(aether.Fault):\n    sku: str\n    reason: str\n\n@aether.contract('tests.contracts:store:2.0.0')\nclass Store(Protocol):\n"
+        "    colour: str = 'red'\n\nclass Sold(aether.Fault):\n    sku: str\n    reason: str\n\n"
+        "@aether.contract('tests.contracts:store:2.0.0')\nclass Store(Protocol):\n"
         "    async def keep(self, item: Item, note: str = '') -> Item: ...\n"
     )
     running = loaded(old, tmp_path, "store_old")
