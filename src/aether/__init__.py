@@ -38,7 +38,7 @@ from aether.errors import (
     TryAgain,
 )
 from aether.slice_api.binding import bind
-from aether.slice_api.call import call
+from aether.slice_api.call import Answers, call, each, send
 from aether.slice_api.context_variable import ContextVar
 from aether.slice_api.current import CurrentCall, current_call
 from aether.slice_api.decorators import (
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressInUse",
     "AetherError",
+    "Answers",
     "BadInput",
     "Balancer",
     "Body",
@@ -139,6 +140,7 @@ __all__ = [
     "contract",
     "current_call",
     "delete",
+    "each",
     "get",
     "head",
     "lifespan",
@@ -148,6 +150,7 @@ __all__ = [
     "put",
     "run",
     "secret",
+    "send",
     "service",
     "state",
     "static",

@@ -10,7 +10,6 @@ import aether
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/api.md").read_text()
 SHADOWING = {"slice", "map"}
-ANNOUNCED = {"send", "each"}
 
 
 def headings() -> list[str]:
@@ -33,13 +32,6 @@ def test_names_that_shadow_builtins_are_not_imported_by_a_star():
     assert aether.__all__ == sorted(set(aether.__all__), key=lambda n: (n[0].islower(), n))
     assert callable(aether.slice)
     assert callable(aether.map)
-
-
-def test_announced_names_are_listed_and_do_not_exist():
-    """A stub that raises would pass an import check and fail in production."""
-    table = PAGE.partition("## Announced")[2]
-    assert set(re.findall(r"^\| `aether\.(\w+)", table, re.MULTILINE)) == ANNOUNCED
-    assert not [name for name in ANNOUNCED if hasattr(aether, name)]
 
 
 def test_the_reference_names_everything_that_tests_may_import():

@@ -5,10 +5,8 @@ from hypothesis import strategies as st
 
 from aether.invocation.reply import DRAINING, FULL, REFUSED, UNKNOWN_INSTANCE, Abandoned, NotStarted
 from aether.invocation.retry import (
-    BUDGET_MAX,
     GiveUp,
     Repeat,
-    RetryBudget,
     Try,
     Verdict,
     backoff_s,
@@ -107,16 +105,3 @@ def test_a_call_that_never_started_never_has_an_unknown_outcome(now):
 def test_the_pause_grows_up_to_its_limit_and_never_vanishes(attempt, jitter):
     assert RETRY_BACKOFF_MIN_S / 2 <= backoff_s(attempt, jitter) <= RETRY_BACKOFF_MAX_S
     assert backoff_s(attempt + 1, jitter) >= backoff_s(attempt, jitter)
-
-
-def test_the_budget_allows_a_burst_then_a_tenth_of_all_calls():
-    """A node that fails every call must not see its load doubled by repeats."""
-    budget = RetryBudget()
-    for _ in range(int(BUDGET_MAX)):
-        assert budget.left
-        budget.spend()
-    assert not budget.left
-    for _ in range(11):
-        budget.earn()
-
-    assert budget.left

@@ -91,5 +91,24 @@ async def test_options_that_do_not_fit_are_refused_before_anything_is_sent(optio
         aether.call(Plain().charge, **options)
 
 
+async def test_a_one_way_call_and_a_broadcast_are_options_too(payment, calls):
+    await aether.send(payment.charge, key="k")("ann")
+    await aether.each(payment.charge)("ann")
+
+    assert [options for *_, options in calls] == [CallOptions(key="k", one_way=True), CallOptions(every=True)]
+
+
+async def test_a_plain_object_is_sent_to_in_place_and_is_every_instance():
+    class Broken:
+        async def charge(self, customer: str) -> str:
+            raise ValueError(customer)
+
+    assert await aether.send(Plain().charge)("ann") is None
+    assert (await aether.each(Plain().charge)("ann")).results == {"local": "ann 1"}
+    assert str((await aether.each(Broken().charge)("ann")).failures["local"]) == "ann"
+    with pytest.raises(ValueError, match="ann"):
+        await aether.send(Broken().charge)("ann")
+
+
 def test_what_is_not_said_stays_as_it_was():
     assert merged(CallOptions(key="a", one_way=True), PLAIN) == CallOptions(key="a", one_way=True)

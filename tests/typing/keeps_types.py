@@ -107,6 +107,11 @@ async def options(cluster: aether.Cluster) -> None:
     assert_type(await aether.call(cluster.get(Pricing).quote, hedge_after="p95")("a"), Quote)
     assert_type(await aether.call(cluster.get(ListPricing).square, priority="low")(3), int)
     assert_type(aether.call(cluster.get(Pricing).ticks, affinity_key="a")("a"), AsyncIterator[int])
+    assert_type(await aether.send(shop.place)("ann", ["a"]), None)
+    assert_type(await aether.each(cluster.get(Pricing).quote)("a"), aether.Answers[Quote])
+    assert_type((await aether.each(cluster.get(ListPricing).square)(3)).results["i"], int)
+    await aether.send(shop.place)("ann")  # type: ignore[call-arg]
+    await aether.each(shop.place)(1, [])  # type: ignore[arg-type]
     await aether.call(shop.place, key="k")("ann")  # type: ignore[call-arg]
     await aether.call(shop.place, key="k")("ann", [1])  # type: ignore[list-item]
     await aether.call(shop.place, keys="k")("ann", [])  # type: ignore[call-arg]

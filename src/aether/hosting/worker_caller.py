@@ -23,11 +23,12 @@ from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.hosting.worker_streams import Sides, opened_by_node
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.outgoing import reserve_s
-from aether.invocation.reply import Abandoned, Form, NotStarted, Reply, TimedOut, decode_reply
+from aether.invocation.reply import Abandoned, Form, NotStarted, Outcome, Reply, TimedOut, decode_reply
 from aether.invocation.span import Span, call_name
 from aether.invocation.streaming import Inputs, OpenStream, StreamEnded
 from aether.invocation.tracer import passed_on
 from aether.model.artifact import ArtifactBase
+from aether.model.ids import InstanceId
 from aether.model.limits import WORKER_CALLS_OUT_MAX
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import RUNNING
@@ -100,6 +101,20 @@ class NodeCaller:
             return reply
         finally:
             span.close(trio.current_time(), answered=answered)
+
+    async def each(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+    ) -> Mapping[InstanceId, Outcome | Exception]:
+        """Raises BadInput: only a node asks every instance."""
+        rule = "call a slice that is hosted in the node, and let that ask every instance"
+        raise BadInput(f"aether.each of {target} {method} from a worker process", (rule,))
 
     def stream(
         self,

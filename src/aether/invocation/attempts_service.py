@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryAgain
+from aether.invocation.acceptance import ONE_WAY
 from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
@@ -25,6 +26,7 @@ from aether.invocation.outgoing import OutgoingCall
 from aether.invocation.pending_service import Expired, PendingCalls, Send
 from aether.invocation.priority import priority_of
 from aether.invocation.reply import (
+    FULL,
     NO_ROOM,
     REFUSED,
     UNKNOWN_INSTANCE,
@@ -37,7 +39,8 @@ from aether.invocation.reply import (
     decode_reply,
     encode_reply,
 )
-from aether.invocation.retry import GiveUp, RetryBudget, Try, Verdict, decide_retry
+from aether.invocation.retry import GiveUp, Try, Verdict, decide_retry
+from aether.invocation.retry_budget import RetryBudgets
 from aether.invocation.serving_service import CallServer
 from aether.invocation.streaming import Onward, Opened, Opening
 from aether.invocation.streams_service import Streams
@@ -80,7 +83,7 @@ class Attempts:
         self._wire = wire
         self._in_flight_max = in_flight_max
         self.sending: bool = False
-        self.budget: RetryBudget = RetryBudget()
+        self.budgets: RetryBudgets = RetryBudgets()
         self._changed = trio.lowlevel.ParkingLot()
 
     def endpoints_changed(self) -> None:
@@ -129,6 +132,7 @@ class Attempts:
             call.cut_off = f"{call.span.name} may have run on {endpoint.node}: {failure.reason}"
         endpoints = self._registry.endpoints(call.target)
         out = call.excluded | {endpoint.instance}
+        budget = self.budgets[call.target]
         decision = decide_retry(
             Try(
                 failure=failure,
@@ -138,18 +142,22 @@ class Attempts:
                 attempt=call.attempt,
                 time_left_s=call.give_up_at - trio.current_time(),
                 idempotent=call.idempotent,
-                budget_left=self.budget.left,
+                budget_left=budget.left,
                 jitter=self._random.random(),
                 all_full=call.full,
             )
         )
         if isinstance(decision, GiveUp):
+            budget.refused += isinstance(failure, Abandoned) and call.idempotent and not budget.left
             raise self._error(call, endpoint, decision.verdict, failure)
         call.excluded = decision.exclude
         if isinstance(failure, Abandoned):
-            self.budget.spend()
+            budget.spend()
+            budget.repeats += 1
             await trio.sleep(decision.after_s)
-        elif decision.after_s > 0:
+            return
+        budget.moved += 1
+        if decision.after_s > 0:
             with trio.move_on_after(decision.after_s):
                 await self._changed.park()  # somebody new may be there before the pause is over
             if trio.current_time() >= call.give_up_at:
@@ -167,13 +175,14 @@ class Attempts:
 
     async def once(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
         """One try, at `endpoint`."""
+        call.at = endpoint.instance
         load = self._chooser.began(endpoint)
         began = call.began if call.attempt == 1 else trio.current_time()
         result = None
         try:
             if call.opening is not None:
                 result = await self._open(call, endpoint, call.opening)
-            elif endpoint.node == self._node:
+            elif endpoint.node == self._node and not call.options.one_way:
                 result = await self._try_here(call, endpoint)
             else:
                 result = await self._try_there(call, endpoint, began)
@@ -225,6 +234,8 @@ class Attempts:
         extra = self._server.tracer.beside(call.span, priority_of(call.options))
         if call.options.key:
             extra[KEY] = call.options.key
+        if call.options.one_way:
+            extra[ONE_WAY] = self._registry.terms(call.target).deadline_of(call.method)
         return extra
 
     async def _try_there(self, call: OutgoingCall, endpoint: Endpoint, now: float) -> Outcome:
@@ -245,10 +256,12 @@ class Attempts:
             call.method,
             call.form,
             left_s,
-            call.payload,
+            over_msgpack(call.payload) if endpoint.node == self._node else call.payload,
             call.attempt,
             self._extra(call),
         )
+        if endpoint.node == self._node and self._server.full:
+            return NotStarted(FULL, self._in_flight_max)
         if not self._send(endpoint.node, request, call.request_id):
             return NotStarted(REFUSED)
         ends = call.deadline if call.own else math.inf

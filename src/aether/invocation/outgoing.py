@@ -36,6 +36,7 @@ class OutgoingCall:
 
     deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
     give_up_at  a little earlier: what callees get, so that they can answer in time
+    at          the instance asked last
     full        every try so far was refused as full; cut_off  where it may have run in part, "" = nowhere
     opening     of a stream; None for a call
     """
@@ -53,6 +54,7 @@ class OutgoingCall:
     give_up_at: float
     began: float
     attempt: int = 0
+    at: InstanceId | None = None
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
     cut_off: str = ""

@@ -8,17 +8,19 @@ Holds: co-located and remote calls raise the same types; wrong arguments raise T
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from aether import errors
 from aether.errors import BadInput, CallFailed, OutcomeUnknown
+from aether.invocation.everybody import answers_of
 from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop
-from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
+from aether.invocation.reply import Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
 from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
 from aether.model.artifact import ArtifactBase
+from aether.model.ids import InstanceId
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
@@ -49,6 +51,17 @@ class Caller(Protocol):
         options: CallOptions = PLAIN,
     ) -> Reply: ...
 
+    async def each(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+    ) -> Mapping[InstanceId, Outcome | Exception]: ...
+
     def stream(
         self,
         target: ArtifactBase,
@@ -76,17 +89,14 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
     """
     known = contract if isinstance(contract, Contract) else contract_of(contract)
 
-    def error(method: MethodSpec, reply: Reply) -> BaseException:
-        if isinstance(reply, TimedOut):
-            return invoker.too_slow(reply.hops)
-        if isinstance(reply, Faulted):
-            return fault_error(known, method.name, reply.fault)
-        return failed_error(reply)  # NotStarted never leaves the Invoker
+    error = functools.partial(_error, invoker, known)
 
     async def call(method: MethodSpec, arguments: dict[str, object], options: CallOptions = PLAIN, /) -> object:
         if method.inputs:
             return await feed(method, arguments)
         payload = method.encode_arguments(arguments)
+        if options.wants_no_result:
+            return await _otherwise(invoker, target, method, payload, options, error)
         reply = await invoker.call(target, method.name, payload, form=Form.WIRE, options=options)
         if isinstance(reply, Done):
             return method.decode_result(reply.payload)
@@ -121,6 +131,33 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
         return Unopened(method.where, opened, reference and reference.to_plain())
 
     return make_proxy(known, call, stream)
+
+
+def _error(invoker: Caller, contract: Contract, method: MethodSpec, reply: Reply) -> BaseException:
+    """What a call raises for a reply that is no Done."""
+    if isinstance(reply, TimedOut):
+        return invoker.too_slow(reply.hops)
+    if isinstance(reply, Faulted):
+        return fault_error(contract, method.name, reply.fault)
+    return failed_error(reply)  # NotStarted never leaves the Invoker
+
+
+async def _otherwise(
+    invoker: Caller,
+    target: ArtifactBase,
+    method: MethodSpec,
+    payload: object,
+    options: CallOptions,
+    error: Callable[[MethodSpec, Reply], BaseException],
+) -> object:
+    """A broadcast, or a one-way call."""
+    if options.every:
+        heard = await invoker.each(target, method.name, payload, form=Form.WIRE, options=options)
+        return answers_of(target, method, heard, error)
+    reply = await invoker.call(target, method.name, payload, form=Form.WIRE, options=options)
+    if isinstance(reply, Done):
+        return None
+    raise error(method, reply)
 
 
 def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception:

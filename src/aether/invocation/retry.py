@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Set as AbstractSet
-from typing import Final
 
 import attrs
 
 from aether.invocation.reply import NO_ROOM, Abandoned, NotStarted
 from aether.model.ids import InstanceId
 from aether.model.limits import RETRY_BACKOFF_MAX_S, RETRY_BACKOFF_MIN_S
-
-BUDGET_MAX: Final = 64.0  # repeats that may be made in a burst
-BUDGET_PER_CALL: Final = 0.1  # each call earns a tenth of a repeat
 
 
 class Verdict(enum.StrEnum):
@@ -97,21 +93,3 @@ def _after_abandoned(now: Try) -> Repeat | GiveUp:
         return GiveUp(Verdict.OUTCOME_UNKNOWN)
     exclude = frozenset(now.excluded) | {now.tried} if now.others else frozenset[InstanceId]()
     return Repeat(after_s, exclude)
-
-
-class RetryBudget:
-    """Repeats of calls that may have run, as a share of all calls, so that a failing node is not hammered."""
-
-    def __init__(self) -> None:
-        self._left = BUDGET_MAX
-
-    @property
-    def left(self) -> bool:
-        return self._left >= 1.0
-
-    def earn(self) -> None:
-        if self._left < BUDGET_MAX:
-            self._left = min(BUDGET_MAX, self._left + BUDGET_PER_CALL)
-
-    def spend(self) -> None:
-        self._left -= 1.0

@@ -19,9 +19,11 @@ import trio
 from aether.errors import StreamBroken
 from aether.invocation.attempts_service import Attempts
 from aether.invocation.balance import Balancer
+from aether.invocation.broadcast_service import Broadcasts
 from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.handing import Reference
+from aether.invocation.hedging_service import Hedges
 from aether.invocation.hops import Hop, describe, path_text
 from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
@@ -29,14 +31,15 @@ from aether.invocation.local import Around, LocalHost
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
-from aether.invocation.reply import Form, NotStarted, Reply, TimedOut
+from aether.invocation.reply import Form, NotStarted, Outcome, Reply, TimedOut
 from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.span import Span, call_name
+from aether.invocation.statistics import InvokerStatistics
 from aether.invocation.streaming import Inputs, Onward, Opening, OpenStream, StreamEnded
 from aether.invocation.streams_service import Streams, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
-from aether.model.ids import NodeId
+from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX, STREAM_HANDS_MAX
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import RUNNING
@@ -67,16 +70,16 @@ class Invoker:
     ) -> None:
         self._node = node
         self._registry = registry
-        self._send = send
+        self._transport_send = send
         self.tracer: Tracer = Tracer(node, rng, time_left_s)
         self._keys = keys
-        self._server = CallServer(node, send, host, in_flight_max, self.tracer, self._with_key)
-        self._pending = PendingCalls(send, rng.getrandbits(48))
+        self._server = CallServer(node, self._send, host, in_flight_max, self.tracer, self._with_key)
+        self._pending = PendingCalls(self._send, rng.getrandbits(48))
         self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire, reopen=self._reopened)
         self._attempts = Attempts(
             node,
             registry,
-            send,
+            self._send,
             host,
             self._server,
             self._pending,
@@ -86,6 +89,8 @@ class Invoker:
             wire=wire,
             in_flight_max=in_flight_max,
         )
+        self._hedges = Hedges(self._attempts, registry)
+        self._broadcasts = Broadcasts(self._attempts, registry)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -127,15 +132,45 @@ class Invoker:
         Cancelling the caller cancels the callee.
         """
         call, parent = self._new(target, method, payload, form, request_id, options)
+        answers = self._attempts if options.hedge_after is None else self._hedges
         if parent is None:
-            return await self._attempts.answered(call)
+            return await answers.answered(call)
         answered = False
         try:
-            reply = await self._attempts.answered(call)
+            reply = await answers.answered(call)
             answered = type(reply) is not TimedOut
             return reply
         finally:
             call.span.close(trio.current_time(), answered=answered)
+
+    async def each(
+        self,
+        target: ArtifactBase,
+        method: str,
+        payload: object,
+        *,
+        form: Form,
+        request_id: str = "",
+        options: CallOptions = PLAIN,
+    ) -> dict[InstanceId, Outcome | Exception]:
+        """What each instance of `target` that takes calls now answered, just before the deadline at the latest.
+
+        NotStarted, Abandoned and TimedOut stand for themselves; an exception for a try that this node could not make.
+        Raises NoInstance when there is none.
+        """
+        call, _ = self._new(target, method, payload, form, request_id, options)
+        try:
+            return await self._broadcasts.asked(call)
+        finally:
+            call.span.close(trio.current_time(), answered=True)
+
+    def statistics(self) -> InvokerStatistics:
+        """What was counted so far."""
+        return InvokerStatistics(
+            in_flight=len(self._pending),
+            serving=self._server.serving,
+            targets={str(target): budget.statistics() for target, budget in self._attempts.budgets.items()},
+        )
 
     @asynccontextmanager
     async def stream(
@@ -240,8 +275,15 @@ class Invoker:
             give_up_at=give_up_at,
             began=now,
         )
-        self._attempts.budget.earn()
+        self._attempts.budgets[target].calls += 1
         return call, parent
+
+    def _send(self, to: NodeId, message: object, request_id: str) -> bool:
+        """To a peer, or to this node itself, where a call that its caller does not wait for needs a task of its own."""
+        if to == self._node:
+            self.deliver(to, message, request_id)
+            return True
+        return self._transport_send(to, message, request_id)
 
     def deliver(self, sender: NodeId, message: object, request_id: str) -> None:
         """A message of this room from a peer. Never blocks."""

@@ -20,8 +20,9 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import AetherError
+from aether.invocation.acceptance import ONE_WAY, accepting, read_one_way
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
-from aether.invocation.keyed import Keyed, WithKey, no_keys, read_key
+from aether.invocation.keyed import KEY, Keyed, WithKey, no_keys, read_key
 from aether.invocation.local import Around, LocalHost, LocalInstance, Ran
 from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.pending_service import Send
@@ -30,6 +31,7 @@ from aether.invocation.reply import (
     LATE,
     UNKNOWN_INSTANCE,
     Abandoned,
+    Done,
     Failed,
     Form,
     NotStarted,
@@ -77,6 +79,11 @@ class CallServer:
         self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
         self._here = RunningCalls()
         self._idle: list[Task] = []  # parked, the one that served last at the end
+
+    @property
+    def serving(self) -> int:
+        """Calls that run here, co-located ones included."""
+        return len(self._arrived) + len(self._here)
 
     @property
     def full(self) -> bool:
@@ -162,7 +169,7 @@ class CallServer:
     async def _serve(self, sender: NodeId, request: CallRequest, request_id: str, scope: trio.CancelScope) -> None:
         key = (sender, request.call_id)
         try:
-            reply = await self._outcome(request, request_id, scope)
+            reply = await self._outcome(sender, request, request_id, scope)
         except Exception as error:  # noqa: BLE001 - a bug here must end one call, not the node
             _log.exception("serving %s of %s failed outside the method", request.method, request.target)
             reply = Failed(kind=type(error).__name__, message=str(error), node=self._node)
@@ -176,37 +183,57 @@ class CallServer:
         finally:
             self._served.pop(key, None)
 
-    async def _outcome(self, request: CallRequest, request_id: str, scope: trio.CancelScope) -> Outcome:
+    async def _outcome(self, sender: NodeId, request: CallRequest, request_id: str, scope: trio.CancelScope) -> Outcome:
         instance = self._host.find(request.instance)
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
         running = self.tracer.served(span, request_id, request.extra)
-        around = self._around(instance, request, scope) if request.extra else None
+        around = None
+        if KEY in request.extra or ONE_WAY in request.extra:
+            around = self._around(sender, instance, request, request_id, scope)
         serving = instance.serve(request.method, request.payload, request.form, scope, around)
         reply = await outcome_of(serving, scope, running)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
 
-    def _around(self, instance: LocalInstance, request: CallRequest, scope: trio.CancelScope) -> Around | None:
+    def _around(
+        self,
+        sender: NodeId,
+        instance: LocalInstance,
+        request: CallRequest,
+        request_id: str,
+        scope: trio.CancelScope,
+    ) -> Around | None:
         """What the entries of the request ask for beside running the method."""
-        key = read_key(request.extra)
-        if not key:
-            return None
-        return self.with_key(
-            Keyed(
-                target=ArtifactBase.parse(request.target),
-                method=request.method,
-                instance=request.instance,
-                key=key,
-                payload=request.payload,
-                form=request.form,
-                name=f"{instance.name}.{request.method}",
-                left_s=scope.deadline - trio.current_time(),
+        key, lasts_s = read_key(request.extra), read_one_way(request.extra)
+        name = f"{instance.name}.{request.method}"
+        around = None
+        if key:
+            around = self.with_key(
+                Keyed(
+                    target=ArtifactBase.parse(request.target),
+                    method=request.method,
+                    instance=request.instance,
+                    key=key,
+                    payload=request.payload,
+                    form=request.form,
+                    name=name,
+                    left_s=scope.deadline - trio.current_time() if lasts_s is None else lasts_s,
+                )
             )
-        )
+        if lasts_s is None:
+            return around
+
+        def accept() -> None:
+            """Nobody waits from now on, so nobody's going ends it."""
+            if self._served.pop((sender, request.call_id), None) is not None:
+                scope.deadline = trio.current_time() + lasts_s
+                self._answered(sender, request, Done(None), request_id)
+
+        return accepting(accept, around, name)
 
     def _answered(self, sender: NodeId, request: CallRequest, reply: Outcome, request_id: str) -> bool:
         """Send the reply, or that it cannot be sent; False: the mailbox is full."""

@@ -8,8 +8,8 @@ Holds: a call without options pays nothing for them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -70,6 +70,11 @@ class CallOptions:
     one_way: bool = False
     every: bool = False
 
+    @property
+    def wants_no_result(self) -> bool:
+        """Whether the caller does not get the result of one instance."""
+        return self.one_way or self.every
+
     def __attrs_post_init__(self) -> None:
         problems = tuple(_problems(self))
         if problems:
@@ -77,6 +82,18 @@ class CallOptions:
 
 
 PLAIN: Final = CallOptions()
+
+
+@attrs.frozen
+class Answers(Generic[R]):
+    """What `aether.each` heard, by instance id: `results` of those that answered, `failures` of the others.
+
+    A failure is the exception that a call to that instance alone would have raised: a Fault, CallFailed, NoInstance
+    when it did not take the call, OutcomeUnknown when it was lost while it ran, trio.TooSlowError when it runs still.
+    """
+
+    results: Mapping[str, R]
+    failures: Mapping[str, Exception]
 
 
 def call(
@@ -98,6 +115,45 @@ def call(
         key=key, hedge_after=hedge_after, priority=priority, affinity_key=affinity_key, balancer=balancer
     )
     return with_options(fn, options)
+
+
+def send(fn: Callable[P, Awaitable[object]], /, *, key: str = "") -> Callable[P, Coroutine[Any, Any, None]]:
+    """`fn` as a one-way call: `await aether.send(self.mail.deliver)(letter)` returns once the call runs.
+
+    It is refused, queued and tried elsewhere as any call is, until an instance runs it; then nobody waits for it: not
+    its caller, whose going does not cancel it, and not its result. It may run as long as the default deadline of the
+    method says, and a drain waits for it. What it raises is logged where it runs. A crash after acceptance loses it.
+
+    On a plain object, as in a unit test, the method runs in place, and what it raises is raised.
+    """
+    oneway = with_options(fn, CallOptions(key=key, one_way=True))
+
+    async def sent(*args: P.args, **kwargs: P.kwargs) -> None:
+        await oneway(*args, **kwargs)
+
+    return sent
+
+
+def each(fn: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
+    """`fn` as a call to every instance that takes calls: `await aether.each(self.cache.drop)(key)`.
+
+    All are asked at once, each once. It returns before the deadline in force, with a time-out in the place of those
+    that have not answered. Raises NoInstance when there is none. A plain object is asked alone, as instance "local".
+    """
+    broadcast: Any = with_options(fn, CallOptions(every=True))
+
+    async def asked(*args: P.args, **kwargs: P.kwargs) -> Answers[R]:
+        answer: Any = await _local(fn, args, kwargs) if broadcast is fn else await broadcast(*args, **kwargs)
+        return cast("Answers[R]", answer)
+
+    return asked
+
+
+async def _local(fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answers[R]:
+    try:
+        return Answers({"local": await fn(*args, **kwargs)}, {})
+    except Exception as error:  # noqa: BLE001 - it is listed, as over a cluster
+        return Answers({}, {"local": error})
 
 
 def with_options(fn: Callable[P, R], options: CallOptions) -> Callable[P, R]:

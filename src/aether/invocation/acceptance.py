@@ -1,0 +1,47 @@
+"""One-way calls: the caller is told that its call runs, and not what came of it.
+
+Knows: how a request says that it is one-way, and for how long it may run.
+Never: tasks, clocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aether.errors import BadInput
+from aether.invocation.local import Around, Ran
+from aether.invocation.reply import Done, Faulted
+from aether.model.limits import ONE_WAY_MAX_S
+from aether.slice_api.methods import MethodSpec
+
+ONE_WAY: Final = "oneway"  # in CallRequest.extra: seconds that the call may run for
+
+_log = logging.getLogger(__name__)
+
+
+def read_one_way(extra: Mapping[str, object]) -> float | None:
+    """For how long a one-way call may run; None = it is an ordinary one. Raises BadInput."""
+    lasts_s = extra.get(ONE_WAY)
+    if lasts_s is None:
+        return None
+    if not isinstance(lasts_s, int | float) or isinstance(lasts_s, bool) or not 0 < lasts_s < math.inf:
+        raise BadInput(f"{lasts_s!r:.40} is no time for a one-way call")
+    return min(float(lasts_s), ONE_WAY_MAX_S)
+
+
+def accepting(accept: Callable[[], None], inner: Around | None, name: str) -> Around:
+    """What runs a one-way call: `accept` tells its caller, then nobody waits any more; what goes wrong is logged."""
+
+    async def around(method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
+        accept()
+        outcome = await (run() if inner is None else inner(method, run))
+        if isinstance(outcome, Faulted):
+            _log.warning("one-way call of %s: %s: %s", name, outcome.fault.name, outcome.fault.detail)
+        elif not isinstance(outcome, Done):  # a failure was logged where it ran
+            _log.warning("one-way call of %s came to nothing: %s", name, outcome)
+        return outcome
+
+    return around
