@@ -373,7 +373,7 @@ def test_a_parameter_that_is_a_stream_has_its_rules():
     def with_default():
         @aether.slice
         class Wrong:
-            async def total(self, numbers: AsyncIterator[int] = None) -> int: ...  # type: ignore[assignment]
+            async def total(self, numbers: AsyncIterator[int] = ...) -> int: ...
 
     def blocking():
         @aether.slice

@@ -51,9 +51,25 @@ class ListPricing(Pricing):
     async def ticks(self, sku: str) -> AsyncIterator[int]:
         yield len(sku)
 
+    def handed_on(self, pricing: str) -> AsyncIterator[int]:
+        return self.ticks(pricing)
+
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
+    async def both(self, numbers: AsyncIterator[int]) -> AsyncIterator[str]:
+        async with aether.stream(numbers) as items:
+            async for item in items:
+                assert_type(item, int)
+                yield str(item)
+
     @aether.blocking
     def square(self, number: int) -> int:
         return number * number
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
 
 
 @aether.slice(artifact="shop:place-order:1.0.0", instances=3, json_case="camel")
@@ -96,6 +112,14 @@ async def calls(cluster: aether.Cluster) -> None:
     assert_type(cluster.get(Pricing), Pricing)
     assert_type(await cluster.get(Pricing).quote("a", 2), Quote)
     assert_type(cluster.get(Pricing).ticks("a"), AsyncIterator[int])
+    async with aether.stream(cluster.get(Pricing).ticks("a"), ahead=3) as ticks:
+        assert_type(ticks, AsyncIterator[int])
+        async for tick in ticks:
+            assert_type(tick, int)
+    async with aether.stream(ListPricing().ticks("a")) as ticks:
+        assert_type(await anext(ticks), int)
+    assert_type(await cluster.get(ListPricing).total(numbers()), int)
+    assert_type(cluster.get(ListPricing).both(numbers()), AsyncIterator[str])
     assert_type(await cluster.get(ListPricing).square(3), int)
     coroutine = assert_type(cluster.get(ListPricing).square(3), CoroutineType[Any, Any, int])
     print(coroutine)
@@ -128,6 +152,10 @@ async def misuses(cluster: aether.Cluster) -> None:
     await shop.place("ann", [1])  # type: ignore[list-item]
     await cluster.get(Pricing).quote(sku=1)  # type: ignore[arg-type]
     await cluster.get(Pricing).price("a")  # type: ignore[attr-defined]
+    await cluster.get(ListPricing).total([1])  # type: ignore[arg-type]
+    await cluster.get(ListPricing).total(cluster.get(ListPricing).both(numbers()))  # type: ignore[arg-type]
+    aether.stream(3)  # type: ignore[arg-type]
+    aether.stream(numbers(), ahead="1")  # type: ignore[arg-type]
     wrong: Quote = await shop.place("ann", [])  # type: ignore[assignment]
     number: str = cluster.get(ListPricing).square(3)  # type: ignore[assignment]
     print(wrong, number)

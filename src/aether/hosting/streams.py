@@ -55,10 +55,10 @@ class StreamServing:
             arguments = self._arguments()
         except BadInput as error:
             return refusal_of(error)
-        method = self._bound(spec, self._request)
+        method: Any = self._bound(spec, self._request)
         if spec.stream and not inspect.isasyncgenfunction(spec.function):
             if self._request is None:
-                source = method(**arguments)
+                source: Any = method(**arguments)
                 reference = getattr(source, "reference", None)
                 if reference is not None and self._sink.hand_on(reference):
                     return Done(None)
