@@ -125,16 +125,13 @@ class Cluster:
             docs=docs,
             wire_calls=_by_wire(calls),
             zone=zone,
+            cors=cors,
         )
         settings.check()  # before the data directory is touched
         parts = Parts(
-            cluster_manager=cluster_manager,
-            node_manager=node_manager,
-            placement=placement,
-            slice_store=slice_store,
-            balancer=balancer,
-            middleware=middleware or None,
-        )
+            cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store,
+            balancer=balancer, middleware=middleware or None,
+        )  # fmt: skip
         return _open(settings, slices, bind, replaced(seams or Seams(), parts, slices))
 
     @staticmethod

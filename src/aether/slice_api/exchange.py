@@ -68,7 +68,7 @@ class Body:
         if self._begun:
             raise RuntimeError("this body was read before; it arrives once, so keep what you need")
         self._begun = True
-        return self._pieces()
+        return _Whole(self._source) if isinstance(self._source, bytes) else aiter(self._source)
 
     async def read(self, bytes_max: int = HTTP_BODY_BYTES_MAX) -> bytes:
         """All of it. Raises BadInput when it is longer than `bytes_max`."""
@@ -82,13 +82,21 @@ class Body:
     def __repr__(self) -> str:
         return "Body()"
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        if isinstance(self._source, bytes):
-            if self._source:
-                yield self._source
-            return
-        async for piece in self._source:
-            yield piece
+
+class _Whole:
+    """Bytes that are all there, as one piece."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._piece:
+            raise StopAsyncIteration
+        piece, self._piece = self._piece, b""
+        return piece
 
 
 def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str, str]) -> None:

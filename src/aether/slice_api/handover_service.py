@@ -18,11 +18,12 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.model.limits import STREAM_AHEAD_HERE_ITEMS
+from aether.model.limits import STREAM_AHEAD_BYTES, STREAM_AHEAD_HERE_ITEMS
 from aether.slice_api.faults import leaving
 
 T = TypeVar("T")
 
+_SIZED: Final = (bytes, str)
 TURN_ITEMS: Final = 64
 """Items between two checkpoints: at some 5 us each a third of the millisecond that others wait at most."""
 
@@ -108,6 +109,8 @@ async def _end(iterator: AsyncIterator[Any], error: BaseException) -> None:
 class Pipe(AsyncIterator[T]):
     """A queue of at most `ahead` items between one writer and one reader of the same loop. Implements Sink.
 
+    Of items that are text or bytes also at most STREAM_AHEAD_BYTES, and one more.
+
     leave  called once, when the reader closes it
     """
 
@@ -118,6 +121,7 @@ class Pipe(AsyncIterator[T]):
         self._decode = decode
         self._leave = leave
         self._items: deque[Any] = deque()
+        self._size = 0
         self._writer, self._reader = Waiter(), Waiter()
         self._put_turn = self._take_turn = TURN_ITEMS
         self._is_ended = False
@@ -128,16 +132,22 @@ class Pipe(AsyncIterator[T]):
 
     def put(self, item: Any) -> bool:
         self._items.append(item)
+        if item.__class__ in _SIZED:
+            self._size += len(item)
         self._reader.wake()
         self._put_turn -= 1
-        return self._put_turn > 0 and len(self._items) < self._ahead
+        return self._put_turn > 0 and not self._is_full
 
     async def room(self) -> None:
         self._put_turn = TURN_ITEMS
-        if len(self._items) < self._ahead:
+        if not self._is_full:
             await trio.lowlevel.checkpoint()
-        while len(self._items) >= self._ahead:
+        while self._is_full:
             await self._writer.park()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._items) >= self._ahead or self._size >= STREAM_AHEAD_BYTES
 
     def end(self, error: BaseException | None = None) -> None:
         """No more items; the reader gets `error` after those that wait. The first end counts."""
@@ -173,7 +183,9 @@ class Pipe(AsyncIterator[T]):
                 raise self._error or StopAsyncIteration
             await self._reader.park()
         item = items.popleft()
-        if self._writer and len(items) * 2 <= self._ahead:
+        if item.__class__ in _SIZED:
+            self._size -= len(item)
+        if self._writer and len(items) * 2 <= self._ahead and self._size * 2 <= STREAM_AHEAD_BYTES:
             self._writer.wake()
         return item if self._decode is None else self._decode(item)
 
@@ -182,6 +194,7 @@ class Pipe(AsyncIterator[T]):
         if not self.is_closed:
             self.is_closed = True
             self._items.clear()
+            self._size = 0
             self._reader.wake()
             if self._leave is not None:
                 self._leave()

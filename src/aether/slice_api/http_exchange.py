@@ -117,14 +117,22 @@ def _input(spec: MethodSpec, plan: HttpPlan, request: HttpInput, inputs: Inputs)
         return {}
     source = inputs[plan.input]
     if plan.kind is RouteKind.WEBSOCKET:
-        return {plan.input: _messages(spec, plan.input, source)}
+        return {plan.input: _Messages(spec, plan.input, source)}
     return {plan.input: Body(cast("AsyncIterable[bytes]", source), content_type=request.content_type)}
 
 
-async def _messages(spec: MethodSpec, name: str, source: AsyncIterable[object]) -> AsyncIterator[Any]:
-    tp, codec = spec.message_codec(name)
-    async for frame in source:
-        yield _message(tp, codec, frame)
+class _Messages:
+    """The frames of a client as messages. No generator, which would have to be closed."""
+
+    def __init__(self, spec: MethodSpec, name: str, source: AsyncIterable[object]) -> None:
+        self._type, self._codec = spec.message_codec(name)
+        self._frames = aiter(source)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return _message(self._type, self._codec, await anext(self._frames))
 
 
 def _message(tp: TypeOf, codec: Codec, frame: Any) -> Any:
