@@ -269,3 +269,26 @@ async def test_pages_of_named_origins_alone_may_read():
         assert "access-control-allow-origin" not in (await client.options("/lines/7", headers=asks)).headers
 
     await on_each_node(body)
+
+
+async def test_a_node_that_drains_ends_streams_of_events_at_once():
+    """An EventSource connects again, to a node that stays."""
+
+    @aether.slice(artifact="test.http:endless:1.0.0")
+    class Endless:
+        @aether.get("/endless")
+        async def endless(self) -> AsyncIterator[int]:
+            yield 1
+            await trio.sleep_forever()
+
+    async with aether.Cluster.open(Endless, http=0) as cluster:
+        async with (
+            httpx.AsyncClient(base_url=cluster.http_url, trust_env=False) as client,
+            trio.open_nursery() as nursery,
+        ):
+            async with client.stream("GET", "/endless", headers={"accept": "text/event-stream"}) as events:
+                lines = events.aiter_lines()
+                assert await anext(lines) == "data: 1"
+                nursery.start_soon(cluster.drain)
+                with trio.fail_after(3):
+                    assert [line async for line in lines if line] == []

@@ -44,4 +44,4 @@ def http_server(
         pages=OwnPages(routes.published, config.cluster) if config.docs else lambda _: None,
     )
     web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port")
-    return WebServer(handler, web, streams_body=handler.streams_body)
+    return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving)

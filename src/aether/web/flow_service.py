@@ -20,6 +20,7 @@ from aether.model import limits
 from aether.slice_api.http_body import EVENTS
 from aether.slice_api.http_exchange import HEARTBEAT
 from aether.slice_api.negotiation import media_type
+from aether.web.leaving import Leaving
 from aether.web.request import Response
 from aether.web.slices import Head
 
@@ -30,7 +31,10 @@ _FAULT_EVENT: Final = b"event: fault\ndata: "
 class Flow:
     """What follows the head. `stack` keeps the method's stream open; `explain` makes a problem of an exception."""
 
-    def __init__(self, head: Head, items: AsyncIterator[object], stack: AsyncExitStack, explain: Explain) -> None:
+    def __init__(
+        self, head: Head, items: AsyncIterator[object], stack: AsyncExitStack, explain: Explain, leaving: Leaving
+    ) -> None:
+        self._leaving = leaving
         self._items = items
         self._stack = stack
         self._explain = explain
@@ -46,6 +50,7 @@ class Flow:
         if not self._events:
             return _piece(await anext(self._items))
         with trio.move_on_after(limits.HTTP_HEARTBEAT_S) as scope:
+            self._leaving.add(scope.cancel)
             try:
                 return _piece(await anext(self._items))
             except StopAsyncIteration:
@@ -53,7 +58,10 @@ class Flow:
             except Exception as error:  # noqa: BLE001 - the client is told what ended its stream
                 self._done = True
                 return _FAULT_EVENT + self._explain(error).body + b"\n\n"
-        assert scope.cancelled_caught
+            finally:
+                self._leaving.forget(scope.cancel)
+        if self._leaving.begun:  # the client connects again, to a node that stays
+            raise StopAsyncIteration
         return HEARTBEAT
 
     async def aclose(self) -> None:

@@ -26,6 +26,7 @@ from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
 from aether.web.failure_service import problem_for
 from aether.web.fast_heads import fastest_heads
+from aether.web.leaving import Leaving
 from aether.web.ordinary import HeadReader
 from aether.web.pressure_service import PressureGate, relieve
 from aether.web.request import Handler, Request, Response
@@ -53,11 +54,18 @@ class WebServer:
     """One listener and its connections. `run` serves, `drain` ends it without a cut answer.
 
     streams_body  picks requests, shown without their body, whose handler reads the body as it arrives
+    leaving       begins with the drain: for answers that would last as long as their clients like
     """
 
     def __init__(
-        self, handler: Handler, config: WebConfig, *, streams_body: Callable[[Request], bool] | None = None
+        self,
+        handler: Handler,
+        config: WebConfig,
+        *,
+        streams_body: Callable[[Request], bool] | None = None,
+        leaving: Leaving | None = None,
     ) -> None:
+        self._leaving = leaving or Leaving()
         self.config: WebConfig = config
         self.streams_body: Callable[[Request], bool] | None = streams_body
         self.heads: HeadReader | None = fastest_heads()
@@ -123,6 +131,7 @@ class WebServer:
         Idle connections stay open for a part of the grace, since a client may be sending on one right now.
         """
         self.draining = True
+        self._leaving.begin()
         self._accepting.cancel()
         began = trio.current_time()
         with trio.move_on_at(began + min(1.0, grace_s / 2)):

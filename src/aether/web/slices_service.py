@@ -21,6 +21,7 @@ from aether.web.compression_service import shrunk
 from aether.web.cors import is_preflight, varying
 from aether.web.failure_service import problem_for
 from aether.web.gate_service import Gate
+from aether.web.leaving import Leaving
 from aether.web.problem import wrong_verb
 from aether.web.request import Request, Response
 from aether.web.router import VERBS, Match, Missing, WrongVerb
@@ -60,6 +61,8 @@ class SliceHandler:
         gate: Gate | None = None,
         pages: Callable[[Request], Response | None] = lambda _: None,
     ) -> None:
+        self.leaving: Leaving = Leaving()
+        """For `WebServer(leaving=...)`: streams of events and WebSockets end when it begins."""
         self._opened = opened
         self._gate = gate or Gate()
         self._routes = routes
@@ -111,7 +114,7 @@ class SliceHandler:
         if target.route.kind is not RouteKind.CALL or target.route.input:
             assert self._opened is not None, "a node whose routes stream gives `opened`"
             try:
-                return await streamed(self._opened, request, target, plain, self._gate.cors_of(target))
+                return await streamed(self._opened, request, target, plain, self._gate.cors_of(target), self.leaving)
             except Faulting as fault:
                 return response_of(fault.answer, target, request.request_id)
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)

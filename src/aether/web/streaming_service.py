@@ -22,6 +22,7 @@ from aether.model.route import RouteKind
 from aether.slice_api.route_options import Cors
 from aether.web.failure_service import problem_for
 from aether.web.flow_service import Flow, first_part, parts_at_once
+from aether.web.leaving import Leaving
 from aether.web.problem import fault_problem
 from aether.web.request import Request, Response
 from aether.web.slices import Faulting, SliceTarget, answer_headers, head_of
@@ -43,12 +44,12 @@ class OpenStream(Protocol):
 
 
 async def streamed(
-    opened: OpenStream, request: Request, target: SliceTarget, plain: object, cors: Cors | None
+    opened: OpenStream, request: Request, target: SliceTarget, plain: object, cors: Cors | None, leaving: Leaving
 ) -> Response:
     """The answer of a route that is no plain call. Raises what opening the stream raises, and Faulting."""
     if target.route.kind is RouteKind.WEBSOCKET:
         refused = refusal(request, cors)
-        return refused if refused is not None else await _socket(opened, request, target, plain)
+        return refused if refused is not None else await _socket(opened, request, target, plain, leaving)
     route = target.route
     body = _Body(request) if route.input else None
     inputs = {} if body is None else {route.input: body}
@@ -67,7 +68,7 @@ async def streamed(
             return Response(head.status, part, head.content_type, headers)
         explain = functools.partial(explained, request)
         return Response(
-            head.status, part, head.content_type, headers, stream=Flow(head, items, stack.pop_all(), explain)
+            head.status, part, head.content_type, headers, stream=Flow(head, items, stack.pop_all(), explain, leaving)
         )
     raise AssertionError("the block of a stream never swallows an error")
 
@@ -82,7 +83,9 @@ def explained(request: Request, error: Exception) -> Response:
     return problem_for(error, request)
 
 
-async def _socket(opened: OpenStream, request: Request, target: SliceTarget, plain: object) -> Response:
+async def _socket(
+    opened: OpenStream, request: Request, target: SliceTarget, plain: object, leaving: Leaving
+) -> Response:
     route = target.route
     sender, receiver = trio.open_memory_channel[Message](limits.WEBSOCKET_MESSAGES_AHEAD)
     inputs: Inputs = {route.input: receiver} if route.input else {}
@@ -93,7 +96,7 @@ async def _socket(opened: OpenStream, request: Request, target: SliceTarget, pla
         head = head_of(await anext(items))
 
         async def upgrade(stream: trio.abc.Stream, rest: bytes) -> None:
-            await Socket(stream, sender if route.input else None, target.shown).run(items, rest)
+            await Socket(stream, sender if route.input else None, target.shown, leaving).run(items, rest)
 
         headers = {**answer_headers(target, head.version), **accept_headers(request)}
         return Response(101, b"", "", headers, stream=_Closing(stack.pop_all()), upgrade=upgrade)

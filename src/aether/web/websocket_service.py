@@ -22,6 +22,7 @@ from wsproto.connection import Connection
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from aether.model import limits
+from aether.web.leaving import Leaving
 from aether.web.websocket import FAILED, GOING_AWAY, NORMAL, TOO_BIG, close_of
 
 _log = logging.getLogger("aether.web")
@@ -36,7 +37,10 @@ class Socket:
     incoming  where the client's messages go; None when the method takes none
     """
 
-    def __init__(self, stream: trio.abc.Stream, incoming: trio.MemorySendChannel[Message] | None, where: str) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, incoming: trio.MemorySendChannel[Message] | None, where: str, leaving: Leaving
+    ) -> None:
+        self._leaving = leaving
         self._stream = stream
         self._frames = Connection(ConnectionType.SERVER)
         self._incoming = incoming
@@ -52,16 +56,22 @@ class Socket:
 
     async def run(self, outgoing: AsyncIterator[object], rest: bytes) -> None:
         """Carry messages until either end closes. rest  bytes that came behind the request."""
+        writing = trio.CancelScope()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ping)
                 nursery.start_soon(self._leave_when_closed, nursery.cancel_scope)
                 nursery.start_soon(self._read, rest)
-                await self._write(outgoing)
+                with writing:
+                    self._leaving.add(writing.cancel)
+                    await self._write(outgoing)
+                if writing.cancelled_caught:
+                    await self._close(GOING_AWAY, "this node is leaving; connect again")
                 with trio.move_on_after(limits.HTTP_LINGER_S):
                     await self._closed.wait()
                 nursery.cancel_scope.cancel()
         finally:
+            self._leaving.forget(writing.cancel)
             if not self._said_close:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.HTTP_LINGER_S):
                     await self._close(GOING_AWAY, "")
