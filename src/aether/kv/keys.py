@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import attrs
@@ -61,34 +61,42 @@ class MapRow:
     bytes_max: int = MAP_BYTES_MAX_DEFAULT
 
 
-@attrs.frozen(eq=False)
-class Key(Generic[T]):
-    """A typed key. `text` is its one spelling; `head` its kind (such as `instances`); `parts` its typed parts."""
+class Key(NamedTuple, Generic[T]):
+    """A typed key. `text` is its one spelling; `head` its kind (such as `instances`); `parts` its typed parts.
+
+    A NamedTuple, because each access to a map makes one.
+    """
 
     text: str
     head: str
     parts: tuple[object, ...]
-    _codec: Codec[T]
+    codec: Codec[T]
 
     def encode(self, value: T) -> bytes:
         """`value` as stored."""
-        return self._codec.encode(value)
+        return self.codec.encode(value)
 
     def decode(self, raw: bytes) -> T:
         """The value in `raw`. Raises BadInput that names this key and each wrong field."""
         try:
-            return self._codec.decode(raw)
+            return self.codec.decode(raw)
         except BadInput as error:
             raise BadInput(f"{self.text}: {error.what}", error.problems) from error
 
     def __eq__(self, other: object) -> bool:
-        return self.text == other.text if isinstance(other, Key) else NotImplemented
+        return isinstance(other, Key) and self[0] == other[0]
+
+    def __ne__(self, other: object) -> bool:  # a tuple has its own, which would compare the codecs
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.text)
 
     def __str__(self) -> str:
         return self.text
+
+
+_new_key: Final = cast("Callable[[tuple[Any, ...]], Key[Any]]", functools.partial(cast("Any", tuple).__new__, Key))
 
 
 class Prefix(str, Generic[T]):
@@ -217,7 +225,7 @@ class _Kind(Generic[T]):
             raise BadInput(
                 f"a key of {len(text)} bytes", (f"keys have at most {KEY_BYTES_MAX} bytes, escapes included",)
             )
-        return Key(text, self.head, parts, self.codec)
+        return _new_key((text, self.head, parts, self.codec))
 
 
 _CLUSTER: Final = _Kind("cluster", (), row_codec(ClusterRow))

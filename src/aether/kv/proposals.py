@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-import attrs
-
 from aether.errors import AetherError, SessionFull
 from aether.kv.commands import Apply, OpenSession
 from aether.kv.outcome import Outcome
@@ -21,7 +19,6 @@ from aether.model.limits import SESSION_ANSWERS_MAX
 Answer: TypeAlias = Outcome | AetherError
 
 
-@attrs.define(eq=False)
 class Proposal:
     """One call of `propose`.
 
@@ -34,18 +31,28 @@ class Proposal:
     wake      to be called once, when `answer` is set
     """
 
-    session: int
-    sequence: int
-    request: Apply | OpenSession
-    command: bytes
-    deadline: float
-    fence: Revision | None
     sent: bool = False
     local: bool = False
     sent_at: float = 0.0
     sent_term: int = 0
     answer: Answer | None = None
     wake: Callable[[], None] | None = None
+
+    def __init__(
+        self,
+        session: int,
+        sequence: int,
+        request: Apply | OpenSession,
+        command: bytes,
+        deadline: float,
+        fence: Revision | None,
+    ) -> None:
+        self.session = session
+        self.sequence = sequence
+        self.request = request
+        self.command = command
+        self.deadline = deadline
+        self.fence = fence
 
 
 class Proposals:
