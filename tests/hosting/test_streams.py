@@ -397,3 +397,62 @@ async def test_a_fault_of_a_stream_that_was_passed_on_is_one_in_the_method_that_
     async with board_by() as (board, _, _):
         with pytest.raises(Empty):
             await board.sum_refused()
+
+
+# --- an instance that stops -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remote", [False, True])
+async def test_a_drain_lets_streams_end_in_its_time_and_cuts_off_the_rest(autojump_clock, home_of, remote):
+    async with home_of(drain_s=5.0) as home:
+        name = await home.deploy(Ticker)
+        ticker = home.get(Ticker, remote=remote)
+        short, long = [], []
+        async with trio.open_nursery() as nursery:
+
+            async def read_broken():
+                with pytest.raises(aether.StreamBroken, match="stopped before"):
+                    await read(ticker.ticks(100, every_s=1.0), long)
+
+            nursery.start_soon(read, ticker.ticks(4, every_s=1.0), short)
+            nursery.start_soon(read_broken)
+            await settle()
+            await home.stop(Ticker, name)
+        assert (short, long) == ([0, 1, 2, 3], [0, 1, 2, 3, 4])
+
+
+async def test_a_stopping_instance_opens_no_stream(autojump_clock, home_of):
+    async with home_of(drain_s=1.0) as home:
+        name = await home.deploy(Ticker)
+        await home.stop(Ticker, name)
+        with pytest.raises(aether.NoInstance):
+            await read(home.get(Ticker).ticks(1), [])
+
+
+async def test_streams_take_no_slot_but_methods_that_read_one_do(autojump_clock, home_of):
+    @aether.slice(artifact="shop:narrow:1.0.0", concurrency=1, queue=0)
+    class Narrow:
+        async def ticks(self) -> AsyncIterator[int]:
+            yield 1
+            await trio.sleep_forever()
+
+        async def total(self, numbers: AsyncIterator[int]) -> int:
+            return sum([number async for number in numbers])
+
+        async def one(self) -> int:
+            return 1
+
+    async def slow():
+        await trio.sleep(5.0)
+        yield 7
+
+    async with home_of() as home:
+        await home.deploy(Narrow)
+        narrow = home.get(Narrow)
+        async with aether.stream(narrow.ticks()) as first, aether.stream(narrow.ticks()) as second:
+            assert (await anext(first), await anext(second), await narrow.one()) == (1, 1, 1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(narrow.total, slow())
+                await settle()
+                with pytest.raises(aether.Overloaded):
+                    await narrow.one()
