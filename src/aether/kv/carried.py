@@ -17,7 +17,7 @@ from aether.kv.keys import ClusterRow
 from aether.kv.snapshot import HASH_BYTES, State
 from aether.model.ids import ClusterUuid, Revision
 
-KEPT: Final = frozenset({"desired", "blueprints", "blueprint-current", "feature-level", "maps", "traffic"})
+KEPT: Final = frozenset({"calls", "desired", "blueprints", "blueprint-current", "feature-level", "maps", "traffic"})
 DROPPED: Final = frozenset(
     {
         "cluster",
