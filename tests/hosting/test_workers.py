@@ -3,10 +3,12 @@
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -181,6 +183,16 @@ async def test_large_values_pass_in_both_directions(pit_of):
         with pytest.raises(aether.CallFailed, match="cannot be sent"):
             await pit.large(17 * 2**20)
         assert await pit.add(1, 2) == 3
+
+
+def test_a_worker_starts_without_the_rooms_of_a_node():
+    """Each costs time at every start and memory in every process."""
+    code = "import aether.hosting.worker_main, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    rooms = set(re.findall(r"\baether\.(\w+)", done.stdout))
+
+    assert "hosting" in rooms
+    assert not rooms & {"kv", "consensus", "storage", "transport", "deployment", "web", "node"}
 
 
 # --- what it is given of the machine ----------------------------------------------------------------------------------
@@ -493,7 +505,7 @@ async def test_a_flood_of_calls_is_refused_beyond_its_bound(home_of):
             instance = await home.deploy(Till, host="process")
             outward = home.hosting.find(instance)._outward
             answers = []
-            outward._send = lambda answer, _: answers.append(answer) or True
+            outward._mail = SimpleNamespace(send=lambda answer: answers.append(answer) or True, post=answers.append)
             for call_id in range(WORKER_CALLS_OUT_MAX + 5):
                 outward.call(CallOut(call_id, "shop:list-pricing", "quote", 30.0, {"sku": "hang"}, {}, {}), "")
 

@@ -9,6 +9,7 @@ Holds: calls beyond the instance's concurrency wait here, so that a worker that 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 import outcome
@@ -26,6 +27,8 @@ from aether.invocation.pending_service import reason_of
 from aether.invocation.reply import FULL, Abandoned, Form, NotStarted, Outcome, TimedOut
 from aether.invocation.tracer import passed_on
 from aether.slice_api.current import NORMAL, RUNNING
+
+DIED: Final = "its worker process has died"
 
 
 @attrs.define(eq=False)
@@ -157,7 +160,7 @@ class WorkerCalls:
             raise
         if not sent:
             self._slots.give_back()
-            return NotStarted(FULL, self._slots.limit)
+            return NotStarted(FULL, self._slots.limit) if link.is_open else NotStarted(DIED)
         call = self._calls[call_id] = _Call(request.method, trio.current_time(), trio.lowlevel.current_task())
         reply: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
         return reply

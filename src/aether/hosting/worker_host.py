@@ -13,6 +13,7 @@ import attrs
 from aether.errors import ContractError
 from aether.hosting.hosts import Birth
 from aether.hosting.worker_instance import WorkerInstance
+from aether.hosting.worker_link import Mail
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import can_watch_memory
 from aether.hosting.worker_program import Program, program_of
@@ -39,8 +40,8 @@ class WorkerProcesses:
         program = self.program(birth.contract.cls)
         return WorkerInstance(birth, program, self._outward, self._streams)
 
-    def _outward(self, birth: Birth, send: Send) -> Outward:
-        return Outward(self.invoker, self.backend, birth.given, send)
+    def _outward(self, birth: Birth, mail: Mail) -> Outward:
+        return Outward(self.invoker, self.backend, birth.given, mail)
 
     def _streams(self, birth: Birth, send: Send) -> NodeStreams:
         return NodeStreams(self.invoker, birth, send)

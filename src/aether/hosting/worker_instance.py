@@ -17,9 +17,9 @@ import trio
 from aether.errors import BadInput
 from aether.hosting.given import encode_given
 from aether.hosting.hosts import Birth
-from aether.hosting.worker_calls import WorkerCalls
+from aether.hosting.worker_calls import DIED, WorkerCalls
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
-from aether.hosting.worker_link import Link
+from aether.hosting.worker_link import Link, Mail
 from aether.hosting.worker_log import told
 from aether.hosting.worker_messages import (
     PROTOCOL,
@@ -51,13 +51,12 @@ _log = logging.getLogger("aether.hosting")
 
 NOT_READY: Final = "not started"
 STOPPED: Final = "stopped"
-DIED: Final = "its worker process has died"
 DATA_SHARE: Final = 2  # of memory_mb that a worker may reserve for writing before malloc fails in it
 DATA_EXTRA_BYTES: Final = 512 * 2**20  # stacks of threads, reserved and hardly used
 _MIB: Final = 2**20
 _SETTLES_S: Final = 1.0  # between the end of a process and that of its socket, whichever is seen first
 
-MakeOutward = Callable[[Birth, Send], Outward]
+MakeOutward = Callable[[Birth, Mail], Outward]
 MakeStreams = Callable[[Birth, Send], NodeStreams]
 
 
@@ -67,9 +66,9 @@ class WorkerInstance:
     def __init__(self, birth: Birth, program: Program, make_outward: MakeOutward, make_streams: MakeStreams) -> None:
         self._birth = birth
         self._program = program
-        self._outward = make_outward(birth, self._send)
+        self._outward = make_outward(birth, self)
         self._calls = WorkerCalls(birth, self._linked, NOT_READY)
-        self._streams = make_streams(birth, self._send)
+        self._streams = make_streams(birth, self.send)
         self._stopping = False
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
@@ -125,8 +124,7 @@ class WorkerInstance:
         """Refuse new calls and let the worker drain. Never blocks; `live` returns when all is over."""
         self._calls.refuse(DRAINING)
         self._stopping = True
-        if self._link is not None:
-            self._link.post(Stop(at_once=False))
+        self.post(Stop(at_once=False))
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         await self._begun.wait()
@@ -223,8 +221,14 @@ class WorkerInstance:
             Log: lambda m, request_id: told(m, request_id, process.pid),
         }
 
-    def _send(self, message: object, request_id: str = "") -> bool:
+    def send(self, message: object, request_id: str = "") -> bool:
+        """As Mail, to the worker; False while there is none."""
         return self._link is not None and self._link.send(message, request_id)
+
+    def post(self, message: object, request_id: str = "") -> None:
+        """As Mail, to the worker."""
+        if self._link is not None:
+            self._link.post(message, request_id)
 
     def _linked(self) -> Link:
         assert self._link is not None, "calls come after the start"

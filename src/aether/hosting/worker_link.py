@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import trio
 
@@ -24,6 +24,13 @@ RECEIVE_BYTES: Final = 128 * 1024
 
 Handlers = Mapping[type, Callable[[Any, str], None]]
 """message class -> called with (message, request id); a class that is missing is none that the other side may send."""
+
+
+class Mail(Protocol):
+    """The part of a Link that whoever only speaks needs."""
+
+    def send(self, message: object, request_id: str = "") -> bool: ...
+    def post(self, message: object, request_id: str = "") -> None: ...
 
 
 class Link:
@@ -40,6 +47,11 @@ class Link:
         self._changed = trio.lowlevel.ParkingLot()
         self._broken = False
         self._long_frames = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side may still be there."""
+        return not self._broken
 
     @property
     def queued_bytes(self) -> int:

@@ -16,6 +16,7 @@ import trio
 from aether.errors import AetherError, BadInput, Overloaded
 from aether.hosting.given import Bound, Given, Shared
 from aether.hosting.worker_errors import encode_error
+from aether.hosting.worker_link import Mail
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.messages import NO_EXTRA
 from aether.invocation.reply import Form, TimedOut, encode_reply
@@ -27,14 +28,13 @@ from aether.slice_api.call import CallOptions
 from aether.slice_api.current import RUNNING
 from aether.slice_api.maps import ITEMS_MAX, MapBackend, RawEntry
 
-Send = Callable[[object, str], bool]
 Work = Callable[[], Awaitable[object]]
 
 
 class Outward:
     """The questions of one worker. `run` first; the rest are handlers of messages.
 
-    given  values of the instance's fields; send  to the worker
+    given  values of the instance's fields; mail  to the worker
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Outward:
         invoker: Invoker,
         backend: Callable[[str], MapBackend],
         given: Mapping[str, Given],
-        send: Send,
+        mail: Mail,
     ) -> None:
         self._invoker = invoker
         bases = [value.base for value in given.values() if isinstance(value, Bound)]
         self._targets = {str(base): base for base in bases if base is not None}
         self._maps = {v.map_name: backend(v.map_name) for v in given.values() if isinstance(v, Shared)}
-        self._send = send
+        self._mail = mail
         self._open: dict[int, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -120,12 +120,12 @@ class Outward:
 
     def _answer(self, answer: Answer) -> None:
         try:
-            if self._send(answer, ""):
+            if self._mail.send(answer):
                 return
             error: Exception = Overloaded("the answers to this worker process", WORKER_CALLS_OUT_MAX)
         except (AetherError, TypeError, ValueError, OverflowError) as raised:  # it does not fit a frame
             error = raised
-        self._send(Answer(answer.call_id, encode_error(error), None), "")
+        self._mail.post(Answer(answer.call_id, encode_error(error), None))
 
 
 def accessed(backend: MapBackend, m: MapAccess) -> Work:

@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import attrs
 import trio
 
 from aether.errors import OutcomeUnknown, Overloaded, StreamBroken
 from aether.hosting.given import Bound
-from aether.hosting.hosts import Birth
 from aether.hosting.worker_errors import is_spelt, said_error, spelt_error
 from aether.invocation.endpoints import Endpoint
 from aether.invocation.local import Around, LocalHost, LocalInstance, Ran
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import UNKNOWN_INSTANCE, Abandoned, Form, NotStarted, Outcome, Reply, TimedOut
-from aether.invocation.service import Invoker
 from aether.invocation.span import Span, call_name
 from aether.invocation.stream_messages import STREAM_MESSAGES
 from aether.invocation.streaming import (
@@ -46,6 +44,10 @@ from aether.model.version import Version
 from aether.slice_api.call import CallOptions
 from aether.slice_api.current import RUNNING
 from aether.slice_api.handover_service import pump
+
+if TYPE_CHECKING:  # a worker starts without the rooms of a node
+    from aether.hosting.hosts import Birth
+    from aether.invocation.service import Invoker
 
 STREAM_CLASSES: Final[tuple[type, ...]] = tuple(spec.cls for spec in STREAM_MESSAGES)
 OTHER_SIDE: Final = NodeId("*")
