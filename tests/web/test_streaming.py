@@ -240,8 +240,8 @@ def test_101_needs_a_protocol():
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
 
-def streams(request: Request) -> bool:
-    return request.verb == "POST"
+def streams(verb: str, path: str) -> bool:
+    return verb == "POST"
 
 
 async def collect(request: Request) -> Response:

@@ -38,7 +38,7 @@ class HttpConnection:
     body_bytes_max    after de-chunking; more is 413, said before the body is read when its length is declared
     stream_bytes_max  the same for a body that is read by `next_part`
     new_request_id    makes an id for a request that brings none
-    streams_body      picks requests, shown without their body, whose body is taken by `next_part`; None: there are none
+    streams_body      picks requests, by verb and raw path, whose body is taken by `next_part`; None: there are none
     heads             reads the heads of ordinary requests without h11, which gives the same requests in less time;
                       None: h11 reads all
     """
@@ -73,7 +73,7 @@ class HttpConnection:
         new_request_id: Callable[[], str],
         client: str = "",
         stream_bytes_max: int = 0,
-        streams_body: Callable[[Request], bool] | None = None,
+        streams_body: Callable[[str, str], bool] | None = None,
         heads: HeadReader | None = None,
     ) -> None:
         self._header_bytes_max = header_bytes_max
@@ -289,10 +289,9 @@ class HttpConnection:
     # --- both ---
 
     def _picked(self, head: Head) -> Request | None:
-        if self._streams_body is None:
+        if self._streams_body is None or not self._streams_body(head.verb, head.path):
             return None
-        request = self._request(head, b"")
-        return request if self._streams_body(request) else None
+        return self._request(head, b"")
 
     def _streamed(self, request: Request) -> Request:
         self.streaming = True

@@ -55,7 +55,7 @@ class Server(Protocol):
     draining: bool
     held: int
     new_request_id: Callable[[], str]
-    streams_body: Callable[[Request], bool] | None
+    streams_body: Callable[[str, str], bool] | None
 
     handler: Handler
 

@@ -53,7 +53,7 @@ class _PausedListener(trio.abc.Listener[trio.SocketStream]):
 class WebServer:
     """One listener and its connections. `run` serves, `drain` ends it without a cut answer.
 
-    streams_body  picks requests, shown without their body, whose handler reads the body as it arrives
+    streams_body  picks requests, by verb and raw path, whose handler reads the body as it arrives
     leaving       begins with the drain: for answers that would last as long as their clients like
     """
 
@@ -62,12 +62,12 @@ class WebServer:
         handler: Handler,
         config: WebConfig,
         *,
-        streams_body: Callable[[Request], bool] | None = None,
+        streams_body: Callable[[str, str], bool] | None = None,
         leaving: Leaving | None = None,
     ) -> None:
         self._leaving = leaving or Leaving()
         self.config: WebConfig = config
-        self.streams_body: Callable[[Request], bool] | None = streams_body
+        self.streams_body: Callable[[str, str], bool] | None = streams_body
         self.heads: HeadReader | None = fastest_heads()
         self.draining: bool = False
         self.gate: PressureGate = PressureGate()

@@ -92,6 +92,8 @@ class RouteTable:
         self.router: HttpRouter[SliceTarget] = HttpRouter(
             (target.route.verb, target.route.template, target) for target in self.targets
         )
+        self.streams_bodies: bool = any(target.route.input for target in self.targets)
+        """Whether any route reads its body as it arrives: most tables have none, and no request is asked for it."""
 
 
 def _target(artifact: ArtifactBase, route: Route) -> SliceTarget:

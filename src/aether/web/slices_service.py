@@ -91,10 +91,13 @@ class SliceHandler:
             response = problem_for(error, request)
         return await shrunk(request, attrs.evolve(response, headers=_joined(response.headers, fields)))
 
-    def streams_body(self, request: Request) -> bool:
-        """Whether the method that `request` is for reads the body as it arrives: for `WebServer(streams_body=...)`."""
+    def streams_body(self, verb: str, path: str) -> bool:
+        """Whether the method behind `verb` and `path` reads the body as it arrives (`WebServer(streams_body=...)`)."""
+        routes = self._routes()
+        if not routes.streams_bodies:
+            return False
         try:
-            found = self._routes().router.match(request.verb, request.path)
+            found = routes.router.match(verb, path)
         except BadInput:  # the handler says so
             return False
         return isinstance(found, Match) and bool(found.target.route.input)
