@@ -19,6 +19,7 @@ import aether
 from aether.errors import BadInput, ContractError, NotFound, OutcomeUnknown, Overloaded
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
 from aether.hosting.worker_messages import PROTOCOL, CallOut, Hello, MapAccess, Stop, Withdraw, encode_message
+from aether.hosting.worker_process import start_worker
 from aether.invocation.messages import CallReply
 from aether.invocation.reply import Abandoned, Done, Form, NotStarted
 from aether.model.limits import WORKER_CALLS_OUT_MAX
@@ -518,6 +519,54 @@ async def test_a_flood_of_calls_is_refused_beyond_its_bound(home_of):
             assert next(a for a in answers if a.call_id == 9_999).value == 0
             with pytest.raises(BadInput, match="no operation"):
                 outward.access(MapAccess(1, "book", "clear", []), "")
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import os
+import trio
+import aether
+
+@aether.slice(host="process")
+class Apart:
+    async def pid(self) -> int:
+        return os.getpid()
+
+async def main():
+    async with aether.Cluster.open(Apart) as cluster:
+        print(os.getpid() != await cluster.get(Apart).pid(), flush=True)
+
+{start}
+"""
+
+
+def run_script(tmp_path, start):
+    (tmp_path / "script.py").write_text(SCRIPT.format(start=start))
+    return subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50
+    )
+
+
+def test_a_script_can_hold_the_slices_that_it_opens(tmp_path):
+    """A tutorial's one file must do; its main block does not run again in the worker."""
+    done = run_script(tmp_path, 'if __name__ == "__main__":\n    trio.run(main)')
+
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+
+
+def test_a_script_that_opens_its_cluster_when_imported_is_told_so(tmp_path):
+    done = run_script(tmp_path, "trio.run(main)")
+
+    assert 'put that below `if __name__ == "__main__":`' in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_worker_starts_no_workers(monkeypatch):
+    """A program that opens its cluster in some other way when it is imported would start them without end."""
+    monkeypatch.setenv("AETHER_WORKER", "1")
+    with pytest.raises(ContractError, match="__main__"):
+        start_worker([])
 
 
 # --- what cannot live there -------------------------------------------------------------------------------------------

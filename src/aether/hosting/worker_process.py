@@ -32,6 +32,9 @@ KEPT_VARIABLES: Final = frozenset(
 """What a worker keeps of its node's environment, beside LC_*: where programs and files are, language, cores. Everything
 else, tokens of the node among it, stays with the node: a slice gets its settings by aether.config and aether.secret."""
 
+IS_WORKER: Final = "AETHER_WORKER"
+"""Set in every worker: a program that opens its cluster when it is imported would start workers without end."""
+
 _BOOT: Final = (
     "import sys; sys.path[:] = sys.argv[4:]; from aether.hosting.worker_main import main; "
     "main(*map(int, sys.argv[1:4]))"
@@ -40,8 +43,9 @@ _POLL_S: Final = 0.01  # between looks at a process where the kernel offers no d
 
 
 def kept_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of `environment` a worker gets."""
-    return {name: text for name, text in environment.items() if name in KEPT_VARIABLES or name.startswith("LC_")}
+    """What of `environment` a worker gets, and the mark that it is one."""
+    kept = {name: text for name, text in environment.items() if name in KEPT_VARIABLES or name.startswith("LC_")}
+    return {**kept, IS_WORKER: "1"}
 
 
 class WorkerProcess:
@@ -98,6 +102,11 @@ def start_worker(path: Sequence[str]) -> WorkerProcess:
     """
     if sys.platform == "win32":
         raise ContractError('host="process" needs Linux or another POSIX system; leave it out to live in the node')
+    if os.environ.get(IS_WORKER):
+        raise ContractError(
+            "a worker process was about to start workers of its own: put what opens the cluster below "
+            '`if __name__ == "__main__":`'
+        )
     mine, theirs = socket.socketpair()
     page = new_mark_file()
     try:

@@ -84,7 +84,14 @@ def _module(name: str, file: str) -> ModuleType:
         raise ContractError(f"{file} cannot be loaded as a module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except RuntimeError as error:
+        if name == SCRIPT and "inside a run()" in str(error):
+            raise ContractError(
+                f'{file} opens its cluster when it is imported: put that below `if __name__ == "__main__":`'
+            ) from error
+        raise
     return module
 
 
