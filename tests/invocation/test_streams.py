@@ -20,7 +20,7 @@ from aether.invocation.stream_messages import (
 from aether.invocation.streaming import Input, StreamEnded
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
-from aether.model.limits import STREAM_AHEAD_BYTES, STREAM_AHEAD_ITEMS
+from aether.model.limits import CLEANUP_S, STREAM_AHEAD_BYTES, STREAM_AHEAD_ITEMS
 from aether.model.rows import RouteRow
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
@@ -298,6 +298,56 @@ async def test_without_a_deadline_a_stream_lasts(autojump_clock, network_of):
                 if item == 200:
                     break
         assert trio.current_time() > 200
+
+
+async def test_the_generator_learns_why_its_reader_left(autojump_clock, network_of):
+    reasons = []
+
+    async def noting(method, payload, inputs):
+        try:
+            while True:
+                yield 1
+        except trio.Cancelled as cancelled:
+            reasons.append(cancelled.reason)
+            raise
+
+    for here in (True, False):
+        async with network_of("a", "b") as (network, a, b):
+            network.host(a if here else b, noting)
+            async with opened(a) as stream:
+                await anext(stream)
+                await settle()
+            with trio.CancelScope() as scope:
+                async with opened(a) as stream:
+                    await anext(stream)
+                    scope.cancel("enough of it")
+                    await trio.sleep_forever()
+            await settle()
+    assert reasons == ["the reader left", "enough of it"] * 2
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_a_generator_that_shields_its_clean_up_has_so_much_time_for_it(autojump_clock, network_of, here):
+    ended = []
+
+    async def stubborn(method, payload, inputs):
+        try:
+            while True:
+                yield 1
+        finally:
+            began = trio.current_time()
+            try:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep_forever()
+            finally:
+                ended.append(trio.current_time() - began)
+
+    async with network_of("a", "b") as (network, a, b):
+        network.host(a if here else b, stubborn)
+        async with opened(a) as stream:
+            await anext(stream)
+        await trio.sleep(2 * CLEANUP_S)
+        assert ended == [pytest.approx(CLEANUP_S, rel=0.2)]
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------

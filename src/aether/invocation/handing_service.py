@@ -16,7 +16,7 @@ import attrs
 from aether.invocation.handing import Reference
 from aether.invocation.reply import Reply
 from aether.invocation.streaming import OpenStream
-from aether.slice_api.handover_service import closed, closing
+from aether.slice_api.handover_service import LEFT, closed, closing
 
 Reopen: TypeAlias = Callable[
     [Reference, Callable[[Any], Any] | None, Callable[[Reply], BaseException] | None],
@@ -57,11 +57,11 @@ class HandedInput:
             self._block = block
         return await self._stream.__anext__()
 
-    def close(self) -> None:
+    def close(self, reason: str = LEFT) -> None:
         """Read no more of it. Never blocks; closing twice is fine."""
         self.is_closed = True
         if self._stream is not None:
-            self._stream.close()
+            self._stream.close(reason)
 
     async def end(self) -> None:
         """Leave it; to be awaited by the task that read it."""

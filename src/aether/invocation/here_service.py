@@ -13,9 +13,10 @@ import trio
 from aether.invocation.copying import over_msgpack
 from aether.invocation.handing import Reference
 from aether.invocation.handing_service import HandedInput, Reopen
+from aether.invocation.pending_service import words
 from aether.invocation.reply import Done, Outcome, Reply, decode_reply, encode_reply
 from aether.invocation.streaming import Feed, InputStream, Onward, Opened, Opening, final_error, settled
-from aether.slice_api.handover_service import Pipe, Waiter, closed
+from aether.slice_api.handover_service import LEFT, Pipe, Waiter, closed
 
 
 class HerePipe(Pipe[Any]):
@@ -87,8 +88,8 @@ class HereStream(HerePipe):
         try:
             while not self._is_open and self._final is None and self._onward is None:
                 await self._first.park()
-        except trio.Cancelled:
-            self.close()
+        except trio.Cancelled as cancelled:
+            self.close(words(cancelled))
             raise
         if self._onward is not None:
             return self._onward
@@ -103,6 +104,6 @@ class HereStream(HerePipe):
             await self._last.park()
         return settled(self._final, self._opening, self.count)
 
-    def close(self) -> None:
-        super().close()
+    def close(self, reason: str = LEFT) -> None:
+        super().close(reason)
         self._last.wake()

@@ -51,10 +51,15 @@ def reason_of(cancelled: RaiseCancelT) -> str:
     try:
         cancelled()
     except trio.Cancelled as error:
-        reason = error.reason or _SOURCES.get(error.source, "the caller was cancelled")
+        reason = words(error)
     except BaseException as error:  # noqa: BLE001 - it is raised in the task; here only its name is wanted
         reason = type(error).__name__
     return reason[:CANCEL_REASON_CHARS_MAX]
+
+
+def words(error: trio.Cancelled) -> str:
+    """The reason that whoever cancelled gave, or what stands for none; of bounded length."""
+    return (error.reason or _SOURCES.get(error.source, "the caller was cancelled"))[:CANCEL_REASON_CHARS_MAX]
 
 
 class PendingCalls:

@@ -113,6 +113,7 @@ class Invoker:
                 nursery.cancel_scope.cancel(f"node {self._node} stopped")
                 with trio.CancelScope(shield=True):
                     await self._server.ended()
+                    await self._streams.ended()
 
     async def call(
         self,

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from aether.errors import BadInput
-from aether.invocation.pending_service import Send
+from aether.invocation.pending_service import Send, words
 from aether.invocation.reply import REFUSED, Abandoned, Done, NotStarted, Outcome
 from aether.invocation.stream_ends_service import Insistence, StreamReader, StreamWriter
 from aether.invocation.stream_messages import (
@@ -68,13 +68,15 @@ class StreamCalls:
         try:
             while not called.opened and called.failed is None:
                 await called.first.park()
-        except trio.Cancelled:
-            called.reader.close()
+        except trio.Cancelled as cancelled:
+            called.reader.close(words(cancelled))
             raise
         return Opened(called.reader, called.feeds) if called.failed is None else called.failed
 
     def _new(self, node: NodeId, call_id: int, opening: Opening, inputs: Mapping[str, object]) -> _Called:
-        reader = StreamReader(node, call_id, 0, self._insistence.say, opening, lambda: self._left(call_id))
+        reader = StreamReader(
+            node, call_id, 0, self._insistence.say, opening, lambda reason: self._left(call_id, reason)
+        )
         writers: dict[int, StreamWriter] = {}
         feeds: dict[str, Feed] = {}
         for channel, (name, reference) in enumerate(inputs.items(), start=1):
@@ -86,10 +88,10 @@ class StreamCalls:
     def _finish(self, node: NodeId, call_id: int, channel: int, writer: StreamWriter) -> Callable[[], None]:
         return lambda: self._insistence.say(node, StreamEnd(call_id, channel, writer.count, Done(None)))
 
-    def _left(self, call_id: int) -> None:
+    def _left(self, call_id: int, reason: str) -> None:
         called = self._called.pop(call_id, None)
         if called is not None:
-            self._insistence.say(called.node, StreamStop(call_id, 0, "the reader left"))
+            self._insistence.say(called.node, StreamStop(call_id, 0, reason))
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

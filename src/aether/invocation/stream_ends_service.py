@@ -23,7 +23,7 @@ from aether.invocation.stream_messages import StreamCredit, StreamEnd, StreamIte
 from aether.invocation.streaming import Opening, final_error, settled
 from aether.model.ids import NodeId
 from aether.model.limits import STREAM_AHEAD_BYTES, STREAM_AHEAD_ITEMS
-from aether.slice_api.handover_service import TURN_ITEMS, Waiter, closed, closing
+from aether.slice_api.handover_service import LEFT, TURN_ITEMS, Waiter, closed, closing
 
 AGAIN_S: Final = 0.01
 """Pause before the transport, whose queue was full, is asked again."""
@@ -118,7 +118,7 @@ class StreamReader:
     """
 
     def __init__(
-        self, node: NodeId, call_id: int, channel: int, say: Say, opening: Opening, leave: Callable[[], None]
+        self, node: NodeId, call_id: int, channel: int, say: Say, opening: Opening, leave: Callable[[str], None]
     ) -> None:
         self._node, self._call_id, self._channel = node, call_id, channel
         self._say = say
@@ -221,10 +221,10 @@ class StreamReader:
         if isinstance(final, TimedOut) and opening.until < math.inf and trio.current_time() >= opening.give_up_at:
             await trio.sleep_until(opening.until)
 
-    def close(self) -> None:
+    def close(self, reason: str = LEFT) -> None:
         """The reader leaves. Never blocks; closing twice is fine."""
         if not self.is_closed:
             self.is_closed = True
             self._flow.ready.clear()
             self._waiter.wake()
-            self._leave()
+            self._leave(reason)

@@ -15,7 +15,12 @@ from aether.errors import BadInput
 from aether.invocation.message_spec import MessageSpec
 from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
-from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, STREAM_AHEAD_ITEMS_MAX, STREAM_INPUTS_MAX
+from aether.model.limits import (
+    CALL_EXTRA_ENTRIES_MAX,
+    CANCEL_REASON_CHARS_MAX,
+    STREAM_AHEAD_ITEMS_MAX,
+    STREAM_INPUTS_MAX,
+)
 
 
 class StreamRequest(NamedTuple):
@@ -159,8 +164,8 @@ def encode_stop(m: StreamStop) -> Sequence[object]:
 def decode_stop(fields: Sequence[object]) -> StreamStop:
     call_id, channel, reason = _exactly(3, fields)
     _numbers(call_id, channel)
-    if type(reason) is not str:
-        raise BadInput("the reason of a stream's stop is no text")
+    if type(reason) is not str or len(reason) > CANCEL_REASON_CHARS_MAX:
+        raise BadInput("the reason of a stream's stop is no text, or too long")
     return StreamStop(call_id, channel, reason)
 
 

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from aether.errors import AetherError, BadInput
+from aether.invocation.cleanup_service import RunningCalls
 from aether.invocation.handing import Reference
 from aether.invocation.handing_service import HandedInput, Reopen
 from aether.invocation.here_service import HereStream
@@ -94,8 +95,8 @@ class _Served(StreamWriter):
         for handed in self.handed:
             await handed.end()
 
-    def _stopper(self, channel: int) -> Callable[[], None]:
-        return lambda: self._say(self._node, StreamStop(self._call_id, channel, "the method reads no further"))
+    def _stopper(self, channel: int) -> Callable[[str], None]:
+        return lambda reason: self._say(self._node, StreamStop(self._call_id, channel, reason))
 
 
 class StreamServer:
@@ -119,14 +120,14 @@ class StreamServer:
         self._open_max = open_max
         self._reopen = reopen
         self._served: dict[tuple[NodeId, int], _Served] = {}
-        self._here = 0
+        self.running: RunningCalls = RunningCalls()  # those of _served, co-located ones, cancelled ones that clean up
 
     @property
     def full(self) -> bool:
-        return len(self._served) + self._here >= self._open_max
+        return len(self.running) >= self._open_max
 
     def __len__(self) -> int:
-        return len(self._served) + self._here
+        return len(self.running)
 
     def accept(self, nursery: trio.Nursery, sender: NodeId, request: StreamRequest, request_id: str) -> None:
         """Start serving `request`, or refuse it at once. A repeated call id of an open stream is ignored."""
@@ -141,6 +142,7 @@ class StreamServer:
             served = self._served[key] = _Served(
                 sender, request, self._send, self._insistence, hands_on=self._reopen is not None
             )
+            self.running[served.scope] = (request.target, request.method)
             nursery.start_soon(self._serve, key, request, request_id, served)
 
     def refuse(self, sender: NodeId, call_id: int, refusal: NotStarted) -> None:
@@ -160,7 +162,7 @@ class StreamServer:
         if self.full:
             stream.finish(NotStarted(FULL, self._open_max))
             return
-        self._here += 1
+        self.running[scope] = (instance.name, method)
         final: Outcome = Abandoned(f"node {self._node} stopped")
         try:
             serving = instance.serve_stream(method, payload, form, scope, stream, stream.inputs)
@@ -168,9 +170,9 @@ class StreamServer:
         except Exception as error:  # noqa: BLE001 - a bug here must end one stream, not the node
             final = self._bug(error, method)
         finally:
-            self._here -= 1
             for handed in stream.handed:
                 await handed.end()
+            self.running.over(scope)
             stream.finish(final)
 
     def _bug(self, error: Exception, method: str) -> Failed:
@@ -185,6 +187,7 @@ class StreamServer:
             final = self._bug(error, request.method)
         finally:
             await served.over()
+            self.running.over(served.scope)
             if self._served.get(key) is served:  # else the reader left, or is gone
                 del self._served[key]
                 self._say_end(key[0], request, served.count, final)
@@ -228,7 +231,7 @@ class StreamServer:
 
     def stop(self, sender: NodeId, m: StreamStop) -> None:
         """The reader waits no more."""
-        self._drop((sender, m.call_id))
+        self._drop((sender, m.call_id), m.reason)
 
     def item(self, sender: NodeId, m: StreamItem) -> None:
         """An item of an input."""
@@ -251,9 +254,9 @@ class StreamServer:
     def peer_lost(self, node: NodeId) -> None:
         """Nobody can receive what is sent to `node`: cancel what is served for it."""
         for key in [key for key in self._served if key[0] == node]:
-            self._drop(key)
+            self._drop(key, "the connection to its reader was lost")
 
-    def _drop(self, key: tuple[NodeId, int]) -> None:
+    def _drop(self, key: tuple[NodeId, int], reason: str) -> None:
         served = self._served.pop(key, None)
         if served is not None:
-            served.scope.cancel()
+            served.scope.cancel(reason)

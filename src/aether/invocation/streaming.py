@@ -66,7 +66,7 @@ class InputStream(Protocol):
         """Let items go through `decode` when they are read. error  for an end that only a stream handed on can have"""
         ...
 
-    def close(self) -> None:
+    def close(self, reason: str = ...) -> None:
         """The reader leaves: the callee is cancelled. Never blocks; closing twice is fine."""
         ...
 

@@ -11,17 +11,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, Protocol, cast
+from typing import Final, NoReturn, Protocol, cast
 
 import trio
 
 from aether.errors import Draining, Overloaded
+from aether.invocation.cleanup_service import LOOK_S
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint
 from aether.invocation.handing_service import Reopen
 from aether.invocation.here_service import HereStream
 from aether.invocation.local import LocalHost
-from aether.invocation.pending_service import Send
+from aether.invocation.pending_service import Send, words
 from aether.invocation.reply import UNKNOWN_INSTANCE, Form, NotStarted, Outcome, Reply, TimedOut
 from aether.invocation.span import Span
 from aether.invocation.stream_calls_service import StreamCalls
@@ -95,6 +96,16 @@ class Streams:
         """Serve in `nursery` from now on."""
         self._nursery = nursery
         nursery.start_soon(self._insistence.run)
+        nursery.start_soon(self._bound_cleanup)
+
+    async def _bound_cleanup(self) -> NoReturn:
+        while True:
+            await trio.sleep(LOOK_S)
+            self._server.running.look()
+
+    async def ended(self) -> None:
+        """Return when every served stream, all being cancelled, has ended, or its clean-up has had its time."""
+        await self._server.running.ended()
 
     def stop(self, reason: str) -> None:
         """Serve no more; streams read from others are cut."""
@@ -176,15 +187,19 @@ class Streams:
 async def reading(opening: Opening, span: Span, trying: Awaitable[object]) -> AsyncGenerator[OpenStream]:
     """The stream that `trying` opens, for as long as the block. Raises what `opening` makes of any other reply."""
     opened: object = None
+    reason = "the reader left"
     try:
         opened = await trying
         if not isinstance(opened, Opened):
             raise opening.error(cast("Reply", opened))
         async with feeding(opened, opening):
             yield opened.stream
+    except trio.Cancelled as cancelled:
+        reason = words(cancelled)
+        raise
     finally:
         if isinstance(opened, Opened):
-            opened.stream.close()
+            opened.stream.close(reason)
         span.close(trio.current_time(), answered=opened is not None and not isinstance(opened, TimedOut))
 
 

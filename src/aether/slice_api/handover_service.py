@@ -24,6 +24,8 @@ from aether.slice_api.faults import leaving
 T = TypeVar("T")
 
 _SIZED: Final = (bytes, str)
+LEFT: Final = "the reader left"
+
 TURN_ITEMS: Final = 64
 """Items between two checkpoints: at some 5 us each a third of the millisecond that others wait at most."""
 
@@ -111,11 +113,11 @@ class Pipe(AsyncIterator[T]):
 
     Of items that are text or bytes also at most STREAM_AHEAD_BYTES, and one more.
 
-    leave  called once, when the reader closes it
+    leave  called once with the reason, when the reader closes it
     """
 
     def __init__(
-        self, ahead: int = 0, decode: Callable[[Any], T] | None = None, leave: Callable[[], None] | None = None
+        self, ahead: int = 0, decode: Callable[[Any], T] | None = None, leave: Callable[[str], None] | None = None
     ) -> None:
         self._ahead = ahead or STREAM_AHEAD_HERE_ITEMS
         self._decode = decode
@@ -189,7 +191,7 @@ class Pipe(AsyncIterator[T]):
             self._writer.wake()
         return item if self._decode is None else self._decode(item)
 
-    def close(self) -> None:
+    def close(self, reason: str = LEFT) -> None:
         """The reader leaves: what waits is dropped. Never blocks; closing twice is fine."""
         if not self.is_closed:
             self.is_closed = True
@@ -197,7 +199,7 @@ class Pipe(AsyncIterator[T]):
             self._size = 0
             self._reader.wake()
             if self._leave is not None:
-                self._leave()
+                self._leave(reason)
 
 
 class Closable(Protocol):
