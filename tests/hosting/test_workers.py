@@ -108,7 +108,7 @@ async def test_maps_are_those_of_the_cluster_with_their_quotas(till_of):
         assert not await till.keep("a", 3)
         assert await till.kept() == [("a", 1), ("b", 2)]
         assert await till.keep("c", 3)
-        with pytest.raises(aether.CallFailed, match="QuotaExceeded"):
+        with pytest.raises(aether.QuotaExceeded, match="entries"):
             await till.keep("d", 4)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from aether.errors import BadInput, OutcomeUnknown, TryAgain
+from aether.errors import BadInput, OutcomeUnknown, QuotaExceeded, TryAgain
 from aether.invocation.proxy import UNFINISHED
 from aether.invocation.reply import Failed, Faulted
 from aether.invocation.reply import Form as WireForm
@@ -53,6 +53,8 @@ def failure_of(
     faults = faults_in(error)
     if len(faults) == 1:
         return Faulted(encode_fault(faults[0], form))
+    if isinstance(error, QuotaExceeded):
+        return Faulted(quota_fault(error))
     if faults:
         plain = [encode_fault(fault, form) for fault in faults]
         fields = {"faults": [_listed(each) for each in plain]}
@@ -68,6 +70,12 @@ def failure_of(
         request_id=request_id,
         original=error,
     )
+
+
+def quota_fault(error: QuotaExceeded) -> FaultPlain:
+    """A full map is no defect of the method: whoever called it learns which limit stands in the way."""
+    fields: dict[str, object] = {"what": error.what, "limit": error.limit, "unit": error.unit}
+    return FaultPlain(QuotaExceeded.__name__, 409, "Quota exceeded", str(error), fields)
 
 
 def _kind(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from aether.hosting.worker_errors import decode_error
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.hosting.worker_streams import Sides, opened_by_node
-from aether.invocation.hops import Hop, describe, path_text
+from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import Abandoned, Form, NotStarted, Outcome, Reply, TimedOut, decode_reply
 from aether.invocation.span import Span, call_name
@@ -163,9 +163,7 @@ class NodeCaller:
 
     def too_slow(self, hops: Hop) -> trio.TooSlowError:
         """As Invoker.too_slow."""
-        error = trio.TooSlowError(path_text(hops))
-        error.add_note(f"where the time went:\n{describe(hops)}")
-        return error
+        return tell(trio.TooSlowError(path_text(hops)), hops)
 
 
 def spelt_options(options: CallOptions) -> dict[str, Any]:

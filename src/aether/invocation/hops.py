@@ -8,11 +8,13 @@ Holds: a tree is bounded: at most CHILDREN_MAX children per hop and DEPTH_MAX le
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
 from aether.errors import BadInput
+
+E = TypeVar("E", bound=BaseException)
 
 CHILDREN_MAX: Final = 32
 DEPTH_MAX: Final = 16
@@ -42,6 +44,20 @@ def path_text(hop: Hop) -> str:
     lines = [f"{hop.name} {hop.spent_s:.2f} s" for hop in _path(hop)]
     last = list(_path(hop))[-1]
     return " / ".join(lines) + (" <- still running" if last.running else "")
+
+
+def shown(hop: Hop) -> dict[str, object]:
+    """The tree as JSON shows it: name, spentS, running, and calls when it made some."""
+    calls = [shown(child) for child in hop.children[-CHILDREN_MAX:]]
+    tree: dict[str, object] = {"name": hop.name, "spentS": round(hop.spent_s, 3), "running": hop.running}
+    return {**tree, "calls": calls} if calls else tree
+
+
+def tell(error: E, hop: Hop) -> E:
+    """`error` with the tree as a note, and as its attribute `hops`, for whoever shows it to a client."""
+    error.add_note(f"where the time went:\n{describe(hop)}")
+    vars(error)["hops"] = shown(hop)
+    return error
 
 
 def _path(hop: Hop) -> Iterator[Hop]:

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from aether import errors
-from aether.errors import BadInput, CallFailed, OutcomeUnknown
+from aether.errors import BadInput, CallFailed, OutcomeUnknown, QuotaExceeded
 from aether.invocation.everybody import answers_of
 from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop
@@ -169,6 +169,11 @@ def fault_error(contract: Contract, method: str, plain: FaultPlain) -> Exception
     fault = contract.decode_fault(plain)
     if fault is not None:
         return fault
+    match plain:
+        case FaultPlain(name="QuotaExceeded", fields={"what": str(what), "limit": int(limit), "unit": str(unit)}):
+            return QuotaExceeded(what, limit, unit)  # a map that the method uses is full
+        case _:
+            pass
     shown = ", ".join(f"{name}={value!r}" for name, value in plain.fields.items())
     said = f"{plain.detail} ({shown})" if shown else plain.detail
     return CallFailed(plain.name, said, contract.name, method, fields=plain.fields)

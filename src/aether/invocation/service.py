@@ -24,7 +24,7 @@ from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.handing import Reference
 from aether.invocation.hedging_service import Hedges
-from aether.invocation.hops import Hop, describe, path_text
+from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.local import Around, LocalHost
@@ -323,6 +323,4 @@ class Invoker:
 
     def too_slow(self, hops: Hop) -> trio.TooSlowError:
         """The exception for a call that timed out, with where its time went as message and note."""
-        error = trio.TooSlowError(path_text(hops))
-        error.add_note(f"where the time went:\n{describe(hops)}")
-        return error
+        return tell(trio.TooSlowError(path_text(hops)), hops)

@@ -48,8 +48,12 @@ def problem_for(error: Exception, request: Request) -> Response:
     if isinstance(error, AetherError):
         return problem_of(error, request.request_id)
     if isinstance(error, trio.TooSlowError):
+        # Where the time went: set by whoever made the call, absent when the request itself was too slow.
+        hops: object = getattr(error, "hops", None)
         detail = "the deadline passed before the answer was there; it may have happened"
-        return problem(504, detail, request.request_id, kind="too-slow")
+        if hops is not None:
+            detail = f"{detail}: {error}"
+        return problem(504, detail, request.request_id, kind="too-slow", members={"hops": hops} if hops else {})
     _log.error("%s %s failed (request %s)", request.verb, request.path, request.request_id, exc_info=error)
     detail = f"an unexpected error; the log of this node has it under request {request.request_id}"
     return problem(500, detail, request.request_id, kind="unexpected")
