@@ -171,8 +171,8 @@ def names(hop):
     return [hop["name"], [names(call) for call in hop.get("calls", [])]]
 
 
-async def test_a_time_out_says_where_the_time_went_three_hops_deep_without_any_setup(opened):
-    cluster, web = opened
+async def test_a_time_out_says_where_the_time_went_three_hops_deep_without_any_setup(aether_cluster):
+    cluster = await aether_cluster(*SLICES, nodes=3)
     with pytest.raises(trio.TooSlowError) as caught:
         await cluster.get(First).slow()
     [note] = caught.value.__notes__
@@ -182,6 +182,10 @@ async def test_a_time_out_says_where_the_time_went_three_hops_deep_without_any_s
     assert lines[-1].endswith("<- still running")
     assert lines[-1].startswith("    Last.slow 0.3")
 
+
+@pytest.mark.parametrize("opened", ["co-located", "by the wire"], indirect=True)
+async def test_the_body_of_a_504_shows_the_tree(opened):
+    _, web = opened
     answer = await web.get("/slow")
     assert answer.status_code == 504
     hops = answer.json()["hops"]
