@@ -22,7 +22,7 @@ from benchmarks.figure import Figure, table
 
 NAMES = (
     *("startup", "bare_call", "calls", "workers", "streams"),
-    *("http", "replicated_log", "kv", "snapshots", "consensus"),
+    *("http", "replicated_log", "kv", "snapshots", "overload", "consensus"),
 )
 PROCESS_S_MAX = 4 * 3_600.0  # of consensus, with everything that it can do; the others take minutes
 

@@ -1,9 +1,10 @@
 """Decisions about sending a call again."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether.invocation.reply import DRAINING, FULL, REFUSED, UNKNOWN_INSTANCE, Abandoned, NotStarted
+from aether.invocation.reply import DRAINING, FULL, LATE, REFUSED, UNKNOWN_INSTANCE, Abandoned, NotStarted
 from aether.invocation.retry import (
     GiveUp,
     Repeat,
@@ -105,3 +106,12 @@ def test_a_call_that_never_started_never_has_an_unknown_outcome(now):
 def test_the_pause_grows_up_to_its_limit_and_never_vanishes(attempt, jitter):
     assert RETRY_BACKOFF_MIN_S / 2 <= backoff_s(attempt, jitter) <= RETRY_BACKOFF_MAX_S
     assert backoff_s(attempt + 1, jitter) >= backoff_s(attempt, jitter)
+
+
+@pytest.mark.parametrize("reason", [FULL, LATE])
+@pytest.mark.parametrize("left_s", [-0.1, 0.0, 1.0])
+def test_a_call_that_everybody_refused_for_want_of_room_is_overloaded_whenever_the_answer_came(reason, left_s):
+    """To hear of no instance would send its caller looking for a crash."""
+    verdict = decide_retry(Try(failure=NotStarted(reason, 5), tried=A, time_left_s=left_s, all_full=True))
+
+    assert verdict == GiveUp(Verdict.OVERLOADED)

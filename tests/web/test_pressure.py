@@ -9,7 +9,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether.web.pressure import CALM_TICKS, LAG_CLOSE_S, LAG_HIGH_S, LAG_LOW_S, TICK_S, WATCH_S, Pressure
+from aether.web.pressure import CALM_TICKS, LAG_CLOSE_S, LAG_HIGH_S, LAG_LOW_S, TICK_S, WATCH_S, Pressure, own_lag_s
 from aether.web.pressure_service import WAIT_S, PressureGate, relieve
 
 
@@ -62,6 +62,24 @@ def test_something_always_may_begin(looks):
         share = pressure.observe(lag_s, waiting)
         assert share >= 1
         assert math.isfinite(share)
+
+
+async def test_a_loop_that_is_late_because_others_have_the_processor_holds_nobody_up(autojump_clock):
+    """Doing less would not help it, and would give what little it has away."""
+    gate = PressureGate()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(relieve, gate, lambda: 0.1 * trio.current_time())
+        for _ in range(50):
+            await trio.sleep(WATCH_S / 2)
+            autojump_clock.jump(WATCH_S)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not gate.closed
+        nursery.cancel_scope.cancel()
+
+
+@given(st.floats(0, 10), st.floats(0, 10), st.floats(0, 20))
+def test_a_loop_is_never_said_to_be_later_than_it_was(lag_s, waited_s, worked_s):
+    assert 0.0 <= own_lag_s(lag_s, lag_s + waited_s, worked_s) <= lag_s
 
 
 @pytest.mark.parametrize("load", [1.2, 1.5, 3.0])
@@ -144,7 +162,7 @@ async def test_nobody_is_accepted_while_nothing_more_may_begin(autojump_clock):
 async def test_a_late_loop_closes_the_gate_and_a_calm_one_opens_it(autojump_clock):
     gate = PressureGate()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(relieve, gate)
+        nursery.start_soon(relieve, gate, trio.current_time)
         await trio.sleep(WATCH_S / 2)
         autojump_clock.jump(WATCH_S / 2 + 2 * LAG_CLOSE_S)  # a slice computed for so long
         await trio.testing.wait_all_tasks_blocked()

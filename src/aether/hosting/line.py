@@ -30,7 +30,7 @@ PERIOD_S: Final = 0.025  # least; a running time if that is longer
 PERIODS: Final = 2  # in a row in which more calls came than ended, and the queue never emptied: one alone is a burst
 MORE: Final = 1.05
 OVERLOAD_HELD_S: Final = 0.5  # after it was last seen
-PATIENCE: Final = 0.7  # running times that a call may wait under overload; so its latency stays below 2 of them
+PATIENCE: Final = 0.5  # running times that a call may wait under overload; so its latency stays below 2 of them
 PATIENCE_S_MIN: Final = 0.002
 RETRY_AFTER_S_MIN: Final = 0.05
 GOLDEN: Final = 0.6180339887498949  # fractions of its multiples are spread evenly: jitter without randomness
@@ -97,7 +97,7 @@ class Line(Generic[T]):
         self, who: T, now: float, *, must_end: float = math.inf, level: int = LEVELS["normal"], method: str = ""
     ) -> tuple[Waiting[T] | Refused, list[tuple[T, Refused]]]:
         """All slots are taken: wait for one, or be refused. Second: those sent away to make room."""
-        self._look(now)
+        self._look(now, waits=True)
         self._came += 1
         expected_s = self._expected_s(level)
         if now + expected_s + self._medians.get(method, 0.0) > must_end:
@@ -165,7 +165,7 @@ class Line(Generic[T]):
 
     # --- overload -----------------------------------------------------------------------------------------------------
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float, *, waits: bool = False) -> None:
         """Decide once per period whether more calls come than end."""
         if now - self._period_began < max(PERIOD_S, self.mean_s):
             return
@@ -174,7 +174,7 @@ class Line(Generic[T]):
         if self._growing >= PERIODS or (more and self.overloaded(now)):
             self._overloaded_until = now + OVERLOAD_HELD_S
         self._period_began, self._came, self._ended = now, 0, 0
-        self._emptied = not self.waiting
+        self._emptied = not (self.waiting or waits)
 
     def _one_less(self) -> None:
         self.waiting -= 1

@@ -77,11 +77,12 @@ def decide_retry(now: Try) -> Repeat | GiveUp:
 
 
 def _after_not_started(now: Try) -> Repeat | GiveUp:
+    no_room = now.all_full and now.failure.reason in NO_ROOM
     if now.time_left_s <= 0:
-        return GiveUp(Verdict.NO_INSTANCE)
+        return GiveUp(Verdict.OVERLOADED if no_room else Verdict.NO_INSTANCE)
     if now.others:
         return Repeat(0.0, frozenset(now.excluded) | {now.tried})
-    if now.all_full and now.failure.reason in NO_ROOM:
+    if no_room:
         return GiveUp(Verdict.OVERLOADED)  # everybody said so: waiting here would only move the queue
     # Everybody was asked once. Ask all again later: a drained instance's successor may be there by then.
     return Repeat(min(backoff_s(now.attempt, now.jitter), now.time_left_s), frozenset())

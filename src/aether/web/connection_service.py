@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from aether.model import limits
+from aether.web.accept_service import is_here
 from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
 from aether.web.checked_head import Refusal
 from aether.web.clock_service import Clock
@@ -178,6 +179,8 @@ class Connection:
                     self._phase = Phase.ARRIVED
                     if not await server.gate.passed():
                         await self._refuse(TOO_MUCH)
+                        return
+                    if not is_here(self._stream):
                         return
                 if not await self._serve(step):
                     return

@@ -23,6 +23,11 @@ GROWTH: Final = 1.25
 CALM_TICKS: Final = 20  # with nobody waiting and the loop in time, then the gate opens
 
 
+def own_lag_s(lag_s: float, took_s: float, worked_s: float) -> float:
+    """The part of the lateness that is the loop's own work, when in `took_s` seconds it worked for `worked_s`."""
+    return max(0.0, lag_s) * min(1.0, worked_s / took_s) if took_s > 0 else 0.0
+
+
 class Pressure:
     """The state of one gate."""
 

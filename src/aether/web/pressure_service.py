@@ -8,16 +8,19 @@ Holds: the newest request goes first: under overload the oldest ones are those w
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NoReturn, cast
 
 import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.web.pressure import Pressure
+from aether.web.pressure import Pressure, own_lag_s
 
 WAIT_S: Final = 1.0
+NEW_SHARE: Final = 8  # one in so many of those let in may be on a new connection, however many wait on others
 WAITING_MAX: Final = 256  # then nobody is accepted: more wait in the kernel, where they cost nothing
 
 
@@ -31,6 +34,7 @@ class PressureGate:
         self.closed: bool = False
         self._waiting: deque[tuple[Task, float]] = deque()  # since when, the newest at the end
         self._spare = 0
+        self._accept_max = 0
         self._changed = trio.Event()
 
     @property
@@ -48,6 +52,7 @@ class PressureGate:
 
     def admit(self, count: int) -> None:
         """Let `count` in until the next time, the newest first; who has waited for WAIT_S is sent away."""
+        let_in = count
         while self._waiting and count > 0:
             self._wake(self._waiting.pop()[0], let_in=True)
             count -= 1
@@ -55,6 +60,7 @@ class PressureGate:
         oldest = trio.current_time() - WAIT_S
         while self._waiting and self._waiting[0][1] <= oldest:
             self._wake(self._waiting.popleft()[0], let_in=False)
+        self._accept_max = max(self._spare, -(-let_in // NEW_SHARE))
         self._changed.set()
         self._changed = trio.Event()
 
@@ -76,21 +82,27 @@ class PressureGate:
 
     async def may_accept(self) -> None:
         """Return once there is room for a connection that nobody has read from."""
-        while self.closed and (self._spare <= 0 or len(self._waiting) >= WAITING_MAX):
+        while self.closed and (self._accept_max <= 0 or len(self._waiting) >= WAITING_MAX):
             await self._changed.wait()
+        self._accept_max -= 1
 
     def _wake(self, task: Task, *, let_in: bool) -> None:
         trio.lowlevel.reschedule(task, outcome.Value(let_in))
 
 
-async def relieve(gate: PressureGate, pressure: Pressure | None = None) -> NoReturn:
-    """Watch the loop until cancelled: close the gate when it runs late, let in what it can take, open it again."""
-    pressure = pressure or Pressure()
+async def relieve(gate: PressureGate, worked_s: Callable[[], float] = time.thread_time) -> NoReturn:
+    """Watch the loop until cancelled: close the gate when it runs late, let in what it can take, open it again.
+
+    worked_s  seconds of work that this thread has done: a loop that is late because others have the processor is not
+              helped by doing less
+    """
+    pressure = Pressure()
     while True:
-        due = trio.current_time() + pressure.look_s
-        await trio.sleep_until(due)
+        began, worked = trio.current_time(), worked_s()
+        await trio.sleep(pressure.look_s)
+        took_s = trio.current_time() - began
         was_closed = pressure.closed
-        count = pressure.observe(max(0.0, trio.current_time() - due), gate.waiting)
+        count = pressure.observe(own_lag_s(took_s - pressure.look_s, took_s, worked_s() - worked), gate.waiting)
         if pressure.closed:
             gate.close()
             gate.admit(count)

@@ -21,6 +21,7 @@ from typing import Final, NoReturn
 import trio
 
 from aether.errors import AddressInUse, BadInput
+from aether.web.accept_service import EagerListener
 from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
@@ -33,21 +34,6 @@ from aether.web.request import Handler, Request, Response
 
 _log = logging.getLogger("aether.web")
 _FILES_SHARE: Final = 3  # a listener takes a third of the files that this process may open: its disk needs some too
-
-
-class _PausedListener(trio.abc.Listener[trio.SocketStream]):
-    """A listener whose connections wait in the kernel's backlog while the gate is closed."""
-
-    def __init__(self, listener: trio.SocketListener, gate: PressureGate) -> None:
-        self._listener = listener
-        self._gate = gate
-
-    async def accept(self) -> trio.SocketStream:
-        await self._gate.may_accept()
-        return await self._listener.accept()
-
-    async def aclose(self) -> None:
-        await self._listener.aclose()
 
 
 class WebServer:
@@ -99,8 +85,8 @@ class WebServer:
             nursery.start_soon(relieve, self.gate)
             task_status.started(address)
             with self._accepting:
-                paused = [_PausedListener(listener, self.gate) for listener in listeners]
-                await trio.serve_listeners(accept, paused, handler_nursery=nursery)
+                eager = [EagerListener(listener, self.gate) for listener in listeners]
+                await trio.serve_listeners(accept, eager, handler_nursery=nursery)
             await trio.sleep_forever()
         raise AssertionError("a server ends only by cancellation")
 
