@@ -43,6 +43,13 @@ ROWS = {
         "snapshot of 2,000 rows: longest stall of that, over a state",
         "snapshot of 2,000 rows: restart of a node to serving",
     ],
+    "overload": [
+        "3x overload by calls, goodput",
+        "3x overload by calls, p99 of accepted",
+        "3x overload by requests, goodput",
+        "3x overload by requests, p99 of accepted",
+        "1.5x overload of an edge, goodput",
+    ],
     "replicated_log": ["replicated log alone, 256 outstanding"],
     "kv": [
         "durable kv write, 256 outstanding",
