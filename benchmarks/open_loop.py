@@ -6,12 +6,13 @@ Knows: keep-alive connections, as many as are busy at a time; a request that is 
 from __future__ import annotations
 
 import errno
+import math
 import random
 import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -29,9 +30,11 @@ class Outcome:
     lost: int = 0
     late: list[float] = attrs.field(factory=list)
 
-    def percentile_s(self, share: float) -> float:
-        ordered = sorted(self.answered)
-        return ordered[int(len(ordered) * share)] if ordered else float("inf")
+
+def percentile(times: Sequence[float], share: float) -> float:
+    """Infinity of none."""
+    ordered = sorted(times)
+    return ordered[int(len(ordered) * share)] if ordered else math.inf
 
 
 @attrs.define(eq=False)

@@ -27,7 +27,7 @@ import trio
 import aether
 from benchmarks.cluster import free_ports, open_member, processes, wait_connected
 from benchmarks.figure import Figure, Goal
-from benchmarks.open_loop import DEADLINE_S, HttpLoop, Outcome
+from benchmarks.open_loop import DEADLINE_S, HttpLoop, Outcome, percentile
 from benchmarks.overload_slice import SERVICE_S, SLOTS, Work
 
 CAPACITY = SLOTS / SERVICE_S
@@ -113,7 +113,7 @@ def measure_edge(seconds: float) -> tuple[float, Outcome]:
     with processes([["-m", "benchmarks.overload", "--serve-http"]]) as (server,):
         loop = HttpLoop(_address(server), "/quick")
         rate = loop.closed(CLIENTS, seconds / 2)
-        return rate, loop.run(1.5 * rate, seconds)
+        return rate, loop.run(1.5 * max(rate, 1.0), seconds)
 
 
 def _address(server: subprocess.Popen[str]) -> str:
@@ -127,7 +127,7 @@ def figures(seconds: float, rounds: int) -> list[Figure]:
     for name, measure in (("calls", measure_calls), ("requests", measure_requests)):
         runs = [measure(seconds) for _ in range(rounds)]
         goodput = statistics.median(len(run.answered) / seconds for run in runs)
-        p99 = statistics.median(run.percentile_s(0.99) for run in runs)
+        p99 = statistics.median(percentile(run.answered, 0.99) for run in runs)
         found.append(Figure(f"3x overload by {name}, goodput", "/s", goodput, CAPACITY, Goal(0.8, at_least=True)))
         found.append(Figure(f"3x overload by {name}, p99 of accepted", "ms", p99 * 1e3, SERVICE_S * 1e3, Goal(2.0)))
         found.append(_lateness(name, runs))
@@ -141,7 +141,7 @@ def figures(seconds: float, rounds: int) -> list[Figure]:
 
 def _lateness(name: str, runs: Sequence[Outcome]) -> Figure:
     """How late the generator itself was, at its 99th percentile: above LATE_S the figures are about it."""
-    late = statistics.median(sorted(run.late)[int(len(run.late) * 0.99)] for run in runs)
+    late = statistics.median(percentile(run.late, 0.99) for run in runs)
     return Figure(f"  lateness of the generator, {name}, p99", "ms", late * 1e3, LATE_S * 1e3)
 
 
