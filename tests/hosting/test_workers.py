@@ -101,6 +101,17 @@ async def test_a_fault_of_a_dependency_keeps_its_class(till_of):
         assert caught.value.sku == "none"
 
 
+async def test_options_of_a_call_travel_with_it(till_of):
+    """A broadcast, a call that is only accepted, a key: from a worker as from a node."""
+    async with till_of() as (home, till, _instance):
+        await home.start(await home.desire(ListPricing))
+        assert await till.everywhere("x") == ["5", "5"]
+        assert await till.everywhere("none") == ["OutOfStock", "OutOfStock"]
+        await till.sent("broken")
+        assert await till.keyed("x") == 5
+        assert await till.keyed("x") == 5
+
+
 async def test_maps_are_those_of_the_cluster_with_their_quotas(till_of):
     async with till_of() as (_, till, _instance):
         assert await till.keep("b", 2)

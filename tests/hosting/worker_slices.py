@@ -88,6 +88,16 @@ class Till:
             await self.quotes.quote(sku)
         return "moved on"
 
+    async def everywhere(self, sku: str) -> list[str]:
+        heard = await aether.each(self.quotes.quote)(sku)
+        return [*map(str, heard.results.values()), *(type(error).__name__ for error in heard.failures.values())]
+
+    async def sent(self, sku: str) -> None:
+        await aether.send(self.quotes.quote)(sku)
+
+    async def keyed(self, sku: str) -> int:
+        return await aether.call(self.quotes.quote, key=sku, priority="high")(sku)
+
     async def keep(self, name: str, value: int) -> bool:
         return await self.book.put_if_absent(name, value)
 

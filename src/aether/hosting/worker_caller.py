@@ -17,7 +17,7 @@ import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from aether.errors import BadInput, Overloaded
-from aether.hosting.worker_errors import decode_error
+from aether.hosting.worker_errors import decode_error, decode_heard
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.hosting.worker_streams import Sides, opened_by_node
@@ -89,11 +89,7 @@ class NodeCaller:
         options: CallOptions = PLAIN,
     ) -> Reply:
         """As Invoker.call: the same replies and errors, the deadline of the scope in force."""
-        now = trio.current_time()
-        running = RUNNING.get()
-        name = call_name(target.name, method)
-        span = Span(name, now) if running is None or running.span is None else running.span.child(name, now)
-        request_id = request_id or ("" if running is None else running.request_id)
+        span, request_id = self._begun(target, method, request_id)
         answered = False
         try:
             reply = await self._asked(target, method, payload, span, request_id, options)
@@ -112,9 +108,17 @@ class NodeCaller:
         request_id: str = "",
         options: CallOptions = PLAIN,
     ) -> Mapping[InstanceId, Outcome | Exception]:
-        """Raises BadInput: only a node asks every instance."""
-        rule = "call a slice that is hosted in the node, and let that ask every instance"
-        raise BadInput(f"aether.each of {target} {method} from a worker process", (rule,))
+        """As Invoker.each."""
+        span, request_id = self._begun(target, method, request_id)
+        question = self._question(target, method, payload, span, options)
+        try:
+            answer: Any = await self._questions.ask(question, request_id)
+        finally:
+            span.close(trio.current_time(), answered=True)
+        if answer and isinstance(answer[0], str):  # its time was over, and this is a TimedOut
+            span.remote = cast("TimedOut", decode_reply(answer)).hops
+            raise self.too_slow(span.hop(trio.current_time()))
+        return decode_heard(answer)
 
     def stream(
         self,
@@ -140,26 +144,37 @@ class NodeCaller:
         self, target: ArtifactBase, method: str, payload: object, span: Span, request_id: str, options: CallOptions
     ) -> Reply:
         deadline = trio.current_effective_deadline()
-        left_s = deadline - span.began_s
-        give_up_s = left_s - reserve_s(left_s)
-        question = CallOut(
-            self._questions.new_id(),
-            str(target),
-            method,
-            give_up_s,
-            payload,
-            spelt_options(options),
-            dict(passed_on(RUNNING.get())),
-        )
+        question = self._question(target, method, payload, span, options)
         reply = decode_reply(await self._questions.ask(question, request_id))
         if isinstance(reply, NotStarted | Abandoned):
             raise BadInput(f"the node answered a call with {reply!r}")
         if isinstance(reply, TimedOut):
             span.remote = reply.hops
-            if trio.current_time() >= span.began_s + give_up_s:
+            if trio.current_time() >= span.began_s + question.remaining_s:
                 await trio.sleep_until(deadline)  # so that fail_after and move_on_after keep their meaning
             return TimedOut(span.hop(trio.current_time()))
         return reply
+
+    def _begun(self, target: ArtifactBase, method: str, request_id: str) -> tuple[Span, str]:
+        now, running = trio.current_time(), RUNNING.get()
+        name = call_name(target.name, method)
+        parent: Span | None = None if running is None else running.span
+        span = Span(name, now) if parent is None else parent.child(name, now)
+        return span, request_id or ("" if running is None else running.request_id)
+
+    def _question(
+        self, target: ArtifactBase, method: str, payload: object, span: Span, options: CallOptions
+    ) -> CallOut:
+        left_s = trio.current_effective_deadline() - span.began_s
+        return CallOut(
+            self._questions.new_id(),
+            str(target),
+            method,
+            left_s - reserve_s(left_s),
+            payload,
+            spelt_options(options),
+            dict(passed_on(RUNNING.get())),
+        )
 
     def too_slow(self, hops: Hop) -> trio.TooSlowError:
         """As Invoker.too_slow."""

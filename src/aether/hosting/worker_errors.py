@@ -7,13 +7,15 @@ Never: exceptions of user code (they are outcomes of calls), tracebacks.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final, TypeGuard, cast
 
 import attrs
 
 from aether import errors
 from aether.errors import AetherError, BadInput, CallFailed
-from aether.invocation.reply import Failed, Outcome
+from aether.invocation.reply import Failed, Outcome, decode_reply, encode_reply
+from aether.model.ids import InstanceId
 
 
 class WorkerDied(Exception):
@@ -68,6 +70,28 @@ def _plain(value: Any) -> object:
     if isinstance(value, tuple | list):
         return [str(each) for each in cast("list[Any]", value)]
     return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def encode_heard(heard: Mapping[InstanceId, Outcome | Exception]) -> list[Any]:
+    """What each instance answered, as `[instance, error or [], reply or None]` each."""
+    return [
+        [name, encode_error(said), None] if isinstance(said, Exception) else [name, [], encode_reply(said)]
+        for name, said in heard.items()
+    ]
+
+
+def decode_heard(plain: object) -> dict[InstanceId, Outcome | Exception]:
+    """Inverse of encode_heard. Raises BadInput."""
+    found: dict[InstanceId, Outcome | Exception] = {}
+    for each in cast("list[Any]", plain):
+        match each:
+            case [str(name), [], reply]:
+                found[InstanceId(name)] = decode_reply(reply)
+            case [str(name), [_, _] as error, None]:
+                found[InstanceId(name)] = decode_error(cast("list[Any]", error))
+            case _:
+                raise BadInput(f"{each!r:.80} is no answer of an instance")
+    return found
 
 
 def spelt_error(error: Exception) -> Failed:

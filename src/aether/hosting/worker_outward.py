@@ -15,7 +15,7 @@ import trio
 
 from aether.errors import AetherError, BadInput, Overloaded
 from aether.hosting.given import Bound, Given, Shared
-from aether.hosting.worker_errors import encode_error
+from aether.hosting.worker_errors import encode_error, encode_heard
 from aether.hosting.worker_link import Mail
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
 from aether.invocation.messages import NO_EXTRA
@@ -113,10 +113,9 @@ class Outward:
         self._answer(answer)
 
     async def _called(self, target: ArtifactBase, m: CallOut, request_id: str, options: CallOptions) -> object:
-        reply = await self._invoker.call(
-            target, m.method, m.payload, form=Form.WIRE, request_id=request_id, options=options
-        )
-        return encode_reply(reply)
+        ask: Any = self._invoker.each if options.every else self._invoker.call
+        heard = await ask(target, m.method, m.payload, form=Form.WIRE, request_id=request_id, options=options)
+        return encode_heard(heard) if options.every else encode_reply(heard)
 
     def _answer(self, answer: Answer) -> None:
         try:
