@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 IMPORT_NAMES = {"typing-extensions": "typing_extensions"}
-EXTRAS_AND_TESTS = {"httptools", "rich", "pytest"}  # imported where they are used, when they are there
+EXTRAS_AND_TESTS = {"httptools", "opentelemetry", "rich", "pytest"}  # imported where they are used, when they are there
 
 
 def imported():

@@ -29,6 +29,7 @@ from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.local import Around, LocalHost
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
+from aether.invocation.otel import otel_spans
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Outcome, Reply, TimedOut
@@ -97,6 +98,7 @@ class Invoker:
         """Serve until cancelled; cancelling it cancels every served call, which has CLEANUP_S to clean up."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            self.tracer.spans = otel_spans()
             self._attempts.sending = True
             nursery.start_soon(self._server.bound_cleanup)
             self._streams.begin(nursery)
@@ -134,11 +136,15 @@ class Invoker:
         """
         call, parent = self._new(target, method, payload, form, request_id, options)
         answers = self._attempts if options.hedge_after is None else self._hedges
+        making = answers.answered(call)
+        if self.tracer.spans is not None:
+            above = self.tracer.above(call.span) if call.span.said is not None else None
+            making = self.tracer.spans.client(call.span, above, call.request_id, making)
         if parent is None:
-            return await answers.answered(call)
+            return await making
         answered = False
         try:
-            reply = await answers.answered(call)
+            reply = await making
             answered = type(reply) is not TimedOut
             return reply
         finally:

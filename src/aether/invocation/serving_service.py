@@ -146,7 +146,10 @@ class CallServer:
             return NotStarted(FULL, self._in_flight_max)
         self._here[scope] = (instance.name, method)
         try:
-            return await outcome_of(instance.serve(method, payload, form, scope, around), scope, running)
+            serving = outcome_of(instance.serve(method, payload, form, scope, around), scope, running)
+            if self.tracer.spans is None:
+                return await serving
+            return await self.tracer.spans.server(running.span, None, running.request_id, serving)
         finally:
             self._here.over(scope)
 
@@ -194,7 +197,10 @@ class CallServer:
         if KEY in request.extra or ONE_WAY in request.extra:
             around = self._around(sender, instance, request, request_id, scope)
         serving = instance.serve(request.method, request.payload, request.form, scope, around)
-        reply = await outcome_of(serving, scope, running)
+        making = outcome_of(serving, scope, running)
+        if self.tracer.spans is not None:
+            making = self.tracer.spans.server(span, self.tracer.above(span), request_id, making)
+        reply = await making
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply

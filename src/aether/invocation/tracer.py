@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from aether.invocation.messages import NO_EXTRA
+from aether.invocation.otel import OtelSpans
 from aether.invocation.priority import PRIORITY, read_priority
 from aether.invocation.span import Span
 from aether.model.trace import TraceContext, parse_trace
@@ -48,6 +49,8 @@ class Tracer:
         self.node: str = node
         self._random = random
         self._left_s = left_s
+        self.spans: OtelSpans | None = None
+        """Spans for whoever looks at traces; None costs nothing."""
 
     def request_id(self) -> str:
         """For a request that brings none."""
@@ -56,7 +59,7 @@ class Tracer:
     def place(self, span: Span) -> TraceContext:
         """Where `span` stands in its trace: a new trace when it comes from none."""
         if span.trace is None:
-            above = self._above(span)
+            above = self.above(span)
             span_id = f"{self._random.getrandbits(64) or 1:016x}"
             if above is None:
                 span.trace = TraceContext(f"{self._random.getrandbits(128) or 1:032x}", span_id)
@@ -109,7 +112,8 @@ class Tracer:
             remaining_s=self._left_s(),
         )
 
-    def _above(self, span: Span) -> TraceContext | None:
+    def above(self, span: Span) -> TraceContext | None:
+        """Where whoever caused `span` stands; None when nobody did."""
         if span.outer is not None:
             return self.place(span.outer)
         return parse_trace(span.said) if isinstance(span.said, str) else span.said
