@@ -157,6 +157,9 @@ WEBSOCKET_MESSAGES_AHEAD: Final = 4  # read from a client before the method take
 WEBSOCKET_PING_S: Final = 20.0
 OPENAPI_BYTES_MAX: Final = 256 * 1024  # of one slice's operations and schemas
 HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not answered yet, over all its connections
+HTTP_PRESSURE_WAITING_MAX: Final = 256  # requests held up by one listener while the loop runs late
+HTTP_PRESSURE_WAIT_S: Final = 1.0  # of one of them
+HTTP_PRESSURE_HELD_MAX: Final = 1_024  # connections that wait meanwhile, unread
 
 # Three lost heartbeats in a row must not start an election.
 assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS

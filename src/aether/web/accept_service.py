@@ -16,10 +16,11 @@ from typing import Final
 
 import trio
 
+from aether.model import limits
 from aether.web.pressure_service import PressureGate
 
 TURN_MAX: Final = 64  # connections taken in one turn while the gate is open
-HELD_MAX: Final = 1_024
+HELD_MAX: Final = limits.HTTP_PRESSURE_HELD_MAX
 
 
 class EagerListener(trio.abc.Listener[trio.SocketStream]):

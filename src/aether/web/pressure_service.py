@@ -17,11 +17,12 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
+from aether.model import limits
 from aether.web.pressure import Pressure, own_lag_s
 
-WAIT_S: Final = 1.0
+WAIT_S: Final = limits.HTTP_PRESSURE_WAIT_S
 NEW_SHARE: Final = 8  # one in so many of those let in may be on a new connection, however many wait on others
-WAITING_MAX: Final = 256  # then nobody is accepted: more wait in the kernel, where they cost nothing
+WAITING_MAX: Final = limits.HTTP_PRESSURE_WAITING_MAX
 
 
 class PressureGate:
