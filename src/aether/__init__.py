@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from aether import asyncio_host
     from aether.cluster import Cluster, LocalCluster, run
     from aether.invocation.balance import Balancer, CallFacts, Candidate
+    from aether.slice_api.asgi_service import asgi
 
 __all__ = [
     "AddressInUse",
@@ -131,6 +132,7 @@ __all__ = [
     "StorageFailed",
     "StreamBroken",
     "TryAgain",
+    "asgi",
     "asyncio_host",
     "background",
     "bind",
@@ -160,6 +162,7 @@ __all__ = [
 
 _LATER = {
     **dict.fromkeys(("Cluster", "LocalCluster", "run"), "aether.cluster"),
+    "asgi": "aether.slice_api.asgi_service",
     **dict.fromkeys(("Balancer", "CallFacts", "Candidate"), "aether.invocation.balance"),
 }
 
