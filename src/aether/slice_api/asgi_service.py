@@ -198,6 +198,8 @@ class Mount:
         async def send(message: Message) -> None:
             nonlocal started
             kind: str = message["type"]
+            if not kind.startswith("lifespan."):  # an application that takes every scope for a request
+                raise RuntimeError(f"{kind!r} is no message of a lifespan")
             if kind in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
                 said = str(message.get("message", ""))  # often a whole traceback
                 self._failure = (said.strip().splitlines() or [kind])[-1]

@@ -83,8 +83,9 @@ async def exchange(
                 plain = spec.http_plain(item) if not as_it_is else _checked(spec, item)
                 yield plain if as_it_is else spell(plain, "").decode()
     elif plan.kind is RouteKind.RESPONSE:
-        async for part in _response(spec, await function(**given), version):
-            yield part
+        async with aclosing(_response(spec, await function(**given), version)) as parts:
+            async for part in parts:
+                yield part
     else:
         status, media, body, _ = whole_answer(spec, request, version, await function(**given))
         yield [status, media, {}, version]
@@ -92,7 +93,7 @@ async def exchange(
             yield body
 
 
-async def _response(spec: MethodSpec, answer: object, version: str) -> AsyncIterator[Any]:
+async def _response(spec: MethodSpec, answer: object, version: str) -> AsyncGenerator[Any]:
     if not isinstance(answer, Response):
         raise TypeError(f"{spec.where} must return aether.Response, got {type(answer).__name__}")
     content_type = "" if answer.status in (204, 304) else answer.content_type

@@ -110,7 +110,10 @@ class _Body:
         if request.body_stream is None:
             raise BadInput("a body that streams came whole", ("this listener does not stream bodies",))
         self._pieces = request.body_stream
-        self.reads_on = True
+        length = request.header("content-length")
+        self.reads_on = request.header("transfer-encoding") is not None or (
+            length is not None and length.strip("0") != ""
+        )
 
     def __aiter__(self) -> AsyncIterator[object]:
         return self
