@@ -31,7 +31,10 @@ MAY_KNOW: dict[str, set[str]] = {
         *("storage", "transport", "web", "wire", "work"),
     },
     "cluster": PURE
-    | {"deployment", "failpoints", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport", "work"},
+    | {
+        *("deployment", "failpoints", "hosting", "invocation", "kv", "node", "slice_api", "storage", "transport"),
+        *("web", "work"),
+    },
     "asyncio_host": PURE | {"cluster", "node", "slice_api"},
     "forge": PURE,
     "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},

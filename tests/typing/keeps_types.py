@@ -11,6 +11,7 @@ from types import CoroutineType
 from typing import Annotated, Any, Protocol, assert_type
 
 import attrs
+from fastapi import FastAPI
 
 import aether
 from aether.testing import Failures, MemoryCluster, RecordedCall, each_failure, fake, in_turn, recorded
@@ -253,3 +254,9 @@ async def in_asyncio() -> None:
         assert_type(await hosted.run(hosted.cluster.map("m", str, int).get, "a"), int | None)
         await hosted.run(hosted.cluster.undeploy, 3)  # type: ignore[arg-type]
     aether.asyncio_host.open_cluster(PlaceOrder, htpp=0)  # type: ignore[call-arg]
+
+
+def mounts(app: FastAPI) -> None:
+    assert_type(aether.asgi(app, at="/admin", needs={"pricing": Pricing}, instances=2), type)
+    aether.asgi(app)  # type: ignore[call-arg]
+    aether.asgi(print, at="/x")  # type: ignore[arg-type]

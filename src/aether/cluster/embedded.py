@@ -36,6 +36,7 @@ from aether.slice_api.contract import contract_of
 from aether.slice_api.maps import Map
 from aether.slice_api.middleware import Middleware
 from aether.slice_api.route_options import Cors
+from aether.web.asgi_service import AsgiApplication
 
 if TYPE_CHECKING:
     from aether.cluster.local import LocalCluster
@@ -201,6 +202,14 @@ class Cluster:
         """`get` without types, for callers that learn the class at run time."""
         contract, base = resolve(self._node, target, self._bind)
         return bind_proxy(contract, base, self._node.invoker)
+
+    def asgi(self) -> AsgiApplication:
+        """What the HTTP port answers, as an ASGI application: for hypercorn's trio worker, or below a path of yours.
+
+        It runs in this trio run, while the block runs. WebSockets are not served.
+        """
+        handler = self._node.slice_handler()
+        return AsgiApplication(handler, handler.streams_body)
 
     def map(self, name: str, key: type[K], value: type[V] | TypeForm[V]) -> Map[K, V]:
         """The replicated map `name`, typed. All nodes and slices that name it share it."""

@@ -21,19 +21,19 @@ from aether.web.service import WebServer
 from aether.web.slices_service import SliceHandler
 
 
-def http_server(
+def slice_handler(
     config: NodeConfig,
     kv: KvService,
     invoker: Invoker,
     ready: Callable[[], bool],
     state: Callable[[ArtifactBase], tuple[str, str]],
     guard: Guard | None,
-) -> WebServer:
-    """The server of the slices' routes; `config` says where it listens."""
+) -> SliceHandler:
+    """What answers the slices' routes, and the pages about them."""
     gate = Gate(config.cors, guard)
     calls = SliceCalls(invoker)
     routes = RouteCache(kv, gate.table_changed)
-    handler = SliceHandler(
+    return SliceHandler(
         routes,
         calls,
         ready,
@@ -43,5 +43,9 @@ def http_server(
         gate=gate,
         pages=OwnPages(routes.published, config.cluster) if config.docs else lambda _: None,
     )
+
+
+def http_server(config: NodeConfig, handler: SliceHandler) -> WebServer:
+    """The server of `handler`; `config` says where it listens."""
     web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port")
     return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving)

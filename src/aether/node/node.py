@@ -47,7 +47,7 @@ from aether.node.config import NodeConfig
 from aether.node.contract_publisher import ContractPublisher
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
-from aether.node.http_port import http_server
+from aether.node.http_port import http_server, slice_handler
 from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.membership import Membership
 from aether.node.replication import Replication
@@ -60,6 +60,7 @@ from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.config import WebConfig
 from aether.web.service import WebServer
+from aether.web.slices_service import SliceHandler
 from aether.wire.session import Refused
 
 _log = logging.getLogger("aether.node")
@@ -246,12 +247,15 @@ class Node:
                 _log.debug("%s leaves a session behind: %s", self.config.node, error)
             await hand_over(self.consensus, self.kv, self._reached)
 
+    def slice_handler(self) -> SliceHandler:
+        """What answers requests to slices, whoever brings them."""
+        ready, guard = (lambda: self.facts.ready), self._seams.guard
+        return slice_handler(self.config, self.kv, self.invoker, ready, self._state, guard)
+
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
         if config.http_port is not None:
-            guard = self._seams.guard
-            server = http_server(config, self.kv, self.invoker, lambda: self.facts.ready, self._state, guard)
-            self.facts.http_address = await self._serve(nursery, server)
+            self.facts.http_address = await self._serve(nursery, http_server(config, self.slice_handler()))
         if config.management_port is not None:
             token = ensure_token(config.data)
             web = WebConfig(

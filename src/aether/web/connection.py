@@ -19,7 +19,7 @@ from aether.web.checked_head import Refusal, Refused, checked_head, refuse_doubt
 from aether.web.ordinary import Head, HeadReader
 from aether.web.request import Request
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+REQUEST_ID: re.Pattern[str] = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class Wait(enum.Enum):
@@ -305,7 +305,7 @@ class HttpConnection:
             query_text=query_text,
             headers=headers,
             body=body,
-            request_id=given if given and _REQUEST_ID.fullmatch(given) else self._new_request_id(),
+            request_id=given if given and REQUEST_ID.fullmatch(given) else self._new_request_id(),
             client=self._client,
         )
 
