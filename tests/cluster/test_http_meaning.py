@@ -292,3 +292,28 @@ async def test_a_node_that_drains_ends_streams_of_events_at_once():
                 nursery.start_soon(cluster.drain)
                 with trio.fail_after(3):
                     assert [line async for line in lines if line] == []
+
+
+@aether.slice(artifact="test.http:one:1.0.0")
+class One:
+    @aether.get("/clash/{a}")
+    async def first(self, a: str) -> str:
+        return a
+
+
+@aether.slice(artifact="test.http:other:1.0.0")
+class Other:
+    @aether.get("/clash/{b}")
+    async def second(self, b: str) -> str:
+        return b
+
+
+async def test_two_slices_that_claim_one_path_are_refused_naming_both(tmp_path):
+    with pytest.raises(aether.ContractError, match=r"One\.first serves GET /clash/\{a\}, and Other\.second"):
+        async with aether.Cluster.open(One, Other):
+            pass
+    with trio.fail_after(30):
+        async with aether.Cluster.open(One, port=0) as cluster:
+            with pytest.raises(aether.ContractError, match=r"test\.http:one\.first serves .* Other\.second"):
+                async with aether.Cluster.open(Other, join=cluster.addresses.cluster_address):
+                    pass

@@ -24,6 +24,7 @@ from aether.model.rows import DesiredRow
 from aether.node.node import Node
 from aether.slice_api.binding import Binding, choose, missing
 from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.routes import check_routes
 
 _log = logging.getLogger("aether.cluster")
 
@@ -34,7 +35,8 @@ async def deploy_own(nodes: Sequence[Node], slices: Sequence[type], bind: Sequen
     """Write the implicit blueprint where nothing is wanted yet, then wait until the slices are ACTIVE.
 
     closed  no other node can come: one alone, or all of a local cluster
-    Raises ContractError for a dependency that is ambiguous, or that nobody brings (closed); NoInstance when a slice
+    Raises ContractError for a dependency that is ambiguous, or that nobody brings (closed), and for a route that another
+    slice has; NoInstance when a slice
     FAILED or cannot be placed (closed).
     """
     if not slices:
@@ -42,10 +44,18 @@ async def deploy_own(nodes: Sequence[Node], slices: Sequence[type], bind: Sequen
     contracts = [contract_of(each) for each in slices]
     await nodes[0].kv.barrier()
     await check_dependencies(nodes[0].kv, nodes[0].store, contracts, bind, closed=closed)
+    check_claims(nodes[0].kv, contracts)
     await nodes[0].operator.implicit(contracts)
     bases = [contract.artifact.base for contract in contracts if contract.artifact is not None]
     for node in nodes:
         await _OwnSlices(node, nodes, bases, closed).wait_active()
+
+
+def check_claims(kv: KvService, contracts: Sequence[Contract]) -> None:
+    """Raise ContractError when a route of `contracts` is one that another slice of the cluster serves, naming both."""
+    own = {contract.artifact.base for contract in contracts if contract.artifact is not None}
+    others = [(str(row.artifact), row.routes) for row in kv.rows(keys.ROUTES) if row.artifact not in own]
+    check_routes([*others, *((contract.name, contract.routes) for contract in contracts)])
 
 
 # --- dependencies -----------------------------------------------------------------------------------------------------
