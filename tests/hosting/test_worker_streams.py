@@ -154,6 +154,21 @@ async def test_a_worker_feeds_streams_to_its_dependencies(reader_of):
         assert await reader.fed(1_000) == sum(range(1_000))
 
 
+async def test_a_stream_that_a_worker_hands_on_reaches_its_reader(reader_of):
+    async with reader_of() as (_, reader, ticker):
+        async with aether.stream(reader.handed(300)) as stream:
+            assert [n async for n in stream] == list(range(300))
+        await until_left(ticker, "ticks")
+
+
+async def test_a_stream_that_is_handed_to_a_worker_is_read_there(home_of):
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            await home.deploy(Ticker, host="process")
+            ticker = home.get(Ticker)
+            assert await ticker.total(ticker.ticks(300)) == sum(range(300))
+
+
 async def test_a_stream_that_cannot_be_opened_raises_in_the_worker_what_it_raises_in_the_node(home_of):
     with trio.fail_after(60.0):
         async with home_of() as home:

@@ -319,6 +319,9 @@ class Reader:
             return fault.sku
         return ""
 
+    def handed(self, count: int) -> AsyncIterator[int]:
+        return self.ticker.ticks(count)
+
     async def fed(self, count: int) -> int:
         async def numbers() -> AsyncIterator[int]:
             for n in range(count):
