@@ -128,8 +128,11 @@ def measure(seconds: float, profile: str = "", profile_sender: str = "") -> tupl
         ports, folder = free_ports(2), Path(name)
         command = ["-m", "benchmarks.streams", "--serve", *map(str, ports), "--folder", name]
         command += ["--profile-sender", profile_sender] if profile_sender else []
-        with processes([command]):
-            return trio.run(functools.partial(read, ports, folder, seconds, profile))
+        with processes([command]) as running:
+            found = trio.run(functools.partial(read, ports, folder, seconds, profile))
+            running[0].terminate()  # so that it can write its profile
+            running[0].wait(10.0)
+            return found
 
 
 # --- the bare limit ---------------------------------------------------------------------------------------------------

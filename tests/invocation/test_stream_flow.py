@@ -28,7 +28,9 @@ class Conversation(RuleBasedStateMachine):
     @rule(size=st.integers(0, 250))
     def send(self, size):
         body = len(self.sent).to_bytes(4, "big") + b"x" * size
-        number = self.outgoing.sent(len(body))
+        number = self.outgoing.sent_items
+        may_follow = self.outgoing.sent(len(body))
+        assert may_follow == self.outgoing.has_room
         self.sent.append(body)
         self.wire.append((number, body))
 

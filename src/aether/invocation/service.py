@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, cast
 
@@ -28,7 +28,7 @@ from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.local import Around, LocalHost
-from aether.invocation.messages import CallCancel, CallReply, CallRequest
+from aether.invocation.messages import MESSAGES, CallCancel, CallReply, CallRequest
 from aether.invocation.otel import otel_spans
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
@@ -36,6 +36,7 @@ from aether.invocation.reply import Form, NotStarted, Outcome, Reply, TimedOut
 from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.span import Span, call_name
 from aether.invocation.statistics import InvokerStatistics
+from aether.invocation.stream_messages import StreamItem
 from aether.invocation.streaming import Inputs, Onward, Opening, OpenStream, StreamEnded
 from aether.invocation.streams_service import Streams, reading
 from aether.invocation.tracer import Tracer
@@ -291,6 +292,10 @@ class Invoker:
             self.deliver(to, message, request_id)
             return True
         return self._transport_send(to, message, request_id)
+
+    def handlers(self) -> Mapping[type, Callable[[NodeId, Any, str], None]]:
+        """Who takes each message of this room: `deliver`, by a shorter way for items of streams."""
+        return {**{spec.cls: self.deliver for spec in MESSAGES}, StreamItem: self._streams.item}
 
     def deliver(self, sender: NodeId, message: object, request_id: str) -> None:
         """A message of this room from a peer. Never blocks."""

@@ -110,15 +110,15 @@ class StreamCalls:
             called.first.wake()
 
     def item(self, sender: NodeId, m: StreamItem) -> None:
-        called = self._of(sender, m.call_id)
-        if called is not None:
+        called = self._called.get(m.call_id)
+        if called is not None and called.node == sender:
             try:
-                called.reader.arrived(m.number, m.body)
+                is_complete = called.reader.arrived(m.number, m.body)
             except BadInput as error:
                 broken = Abandoned(f"{sender} broke the rules of streams: {error}")
                 self._end(m.call_id, broken, stop=broken.reason)
                 return
-            if called.reader.is_complete:
+            if is_complete:
                 del self._called[m.call_id]
 
     def ended(self, sender: NodeId, m: StreamEnd) -> None:

@@ -90,9 +90,8 @@ class StreamWriter:
         message = StreamItem(self._call_id, self._channel, flow.sent_items, body)
         if not self._send(self._node, message, ""):
             self._unsent = message
-        flow.sent(len(body))
         self._turn -= 1
-        return self._turn > 0 and flow.has_room and self._unsent is None
+        return flow.sent(len(body)) and self._turn > 0 and self._unsent is None
 
     async def room(self) -> None:
         self._turn = TURN_ITEMS
@@ -141,11 +140,14 @@ class StreamReader:
     def granted(self) -> tuple[int, int]:
         return self._flow.granted
 
-    def arrived(self, number: int, body: bytes) -> None:
-        """An item. Raises BadInput for one that breaks the rules of the flow."""
-        if not self.is_closed:
-            self._flow.arrived(number, body)
+    def arrived(self, number: int, body: bytes) -> bool:
+        """An item; whether nothing more can arrive. Raises BadInput for one that breaks the rules of the flow."""
+        if self.is_closed:
+            return False
+        self._flow.arrived(number, body)
+        if self._waiter:
             self._waiter.wake()
+        return self._flow.is_complete
 
     def ended(self, count: int, final: Outcome) -> None:
         """The sender's end. Raises BadInput."""
@@ -181,9 +183,8 @@ class StreamReader:
         while not flow.ready:
             await self._more()
         body = flow.take()
-        granted = flow.grant()
-        if granted is not None:
-            self._say(self._node, StreamCredit(self._call_id, self._channel, *granted))
+        if flow.taken_items >= flow.due_items or flow.taken_bytes >= flow.due_bytes:
+            self._tell()
         plain = unpack(body)
         return plain if self._decode is None else self._decode(plain)
 
@@ -208,12 +209,15 @@ class StreamReader:
                 raise closed()
             while self._flow.ready:
                 self._flow.take()
-            granted = self._flow.grant()
-            if granted is not None:
-                self._say(self._node, StreamCredit(self._call_id, self._channel, *granted))
+            self._tell()
             await self._waiter.park()
         await self._meant(final)
         return settled(final, self._opening, self._flow.arrived_items)
+
+    def _tell(self) -> None:
+        granted = self._flow.grant()
+        if granted is not None:
+            self._say(self._node, StreamCredit(self._call_id, self._channel, *granted))
 
     async def _meant(self, final: Outcome) -> None:
         """A time-out by the caller's own scope shall end that scope, not look like an error of the callee."""

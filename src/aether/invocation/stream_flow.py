@@ -35,13 +35,11 @@ class Outgoing:
         """Whether one more item may be sent, however long."""
         return self.sent_items < self.items and self.sent_bytes < self.bytes
 
-    def sent(self, size: int) -> int:
-        """An item of `size` bytes goes out; its sequence number. Only while `has_room`."""
-        assert self.has_room, "sent without credit"
-        number = self.sent_items
-        self.sent_items = number + 1
-        self.sent_bytes += size
-        return number
+    def sent(self, size: int) -> bool:
+        """An item of `size` bytes goes out, as number `sent_items`; whether there is room for another."""
+        self.sent_items = sent = self.sent_items + 1
+        self.sent_bytes = sent_bytes = self.sent_bytes + size
+        return sent < self.items and sent_bytes < self.bytes
 
     def credit(self, items: int, bytes_: int) -> None:
         """The reader's word; totals never shrink, so an old one that comes late changes nothing."""
@@ -56,21 +54,26 @@ class Incoming(Generic[E]):
     """
 
     __slots__ = (
-        *("_arrived_bytes", "_count", "_early", "_final", "_granted", "_taken_bytes", "_window_bytes", "_window_items"),
-        *("arrived_items", "ready", "taken_items"),
+        *("_arrived_bytes", "_count", "_early", "_final", "_granted", "_window_bytes", "_window_items"),
+        *("arrived_items", "due_bytes", "due_items", "ready", "taken_bytes", "taken_items"),
     )
 
     def __init__(self, items: int, bytes_: int) -> None:
         self._window_items, self._window_bytes = items, bytes_
-        self._granted = (items, bytes_)  # totals, as last handed out by `grant`
+        self._grant(items, bytes_)
         self._early: dict[int, bytes] = {}  # arrived before their predecessors
         self._arrived_bytes = 0
-        self._taken_bytes = 0
         self._count: int | None = None
         self._final: E | None = None
         self.ready: deque[bytes] = deque()
         self.arrived_items: int = 0  # in order, without a gap
         self.taken_items: int = 0
+        self.taken_bytes: int = 0
+
+    def _grant(self, items: int, bytes_: int) -> None:
+        self._granted = (items, bytes_)  # totals, as last handed out by `grant`
+        self.due_items: int = items - self._window_items // 2
+        self.due_bytes: int = bytes_ - self._window_bytes // 2
 
     @property
     def granted(self) -> tuple[int, int]:
@@ -79,6 +82,12 @@ class Incoming(Generic[E]):
 
     def arrived(self, number: int, body: bytes) -> None:
         """An item. Raises BadInput for one that a sender who keeps the rules does not send."""
+        if number == self.arrived_items < self._granted[0] and self._count is None and not self._early:  # nearly always
+            self._arrived_bytes += len(body)
+            if self._arrived_bytes <= self._granted[1] + FRAME_BYTES_MAX:
+                self.arrived_items = number + 1
+                self.ready.append(body)
+                return
         if number >= self._granted[0] or self._arrived_bytes > self._granted[1] + FRAME_BYTES_MAX:
             raise BadInput(f"item {number} of a stream goes beyond its credit of {self._granted[0]} items")
         if number < self.arrived_items or number in self._early or (self._count is not None and number >= self._count):
@@ -110,17 +119,14 @@ class Incoming(Generic[E]):
         """The next item; only while `ready`."""
         body = self.ready.popleft()
         self.taken_items += 1
-        self._taken_bytes += len(body)
+        self.taken_bytes += len(body)
         return body
 
     def grant(self) -> tuple[int, int] | None:
-        """Totals to tell the sender, once half a window was taken since the last ones; else None."""
-        items, bytes_ = self.taken_items + self._window_items, self._taken_bytes + self._window_bytes
-        newly, newly_bytes = items - self._granted[0], bytes_ - self._granted[1]
-        is_due = 2 * newly >= self._window_items or 2 * newly_bytes >= self._window_bytes
-        if not is_due or self._count is not None:
+        """Totals to tell the sender, once half a window was taken since the last ones (`due_items`, `due_bytes`)."""
+        if self._count is not None or (self.taken_items < self.due_items and self.taken_bytes < self.due_bytes):
             return None
-        self._granted = (items, bytes_)
+        self._grant(self.taken_items + self._window_items, self.taken_bytes + self._window_bytes)
         return self._granted
 
     @property

@@ -151,11 +151,18 @@ class Streams:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
+    def item(self, sender: NodeId, m: StreamItem, request_id: str) -> None:
+        """By far the most frequent message."""
+        if m.channel == TO_CALLER:
+            self._calls.item(sender, m)
+        else:
+            self._server.item(sender, m)
+
     def deliver(self, sender: NodeId, message: object, request_id: str) -> bool:
         """A message from a peer; False when it is none of a stream."""
         match message:
             case StreamItem():
-                (self._calls if message.channel == TO_CALLER else self._server).item(sender, message)
+                self.item(sender, message, request_id)
             case StreamCredit():
                 (self._server if message.channel == TO_CALLER else self._calls).credit(sender, message)
             case StreamRequest():

@@ -27,7 +27,6 @@ from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
 from aether.invocation.keyed_service import KeptKeys
-from aether.invocation.messages import MESSAGES as CALL_MESSAGES
 from aether.invocation.service import Invoker
 from aether.kv import keys
 from aether.kv.messages import MESSAGES as KV_MESSAGES
@@ -300,7 +299,7 @@ class Node:
             message={
                 **{cls: to_consensus for cls, _, _ in CONSENSUS_MESSAGES.values()},
                 **{cls: to_kv for cls, _, _ in KV_MESSAGES.values()},
-                **{spec.cls: self.invoker.deliver for spec in CALL_MESSAGES},
+                **self.invoker.handlers(),
                 **self.membership.handlers,
             },
             connected=self._peer_connected,
