@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import trio
-from worker_slices import Broken, Crashing, Late, ListPricing, Pit, Stubborn, Till
+from worker_slices import TENANT, Broken, Carried, Carrying, Crashing, Late, ListPricing, Pit, Stubborn, Till
 
 import aether
 from aether.errors import BadInput, ContractError, NotFound, OutcomeUnknown, Overloaded
@@ -604,3 +604,22 @@ async def test_memory_without_a_process_of_its_own_is_refused(home_of):
     async with home_of() as home:
         with pytest.raises(BadInput, match="memory_mb"):
             await home.deploy(ListPricing, memory_mb=512)
+
+
+# --- what a call carries ----------------------------------------------------------------------------------------------
+
+
+async def test_request_id_trace_and_context_variables_lead_through_a_worker(home_of):
+    """Into the process, and out of it to the next call."""
+    with trio.fail_after(60.0):
+        async with home_of() as home:
+            await home.deploy(Carried)
+            await home.deploy(Carrying, host="process")
+            with TENANT.set("acme"):
+                inside, behind = await home.get(Carrying).seen()
+    assert inside[:1] == behind[:1] == ["acme"]
+    assert inside[1] == behind[1]
+    assert len(inside[1]) == 32
+    assert inside[2] == behind[2] != ""
+    assert inside[3] == behind[3]
+    assert (inside[4], behind[4]) == ("Carrying", "Carried")

@@ -328,3 +328,23 @@ class Reader:
                 yield n
 
         return await self.ticker.total(numbers())
+
+
+TENANT = aether.ContextVar("tests.workers.tenant", str, default="nobody")
+
+
+@aether.slice(artifact="tests.workers:carried:1.0.0")
+class Carried:
+    async def seen(self) -> list[str]:
+        call = aether.current_call()
+        return [TENANT.get(), call.trace_id, call.request_id, call.node, call.slice]
+
+
+@aether.slice(artifact="tests.workers:carrying:1.0.0")
+class Carrying:
+    carried: Carried
+
+    async def seen(self) -> list[list[str]]:
+        call = aether.current_call()
+        own = [TENANT.get(), call.trace_id, call.request_id, call.node, call.slice]
+        return [own, await self.carried.seen()]

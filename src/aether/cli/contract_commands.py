@@ -22,7 +22,7 @@ from aether.errors import BadInput
 from aether.model.limits import CONTRACT_BYTES_MAX
 from aether.slice_api.description import ContractDescription, describe, read_description
 
-app_dir_option = click.option(
+_app_dir_option = click.option(
     "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."
 )
 
@@ -59,7 +59,7 @@ def list_(context: click.Context, /, **_: Any) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write nothing; exit 1 when FILE differs, and show how.",
 )
-@app_dir_option
+@_app_dir_option
 @click.option("-c", "--connect", metavar="HOST:PORT", help="Management port [127.0.0.1:8080].")
 @click.option("--token", metavar="TOKEN", help="Admin token; found by itself on this machine.")
 @click.pass_context
@@ -87,7 +87,7 @@ def export(
 @click.argument("old")
 @click.argument("new")
 @click.option("--breaking", is_flag=True, help="Only what breaks somebody.")
-@app_dir_option
+@_app_dir_option
 @shared
 @click.pass_context
 def diff(context: click.Context, /, old: str, new: str, breaking: bool, app_dir: Path, **_: Any) -> None:

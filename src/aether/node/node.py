@@ -177,7 +177,9 @@ class Node:
             wall=seams.wall,
         )
 
-        self.contract_publisher = ContractPublisher(self.config.node, self.incarnation, self.kv, self.store)
+        self.contract_publisher: ContractPublisher = ContractPublisher(
+            self.config.node, self.incarnation, self.kv, self.store
+        )
 
     # --- life ---
 
