@@ -35,9 +35,8 @@ async def deploy_own(nodes: Sequence[Node], slices: Sequence[type], bind: Sequen
     """Write the implicit blueprint where nothing is wanted yet, then wait until the slices are ACTIVE.
 
     closed  no other node can come: one alone, or all of a local cluster
-    Raises ContractError for a dependency that is ambiguous, or that nobody brings (closed), and for a route that another
-    slice has; NoInstance when a slice
-    FAILED or cannot be placed (closed).
+    Raises ContractError for a dependency that is ambiguous, or that nobody brings (closed), and for a route that
+    another slice has; NoInstance when a slice FAILED or cannot be placed (closed).
     """
     if not slices:
         return
