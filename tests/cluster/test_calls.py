@@ -3,7 +3,7 @@
 import pytest
 
 import aether
-from aether.invocation import service
+from aether.invocation import attempts_service
 
 
 @aether.slice(artifact="tests.calls:echo:1.0.0")
@@ -15,13 +15,13 @@ class Echo:
 @pytest.fixture
 def packed(monkeypatch):
     """What went through msgpack inside one node."""
-    seen, original = [], service.over_msgpack
+    seen, original = [], attempts_service.over_msgpack
 
     def spy(value):
         seen.append(value)
         return original(value)
 
-    monkeypatch.setattr(service, "over_msgpack", spy)
+    monkeypatch.setattr(attempts_service, "over_msgpack", spy)
     return seen
 
 

@@ -18,6 +18,7 @@ from aether.errors import AetherError, OutcomeUnknown
 from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.model.artifact import ArtifactBase
+from aether.slice_api.call import PLAIN
 from aether.slice_api.contract import Contract
 from aether.slice_api.current import RUNNING
 from aether.slice_api.http import HttpInput
@@ -138,7 +139,8 @@ class WatchedInvoker(Invoker):
             raise
         if loss is Loss.REPLY_LOST:
             raise self.watch.error(call)
-        self.watch.ended(target, call, reply, form)
+        if not options.get("options", PLAIN).one_way:  # of a one-way call nothing comes back
+            self.watch.ended(target, call, reply, form)
         return reply
 
 
