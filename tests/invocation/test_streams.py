@@ -394,6 +394,17 @@ async def test_everybody_full_is_overloaded(autojump_clock, network_of):
                 pass
 
 
+async def test_an_open_stream_counts_as_load_so_that_the_next_goes_elsewhere(autojump_clock, network_of):
+    async with network_of("a", "b", "c") as (network, a, b, c):
+        instances = [network.host(node, each_second) for node in (b, c)]
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(20):
+                await stack.enter_async_context(opened(a))
+            assert min(len(instance.served) for instance in instances) >= 8
+        loads = a.invoker._attempts._chooser.loads.view()
+        assert [load.in_flight for load in loads.values()] == [0, 0]
+
+
 async def test_at_most_so_many_streams_are_open(autojump_clock, network_of, monkeypatch):
     monkeypatch.setattr(streams_service, "STREAMS_OPEN_MAX", 2)
     async with network_of("a", "b") as (network, a, b):

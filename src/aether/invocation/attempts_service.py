@@ -16,6 +16,7 @@ import trio
 
 from aether.errors import Draining, NoInstance, OutcomeUnknown, Overloaded, TryAgain
 from aether.invocation.acceptance import ONE_WAY
+from aether.invocation.balance import Load
 from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
@@ -181,7 +182,7 @@ class Attempts:
         result = None
         try:
             if call.opening is not None:
-                result = await self._open(call, endpoint, call.opening)
+                result = await self._open(call, endpoint, call.opening, load)
             elif endpoint.node == self._node and not call.options.one_way:
                 result = await self._try_here(call, endpoint)
             else:
@@ -191,12 +192,16 @@ class Attempts:
             now = trio.current_time()
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
             self._chooser.ended(endpoint, load, result, now - began, late=late)
+            if isinstance(result, Opened):
+                load.in_flight += 1  # until it is left
 
-    async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening) -> Outcome:
+    async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
         result: Opened | Onward | Outcome | None = None
         with _scope(call):
             result = await self._streams.open(endpoint, call, opening)
+        if isinstance(result, Opened):
+            result = attrs.evolve(result, left=load.left)
         return cast("Outcome", result or TimedOut(call.span.hop(trio.current_time())))
 
     async def _try_here(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:

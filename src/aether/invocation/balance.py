@@ -43,6 +43,10 @@ class Load:
     latency_s: float = 0.0
     busy_until: float = 0.0
 
+    def left(self) -> None:
+        """An open stream, which counts as in flight, was left."""
+        self.in_flight -= 1
+
 
 class Loads:
     """Loads by instance. Owned by the one Invoker that counts into it."""

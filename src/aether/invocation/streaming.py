@@ -112,10 +112,14 @@ class Opening:
 
 @attrs.frozen
 class Opened:
-    """What came of opening it: the method has begun. feeds  by parameter, where the caller's streams go"""
+    """What came of opening it: the method has begun.
+
+    feeds  by parameter, where the caller's streams go; left  to be called when the reader has left it
+    """
 
     stream: OpenStream
     feeds: Mapping[str, Feed] = attrs.field(factory=dict[str, Feed])
+    left: Callable[[], None] = lambda: None
 
 
 @attrs.frozen

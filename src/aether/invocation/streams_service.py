@@ -207,6 +207,7 @@ async def reading(opening: Opening, span: Span, trying: Awaitable[object]) -> As
     finally:
         if isinstance(opened, Opened):
             opened.stream.close(reason)
+            opened.left()
         span.close(trio.current_time(), answered=opened is not None and not isinstance(opened, TimedOut))
 
 
