@@ -106,6 +106,8 @@ def idle_part(seconds: float, rounds: int) -> list[Figure]:
             with crowd("idle", address, IDLE):
                 beside.append(measure(address, CONNECTIONS, seconds))
                 memory = max(memory, _mib(process))
+                if process.num_fds() < IDLE:
+                    raise RuntimeError(f"the node holds {process.num_fds()} files: raise the limit (ulimit -Hn 20000)")
     p99_ms = [statistics.median(measured.p99_ms for measured in each) for each in (beside, alone)]
     limit = Goal(IDLE_MIB_MAX, is_ratio=False)
     return [
