@@ -47,5 +47,5 @@ def slice_handler(
 
 def http_server(config: NodeConfig, handler: SliceHandler) -> WebServer:
     """The server of `handler`; `config` says where it listens."""
-    web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port")
+    web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port").with_settings(config.settings)
     return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving)

@@ -1,14 +1,22 @@
 """How a listener is opened and bounded.
 
-Knows: the limits of the HTTP port and their defaults.
+Knows: the limits of the HTTP port, their defaults, and how settings spell them.
 Never: who enforces them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 import attrs
 
+from aether.errors import BadInput
 from aether.model import limits
+
+PREFIX: Final = "aether.http."
+"""Begins the names of settings that change limits: `aether.http.body_bytes_max = 1000000`."""
+_NO_LIMITS: Final = frozenset({"bind", "port", "option"})
 
 
 @attrs.frozen(kw_only=True)
@@ -45,3 +53,39 @@ class WebConfig:
     send_bytes_per_s_min: int = limits.HTTP_BYTES_PER_S_MIN
     connections_max: int = limits.HTTP_CONNECTIONS_MAX
     held_bytes_max: int = limits.HTTP_HELD_BYTES_MAX
+
+    def with_settings(self, settings: Mapping[str, str]) -> WebConfig:
+        """This configuration with the limits that `settings` name. Raises BadInput that lists what is wrong."""
+        known = {
+            field.name: isinstance(field.default, int)
+            for field in attrs.fields(WebConfig)
+            if field.name not in _NO_LIMITS
+        }
+        changes: dict[str, Any] = {}
+        problems: list[str] = []
+        for setting, text in settings.items():
+            name = setting.removeprefix(PREFIX)
+            if name == setting:
+                continue
+            if name not in known:
+                problems.append(f"{setting}: there is no such limit; there are {', '.join(sorted(known))}")
+            elif (value := _number(text, whole=known[name])) is None:
+                problems.append(
+                    f"{setting}: expected a {'whole ' if known[name] else ''}number above zero, got {text!r}"
+                )
+            else:
+                changes[name] = value
+        if changes.get("body_bytes_max", 0) > limits.HTTP_BODY_BYTES_MAX:
+            most = f"a request travels in one frame: at most {limits.HTTP_BODY_BYTES_MAX}; stream larger bodies"
+            problems.append(f"{PREFIX}body_bytes_max: {most}")
+        if problems:
+            raise BadInput("settings of the HTTP port", problems)
+        return attrs.evolve(self, **changes)
+
+
+def _number(text: str, *, whole: bool) -> float | None:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None
