@@ -23,6 +23,7 @@ from aether.invocation.reply import (
     NotStarted,
     TimedOut,
 )
+from aether.invocation.serving_service import CALLS_REMEMBERED
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
@@ -399,6 +400,18 @@ async def test_a_request_that_is_delivered_twice_runs_once(network_of, autojump_
         b.invoker.deliver(a.name, CallCancel(1, "test over"), "")
         await trio.sleep(0.1)
         assert callee.cancelled == 1
+        b.invoker.deliver(a.name, request, "")
+        await trio.sleep(0.1)
+        assert len(callee.served) == 1, "also when it is over"
+
+
+async def test_what_is_remembered_of_served_calls_is_bounded(network_of, autojump_clock):
+    async with network_of("a", "b") as (network, a, b):
+        network.host(b, echo)
+        for n in range(2 * CALLS_REMEMBERED + 10):
+            await a.call(payload=n)
+
+        assert CALLS_REMEMBERED <= len(b.invoker._server._ended) <= 2 * CALLS_REMEMBERED
 
 
 async def test_a_result_that_msgpack_cannot_spell_fails_the_call_instead_of_hanging_it(network_of, autojump_clock):

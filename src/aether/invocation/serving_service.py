@@ -47,6 +47,7 @@ from aether.slice_api.current import RUNNING, Running
 REPLY_TRIES_MAX: Final = 8
 REPLY_PAUSE_S: Final = 0.01
 
+CALLS_REMEMBERED: Final = 2_048  # and at most twice as many
 IDLE_TASKS_MAX: Final = 64
 """Tasks kept for the next call: to start and end one costs a fifth of serving it."""
 
@@ -78,6 +79,7 @@ class CallServer:
         self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
         self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
         self._here = RunningCalls()
+        self._ended: dict[tuple[NodeId, int], None] = {}  # the last calls that were served, oldest first
         self._idle: list[Task] = []  # parked, the one that served last at the end
 
     @property
@@ -102,9 +104,9 @@ class CallServer:
         await self._arrived.ended()
 
     def accept(self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str) -> None:
-        """Start serving `request`, or refuse it at once. A repeated call id of a running call is ignored."""
+        """Start serving `request`, or refuse it at once. One that was sent twice is served once."""
         key = (sender, request.call_id)
-        if key in self._served:
+        if key in self._served or key in self._ended:
             return
         if self.full:
             self._send(sender, CallReply(request.call_id, NotStarted(FULL, self._in_flight_max)), request_id)
@@ -178,6 +180,7 @@ class CallServer:
             reply = Failed(kind=type(error).__name__, message=str(error), node=self._node)
         finally:
             self._arrived.over(scope)
+            self._remember(key)
         if self._served.get(key) is not scope:
             return  # cancelled by the caller, or the caller is gone
         try:
@@ -204,6 +207,12 @@ class CallServer:
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
+
+    def _remember(self, key: tuple[NodeId, int]) -> None:
+        """So that a request that arrives once more is known: a process never uses a call id twice."""
+        self._ended[key] = None
+        if len(self._ended) > 2 * CALLS_REMEMBERED:
+            self._ended = dict.fromkeys(list(self._ended)[CALLS_REMEMBERED:])
 
     def _around(
         self,
