@@ -2,6 +2,7 @@
 
 import secrets
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -218,6 +219,53 @@ def test_calls_side_by_side_are_told_apart_by_their_arguments():
     each_failure([Accounts], body)
 
     assert sorted(lost) == sorted("abcd" * 2)
+
+
+@aether.slice(artifact="tests.failures:ledger:1.0.0")
+class Ledger:
+    written: aether.Map[str, int] = aether.map("written")
+
+    async def write(self, name: str) -> None:
+        await self.written.update(name, lambda now: (now or 0) + 1)
+
+    async def read(self, name: str) -> AsyncIterator[int]:
+        await self.write(name)
+        for n in range(3):
+            yield n
+
+    async def take(self, numbers: AsyncIterator[int]) -> int:
+        return sum([n async for n in numbers])
+
+
+async def numbers():
+    for n in range(4):
+        yield n
+
+
+@pytest.mark.parametrize("way", ["send", "each", "read", "take"])
+def test_every_way_to_call_is_lost_in_its_turn(way):
+    lost = []
+
+    async def body(cluster):
+        ledger = cluster.get(Ledger)
+        await trio.sleep(1)  # `each` does not wait for instances
+        try:
+            if way == "send":
+                await aether.send(ledger.write)("a")
+            elif way == "each":
+                await aether.each(ledger.write)("a")
+            elif way == "take":
+                assert await ledger.take(numbers()) == 6
+            else:
+                async with aether.stream(ledger.read("a")) as items:
+                    assert [n async for n in items] == [0, 1, 2]
+        except aether.OutcomeUnknown:
+            lost.append(way)
+
+    done = each_failure([Ledger], body)
+
+    assert [call.method for call in done.calls] == ["write" if way in ("send", "each") else way]
+    assert lost == [way, way]
 
 
 def test_too_many_failures_are_refused_before_they_are_tried():

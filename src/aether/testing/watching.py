@@ -1,6 +1,6 @@
 """Calls in a cluster of a test: each is recorded, and one of them may be lost on purpose.
 
-Knows: the Invoker's `call`, contracts of the slices under test.
+Knows: the Invoker's ways to call, contracts of the slices under test.
 Never: which call should be lost (module `failures` decides).
 Holds: a failure is what the caller sees after all repeats of the runtime: OutcomeUnknown, whatever happened.
 """
@@ -8,16 +8,19 @@ Holds: a failure is what the caller sees after all repeats of the runtime: Outco
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import attrs
 import trio
 
 from aether.errors import AetherError, OutcomeUnknown
-from aether.invocation.reply import Done, Failed, Faulted, Form, Reply, TimedOut
+from aether.invocation.reply import Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
 from aether.invocation.service import Invoker
+from aether.invocation.streaming import OpenStream
 from aether.model.artifact import ArtifactBase
+from aether.model.ids import InstanceId
 from aether.slice_api.call import PLAIN
 from aether.slice_api.contract import Contract
 from aether.slice_api.current import RUNNING
@@ -142,6 +145,55 @@ class WatchedInvoker(Invoker):
         if not options.get("options", PLAIN).one_way:  # of a one-way call nothing comes back
             self.watch.ended(target, call, reply, form)
         return reply
+
+    async def each(
+        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = "", **options: Any
+    ) -> dict[InstanceId, Outcome | Exception]:
+        call = self.watch.arrived(target, method, payload, form)
+        loss = self.watch.loses(call)
+        if loss is Loss.NEVER_ARRIVED:
+            raise self.watch.error(call)
+        answers = await super().each(target, method, payload, form=form, request_id=request_id, **options)
+        if loss is Loss.DONE_TWICE:
+            answers = await super().each(target, method, payload, form=form, request_id=request_id, **options)
+        if loss is Loss.REPLY_LOST:
+            raise self.watch.error(call)
+        call.result = answers
+        return answers
+
+    @asynccontextmanager
+    async def stream(
+        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = "", **options: Any
+    ) -> AsyncGenerator[OpenStream]:
+        call = self.watch.arrived(target, method, payload, form)
+        loss = self.watch.loses(call)
+        if loss is Loss.NEVER_ARRIVED:
+            raise self.watch.error(call)
+        async with super().stream(target, method, payload, form=form, request_id=request_id, **options) as items:
+            yield items if loss is not Loss.REPLY_LOST else cast("OpenStream", _CutOff(items, self.watch, call))
+
+
+class _CutOff:
+    """A stream that has begun at its callee, and whose first item, or whose answer, is lost."""
+
+    def __init__(self, items: OpenStream, watch: CallWatch, call: RecordedCall) -> None:
+        self._items = items
+        self._watch = watch
+        self._call = call
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        await anext(self._items, None)
+        raise self._watch.error(self._call)
+
+    async def outcome(self) -> Reply:
+        await self._items.outcome()
+        raise self._watch.error(self._call)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._items, name)
 
 
 def _arguments(contract: Contract | None, method: str, payload: object, form: Form) -> Mapping[str, object]:
