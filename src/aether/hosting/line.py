@@ -26,9 +26,11 @@ T = TypeVar("T")
 MEAN_WEIGHT: Final = 0.05  # of the newest call in the moving average of running times
 MEDIAN_STEP: Final = 1.05  # a running time moves the estimate of the median by this factor, up or down
 DOUBT: Final = 0.98  # each call sent away as late lowers what is thought of the running time: it may be wrong
-PERIOD_S: Final = 0.025  # least; a running time if that is longer
-PERIODS: Final = 2  # in a row in which more calls came than ended, and the queue never emptied: one alone is a burst
+PERIOD_S: Final = 0.01  # least; half a running time if that is longer
+PERIOD_MEANS: Final = 0.5
+PERIODS: Final = 3  # in a row in which more calls came than ended, and the queue never emptied: fewer are a burst
 MORE: Final = 1.05
+OVERDUE: Final = 1.5  # times `patience_s`, after which a call that waits under overload is sent away
 OVERLOAD_HELD_S: Final = 0.5  # after it was last seen
 PATIENCE: Final = 0.5  # running times that a call may wait under overload; so its latency stays below 2 of them
 PATIENCE_S_MIN: Final = 0.002
@@ -167,7 +169,7 @@ class Line(Generic[T]):
 
     def _look(self, now: float, *, waits: bool = False) -> None:
         """Decide once per period whether more calls come than end."""
-        if now - self._period_began < max(PERIOD_S, self.mean_s):
+        if now - self._period_began < max(PERIOD_S, PERIOD_MEANS * self.mean_s):
             return
         more = self._came > MORE * self._ended
         self._growing = self._growing + 1 if more and not self._emptied else 0
@@ -191,7 +193,7 @@ class Line(Generic[T]):
         if now + self._medians.get(call.method, 0.0) > call.must_end:
             self._doubt(call.method)
             return LATE
-        return FULL if self.overloaded(now) and now - call.since > 2 * self.patience_s else ""
+        return FULL if self.overloaded(now) and now - call.since > OVERDUE * self.patience_s else ""
 
     def _doubt(self, method: str) -> None:
         if method in self._medians:
