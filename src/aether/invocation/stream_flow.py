@@ -25,10 +25,10 @@ class Outgoing:
     __slots__ = ("bytes", "items", "sent_bytes", "sent_items")
 
     def __init__(self, items: int = 0, bytes_: int = 0) -> None:
-        self.items = items
-        self.bytes = bytes_
-        self.sent_items = 0
-        self.sent_bytes = 0
+        self.items: int = items
+        self.bytes: int = bytes_
+        self.sent_items: int = 0
+        self.sent_bytes: int = 0
 
     @property
     def has_room(self) -> bool:
