@@ -49,6 +49,7 @@ class Tracer:
         self.node: str = node
         self._random = random
         self._left_s = left_s
+        self._describe = self.describe  # bound once, not for each call
         self.spans: OtelSpans | None = None
         """Spans for whoever looks at traces; None costs nothing."""
 
@@ -86,13 +87,13 @@ class Tracer:
         if isinstance(trace, str):
             span.said = (parse_trace(trace, state) if isinstance(state, str) else trace) or trace
         values = NOTHING_CARRIED if carried is None else read_carried(carried)
-        return Running(span, request_id, values, None, self.describe, read_priority(extra) if extra else NORMAL)
+        return Running(span, request_id, values, None, self._describe, read_priority(extra) if extra else NORMAL)
 
     def served_here(self, span: Span, request_id: str, priority: str = NORMAL) -> Running:
         """For a call that the caller's own task serves."""
         running = RUNNING.get()
         carried = NOTHING_CARRIED if running is None else running.carried
-        return Running(span, request_id, carried, None, self.describe, priority)
+        return Running(span, request_id, carried, None, self._describe, priority)
 
     def describe(self, running: Running) -> CurrentCall:
         """What user code may know of the call."""
