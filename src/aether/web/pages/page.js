@@ -169,7 +169,7 @@ function operationOf(template, verb, operation, number) {
   let body = null;
   if (media) {
     const value = /json/.test(media) ? JSON.stringify(example(shown.schema), null, 2) : "";
-    body = make("textarea", { id: `b${number}`, value, spellcheck: false, required: operation.requestBody.required });
+    body = make("textarea", { id: `b${number}`, textContent: value, spellcheck: false, required: operation.requestBody.required });
   }
   const out = make("div", { role: "status", "aria-live": "polite", hidden: true });
   const form = make("form", {},
