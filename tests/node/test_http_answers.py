@@ -5,6 +5,10 @@ import pytest
 import trio
 
 import aether
+from aether.kv import keys
+from aether.kv.commands import Batch, Put
+from aether.model.rows import RouteRow
+from aether.slice_api.contract import contract_of
 
 
 @aether.slice(artifact="tests.answers:first:1.0.0")
@@ -93,7 +97,13 @@ class Many:
 
 async def test_two_slices_that_claim_one_path_are_named_once(caplog):
     """Half of the team wonders why its route answers with somebody else's data."""
-    async with aether.Cluster.open(First, Second, http=0) as cluster, httpx.AsyncClient(trust_env=False) as client:
+    with pytest.raises(aether.ContractError, match=r"First\.same serves .*, and Second\.same serves"):
+        async with aether.Cluster.open(First, Second):
+            pass
+    async with aether.Cluster.open(First, http=0) as cluster, httpx.AsyncClient(trust_env=False) as client:
+        contract = contract_of(Second)  # another node opened it in the same moment
+        row = RouteRow(artifact=contract.artifact.base, routes=contract.routes)
+        await cluster.kv.propose(Batch((), (Put(keys.routes(row.artifact), row),)))
         for _ in range(3):
             assert (await client.get(f"{cluster.http_url}/same/x")).json() == "first"
 
