@@ -7,7 +7,7 @@ import trio
 import aether
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
-from aether.model.rows import RouteRow
+from aether.model.rows import DesiredRow, RouteRow
 from aether.slice_api.contract import contract_of
 
 
@@ -103,7 +103,9 @@ async def test_two_slices_that_claim_one_path_are_named_once(caplog):
     async with aether.Cluster.open(First, http=0) as cluster, httpx.AsyncClient(trust_env=False) as client:
         contract = contract_of(Second)  # another node opened it in the same moment
         row = RouteRow(artifact=contract.artifact.base, routes=contract.routes)
-        await cluster.kv.propose(Batch((), (Put(keys.routes(row.artifact), row),)))
+        wish = DesiredRow(artifact=contract.artifact, instances=0, blueprint="app")
+        both = (Put(keys.desired(row.artifact), wish), Put(keys.routes(row.artifact), row))
+        await cluster.kv.propose(Batch((), both))
         for _ in range(3):
             assert (await client.get(f"{cluster.http_url}/same/x")).json() == "first"
 
