@@ -174,7 +174,7 @@ def test_retry_after_is_never_nothing():
     assert busy().retry_after_s() >= RETRY_AFTER_S_MIN
 
 
-@pytest.mark.parametrize(("load", "goodput", "p99"), [(0.9, 0.88, 2.0), (1.5, 0.95, 2.0), (3.0, 0.95, 2.0)])
+@pytest.mark.parametrize(("load", "goodput", "p99"), [(0.9, 0.87, 2.0), (1.5, 0.95, 2.0), (3.0, 0.95, 2.0)])
 def test_sixteen_slots_stay_useful_under_too_many_calls(load, goodput, p99):
     """The promise of the howto page: three times the capacity costs nothing of it, and accepted calls stay quick."""
     useful, _, worst = simulate(Ours(), load)

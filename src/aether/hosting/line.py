@@ -26,13 +26,13 @@ T = TypeVar("T")
 MEAN_WEIGHT: Final = 0.05  # of the newest call in the moving average of running times
 MEDIAN_STEP: Final = 1.05  # a running time moves the estimate of the median by this factor, up or down
 DOUBT: Final = 0.98  # each call sent away as late lowers what is thought of the running time: it may be wrong
-PERIOD_S: Final = 0.01  # least; half a running time if that is longer
-PERIOD_MEANS: Final = 0.5
+PERIOD_S: Final = 0.01  # least; as long as so many calls need if that is longer: of fewer, chance decides
+PERIOD_CALLS: Final = 8
 PERIODS: Final = 3  # in a row in which more calls came than ended, and the queue never emptied: fewer are a burst
 MORE: Final = 1.05
 OVERDUE: Final = 1.5  # times `patience_s`, after which a call that waits under overload is sent away
 OVERLOAD_HELD_S: Final = 0.5  # after it was last seen
-PATIENCE: Final = 0.5  # running times that a call may wait under overload; so its latency stays below 2 of them
+PATIENCE: Final = 0.4  # running times that a call may wait under overload; so its latency stays below 2 of them
 PATIENCE_S_MIN: Final = 0.002
 RETRY_AFTER_S_MIN: Final = 0.05
 GOLDEN: Final = 0.6180339887498949  # fractions of its multiples are spread evenly: jitter without randomness
@@ -84,8 +84,8 @@ class Line(Generic[T]):
 
     @property
     def patience_s(self) -> float:
-        """How long a call may wait under overload."""
-        return max(PATIENCE_S_MIN, PATIENCE * self.mean_s)
+        """How long a call may wait under overload: never too short for one to wait behind the running ones."""
+        return max(PATIENCE_S_MIN, PATIENCE * self.mean_s, self.mean_s / self.concurrency)
 
     def try_run(self) -> bool:
         """Run at once if a slot is free. Then nobody waits."""
@@ -169,7 +169,7 @@ class Line(Generic[T]):
 
     def _look(self, now: float, *, waits: bool = False) -> None:
         """Decide once per period whether more calls come than end."""
-        if now - self._period_began < max(PERIOD_S, PERIOD_MEANS * self.mean_s):
+        if now - self._period_began < max(PERIOD_S, PERIOD_CALLS * self.mean_s / self.concurrency):
             return
         more = self._came > MORE * self._ended
         self._growing = self._growing + 1 if more and not self._emptied else 0
