@@ -37,6 +37,7 @@ def test_the_group_is_the_top_level_package(modules):
 
 def test_a_script_and_a_single_file_module_meet_in_the_group_app(modules):
     """`python hello.py` and `aether node --app hello` must speak of one artifact."""
+    modules("__main__")  # that of the tests is pytest's own package after `python -m pytest`
     assert coordinates("hello") == coordinates("__main__") == "app:place-order:0.0.0"
 
 

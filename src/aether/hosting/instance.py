@@ -197,6 +197,9 @@ class RunningInstance:
                     refusal = await self._slots.take(NORMAL if running is None else running.priority, spec.name)
                     if refusal is not None:
                         return refusal
+                    if self._refusal:  # `stop` came between the call's turn and this line, and the drain saw no call
+                        self._slots.give_back()
+                        return NotStarted(self._refusal)
                 self._calls.add(scope)
                 began = trio.current_time()
                 try:

@@ -33,7 +33,10 @@ DIED: Final = "its worker process has died"
 
 @attrs.define(eq=False)
 class _Call:
-    """A call that was sent to the worker. task  parked until its reply; None: nobody waits any more"""
+    """A call that was sent to the worker.
+
+    method  "" for one that the contract has not; task  parked until its reply; None: nobody waits any more
+    """
 
     method: str
     began: float
@@ -161,6 +164,7 @@ class WorkerCalls:
         if not sent:
             self._slots.give_back()
             return NotStarted(FULL, self._slots.limit) if link.is_open else NotStarted(DIED)
-        call = self._calls[call_id] = _Call(request.method, trio.current_time(), trio.lowlevel.current_task())
+        known = request.method if request.method in self._birth.contract.methods else ""
+        call = self._calls[call_id] = _Call(known, trio.current_time(), trio.lowlevel.current_task())
         reply: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
         return reply

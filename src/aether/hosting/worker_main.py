@@ -160,7 +160,7 @@ class Worker:
         """Its slot at the node is free from now on; what runs of it here keeps its own."""
         if self._arrived.pop(m.call_id, None) is None and self._server is not None:
             self._server.cancel(OTHER_SIDE, m.call_id, m.reason)
-        self._link.send(CallReply(m.call_id, Abandoned(m.reason)))
+        self._link.post(CallReply(m.call_id, Abandoned(m.reason)))
 
     def _accept_arrived(self) -> None:
         """Begin the calls of one read that were not cancelled in the same one: a busy loop runs nothing in vain."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from aether.errors import BadInput
 from aether.invocation.local import Around, Ran
-from aether.invocation.reply import Done, Faulted
+from aether.invocation.reply import Done, Faulted, NotStarted
 from aether.model.limits import ONE_WAY_MAX_S
 from aether.slice_api.methods import MethodSpec
 
@@ -36,8 +36,19 @@ def accepting(accept: Callable[[], None], inner: Around | None, name: str) -> Ar
     """What runs a one-way call: `accept` tells its caller, then nobody waits any more; what goes wrong is logged."""
 
     async def around(method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
-        accept()
-        outcome = await (run() if inner is None else inner(method, run))
+        is_accepted = False
+
+        async def accepted() -> Ran:
+            nonlocal is_accepted
+            is_accepted = True
+            accept()
+            return await run()
+
+        outcome = await (accepted() if inner is None else inner(method, accepted))
+        if not is_accepted:
+            if outcome is not None and not isinstance(outcome, NotStarted):
+                accept()  # it ran before, and its key has the answer
+            return outcome
         if isinstance(outcome, Faulted):
             _log.warning("one-way call of %s: %s: %s", name, outcome.fault.name, outcome.fault.detail)
         elif not isinstance(outcome, Done):  # a failure was logged where it ran

@@ -193,7 +193,7 @@ class Attempts:
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
             self._chooser.ended(endpoint, load, result, now - began, late=late)
             if isinstance(result, Opened):
-                load.in_flight += 1  # until it is left
+                load.opened()
 
     async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""

@@ -37,15 +37,23 @@ class Load:
 
     latency_s   a moving average; 0.0 until the first call ended
     busy_until  it refused a call as full; until then others are asked first
+    streams    those in flight that are open streams, which may last for days
     """
 
     in_flight: int = 0
     latency_s: float = 0.0
     busy_until: float = 0.0
+    streams: int = 0
+
+    def opened(self) -> None:
+        """A stream was opened; it counts as in flight until it is left."""
+        self.in_flight += 1
+        self.streams += 1
 
     def left(self) -> None:
-        """An open stream, which counts as in flight, was left."""
+        """An open stream was left."""
         self.in_flight -= 1
+        self.streams -= 1
 
 
 class Loads:

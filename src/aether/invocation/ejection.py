@@ -93,7 +93,8 @@ class Ejections:
     def _until(self, endpoint: Endpoint, now: float, loads: Loads) -> float:
         until = self._out[endpoint.instance].ejected_until
         assert until is not None
-        if until <= now and loads.of(endpoint.instance).in_flight:
+        load = loads.of(endpoint.instance)
+        if until <= now and load.in_flight > load.streams:
             return now + EJECTION_S  # its trial is under way
         return until
 

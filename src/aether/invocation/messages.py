@@ -86,6 +86,8 @@ def decode_request(fields: Sequence[object]) -> CallRequest:
         raise BadInput("a name in a call request is no text")
     if type(call_id) is not int or type(attempt) is not int or type(remaining_s) is not float:
         raise BadInput("a number in a call request has the wrong type")
+    if remaining_s != remaining_s:
+        raise BadInput("the time left of a call request is no number")
     if form not in _FORMS:
         raise BadInput(f"{form!r:.40} is no form of a call")
     return CallRequest(

@@ -79,7 +79,7 @@ class CallServer:
         self._served: dict[tuple[NodeId, int], trio.CancelScope] = {}
         self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
         self._here = RunningCalls()
-        self._ended: dict[tuple[NodeId, int], None] = {}  # the last calls that were served, oldest first
+        self._ended: dict[tuple[NodeId, int], None] = {}  # the last that ended or were cancelled, oldest first
         self._idle: list[Task] = []  # parked, the one that served last at the end
 
     @property
@@ -125,6 +125,7 @@ class CallServer:
     def cancel(self, sender: NodeId, call_id: int, reason: str) -> None:
         """The caller waits no more. `reason` is what the method finds in trio.Cancelled, and hands on to its own."""
         scope = self._served.pop((sender, call_id), None)
+        self._remember((sender, call_id))  # a long request may be overtaken by this: then it does not begin
         if scope is not None:
             scope.cancel(reason)
 
@@ -209,7 +210,7 @@ class CallServer:
         return reply
 
     def _remember(self, key: tuple[NodeId, int]) -> None:
-        """So that a request that arrives once more is known: a process never uses a call id twice."""
+        """So that a request that arrives once more, or too late, is known: a process never uses a call id twice."""
         self._ended[key] = None
         if len(self._ended) > 2 * CALLS_REMEMBERED:
             self._ended = dict.fromkeys(list(self._ended)[CALLS_REMEMBERED:])

@@ -100,6 +100,8 @@ class StreamCalls:
         if called is None:  # a long request that our stop overtook
             self._insistence.say(sender, StreamStop(m.call_id, 0, "nobody reads it"))
         elif m.onward is not None:
+            if called.opened:
+                return  # its items are read already: no callee says so
             del self._called[m.call_id]
             called.failed = Onward(m.onward)
             called.first.wake()

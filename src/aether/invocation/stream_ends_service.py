@@ -81,8 +81,8 @@ class StreamWriter:
 
     @property
     def count(self) -> int:
-        """Items sent so far."""
-        return self._flow.sent_items
+        """Items sent so far, without one that still waits for room: who stops here never sends it."""
+        return self._flow.sent_items - (self._unsent is not None)
 
     def put(self, item: Any) -> bool:
         body = pack(item)

@@ -34,7 +34,7 @@ from aether.invocation.reply import (
 )
 from aether.invocation.serving_service import outcome_of
 from aether.invocation.span import Span
-from aether.invocation.stream_ends_service import Insistence, StreamReader, StreamWriter
+from aether.invocation.stream_ends_service import Insistence, StreamReader, StreamWriter, Word
 from aether.invocation.stream_messages import (
     StreamCredit,
     StreamEnd,
@@ -59,14 +59,16 @@ class _Served(StreamWriter):
     ) -> None:
         super().__init__(node, request.call_id, 0, send, (request.items, request.bytes))
         self.scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
-        self._say = insistence.say
+        self._insistence = insistence
+        self.is_dropped: bool = False
+        """The reader left, or is gone: nothing more is said to it."""
         self.inputs: dict[int, StreamReader] = {}
         self._hands_on = hands_on
         self.handed: list[HandedInput] = []
         for channel, name in enumerate(request.inputs, start=1):
             opening = Opening(until=math.inf, give_up_at=math.inf, name=f"{request.method}({name})")
             self.inputs[channel] = StreamReader(
-                node, request.call_id, channel, insistence.say, opening, self._stopper(channel)
+                node, request.call_id, channel, self._say, opening, self._stopper(channel)
             )
 
     def opened(self) -> None:
@@ -94,6 +96,10 @@ class _Served(StreamWriter):
             reader.is_closed = True
         for handed in self.handed:
             await handed.end()
+
+    def _say(self, to: NodeId, message: Word) -> None:
+        if not self.is_dropped:
+            self._insistence.say(to, message)
 
     def _stopper(self, channel: int) -> Callable[[str], None]:
         return lambda reason: self._say(self._node, StreamStop(self._call_id, channel, reason))
@@ -259,4 +265,5 @@ class StreamServer:
     def _drop(self, key: tuple[NodeId, int], reason: str) -> None:
         served = self._served.pop(key, None)
         if served is not None:
+            served.is_dropped = True
             served.scope.cancel(reason)
