@@ -10,6 +10,7 @@ Paper: OpenTelemetry semantic conventions for RPC.
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Outcome)
 
 SYSTEM: Final = "aether"
+LOOK_S: Final = 0.1  # a provider that is set later is noticed within this; to ask costs more than all else here
 
 
 def otel_spans() -> OtelSpans | None:
@@ -43,6 +45,15 @@ class OtelSpans:
         self._provider = trace.get_tracer_provider
         self._client = trace.SpanKind.CLIENT
         self._server = trace.SpanKind.SERVER
+        self._is_set = False
+        self._look_at = -math.inf
+
+    def is_on(self, now_s: float) -> bool:
+        """Whether a provider is set. While there is none, calls are not handed to `client` and `server` at all."""
+        if not self._is_set and now_s >= self._look_at:
+            self._look_at = now_s + LOOK_S
+            self._is_set = not isinstance(self._provider(), self._proxy)
+        return self._is_set
 
     async def client(self, span: Span, above: TraceContext | None, request_id: str, work: Awaitable[T]) -> T:
         """Await `work`, a call that this node makes, inside a client span. above  where it comes from, from outside"""
@@ -56,8 +67,6 @@ class OtelSpans:
         self, kind: SpanKind, span: Span, above: TraceContext | None, request_id: str, work: Awaitable[T]
     ) -> T:
         provider = self._provider()
-        if isinstance(provider, self._proxy):  # nobody has set one: nothing is recorded
-            return await work
         from opentelemetry import context
         from opentelemetry.trace import set_span_in_context
 

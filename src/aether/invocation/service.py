@@ -73,6 +73,7 @@ class Invoker:
         self._node = node
         self._registry = registry
         self._transport_send = send
+        rng = random.Random(rng.getrandbits(128))  # nothing drawn here is a secret, and the system's is dear
         self.tracer: Tracer = Tracer(node, rng, time_left_s)
         self._keys = keys
         self._server = CallServer(node, self._send, host, in_flight_max, self.tracer, self._with_key)
@@ -138,9 +139,10 @@ class Invoker:
         call, parent = self._new(target, method, payload, form, request_id, options)
         answers = self._attempts if options.hedge_after is None else self._hedges
         making = answers.answered(call)
-        if self.tracer.spans is not None:
+        spans = self.tracer.recording(call.began)
+        if spans is not None:
             above = self.tracer.above(call.span) if call.span.said is not None else None
-            making = self.tracer.spans.client(call.span, above, call.request_id, making)
+            making = spans.client(call.span, above, call.request_id, making)
         if parent is None:
             return await making
         answered = False

@@ -150,9 +150,10 @@ class CallServer:
         self._here[scope] = (instance.name, method)
         try:
             serving = outcome_of(instance.serve(method, payload, form, scope, around), scope, running)
-            if self.tracer.spans is None:
+            spans = self.tracer.recording(running.span.began_s)
+            if spans is None:
                 return await serving
-            return await self.tracer.spans.server(running.span, None, running.request_id, serving)
+            return await spans.server(running.span, None, running.request_id, serving)
         finally:
             self._here.over(scope)
 
@@ -202,8 +203,9 @@ class CallServer:
             around = self._around(sender, instance, request, request_id, scope)
         serving = instance.serve(request.method, request.payload, request.form, scope, around)
         making = outcome_of(serving, scope, running)
-        if self.tracer.spans is not None:
-            making = self.tracer.spans.server(span, self.tracer.above(span), request_id, making)
+        spans = self.tracer.recording(span.began_s)
+        if spans is not None:
+            making = spans.server(span, self.tracer.above(span), request_id, making)
         reply = await making
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)

@@ -51,7 +51,12 @@ class Tracer:
         self._left_s = left_s
         self._describe = self.describe  # bound once, not for each call
         self.spans: OtelSpans | None = None
-        """Spans for whoever looks at traces; None costs nothing."""
+        """Spans for whoever looks at traces; None where nobody can."""
+
+    def recording(self, now_s: float) -> OtelSpans | None:
+        """What makes a span of each call; None when nobody records them."""
+        spans = self.spans
+        return spans if spans is not None and spans.is_on(now_s) else None
 
     def request_id(self) -> str:
         """For a request that brings none."""
