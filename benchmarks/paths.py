@@ -2,9 +2,9 @@
 
     python -m benchmarks.paths [--windows 400] [names...] [--profile http.prof]
 
-A window of some thousand units of work takes some ten milliseconds; of many windows the cheapest counts, in time of this thread. So other
-work on the machine moves the figures little, and a change of a microsecond can be seen. Absolute figures of two machines do
-not compare.
+A window of some thousand units of work takes some ten milliseconds; of many windows the cheapest counts, in time of
+this thread. So other work on the machine moves the figures little, and a change of a microsecond can be seen. Absolute
+figures of two machines do not compare.
 
 http    a whole request to a slice in the node: a ready Request in, a Response out
 bytes   the same from bytes to bytes, by the connection's parser and speller
@@ -41,18 +41,20 @@ from aether.model.rows import InstanceRow, MemberRow
 from aether.web.answer import encode_response
 from aether.web.connection import HttpConnection
 from aether.web.fast_heads import fastest_heads
-from aether.web.request import Request
+from aether.web.request import FieldList, Request
 from benchmarks.quote_slice import Quotes
 
 PEER = NodeId("peer")
 AT_ONCE = 64
 UNITS = 1_024  # of a window, a multiple of AT_ONCE
 BODY = b'{"sku": "a-17", "qty": 2}'
-HEADERS = (
-    ("host", "127.0.0.1:8080"),
-    ("user-agent", "wrk/4.1.0"),
-    ("content-type", "application/json"),
-    ("content-length", str(len(BODY))),
+HEADERS = FieldList(
+    (
+        ("host", "127.0.0.1:8080"),
+        ("user-agent", "wrk/4.1.0"),
+        ("content-type", "application/json"),
+        ("content-length", str(len(BODY))),
+    )
 )
 RAW = b"POST /quote HTTP/1.1\r\n%b\r\n%b" % ("".join(f"{k}: {v}\r\n" for k, v in HEADERS).encode(), BODY)
 ARTIFACT = Artifact.parse("bench:quotes:1.0.0")
@@ -71,7 +73,7 @@ async def least_us(window: Window, windows: int) -> float:
         began = time.thread_time()
         await window()
         least = min(least, time.thread_time() - began)
-        await trio.sleep(0)  # the node does what it has to
+        await trio.lowlevel.checkpoint()  # the node does what it has to
     gc.enable()
     return least / UNITS * 1e6
 
@@ -153,7 +155,7 @@ def served(cluster: aether.Cluster) -> Window:
                     {"sku": "a-17", "qty": 2}, 1, extra,
                 )  # fmt: skip
                 invoker.deliver(PEER, message, "r-1")
-            while sent[0] < called:  # noqa: ASYNC110 - the tasks that serve are runnable
+            while sent[0] < called:
                 await trio.lowlevel.checkpoint()
 
     return window

@@ -8,7 +8,7 @@ Holds: 7 in a typed call and `7` in a path are one key. "" = the call does not s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from aether.invocation.reply import Form
@@ -28,9 +28,9 @@ def _argument(payload: object, parameter: str) -> object:
 
 
 def _from_request(payload: object, parameter: str) -> object:
-    if not isinstance(payload, list) or len(cast("list[object]", payload)) <= _BODY:
+    if not isinstance(payload, list | tuple) or len(cast("Sequence[object]", payload)) <= _BODY:
         return None
-    parts = cast("list[Any]", payload)
+    parts = cast("Sequence[Any]", payload)
     names = (parameter, _camel(parameter))
     for place in (_PATH, _QUERY):
         for name in names:

@@ -23,12 +23,12 @@ from aether.model.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from aether.model.trace import parse_trace
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import RUNNING, Running
+from aether.slice_api.http import HttpInput
 from aether.web.slices import FaultAnswer, Faulting, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
 _CREATING: Final = ("POST", "PATCH")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
-HEADERS: Final = 4  # their place in HttpInput.to_plain()
 
 
 class SliceCalls:
@@ -39,18 +39,25 @@ class SliceCalls:
         self._keys = f"node-{secrets.token_hex(8)}"
         self._numbers = itertools.count(1)
 
-    async def __call__(self, target: ArtifactBase, method: str, plain: object, request_id: str) -> SliceAnswer:
+    async def __call__(self, target: ArtifactBase, method: str, asked: HttpInput, request_id: str) -> SliceAnswer:
         """The answer, or the error that web turns into a problem.
 
         The Idempotency-Key of a POST or PATCH is the key of the call.
         Raises CallFailed, OutcomeUnknown, NoInstance, BadInput, trio.TooSlowError.
         """
-        key = client_key(plain)
+        key = client_key(asked) if asked.verb in _CREATING else ""
         options = CallOptions(key=key) if key else PLAIN
-        with _traced(plain, request_id):
+        running = _running(asked, request_id)
+        token = None if running is None else RUNNING.set(running)
+        try:
             reply = await self._invoker.call(
-                target, method, self._keyed(plain), form=Form.HTTP, request_id=request_id, options=options
+                target, method, self._keyed(asked), form=Form.HTTP, request_id=request_id, options=options
             )
+        finally:
+            if token is not None:
+                RUNNING.reset(token)
+        if type(reply) is Done:
+            return answered(reply.payload)
         return slice_answer(self._invoker, target, reply)
 
     @asynccontextmanager
@@ -58,7 +65,7 @@ class SliceCalls:
         self,
         artifact: ArtifactBase,
         method: str,
-        plain: object,
+        asked: HttpInput,
         request_id: str,
         inputs: Mapping[str, AsyncIterator[Any]],
     ) -> AsyncGenerator[AsyncIterator[object]]:
@@ -73,11 +80,11 @@ class SliceCalls:
 
         given = {name: Input(source) for name, source in inputs.items()}
         async with AsyncExitStack() as stack:
-            with _traced(plain, request_id):
+            with _traced(asked, request_id):
                 opening = self._invoker.stream(
                     artifact,
                     method,
-                    self._keyed(plain),
+                    self._keyed(asked),
                     form=Form.HTTP,
                     request_id=request_id,
                     inputs=given,
@@ -86,27 +93,23 @@ class SliceCalls:
                 items = await stack.enter_async_context(opening)
             yield items
 
-    def _keyed(self, plain: object) -> object:
-        """`plain` with an Idempotency-Key where a client that creates something sent none.
+    def _keyed(self, asked: HttpInput) -> HttpInput:
+        """`asked` with an Idempotency-Key where a client that creates something sent none.
 
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
-        parts = cast("list[Any]", plain)  # HttpInput.to_plain(), whose first is the verb
-        if parts[0] not in _CREATING or parts[HEADERS].get(_KEY):
-            return plain
-        keyed = list(parts)
-        keyed[HEADERS] = {**parts[HEADERS], _KEY: f"{self._keys}-{next(self._numbers)}"}
-        return keyed
+        if asked.verb not in _CREATING or asked.headers.get(_KEY):
+            return asked
+        return asked._replace(headers={**asked.headers, _KEY: f"{self._keys}-{next(self._numbers)}"})
 
 
-def client_key(plain: object) -> str:
+def client_key(asked: HttpInput) -> str:
     """The key that the client of a POST or PATCH sent, "" = none: a quoted string as in RFC 9651, or the bare text.
 
     Raises BadInput, malformed, for one that is empty, too long or not of visible characters.
     """
-    parts = cast("list[Any]", plain)
-    sent: str | None = parts[HEADERS].get(_KEY)
-    if sent is None or parts[0] not in _CREATING:
+    sent = asked.headers.get(_KEY)
+    if sent is None or asked.verb not in _CREATING:
         return ""
     quoted = _QUOTED.fullmatch(sent.strip())
     key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else sent.strip()
@@ -116,12 +119,18 @@ def client_key(plain: object) -> str:
     return key
 
 
+def _running(asked: HttpInput, request_id: str) -> Running | None:
+    """What the calls made for a request are told as. None: as what they are, since no trace is above them."""
+    traceparent = asked.headers.get("traceparent", "")
+    if not traceparent and RUNNING.get() is None:
+        return None
+    return Running(request_id=request_id, incoming=parse_trace(traceparent, asked.headers.get("tracestate", "")))
+
+
 @contextmanager
-def _traced(plain: object, request_id: str) -> Generator[None]:
+def _traced(asked: HttpInput, request_id: str) -> Generator[None]:
     """The calls made inside belong to the trace that the request's headers name, if any."""
-    headers: dict[str, str] = cast("list[Any]", plain)[HEADERS]
-    incoming = parse_trace(headers.get("traceparent", ""), headers.get("tracestate", ""))
-    token = RUNNING.set(Running(request_id=request_id, incoming=incoming))
+    token = RUNNING.set(_running(asked, request_id))
     try:
         yield
     finally:

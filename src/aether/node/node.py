@@ -376,6 +376,8 @@ class Node:
 
     def _state(self, base: ArtifactBase) -> tuple[str, str]:
         """State of an artifact in this node's view; anything but ACTIVE is looked at again before it is said."""
-        if self.registry.state(base)[0] != SliceState.ACTIVE:
+        state = self.registry.state(base)
+        if state[0] != SliceState.ACTIVE:
             self._endpoints.refresh()
-        return self.registry.state(base)
+            state = self.registry.state(base)
+        return state

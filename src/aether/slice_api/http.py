@@ -7,7 +7,8 @@ Never: sockets, status codes, routing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, cast
 
 import attrs
 
@@ -40,9 +41,14 @@ class Cookie:
 Marker = Query | Body | Header | Cookie
 
 
-@attrs.frozen(kw_only=True)
-class HttpInput:
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class HttpInput(NamedTuple):
     """One request as plain data: what the router found, nothing structured yet.
+
+    A NamedTuple, because each request makes one, which is the payload of its call: msgpack spells it as `to_plain()`,
+    and a call inside the node hands it over as it is.
 
     verb, template  of the matched route, as in model.Route (HEAD may be answered by a route of GET)
     path            template variable -> percent-decoded text
@@ -54,10 +60,10 @@ class HttpInput:
 
     verb: str
     template: str
-    path: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    query: Mapping[str, Sequence[str]] = attrs.field(factory=dict[str, Sequence[str]])
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    cookies: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    path: Mapping[str, str] = _NONE
+    query: Mapping[str, Sequence[str]] = _NONE
+    headers: Mapping[str, str] = _NONE
+    cookies: Mapping[str, str] = _NONE
     body: bytes = b""
     content_type: str = ""
     target: str = ""
@@ -74,6 +80,8 @@ class HttpInput:
     @classmethod
     def from_plain(cls, plain: object) -> HttpInput:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
+        if plain.__class__ is cls:  # made by this process, not by a peer
+            return cast("HttpInput", plain)
         parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str, str, str))
         if parts is None or not _texts_throughout(*parts[2:6]):
             raise BadInput("malformed HTTP request in a call", (f"expected 10 parts of text, got {plain!r:.80}",))

@@ -116,6 +116,8 @@ class HttpPlan:
     def chosen(self, request: HttpInput) -> str:
         """The media type of the answer. Raises RequestMisfit (406) when the client accepts none of `produces`."""
         accept = request.headers.get("accept", "")
+        if not accept:
+            return self.produces[0]
         found = choose_type(accept, self.produces)
         if found is None:
             offered = ", ".join(self.produces)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from aether.web.problem import TITLES
-from aether.web.request import Response
+from aether.web.request import CheckedFields, Response, spelt
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -41,7 +41,7 @@ def encode_response(
             length = "Transfer-Encoding: chunked\r\n"
     own = f"{_line(status)}{kind}{length}Date: {date}\r\nX-Request-Id: {request_id}\r\n"
     if response.headers:
-        own += "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
+        own += response.headers.spelt if isinstance(response.headers, CheckedFields) else spelt(response.headers)
     if not keep_alive:
         own += "Connection: Upgrade\r\n" if status == 101 else "Connection: close\r\n"
     head = f"{own}\r\n".encode("latin-1")

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple, Protocol
 
+from aether.web.request import FieldList
+
 HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~-]{0,255})(?::\d{0,5})?")
 BLOCKS_MAX: Final = 512
 BLOCK_BYTES_MAX: Final = 1_024
@@ -107,4 +109,4 @@ def fields_of(pairs: list[tuple[str, str]]) -> Fields | None:
         return None
     if length is not None and _LENGTH.fullmatch(length) is None:
         return None
-    return Fields(tuple(pairs), keep_alive, None if length is None else int(length), fields.get("x-request-id", ""))
+    return Fields(FieldList(pairs), keep_alive, None if length is None else int(length), fields.get("x-request-id", ""))

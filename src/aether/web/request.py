@@ -8,6 +8,7 @@ Paper: RFC 9110 (semantics), RFC 6265 5.4 (cookies).
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -28,6 +29,43 @@ OWN_HEADERS: Final = frozenset(
     {"content-length", "transfer-encoding", "connection", "date", "content-type", "x-request-id", "server"}
 )
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class FieldList(tuple[tuple[str, str], ...]):
+    """Header fields, (name in lower case, value) in order.
+
+    What each request asks of them is read once: clients send the same fields again, and the parser remembers them.
+    """
+
+    @functools.cached_property
+    def first(self) -> Mapping[str, str]:
+        """The first value of each name."""
+        return dict(reversed(self))
+
+    @functools.cached_property
+    def combined(self) -> dict[str, str]:
+        """Values by name, repeated ones joined. To be copied by whoever gives it away."""
+        joined: dict[str, str] = {}
+        for name, value in self:
+            if name in joined:
+                separator = "; " if name == "cookie" else ", "
+                joined[name] = f"{joined[name]}{separator}{value}"
+            else:
+                joined[name] = value
+        return joined
+
+    @functools.cached_property
+    def cookies(self) -> dict[str, str]:
+        """By name. To be copied by whoever gives it away."""
+        found: dict[str, str] = {}
+        for key, value in self:
+            if key != "cookie":
+                continue
+            for piece in value.split(";"):
+                name, equals, text = piece.strip().partition("=")
+                if equals and name:
+                    found.setdefault(name, text.removeprefix('"').removesuffix('"'))
+        return found
 
 
 @attrs.frozen(kw_only=True)
@@ -56,10 +94,12 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The value of the first field `name` (lower case), or None."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._fields.first.get(name)
+
+    @property
+    def _fields(self) -> FieldList:
+        headers = self.headers
+        return headers if isinstance(headers, FieldList) else FieldList(headers)
 
     @property
     def host(self) -> str:
@@ -85,29 +125,37 @@ class Request:
 
     def cookies(self) -> dict[str, str]:
         """Cookies by name; the first of a name wins. Pieces without `=` are skipped, as browsers never send them."""
-        found: dict[str, str] = {}
-        for key, value in self.headers:
-            if key != "cookie":
-                continue
-            for piece in value.split(";"):
-                name, equals, text = piece.strip().partition("=")
-                if equals and name:
-                    found.setdefault(name, text.removeprefix('"').removesuffix('"'))
-        return found
+        return dict(self._fields.cookies)
 
     def combined_headers(self) -> dict[str, str]:
         """Header fields by name; repeated ones are joined by a comma (RFC 9110 5.2), cookies by a semicolon."""
-        joined: dict[str, str] = {}
-        for name, value in self.headers:
-            if name in joined:
-                separator = "; " if name == "cookie" else ", "
-                joined[name] = f"{joined[name]}{separator}{value}"
-            else:
-                joined[name] = value
-        return joined
+        return dict(self._fields.combined)
+
+
+class CheckedFields(dict[str, str]):
+    """Fields of many answers, checked and spelt once. Nobody changes them.
+
+    Raises ValueError, as Response does.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(fields)
+        _check(fields)
+        self.spelt: str = spelt(fields)
+        """As they stand in a header, each with its line break."""
+
+
+def spelt(fields: Mapping[str, str]) -> str:
+    """Fields as they stand in a header."""
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
 
 
 def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str, str]) -> None:
+    if headers.__class__ is not CheckedFields:
+        _check(headers)
+
+
+def _check(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if _HEADER_NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} is no header name")

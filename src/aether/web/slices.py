@@ -7,8 +7,9 @@ Holds: the input is plain data that the wire codec can carry as it is.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote
 
 import attrs
@@ -17,17 +18,17 @@ from aether.errors import BadInput
 from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
+from aether.slice_api.http import HttpInput
 from aether.slice_api.misfit import array
 from aether.slice_api.route_options import RouteOptions, options_from
 from aether.web.problem import fault_problem
-from aether.web.request import Request, Response
+from aether.web.request import CheckedFields, Request, Response
 from aether.web.router import HttpRouter, Match
 
 _PRINTED: Final = "/{}!$&'()*+,;=:@%-._~"
 
 
-@attrs.frozen
-class Answered:
+class Answered(NamedTuple):
     """A method returned: the node that owns the code has spelt its result."""
 
     status: int
@@ -100,10 +101,10 @@ def _target(artifact: ArtifactBase, route: Route) -> SliceTarget:
     return SliceTarget(artifact, route, options_from(route.options), shown, not route.options)
 
 
-def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
-    """The request as the plain form of slice_api's HttpInput. Raises BadInput (query string)."""
+def http_input(request: Request, found: Match[SliceTarget]) -> HttpInput:
+    """The request as plain data. Raises BadInput (query string)."""
     route = found.target.route
-    return [  # HttpInput.to_plain(), without the detour: it is made for each request
+    return HttpInput(
         route.verb,
         route.template,
         dict(found.variables),
@@ -114,7 +115,7 @@ def http_input(request: Request, found: Match[SliceTarget]) -> list[object]:
         request.header("content-type") or "",
         f"{request.path}?{request.query_text}" if request.query_text else request.path,
         request.client,
-    ]
+    )
 
 
 def answered(payload: object) -> Answered:
@@ -122,11 +123,13 @@ def answered(payload: object) -> Answered:
 
     Raises BadInput.
     """
-    match payload:
-        case [int(status), str(content_type), bytes(body), str(version)] if 200 <= status <= 599:
-            return Answered(int(status), content_type, body, version)
-        case _:
-            raise BadInput("a slice answered in no HTTP form", (f"payload: {str(payload)[:200]}",))
+    parts: list[Any] = cast("list[Any]", payload) if payload.__class__ in (list, tuple) else []
+    if len(parts) == 4:
+        status, content_type, body, version = parts
+        texts = content_type.__class__ is version.__class__ is str and body.__class__ is bytes
+        if texts and status.__class__ is int and 200 <= status <= 599:
+            return Answered(status, content_type, body, version)
+    raise BadInput("a slice answered in no HTTP form", (f"payload: {str(payload)[:200]}",))
 
 
 ROUTE: Final = "X-Aether-Route"
@@ -143,12 +146,14 @@ def head_of(item: object) -> Head:
     raise BadInput("a slice began its answer in no HTTP form", (f"head: {str(item)[:200]}",))
 
 
-def answer_headers(target: SliceTarget, version: str) -> dict[str, str]:
+def answer_headers(target: SliceTarget, version: str) -> CheckedFields:
     """What an answer says of itself: its route, and the version of the slice that gave it, when that is known."""
-    headers = {ROUTE: target.shown}
-    if version:
-        headers[VERSION] = version
-    return headers
+    return _own_fields(target.shown, version)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _own_fields(shown: str, version: str) -> CheckedFields:
+    return CheckedFields({ROUTE: shown, VERSION: version} if version else {ROUTE: shown})
 
 
 def response_of(answer: SliceAnswer, target: SliceTarget, request_id: str) -> Response:

@@ -17,6 +17,8 @@ from aether.errors import BadInput, NoInstance, NotFound, TryAgain
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.route import RouteKind
+from aether.slice_api.http import HttpInput
+from aether.web.compression import may_shrink
 from aether.web.compression_service import shrunk
 from aether.web.cors import is_preflight, varying
 from aether.web.failure_service import problem_for
@@ -30,8 +32,8 @@ from aether.web.streaming_service import OpenStream, streamed
 
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
-Call = Callable[[ArtifactBase, str, object, str], Awaitable[SliceAnswer]]
-"""(artifact, method, HttpInput as plain data, request id) → answer. Else raises AetherError or trio.TooSlowError."""
+Call = Callable[[ArtifactBase, str, HttpInput, str], Awaitable[SliceAnswer]]
+"""(artifact, method, HttpInput, request id) → answer. Else raises AetherError or trio.TooSlowError."""
 
 
 class SliceHandler:
@@ -74,16 +76,21 @@ class SliceHandler:
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
+        found = self._routes().router.match(request.verb, request.path)
+        if isinstance(found, Match):
+            return await self._admitted(request, found)
         if request.path == "*" and request.verb == "OPTIONS":
             return Response(204, headers={"Allow": ", ".join((*VERBS, "HEAD", "OPTIONS"))})
-        found = await self._find(request)
-        if isinstance(found, WrongVerb):
-            return self._wrong_verb(request, found)
-        if isinstance(found, Response):
-            return await shrunk(request, found)
+        again = await self._find_again(request, found)
+        if isinstance(again, Match):
+            return await self._admitted(request, again)
+        return self._wrong_verb(request, again) if isinstance(again, WrongVerb) else await shrunk(request, again)
+
+    async def _admitted(self, request: Request, found: Match[SliceTarget]) -> Response:
         target = found.target
         if self._gate.is_open(target):
-            return await shrunk(request, await self._answer(request, found))
+            response = await self._answer(request, found)
+            return await shrunk(request, response) if may_shrink(response) else response
         refused, fields = await self._gate.admit(request, target)
         try:
             response = refused or await self._answer(request, found)
@@ -112,7 +119,8 @@ class SliceHandler:
 
     async def _answer(self, request: Request, found: Match[SliceTarget]) -> Response:
         target = found.target
-        await self._ensure_serving(target.artifact)
+        if self._state is not None and self._state(target.artifact)[0] != SliceState.ACTIVE:
+            await self._ensure_serving(target.artifact, self._state)
         plain = http_input(request, found)
         if target.route.kind is not RouteKind.CALL or target.route.input:
             assert self._opened is not None, "a node whose routes stream gives `opened`"
@@ -123,26 +131,24 @@ class SliceHandler:
         answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
         return response_of(answer, target, request.request_id)
 
-    async def _find(self, request: Request) -> Match[SliceTarget] | WrongVerb | Response:
-        found = self._routes().router.match(request.verb, request.path)
-        if isinstance(found, Match):
-            return found
+    async def _find_again(
+        self, request: Request, found: WrongVerb | Missing
+    ) -> Match[SliceTarget] | WrongVerb | Response:
+        """The same with the newest view; or a page of this port itself."""
         page = self._pages(request) if isinstance(found, Missing) else None
         if page is not None:
             return page
         if not self._ready():
             raise TryAgain("this node is still catching up; ask again or ask another node")
         await self._confirm_view()
-        found = self._routes().router.match(request.verb, request.path)
-        if isinstance(found, Missing):
+        again = self._routes().router.match(request.verb, request.path)
+        if isinstance(again, Missing):
             raise NotFound("route", f"{request.verb} {request.path}", "GET /routes on the management port lists all")
-        return found
+        return again
 
-    async def _ensure_serving(self, artifact: ArtifactBase) -> None:
-        if self._state is None or self._state(artifact)[0] == SliceState.ACTIVE:
-            return
+    async def _ensure_serving(self, artifact: ArtifactBase, look: Callable[[ArtifactBase], tuple[str, str]]) -> None:
         await self._confirm_view()
-        state, reason = self._state(artifact)
+        state, reason = look(artifact)
         if state != SliceState.ACTIVE:
             raise NoInstance(str(artifact), state, reason)
 

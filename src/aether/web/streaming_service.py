@@ -19,6 +19,7 @@ from aether.errors import BadInput
 from aether.model import limits
 from aether.model.artifact import ArtifactBase
 from aether.model.route import RouteKind
+from aether.slice_api.http import HttpInput
 from aether.slice_api.route_options import Cors
 from aether.web.failure_service import problem_for
 from aether.web.flow_service import Flow, first_part, parts_at_once
@@ -33,18 +34,18 @@ Inputs = Mapping[str, AsyncIterator[object]]
 
 
 class OpenStream(Protocol):
-    """Opens the stream of a method with form HTTP: (artifact, method, HttpInput as plain data, request id, inputs).
+    """Opens the stream of a method with form HTTP: (artifact, method, HttpInput, request id, inputs).
 
     The items begin with a head (room slice_api, module http_exchange). Raises what a call raises, and Faulting.
     """
 
     def __call__(
-        self, artifact: ArtifactBase, method: str, plain: object, request_id: str, inputs: Inputs, /
+        self, artifact: ArtifactBase, method: str, plain: HttpInput, request_id: str, inputs: Inputs, /
     ) -> AbstractAsyncContextManager[AsyncIterator[object]]: ...
 
 
 async def streamed(
-    opened: OpenStream, request: Request, target: SliceTarget, plain: object, cors: Cors | None, leaving: Leaving
+    opened: OpenStream, request: Request, target: SliceTarget, plain: HttpInput, cors: Cors | None, leaving: Leaving
 ) -> Response:
     """The answer of a route that is no plain call. Raises what opening the stream raises, and Faulting."""
     if target.route.kind is RouteKind.WEBSOCKET:
@@ -84,7 +85,7 @@ def explained(request: Request, error: Exception) -> Response:
 
 
 async def _socket(
-    opened: OpenStream, request: Request, target: SliceTarget, plain: object, leaving: Leaving
+    opened: OpenStream, request: Request, target: SliceTarget, plain: HttpInput, leaving: Leaving
 ) -> Response:
     route = target.route
     sender, receiver = trio.open_memory_channel[Message](limits.WEBSOCKET_MESSAGES_AHEAD)
