@@ -1,11 +1,13 @@
 """What happens at the worst moment: full queues, lost peers, messages that overtake each other, hostile numbers."""
 
 import math
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 
+import aether
 from aether.errors import BadInput, StreamBroken
 from aether.invocation.acceptance import accepting
 from aether.invocation.balance import Loads
@@ -13,12 +15,15 @@ from aether.invocation.ejection import CONSECUTIVE_FAILURES, EJECTION_S, Ejectio
 from aether.invocation.endpoints import Endpoint
 from aether.invocation.handing import Reference
 from aether.invocation.messages import CallCancel, CallRequest, decode_request, encode_request
+from aether.invocation.proxy import bind_proxy
 from aether.invocation.reply import Done, Form, NotStarted
-from aether.invocation.stream_messages import StreamOpened
+from aether.invocation.stream_ends_service import Insistence
+from aether.invocation.stream_messages import StreamEnd, StreamOpened
 from aether.invocation.streaming import Input
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, NodeId
 from aether.slice_api.streams import stream as opened_stream
+from aether.wire.frames import FrameTooLarge
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
 
@@ -101,6 +106,29 @@ async def test_a_stream_that_is_open_cannot_be_handed_on_any_more(network_of, au
                 onward = Reference(PRICING.base, "ticks", None).to_plain()
                 a.invoker.deliver(b.name, StreamOpened(call_id, 0, 0, onward), "")
                 assert await anext(stream) == 1
+
+
+async def test_an_end_that_no_frame_can_carry_is_told_when_the_connection_is_back(autojump_clock):
+    """Without a connection nothing is spelt, so only the second try fails; it must not end the node."""
+    said, is_connected = [], False
+
+    def send(to, message, request_id):
+        if is_connected and isinstance(message.outcome, Done):
+            raise FrameTooLarge.of(2, 1)
+        if is_connected:
+            said.append(message)
+        return is_connected
+
+    insistence = Insistence(send)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(insistence.run)
+        insistence.say(NodeId("a"), StreamEnd(7, 0, 3, Done("x")))
+        await trio.sleep(1.0)
+        is_connected = True
+        await trio.sleep(1.0)
+        nursery.cancel_scope.cancel()
+    (end,) = said
+    assert (end.call_id, end.items, end.outcome.kind) == (7, 3, "FrameTooLarge")
 
 
 # --- calls ------------------------------------------------------------------------------------------------------------
@@ -197,3 +225,33 @@ def test_an_open_stream_does_not_keep_an_instance_from_its_trial():
     loads.of(peers[0].instance).in_flight -= 1
     loads.of(peers[0].instance).left()
     assert loads.of(peers[0].instance).in_flight == 0
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+@aether.slice(artifact="shop:pricing:1.0.0")
+class Pricing:
+    async def ticks(self) -> AsyncIterator[int]:
+        yield 1
+
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
+
+async def test_no_option_that_promises_something_is_ignored_by_a_stream(network_of, autojump_clock):
+    """A key that nobody keeps would let an upload happen twice."""
+
+    async def numbers():
+        yield 1
+
+    async with network_of("a", "b") as (network, a, b):
+        network.host(b, ticking)
+        pricing = bind_proxy(Pricing, PRICING.base, a.invoker)
+        for wrapped in (aether.call(pricing.total, key="k"), aether.send(pricing.total), aether.each(pricing.total)):
+            with pytest.raises(BadInput, match="gives or takes a stream"):
+                await wrapped(numbers())
+        with pytest.raises(BadInput, match="gives or takes a stream"):
+            aether.call(pricing.ticks, key="k")()
+        async with aether.stream(aether.call(pricing.ticks, affinity_key="x", priority="high")()) as ticks:
+            assert await anext(ticks) == 0

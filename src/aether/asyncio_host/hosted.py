@@ -81,8 +81,9 @@ class HostedCluster:
                 function if options is PLAIN else with_options(function, options), **arguments
             )
 
-        def stream(method: MethodSpec, arguments: dict[str, Any]) -> Unopened[Any]:
-            source = getattr(there, method.name)(**arguments)
+        def stream(method: MethodSpec, arguments: dict[str, Any], options: CallOptions = PLAIN, /) -> Unopened[Any]:
+            function = getattr(there, method.name)
+            source = (function if options is PLAIN else with_options(function, options))(**arguments)
             return Unopened(method.where, lambda ahead: read_from(self._bridge, source, ahead))
 
         return make_proxy(contract_of(target), call, stream)

@@ -96,7 +96,12 @@ class KeptKeys:
             taken = await self._take(key, row, self._row(call, arguments))
             if isinstance(taken, CallKeyRow) and self._kv.log_time_ms - taken.at_ms >= _STALE_MS:
                 # The log was idle, and learned only now how late it is: an old stamp would free the key too early.
-                taken = await self._take(key, row, self._stamped(call, taken))
+                if self._kv.get(key) != taken:
+                    continue  # which it did: somebody else has it
+                again = await self._take(key, row, self._stamped(call, taken))
+                if isinstance(again, NotStarted):
+                    self._settle_later(key, taken, row)  # nothing will run under the old stamp
+                taken = again
             if isinstance(taken, NotStarted):
                 return taken
             if taken is not None:
@@ -169,6 +174,8 @@ class KeptKeys:
         written = self._settle_later(key, row, ended)
         if written is not None:
             await written.event.wait()
+        if isinstance(outcome, NotStarted):
+            return outcome
         if written is None or not written.kept:
             return Failed(
                 kind="OutcomeUnknown",

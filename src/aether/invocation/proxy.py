@@ -21,7 +21,7 @@ from aether.invocation.reply import Done, Failed, Faulted, Form, Outcome, Reply,
 from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId
-from aether.slice_api.call import PLAIN, CallOptions
+from aether.slice_api.call import PLAIN, CallOptions, check_stream_options
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.faults import FaultPlain
 from aether.slice_api.methods import MethodSpec
@@ -93,7 +93,7 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
 
     async def call(method: MethodSpec, arguments: dict[str, object], options: CallOptions = PLAIN, /) -> object:
         if method.inputs:
-            return await feed(method, arguments)
+            return await feed(method, arguments, options)
         payload = method.encode_arguments(arguments)
         if options.wants_no_result:
             return await _otherwise(invoker, target, method, payload, options, error)
@@ -102,14 +102,15 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
             return method.decode_result(reply.payload)
         raise error(method, reply)
 
-    async def feed(method: MethodSpec, arguments: dict[str, object]) -> object:
-        async with opening(method, arguments)(0) as answer:
+    async def feed(method: MethodSpec, arguments: dict[str, object], options: CallOptions) -> object:
+        async with opening(method, arguments, options)(0) as answer:
             reply = await answer.outcome()
         if isinstance(reply, Done):
             return method.decode_result(reply.payload)
         raise error(method, reply)
 
-    def opening(method: MethodSpec, arguments: dict[str, object]) -> Callable[[int], _Opened]:
+    def opening(method: MethodSpec, arguments: dict[str, object], options: CallOptions) -> Callable[[int], _Opened]:
+        check_stream_options(method.where, options)
         values, sources = method.split(arguments)
         payload = method.encode_arguments(values)  # now: what the caller changes later does not count
         inputs = {
@@ -119,14 +120,14 @@ def bind_proxy(contract: Contract | type, target: ArtifactBase, invoker: Caller)
 
         def opened(ahead: int) -> _Opened:
             return invoker.stream(
-                target, method.name, payload, form=Form.WIRE, inputs=inputs, ahead=ahead,
+                target, method.name, payload, form=Form.WIRE, options=options, inputs=inputs, ahead=ahead,
                 decode=method.decode_result, error=functools.partial(error, method),
             )  # fmt: skip
 
         return opened
 
-    def stream(method: MethodSpec, arguments: dict[str, object]) -> Unopened[object]:
-        opened = opening(method, arguments)
+    def stream(method: MethodSpec, arguments: dict[str, object], options: CallOptions = PLAIN, /) -> Unopened[object]:
+        opened = opening(method, arguments, options)
         reference = None if method.inputs else Reference(target, method.name, method.encode_arguments(arguments))
         return Unopened(method.where, opened, reference and reference.to_plain())
 

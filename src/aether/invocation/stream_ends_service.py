@@ -15,9 +15,10 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import trio
 
+from aether.errors import AetherError
 from aether.invocation.copying import pack, unpack
 from aether.invocation.pending_service import Send
-from aether.invocation.reply import Done, Outcome, Reply, TimedOut
+from aether.invocation.reply import Done, Failed, Outcome, Reply, TimedOut
 from aether.invocation.stream_flow import Incoming, Outgoing
 from aether.invocation.stream_messages import StreamCredit, StreamEnd, StreamItem, StreamOpened, StreamStop
 from aether.invocation.streaming import Opening, final_error, settled
@@ -64,8 +65,23 @@ class Insistence:
                 await self._waiter.park()
             await trio.sleep(AGAIN_S)
             for key, message in list(self._unsaid.items()):
-                if self._send(key[0], message, ""):
+                try:
+                    is_said = self._send(key[0], message, "")
+                except (AetherError, TypeError, ValueError, OverflowError) as error:
+                    # Nobody told before: a message is spelt only once there is a connection.
                     del self._unsaid[key]
+                    self.say(key[0], _unsendable(message, error))
+                    continue
+                if is_said:
+                    del self._unsaid[key]
+
+
+def _unsendable(message: Word, error: Exception) -> StreamEnd:
+    """The end of the stream that `message`, which no frame can carry, was for."""
+    channel = 0 if isinstance(message, StreamOpened) else message.channel
+    count = message.items if isinstance(message, StreamEnd) else 0
+    failed = Failed(kind=type(error).__name__, message=f"the result cannot be sent: {error}")
+    return StreamEnd(message.call_id, channel, count, failed)
 
 
 class StreamWriter:

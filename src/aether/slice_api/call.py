@@ -83,6 +83,18 @@ class CallOptions:
 
 PLAIN: Final = CallOptions()
 
+_OF_CALLS_ALONE: Final = ("key", "hedge_after", "one_way", "every")
+
+
+def check_stream_options(where: str, options: CallOptions) -> None:
+    """Raises BadInput for an option that promises what nobody keeps of a stream, or of a method that takes some."""
+    said = [name for name in _OF_CALLS_ALONE if getattr(options, name) != getattr(PLAIN, name)]
+    if said:
+        raise BadInput(
+            f"{where} gives or takes a stream, which is opened once, at one instance",
+            tuple(f"{name}: is for calls alone; leave it out" for name in said),
+        )
+
 
 @attrs.frozen
 class Answers(Generic[R]):

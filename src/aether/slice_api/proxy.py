@@ -9,6 +9,7 @@ Holds: wrong arguments raise TypeError before the call is handed on.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Protocol
@@ -19,7 +20,13 @@ from aether.slice_api.contract import Contract
 from aether.slice_api.generate import caller, opener
 from aether.slice_api.methods import MethodSpec
 
-Stream = Callable[[MethodSpec, dict[str, Any]], AsyncIterable[Any]]
+
+class Stream(Protocol):
+    """Who opens the streams of a proxy."""
+
+    def __call__(
+        self, method: MethodSpec, arguments: dict[str, Any], options: CallOptions = PLAIN, /
+    ) -> AsyncIterable[Any]: ...
 
 
 class Call(Protocol):
@@ -33,18 +40,19 @@ class Call(Protocol):
 class Proxy:
     """Base of all generated proxies. Anything outside the contract raises NotInContract with a hint."""
 
-    __slots__ = ("__aether_call__", "__aether_options__", "__aether_plain__", "__aether_stream__")
+    __slots__ = ("__aether_call__", "__aether_options__", "__aether_plain__", "__aether_stream__", "__aether_streams__")
     __aether_contract__: Contract
 
     def __init__(self, call: Call, stream: Stream, options: CallOptions = PLAIN) -> None:
         self.__aether_plain__: Call = call
         self.__aether_options__: CallOptions = options
         self.__aether_call__: Call = call if options is PLAIN else _carrying(call, options)
-        self.__aether_stream__: Stream = stream
+        self.__aether_streams__: Stream = stream
+        self.__aether_stream__: Stream = stream if options is PLAIN else functools.partial(_given, stream, options)
 
     def __aether_with__(self, options: CallOptions) -> Proxy:
         """A twin whose calls carry `options` too. How aether.call and its kin reach a proxy."""
-        return type(self)(self.__aether_plain__, self.__aether_stream__, merged(self.__aether_options__, options))
+        return type(self)(self.__aether_plain__, self.__aether_streams__, merged(self.__aether_options__, options))
 
     def __getattr__(self, name: str) -> Any:
         raise NotInContract(self.__aether_contract__.name, name, hint(self.__aether_contract__, name))
@@ -57,7 +65,7 @@ class Proxy:
 def make_proxy(contract: Contract, call: Call, stream: Stream) -> object:
     """An object with the methods of `contract`; each awaits `call(spec, arguments)` and returns its result.
 
-    A twin that carries options awaits `call(spec, arguments, options)`.
+    A twin that carries options awaits `call(spec, arguments, options)`, and returns `stream(spec, arguments, options)`.
     A stream method returns `stream(spec, arguments)` at once: what `aether.stream` opens.
     """
     return proxy_class(contract)(call, stream)
@@ -90,6 +98,12 @@ def _carrying(call: Call, options: CallOptions) -> Call:
         return call(method, arguments, given)
 
     return carrying
+
+
+def _given(
+    stream: Stream, given: CallOptions, method: MethodSpec, arguments: dict[str, Any], _: CallOptions = PLAIN, /
+) -> AsyncIterable[Any]:
+    return stream(method, arguments, given)
 
 
 def _method(spec: MethodSpec) -> Any:
