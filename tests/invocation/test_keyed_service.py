@@ -29,7 +29,7 @@ CALL = Keyed(
 
 
 class ScriptedStore:
-    """Rows in memory. before, after  called with the number of each proposal; they may raise, or change what is there"""
+    """Rows in memory. before, after  called with the number of each proposal; may raise, or change what is there"""
 
     def __init__(self, log_time_ms=0):
         self.rows, self.versions = {}, {}
@@ -77,7 +77,7 @@ class ScriptedStore:
         yield SimpleNamespace(changed=trio.sleep_forever)
 
     def kept(self):
-        return {text: row for text, row in self.rows.items() if text.startswith(keys.CALLS.text)}
+        return {text: row for text, row in self.rows.items() if text.startswith(keys.CALLS)}
 
 
 async def carried_out(store, *, idempotent=False):
