@@ -29,7 +29,11 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", [("mypy", "--strict", "--cache-dir", "cache", "shop_contract.py"), ("pyright", "-p", ".")]
+    "command",
+    [
+        ("mypy", "--strict", "--cache-dir", "cache", "shop_contract.py"),
+        ("pyright", "-p", ".", "--pythonpath", sys.executable),
+    ],
 )
 def test_a_type_checker_takes_it_in_strict_mode(folder, command):
     pytest.importorskip(command[0])
