@@ -15,8 +15,11 @@ from aether.hosting.instance import RunningInstance
 from aether.hosting.worker_calls import WorkerCalls
 from aether.hosting.worker_main import Worker
 from aether.hosting.worker_messages import Log
+from aether.hosting.worker_streams import NodeStreams
 from aether.invocation.messages import CallCancel, CallReply
-from aether.invocation.reply import DRAINING, Done, Failed, Form, NotStarted
+from aether.invocation.reply import DRAINING, Abandoned, Done, Failed, Form, NotStarted
+from aether.invocation.stream_messages import StreamOpened, StreamRequest
+from aether.invocation.tracer import Tracer
 from aether.model.ids import InstanceId
 from aether.slice_api.contract import contract_of
 from aether.work import InlineWork
@@ -99,3 +102,24 @@ async def test_names_that_no_method_has_leave_nothing_behind_in_front_of_a_worke
             scope = trio.CancelScope(deadline=trio.current_time() + 5.0)
             assert isinstance(await calls.serve(f"m{number}", {}, Form.WIRE, scope), Failed)
     assert len(calls._slots._line._medians) <= len(contract.methods) + 1
+
+
+async def test_a_worker_that_hands_a_stream_on_breaks_that_stream_alone(autojump_clock):
+    """No worker does: where its streams come from is the node's to decide."""
+    contract = contract_of(Till)
+    place = Place(slice="Till", instance="till-1", node="n1")
+    birth = Birth(instance=InstanceId("till-1"), contract=contract, given={}, place=place, drain_s=10.0)
+
+    def send(message, request_id):
+        if isinstance(message, StreamRequest):
+            streams.deliver(StreamOpened(message.call_id, 0, 0, ["shop:vault", "all", {}]), "")
+        return True
+
+    tracer = Tracer("n1", Random(1), lambda: 1.0)
+    streams = NodeStreams(SimpleNamespace(tracer=tracer), birth, send)
+    sink = SimpleNamespace(opened=lambda: None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(streams.run)
+        with trio.fail_after(5.0):
+            assert isinstance(await streams.serve("ticks", {}, Form.WIRE, sink, {}), Abandoned)
+        nursery.cancel_scope.cancel()

@@ -130,3 +130,29 @@ async def test_a_key_that_somebody_took_over_between_both_stamps_is_theirs(autoj
 
     assert runs == 0
     assert [row.number for row in store.kept().values()] == [99]
+
+
+async def test_a_first_look_at_all_keys_that_was_cancelled_is_made_again(autojump_clock):
+    """Half of it would be taken for all, and the keys that it missed would never be dropped."""
+    store = ScriptedStore()
+    others = [keys.call_key(TILL, "take", f"{number:032x}").text for number in range(5)]
+    leaving = trio.CancelScope()
+
+    def page(prefix, after, limit):
+        leaving.cancel()
+        return [] if after else [(text, b"row", 1) for text in others]
+
+    store.page = page
+    kept = KeptKeys(NodeId("a"), Incarnation("x"), store)
+
+    async def run():
+        return Done(1)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(kept.run)
+        with leaving:
+            await kept.around(CALL, idempotent=False)(None, run)
+        assert leaving.cancelled_caught
+        await kept.around(CALL, idempotent=False)(None, run)
+        nursery.cancel_scope.cancel()
+    assert len(kept._window) >= len(others)

@@ -194,7 +194,9 @@ class _TryToOpen(Protocol):
 
 
 async def _relayed(trying: _TryToOpen, opening: Opening, sink: ServedSink) -> Ran | TimedOut:
-    opened: Opened | Outcome = await trying
+    opened: Opened | Onward | Outcome = await trying
+    if isinstance(opened, Onward):
+        return Abandoned("its worker handed it on, which is not for a worker to do")
     if not isinstance(opened, Opened):
         return opened
     try:

@@ -275,16 +275,18 @@ class KeptKeys:
                 return
         except Compacted:
             pass
-        self._window.clear()
-        self._seen = self._kv.revision
+        self._seen = None  # until all are known, also when whoever looks is cancelled half-way
+        seen = self._kv.revision
         rows: list[tuple[Revision, str, int]] = []
         after = ""
         while page := self._kv.page(keys.CALLS, after, _PAGE_ROWS):
             rows += ((version, text, len(raw) + len(text)) for text, raw, version in page)
             after = page[-1][0]
             await trio.lowlevel.checkpoint()
+        self._window.clear()
         for _, text, size in sorted(rows):
             self._window.put(text, size)
+        self._seen = seen
 
 
 @attrs.define(eq=False)
