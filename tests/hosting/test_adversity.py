@@ -1,5 +1,6 @@
 """What happens at the worst moment to an instance and to a worker: a drain beside a freed slot, a full socket."""
 
+import contextlib
 import socket
 from random import Random
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import trio
 import trio.testing
 
 import aether.slice_api.decorators as aether
+from aether.hosting.chained import ChainedInstance
 from aether.hosting.failures import Place
 from aether.hosting.hosts import Birth
 from aether.hosting.instance import RunningInstance
@@ -123,3 +125,32 @@ async def test_a_worker_that_hands_a_stream_on_breaks_that_stream_alone(autojump
         with trio.fail_after(5.0):
             assert isinstance(await streams.serve("ticks", {}, Form.WIRE, sink, {}), Abandoned)
         nursery.cancel_scope.cancel()
+
+
+async def test_middleware_around_a_worker_ends_with_the_time_of_its_call(autojump_clock):
+    """It is inside the deadline and the cancellation of the call, as it is around an instance of the node."""
+
+    class Inner:
+        name, stopping = "Till", False
+
+        async def serve(self, method, payload, form, scope, around=None):
+            with scope:
+                return Done(1)
+
+        async def serve_stream(self, method, payload, form, scope, sink, inputs):
+            return await self.serve(method, payload, form, scope)
+
+    @contextlib.asynccontextmanager
+    async def dawdling(call):
+        await trio.sleep(60.0)
+        yield
+
+    place = Place(slice="Till", instance="till-1", node="n1")
+    instance = ChainedInstance(Inner(), [dawdling], contract_of(Till), place)
+    for serve in (
+        lambda scope: instance.serve("take", {}, Form.WIRE, scope),
+        lambda scope: instance.serve_stream("take", {}, Form.WIRE, scope, None, {}),
+    ):
+        with trio.fail_after(2.0):
+            assert await serve(trio.CancelScope(deadline=trio.current_time() + 1.0)) is None
+        assert await serve(trio.CancelScope(deadline=trio.current_time() + 61.0)) == Done(1)

@@ -80,8 +80,10 @@ class ChainedInstance:
     async def serve(
         self, method: str, payload: object, form: Form, scope: trio.CancelScope, around: Around | None = None
     ) -> Ran:
-        run = functools.partial(self._inner.serve, method, payload, form, scope, around)
-        return await self._inside(method, payload, form, run)
+        run = functools.partial(self._inner.serve, method, payload, form, trio.CancelScope(), around)
+        with scope:  # middleware is part of the call
+            return await self._inside(method, payload, form, run)
+        return None
 
     async def serve_stream(
         self,
@@ -92,8 +94,10 @@ class ChainedInstance:
         sink: ServedSink,
         inputs: Mapping[str, InputStream],
     ) -> Ran:
-        run = functools.partial(self._inner.serve_stream, method, payload, form, scope, sink, inputs)
-        return await self._inside(method, payload, form, run)
+        run = functools.partial(self._inner.serve_stream, method, payload, form, trio.CancelScope(), sink, inputs)
+        with scope:
+            return await self._inside(method, payload, form, run)
+        return None
 
     async def _inside(self, method: str, payload: object, form: Form, run: Callable[[], Any]) -> Ran:
         async def ended() -> Ran:
