@@ -296,10 +296,13 @@ async def test_other_verbs_are_its_own_business():
         assert (await client.delete("/stars/of/all/cookies")).status_code == 405
 
 
-async def test_an_exception_before_the_answer_is_a_500_and_one_in_the_middle_cuts_it():
+async def test_an_exception_before_the_answer_is_a_500_and_one_in_the_middle_cuts_it(caplog):
     async with served(Stars) as client:
         answer = await client.get("/stars/of/all/broken")
         assert answer.status_code == 500
+        [said] = [record for record in caplog.records if "GET /stars/of/all/broken" in record.message]
+        assert answer.headers["X-Request-Id"] in said.message
+        assert isinstance(said.exc_info[1], KeyError)  # the framework has answered 500, and leaves the rest to the log
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/stars/of/all/broken?late=1")
         assert (await client.get("/stars/of/all/cookies")).status_code == 200

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 import aether
-from aether.cli.applications import load_slices
+from aether.cli.applications import load_class, load_slices
 from aether.cli.look_commands import nodes
 from aether.cli.main import run
 from aether.cli.options import settings
@@ -53,6 +53,16 @@ def test_a_module_that_does_not_import_is_named_with_the_line(module, text, says
 
     assert name in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_a_class_that_is_not_there_is_told_from_one_that_is_no_slice(module):
+    name, folder = module("class Plain: ...\n")
+
+    for load in (lambda app: load_slices([app], folder), lambda app: load_class(app, folder)):
+        with pytest.raises(BadInput, match=f"{name} has no Plian; did you mean Plain"):
+            load(f"{name}:Plian")
+        with pytest.raises(BadInput, match=r"no slice|neither"):
+            load(f"{name}:Plain")
 
 
 def test_a_broken_contract_is_said_in_its_own_words(module):

@@ -266,7 +266,7 @@ async def test_undeploy_does_not_wait_for_a_start_that_nobody_wants_any_more(aut
     assert "nobody wants it any more" in reasons
 
 
-async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_clock, world):
+async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_clock, world, caplog):
     """A slice whose background task died must not go on answering calls."""
     node = await world.start("n1", PRICING)
     world.elect("n1")
@@ -276,6 +276,7 @@ async def test_a_crash_in_the_background_is_a_failure_with_its_reason(autojump_c
     node.host.crash(InstanceId("x1"), ExceptionGroup("background", [KeyError("sku")]))
     await world.until(lambda: world.states() == ["n1:FAILED"])
     assert world.instances()[0].reason == "crashed: KeyError: 'sku'"
+    assert f"x1 of {PRICING} crashed" in [r.message for r in caplog.records if r.levelname == "ERROR" and r.exc_info]
 
     await world.until(active(world, 1))
     assert list(node.host.running) == ["x2"]

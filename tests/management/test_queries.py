@@ -427,6 +427,12 @@ async def test_a_contract_that_is_not_known_is_not_found(world, name, status):
     assert (await world.ask("GET", f"/contracts/{name}")).status == status
 
 
+@pytest.mark.parametrize("version", ["", ":1.2.0"])
+async def test_a_contract_of_nearly_that_name_is_proposed(world, version):
+    answer = await world.ask("GET", f"/contracts/shop.orders:place-ordr{version}")
+    assert f"did you mean shop.orders:place-order{version}?" in answer.json["detail"]
+
+
 async def test_a_row_that_is_no_contract_is_an_error_in_words(world):
     world.rows.contract_rows[1] = attrs.evolve(world.rows.contract_rows[1], text="{")
     assert "no JSON" in (await world.ask("GET", "/contracts/shop.orders:place-order")).json["detail"]

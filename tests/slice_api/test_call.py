@@ -69,7 +69,6 @@ def test_a_call_that_was_made_already_is_no_method(payment):
     made = payment.charge("ann")
     with pytest.raises(TypeError, match="pass the method itself"):
         aether.call(made, key="k")
-    made.close()
 
 
 @pytest.mark.parametrize(
@@ -79,6 +78,7 @@ def test_a_call_that_was_made_already_is_no_method(payment):
         ({"key": 7}, "key: expected text"),
         ({"affinity_key": "k" * 256}, "affinity_key"),
         ({"priority": "urgent"}, "none of low, normal, high"),
+        ({"balancer": "least_busy"}, "balancer: 'least_busy' has no `pick`"),
         ({"hedge_after": 0}, "hedge_after"),
         ({"hedge_after": float("inf")}, "hedge_after"),
         ({"hedge_after": float("nan")}, "hedge_after"),

@@ -132,6 +132,7 @@ def test_an_undecorated_subclass_of_a_slice_is_no_slice():
     class Sub(Base): ...
 
     refused(lambda: contract_of(Sub), "Sub is no slice", "@aether.slice")
+    refused(lambda: contract_of(Sub()), "is an object; give the class")
 
 
 def test_an_unimplemented_method_of_a_protocol_base_is_refused():

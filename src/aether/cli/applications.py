@@ -6,10 +6,11 @@ Never: running what it finds.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -36,7 +37,10 @@ def load_class(app: str, folder: Path) -> type:
     if path not in sys.path:
         sys.path.insert(0, path)
     name, _, attribute = app.partition(":")
-    chosen = getattr(_import(app, name, path), attribute, None)
+    module = _import(app, name, path)
+    if not hasattr(module, attribute):
+        raise BadInput(app, (f"{name} has no {attribute}{_nearest(attribute, vars(module))}",))
+    chosen = getattr(module, attribute)
     if not isinstance(chosen, type) or not (is_slice(chosen) or is_protocol(chosen)):
         raise BadInput(app, (f"{attribute} in {name} is neither a slice nor a Protocol",))
     return chosen
@@ -56,11 +60,18 @@ def describe(apps: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     ]
 
 
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def _slices_of(app: str, path: str) -> list[type]:
     name, _, attribute = app.partition(":")
     module = _import(app, name, path)
     if attribute:
-        chosen = getattr(module, attribute, None)
+        if not hasattr(module, attribute):
+            raise BadInput(f"--app {app}", (f"{name} has no {attribute}{_nearest(attribute, vars(module))}",))
+        chosen = getattr(module, attribute)
         if not is_slice(chosen):
             raise BadInput(
                 f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",)

@@ -120,6 +120,7 @@ class NodeDeploymentManager:
         """Hosting reports that a running instance failed by itself. Never blocks."""
         local = self._locals.get(instance)
         if local is not None:
+            _log.error("%s of %s crashed", local.instance, local.artifact, exc_info=error)
             local.crash = f"crashed: {_first_line(error)}"
             local.running = False  # hosting has ended it
             local.wake()

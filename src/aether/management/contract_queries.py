@@ -6,8 +6,9 @@ Never: what a description means; it is shown as its node wrote it, also where it
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aether.errors import BadInput, NotFound
 from aether.management.queries import Answer, Facts
@@ -28,8 +29,14 @@ def contract(facts: Facts, query: Mapping[str, object], artifact: str) -> Answer
     rows = {row.artifact: row for row in facts.view.contracts()}
     row = rows.get(Artifact.parse(artifact)) if artifact.count(":") == 2 else _in_force(facts, rows, artifact)
     if row is None:
-        raise NotFound("contract", artifact, "GET /contracts lists those that are known")
+        raise NotFound("contract", artifact, _hint(rows, artifact))
     return {"artifact": str(row.artifact), "contract": _read(row), "revision": facts.view.revision}
+
+
+def _hint(rows: Iterable[Artifact], text: str) -> str:
+    known = [str(artifact if text.count(":") == 2 else artifact.base) for artifact in rows]
+    near = difflib.get_close_matches(text, known, n=1)
+    return f"did you mean {near[0]}?" if near else "GET /contracts lists those that are known"
 
 
 def _in_force(facts: Facts, rows: Mapping[Artifact, ContractRow], base_text: str) -> ContractRow | None:

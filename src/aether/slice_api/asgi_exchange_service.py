@@ -11,18 +11,22 @@ Paper: ASGI 3.0, HTTP 2.4 (https://asgi.readthedocs.io/en/latest/specs/www.html)
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 import trio
 
+from aether.slice_api.current import current_call
 from aether.slice_api.exchange import Body, Request, Response
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_log = logging.getLogger("aether.slice")
 
 PIECE_BYTES_MAX: Final = 64 * 1024
 _SERVER_SETS: Final = frozenset(
@@ -75,8 +79,14 @@ class Exchange:
         try:
             with self._scope:
                 await application(self._asgi_scope(), self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 - raised by whoever waits for the answer
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits for the answer, else logged
             self._error = error
+            if self._complete:  # nobody waits any more: a framework answers 500 first and raises then
+                what = f"{self._request.verb} {self._request.path}"
+                request_id = current_call().request_id
+                _log.error(
+                    "%s (request %s) was answered %d, and raised", what, request_id, self._status, exc_info=error
+                )
         finally:
             self._over.set()
             self._started.set()

@@ -36,6 +36,8 @@ def _problems(options: CallOptions) -> list[str]:
             problems.append(f"{name}: {len(text)} characters; at most {IDEMPOTENCY_KEY_CHARS_MAX} are kept")
     if options.priority is not None and options.priority not in PRIORITIES:
         problems.append(f"priority: {options.priority!r:.40} is none of {', '.join(PRIORITIES)}")
+    if options.balancer is not None and not callable(getattr(options.balancer, "pick", None)):
+        problems.append(f"balancer: {options.balancer!r:.40} has no `pick`; give an object that is an aether.Balancer")
     if not _fits(options.hedge_after):
         problems.append(
             f"hedge_after: {options.hedge_after!r:.40} is neither seconds nor one of {', '.join(PERCENTILES)}"
@@ -171,6 +173,8 @@ async def _local(fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], kwargs:
 def with_options(fn: Callable[P, R], options: CallOptions) -> Callable[P, R]:
     """`fn` of a proxy's twin that carries `options` over those it has; `fn` itself when it is no method of a proxy."""
     if not callable(fn):
+        if isinstance(fn, Coroutine):
+            fn.close()  # it is of no use to anybody, and Python need not say so too
         raise TypeError(f"{fn!r:.80} cannot be called; pass the method itself, and its arguments to what is returned")
     carries: Callable[[CallOptions], Any] | None = getattr(getattr(fn, "__self__", None), "__aether_with__", None)
     if carries is None:

@@ -229,7 +229,9 @@ def contract_of(cls: type, known: Mapping[str, type] = _NOTHING_KNOWN) -> Contra
         return definition.contract(known)
     if is_protocol(cls):
         return _protocol_contract(cls)
-    name = getattr(cls, "__name__", repr(cls))
+    name = getattr(cls, "__name__", None)
+    if name is None:
+        raise ContractError(f"{cls!r:.80} is an object; give the class of a slice, or a Protocol")
     raise ContractError(f"{name} is no slice; write @aether.slice above `class {name}`, or make it a Protocol")
 
 

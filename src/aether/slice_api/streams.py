@@ -7,9 +7,9 @@ Holds: nothing of a stream runs before its block is entered, and nothing after i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast, runtime_checkable
 
 from aether.errors import ContractError
 from aether.model.limits import STREAM_AHEAD_ITEMS_MAX
@@ -53,6 +53,15 @@ class Unopened(Generic[T]):
     async def __anext__(self) -> T:
         raise TypeError(self._fix())
 
+    async def __aenter__(self) -> AsyncIterator[T]:
+        raise TypeError(self._fix())
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        raise TypeError(self._fix())
+
+    def __await__(self) -> Generator[Any, Any, NoReturn]:
+        raise TypeError(self._fix())
+
     def __repr__(self) -> str:
         return f"<unopened stream of {self.where}>"
 
@@ -81,7 +90,14 @@ def stream(source: AsyncIterable[T], *, ahead: int = 0) -> AbstractAsyncContextM
     if isinstance(source, Openable):
         return cast("Openable[T]", source).__aether_open__(ahead)
     if not hasattr(source, "__aiter__"):
-        raise TypeError(f"aether.stream takes what a stream method returns, got {source!r:.80}; did you forget `()`?")
+        raise TypeError(f"aether.stream takes what a stream method returns, got {source!r:.80}; {_fix(source)}")
     from aether.slice_api.handover_service import opened_here  # trio comes with the first stream, not with aether
 
     return opened_here(source, ahead)
+
+
+def _fix(source: object) -> str:
+    if isinstance(source, Coroutine):
+        source.close()  # it is of no use to anybody, and Python need not say so too
+        return "that is a call and no stream: await it"
+    return "did you forget `()`?" if callable(source) else "call a method that is annotated AsyncIterator[...]"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from aether.errors import AetherError, Overloaded, TryAgain
@@ -63,11 +63,15 @@ def close_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, Faulting):
         answer = error.answer
         if answer.name == "BadMessage":
-            return UNREADABLE, _short(f"{answer.fields.get('problems', answer.detail)}")
+            return UNREADABLE, _short(_listed(answer.fields.get("problems")) or answer.detail)
         return FAULT + answer.status, _short(answer.name)
     if isinstance(error, Overloaded | TryAgain):
         return AGAIN, _short(str(error))
     return FAILED, type(error).__name__ if isinstance(error, AetherError) else ""
+
+
+def _listed(problems: object) -> str:
+    return "; ".join(map(str, cast("list[object]", problems))) if isinstance(problems, list) else ""
 
 
 def _short(text: str) -> str:
