@@ -72,8 +72,12 @@ class Exchange:
         if not self._complete:
             self._scope.deadline = outer
         content_type = next((value for name, value in self._headers if name == "content-type"), "")
-        headers = {} if not self._headers else _headers(self._headers)
-        return Response(status=self._status, content_type=content_type, headers=headers, stream=self)
+        try:
+            headers = {} if not self._headers else _headers(self._headers)
+            return Response(status=self._status, content_type=content_type, headers=headers, stream=self)
+        except ValueError:  # no answer can begin like that, so nobody will ever take its body
+            await self.aclose()
+            raise
 
     async def _run(self, application: Application) -> None:
         try:

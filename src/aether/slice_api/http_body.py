@@ -2,7 +2,8 @@
 
 Knows: JSON and msgpack text of plain data, media types.
 Never: codecs, parameters.
-Holds: msgpack carries the shape that JSON has; a body that could not be read says where.
+Holds: msgpack carries the shape that JSON has; a body that could not be read says where. A browser lets a page of any
+       origin send what has no media type, or that of a form, without asking first: from a page, neither is read.
 Paper: RFC 8259 (JSON), 8.1 for UTF-8; the msgpack specification.
 """
 
@@ -49,6 +50,9 @@ def read_body(request: HttpInput, problems: RequestProblems) -> Any:
     if not request.body:
         return ABSENT
     kind = media_type(request.content_type)
+    if not kind and "origin" in request.headers:
+        problems.unreadable(f"a page says what it sends: {' or '.join(CONSUMED)} as Content-Type", status=415)
+        return UNREADABLE
     if kind in _MSGPACK_NAMES:
         return _msgpack(request.body, problems)
     if kind and kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")):

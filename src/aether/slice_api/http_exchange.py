@@ -97,20 +97,20 @@ async def _response(spec: MethodSpec, answer: object, version: str) -> AsyncGene
     if not isinstance(answer, Response):
         raise TypeError(f"{spec.where} must return aether.Response, got {type(answer).__name__}")
     content_type = "" if answer.status in (204, 304) else answer.content_type
-    yield [answer.status, content_type, dict(answer.headers), version]
-    if answer.body:
-        yield answer.body
-    if answer.stream is not None:
-        try:
+    try:
+        yield [answer.status, content_type, dict(answer.headers), version]
+        if answer.body:
+            yield answer.body
+        if answer.stream is not None:
             async for piece in answer.stream:
                 if piece.__class__ is not bytes:
                     raise TypeError(f"{spec.where}: the stream of a Response gives bytes, got {type(piece).__name__}")
                 if piece:
                     yield piece
-        finally:
-            close = getattr(answer.stream, "aclose", None)
-            if close is not None:
-                await close()
+    finally:  # also when the reader left at the head
+        close = getattr(answer.stream, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def _input(spec: MethodSpec, plan: HttpPlan, request: HttpInput, inputs: Inputs) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import trio
 
 from aether.errors import BadInput
 from aether.model.limits import HTTP_BODY_BYTES_MAX, HTTP_STREAM_BYTES_MAX
+from aether.web.answer import has_body
 from aether.web.connection import REQUEST_ID
 from aether.web.failure_service import problem_for
 from aether.web.problem import problem
@@ -134,7 +135,8 @@ async def _respond(response: Response, request: Request, send: Send) -> None:
         fields.append((b"content-length", str(len(response.body)).encode()))
     fields.append((b"x-request-id", request.request_id.encode("latin-1")))
     await send({"type": "http.response.start", "status": response.status, "headers": fields})
-    if request.verb != "HEAD" and not whole:
+    follows = has_body(response, request.verb)
+    if follows and not whole:
         if response.body:
             await send({"type": "http.response.body", "body": response.body, "more_body": True})
         for part in response.parts or ():
@@ -142,7 +144,7 @@ async def _respond(response: Response, request: Request, send: Send) -> None:
         if response.stream is not None:
             async for part in response.stream:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-    body = response.body if whole and request.verb != "HEAD" else b""
+    body = response.body if whole and follows else b""
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

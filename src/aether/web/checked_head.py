@@ -62,6 +62,8 @@ def checked_head(event: h11.Request) -> Head:
     if version not in (b"1.1", b"1.0"):
         raise Refused(505, f"HTTP/{version.decode('ascii')} is not spoken here; use HTTP/1.1")
     headers = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
+    if version == b"1.0":  # RFC 9110 7.8: such a client cannot leave HTTP, whatever a proxy let through
+        headers = tuple(field for field in headers if field[0] != "upgrade")
     names = [name for name, _ in headers]
     if "transfer-encoding" in names and ("content-length" in names or version == b"1.0"):
         raise Refused(400, "a message with Transfer-Encoding has no Content-Length and is HTTP/1.1")

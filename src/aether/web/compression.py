@@ -10,6 +10,7 @@ Paper: RFC 9110 8.4 (Content-Encoding), 8.8.3 (weak validators), 12.5.5 (Vary).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -35,7 +36,7 @@ def may_shrink(response: Response) -> bool:
         and response.status not in (204, 206, 304)
         and _SHRINKS.fullmatch(media_type(response.content_type)) is not None
         and not any(name.lower() in _FINAL for name in response.headers)
-        and "no-transform" not in response.headers.get("Cache-Control", "")
+        and "no-transform" not in response.headers.get(_spelling(response.headers, "Cache-Control"), "").lower()
     )
 
 
@@ -46,9 +47,10 @@ def wants_gzip(request: Request) -> bool:
 def compressed(response: Response, body: bytes) -> Response:
     """`response` with its body replaced by the compressed `body`. A strong ETag becomes weak: the bytes differ."""
     headers = dict(response.headers)
-    tag = headers.get("ETag", "")
+    name = _spelling(headers, "ETag")
+    tag = headers.get(name, "")
     if tag and not tag.startswith("W/"):
-        headers["ETag"] = f"W/{tag}"
+        headers[name] = f"W/{tag}"
     headers["Content-Encoding"] = GZIP
     varying(headers, "Accept-Encoding")
     return attrs.evolve(response, body=body, headers=headers)
@@ -59,3 +61,8 @@ def with_vary(response: Response) -> Response:
     headers = dict(response.headers)
     varying(headers, "Accept-Encoding")
     return attrs.evolve(response, headers=headers)
+
+
+def _spelling(headers: Mapping[str, str], name: str) -> str:
+    """How `headers` spell `name`: a method, or an ASGI application, may have its own way."""
+    return next((spelt for spelt in headers if spelt.lower() == name.lower()), name)

@@ -276,6 +276,7 @@ class Connection:
         if wanted is Wait.IDLE:
             if self._phase is Phase.ARRIVED:  # an empty line: still idle, since when it was
                 self._phase = Phase.IDLE
+                self._input.release()  # it is thrown away: who sends nothing else must not fill the memory of all
             else:
                 self._begin(Phase.IDLE, self._config.idle_s)
             here = await self._input.more()

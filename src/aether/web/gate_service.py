@@ -14,8 +14,9 @@ import trio
 
 from aether.slice_api.route_options import Cors, RateLimit
 from aether.web.cors import answer_fields, preflight
+from aether.web.failure_service import problem_for
 from aether.web.problem import problem
-from aether.web.rate import TokenBuckets
+from aether.web.rate import TokenBuckets, key_of
 from aether.web.request import Request, Response
 from aether.web.slices import RouteTable, SliceTarget
 
@@ -48,7 +49,10 @@ class Gate:
         if target.options.rate is not None:
             refused = self._count(request, target, target.options.rate, fields)
         if refused is None and self._guard is not None:
-            refused = await self._guard(request, target)
+            try:
+                refused = await self._guard(request, target)
+            except Exception as error:  # noqa: BLE001 - logged there; a page that may read answers may read this one
+                refused = problem_for(error, request)
         return refused, fields
 
     def preflight(self, request: Request, target: SliceTarget) -> Response | None:
@@ -70,8 +74,8 @@ class Gate:
         if buckets is None or buckets.limit != limit:
             buckets = self._buckets[name] = TokenBuckets(limit)
         by = limit.by.name if limit.by is not None else None
-        key = (by and request.header(by.lower())) or request.client
-        given = buckets.take(key, trio.current_time())
+        named = request.header(by.lower()) if by else None
+        given = buckets.take(key_of(request.client, named or ""), trio.current_time())
         fields |= buckets.headers(given)
         if given.allowed:
             return None

@@ -9,6 +9,7 @@ Paper: draft-ietf-httpapi-ratelimit-headers-10 (the fields RateLimit and RateLim
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import OrderedDict
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from typing import Final, NamedTuple
 from aether.slice_api.route_options import RateLimit
 
 KEYS_MAX: Final = 10_000
+NAME_CHARS_MAX: Final = 64  # a longer one is kept as its digest
 
 
 class Allowance(NamedTuple):
@@ -58,3 +60,13 @@ class TokenBuckets:
             "RateLimit-Policy": f'"route";q={limit.size};w={window_s}',
             "RateLimit": f'"route";r={given.remaining};t={math.ceil(given.wait_s)}',
         }
+
+
+def key_of(address: str, named: str) -> str:
+    """Who a client is: what it calls itself, of a bounded size, else its address.
+
+    The two never meet: nobody empties the bucket of an address by taking it for a name.
+    """
+    if not named:
+        return address
+    return f"={named}" if len(named) <= NAME_CHARS_MAX else f"#{hashlib.sha256(named.encode()).hexdigest()}"

@@ -44,6 +44,8 @@ def refusal(request: Request, cors: Cors | None) -> Response | None:
         return problem(426, detail, request.request_id, headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     if not _is_key(request.header("sec-websocket-key") or ""):
         return problem(400, "Sec-WebSocket-Key is not 16 bytes in base64", request.request_id)
+    if request.header("transfer-encoding") is not None or (request.header("content-length") or "").strip("0"):
+        return problem(400, "what opens a WebSocket has no body: its bytes would be read as frames", request.request_id)
     origin = request.header("origin")
     if origin is not None and not (_is_own(origin, request.host) or (cors is not None and cors.allows(origin))):
         detail = f"pages of {origin[:80]} may not connect here; name the origin in aether.Cors"

@@ -153,7 +153,7 @@ class Socket:
     async def _take(self, event: ws.Event) -> None:
         match event:
             case ws.TextMessage(data=text):
-                await self._gather(len(text), event.message_finished, text=text)
+                await self._gather(_bytes_of(text), event.message_finished, text=text)
             case ws.BytesMessage(data=raw):
                 await self._gather(len(raw), event.message_finished, binary=bytes(raw))
             case ws.Ping():
@@ -173,9 +173,9 @@ class Socket:
             await self._close(TOO_BIG, f"a message has at most {limits.WEBSOCKET_MESSAGE_BYTES_MAX} bytes")
             self._closed.set()
             return
-        if text is not None:
+        if text:  # a part that is empty weighs nothing, so it must not be kept: there is no end to how many may come
             self._text.append(text)
-        else:
+        elif binary:
             self._binary.append(binary)
         if not finished:
             return
@@ -188,3 +188,7 @@ class Socket:
             except trio.BrokenResourceError:  # the method reads no more
                 self._incoming = None
             self._heard = trio.current_time()
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
