@@ -106,7 +106,7 @@ class Exchange:
     def _asgi_scope(self) -> Message:
         request = self._request
         host, _, port = request.headers.get("host", "").rpartition(":")
-        named = (host, int(port)) if port.isdigit() else (request.headers.get("host", ""), None)
+        named = (host, int(port)) if port.isdecimal() else (request.headers.get("host", ""), None)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
