@@ -68,8 +68,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The numbers, each beside its bare limit of the same run: `nox -s bench -- --seconds 2 calls http`."""
-    install(session, "tests")
+    """The numbers, each beside its bare limit and its peers of the same run: `nox -s bench -- --seconds 2 calls http`."""
+    install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 

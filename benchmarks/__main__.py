@@ -24,6 +24,7 @@ NAMES = (
     *("startup", "bare_call", "calls", "workers", "streams"),
     *("http", "replicated_log", "kv", "snapshots", "overload", "consensus"),
 )
+HAVE_OPTIONS = ("consensus", "http", "calls")
 PROCESS_S_MAX = 4 * 3_600.0  # of consensus, with everything that it can do; the others take minutes
 
 
@@ -51,8 +52,8 @@ def main() -> int:
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    if own and options.names not in (["consensus"], ["http"]):
-        parser.error(f"{' '.join(own)}: only `consensus` and `http`, named alone, have options of their own")
+    if own and (len(options.names) != 1 or options.names[0] not in HAVE_OPTIONS):
+        parser.error(f"{' '.join(own)}: only `consensus`, `http` and `calls`, named alone, have options of their own")
     return report(options.names or NAMES, options.seconds, options.rounds, own)
 
 

