@@ -254,15 +254,16 @@ def measure_peer(name: str, seconds: float) -> Figures | None:
 
 
 def stop_tree(process: subprocess.Popen[str]) -> None:
-    """End a process and all that it started: it is asked, then they are killed."""
+    """End a process and all that it started: it is asked; then they are killed, also those that outlive a parent."""
+    started: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         started = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S_MAX)
-        for child in started:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S_MAX)
+    for child in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
     process.kill()
     process.wait()
 

@@ -8,8 +8,7 @@ form prints every server, with the CPU time of a request, which depends little o
 processes are not followed). Parts:
 
 slice   32 keep-alive connections, POST JSON, to a slice in the node, beside Starlette and FastAPI on uvicorn
-remote  the same to a slice in another process, beside a bare router with a bare call and Ray Serve, by the faster of
-        its two fast modes
+remote  the same to a slice in another process, beside a bare router with a bare call, and Ray Serve in its fast modes
 idle    10,000 connections that ask nothing: memory of the node, and what the others notice
 slow    1,000 connections that send a byte a second: what a good client notices
 
@@ -26,18 +25,19 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 
+from benchmarks.call_peers import stop_tree
 from benchmarks.figure import Figure, Goal
 from benchmarks.http_load import Measured, crowd, measure
 from benchmarks.http_servers import OTHERS, OURS, PEERS, lacks
 
 CONNECTIONS, IDLE, SLOW = 32, 10_000, 1_000
 IDLE_MIB_MAX = 300.0
-START_S_MAX, STOP_S_MAX = 120.0, 20.0
-RAY_TITLES = {"ray": "throughput mode", "ray-proxy": "throughput mode, HAProxy"}
+START_S_MAX = 120.0
+RAY_TITLES = {"ray": "throughput mode", "ray-proxy": "HAProxy mode"}
 RAY = tuple(RAY_TITLES)
 PARTS = ("slice", "remote", "idle", "slow")
 Found = dict[str, list[Measured]]
@@ -56,15 +56,7 @@ def served(name: str) -> Iterator[tuple[psutil.Process, str]]:
             raise RuntimeError(f"it did not start: python -m benchmarks.http_servers {name} says why")
         yield psutil.Process(process.pid), address
     finally:
-        if name in RAY:  # some of what it starts leaves its family: it is asked to end it
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_S_MAX)
-        with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-        process.kill()
-        process.wait()
+        stop_tree(process)
         process.stdout.close()
 
 
@@ -115,11 +107,8 @@ def slice_part(seconds: float, rounds: int, without: Collection[str] = ()) -> li
 def remote_part(seconds: float, rounds: int, without: Collection[str] = ()) -> list[Figure]:
     found = compare(("edge", "router", *(name for name in RAY if name not in without)), seconds, rounds)
     rows = _row("HTTP to a slice in another process, to a bare router", found, "edge", "router", 0.4)
-    there = [name for name in RAY if name in found]
-    if there:
-        fastest = max(there, key=lambda name: median(found, name, "rate"))
-        title = f"HTTP to a slice in another process, to Ray Serve ({RAY_TITLES[fastest]})"
-        rows += _row(title, found, "edge", fastest, 25.0)
+    for name, mode in RAY_TITLES.items():
+        rows += _row(f"HTTP to a slice in another process, to Ray Serve, {mode}", found, "edge", name, 25.0)
     return rows
 
 
