@@ -12,6 +12,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 import trio
@@ -227,14 +228,12 @@ class RunningInstance:
                 _log.error("%s raised", what, exc_info=failure.original)
         return failure
 
-    def _say_ignored(self, spec: MethodSpec, payload: object, arguments: Mapping[str, object]) -> None:
+    def _say_ignored(self, spec: MethodSpec, unknown: AbstractSet[str]) -> None:
         """Once for each argument that callers of a newer contract give, and this version does not know."""
-        given = cast("dict[str, object]", payload)  # or it would not have been decoded
-        if len(given) > len(arguments):
-            for name in given.keys() - arguments.keys() - self._ignored.keys():
-                if len(self._ignored) < IGNORED_MAX:
-                    self._ignored[name] = None
-                    _log.warning("%s.%s ignores %r, which callers of a newer version give", self.name, spec.name, name)
+        for name in unknown - self._ignored.keys():
+            if len(self._ignored) < IGNORED_MAX:
+                self._ignored[name] = None
+                _log.warning("%s.%s ignores %r, which callers of a newer version give", self.name, spec.name, name)
 
     def _ended(self, scope: trio.CancelScope, spec: MethodSpec, held_s: float) -> None:
         self._calls.discard(scope)
@@ -249,7 +248,9 @@ class RunningInstance:
         try:
             if form is Form.WIRE:
                 arguments = spec.decode_arguments(payload)
-                self._say_ignored(spec, payload, arguments)
+                given = cast("dict[str, object]", payload)  # or it would not have been decoded
+                if len(given) > len(arguments):
+                    self._say_ignored(spec, given.keys() - arguments.keys())
             else:
                 request = HttpInput.from_plain(payload)
                 arguments = spec.decode_http(request)

@@ -136,6 +136,15 @@ class Line(Generic[T]):
         elif held_s > 0:
             self._medians[method] = median * MEDIAN_STEP if held_s > median else median / MEDIAN_STEP
 
+    def free(self, now: float) -> bool:
+        """Nobody waits for the slot that is free now; False when somebody does: then `next`."""
+        if self.waiting:
+            return False
+        if now - self._period_began >= PERIOD_S:
+            self._look(now)
+        self.running -= 1
+        return True
+
     def next(self, now: float) -> tuple[Waiting[T] | None, list[tuple[T, Refused]]]:
         """A slot is free: who gets it, None = nobody waits and it stays free. Second: those sent away."""
         self._look(now)

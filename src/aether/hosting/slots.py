@@ -51,7 +51,7 @@ class Slots:
 
         method  calls of one method are taken to last about the same
         """
-        if self.try_take():
+        if self._line.try_run():
             return None
         task = trio.lowlevel.current_task()
         must_end = trio.current_effective_deadline()
@@ -70,8 +70,11 @@ class Slots:
 
     def give_back(self, method: str = "", held_s: float | None = None) -> None:
         """A call ended after `held_s`: its slot goes to the next. None: that says nothing of how long calls last."""
-        self._line.ended(method, held_s)
-        call, sent = self._line.next(trio.current_time())
+        line, now = self._line, trio.current_time()
+        line.ended(method, held_s)
+        if line.free(now):
+            return
+        call, sent = line.next(now)
         self._send_away(sent)
         if call is not None:
             trio.lowlevel.reschedule(call.who, outcome.Value(None))

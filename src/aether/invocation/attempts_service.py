@@ -33,6 +33,7 @@ from aether.invocation.reply import (
     UNKNOWN_INSTANCE,
     Abandoned,
     Failed,
+    Form,
     NotStarted,
     Outcome,
     Reply,
@@ -48,6 +49,8 @@ from aether.invocation.streams_service import Streams
 from aether.model.ids import NodeId
 from aether.slice_api.call import PLAIN
 
+OTHERS_S: Final = 0.001
+"""A loop over co-located calls whose methods wait for nothing lets other tasks run, and can be cancelled, as often."""
 _NOTHING: Final = (NotStarted, Abandoned)
 
 
@@ -86,6 +89,7 @@ class Attempts:
         self.sending: bool = False
         self.budgets: RetryBudgets = RetryBudgets()
         self._changed = trio.lowlevel.ParkingLot()
+        self._others_at = -math.inf  # when the next co-located call lets other tasks run first
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""
@@ -95,26 +99,20 @@ class Attempts:
     async def answered(self, call: OutgoingCall) -> Reply:
         """Try until there is a reply. Never NotStarted; raises as Invoker.call says."""
         try:
-            return await self._until_answered(call)
+            while True:
+                endpoint = self._chooser.choose(call)
+                if endpoint is None:
+                    await self._endpoint_appears(call)
+                    continue
+                call.attempt += 1
+                result = await self.once(call, endpoint)
+                if not isinstance(result, _NOTHING):
+                    return result
+                await self._after_nothing(call, endpoint, result)
         except TryAgain as error:
             if not call.cut_off:
                 raise
             raise OutcomeUnknown(f"{call.cut_off}; then: {error}") from error  # an earlier try may have run
-
-    async def _until_answered(self, call: OutgoingCall) -> Reply:
-        while True:
-            endpoint = self._chooser.choose(call)
-            if endpoint is None:
-                await self._endpoint_appears(call)
-                # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
-                idempotent = call.method in self._registry.terms(call.target).idempotent
-                call.idempotent = idempotent or bool(call.options.key)
-                continue
-            call.attempt += 1
-            result = await self.once(call, endpoint)
-            if not isinstance(result, _NOTHING):
-                return result
-            await self._after_nothing(call, endpoint, result)
 
     async def _endpoint_appears(self, call: OutgoingCall) -> None:
         call.excluded = frozenset()
@@ -123,6 +121,9 @@ class Attempts:
         with trio.move_on_at(call.give_up_at):
             while not self._registry.endpoints(call.target):
                 await self._changed.park()
+            # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
+            idempotent = call.method in self._registry.terms(call.target).idempotent
+            call.idempotent = idempotent or bool(call.options.key)
             return
         raise NoInstance(str(call.target), *self._registry.state(call.target))
 
@@ -176,6 +177,10 @@ class Attempts:
 
     async def once(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
         """One try, at `endpoint`."""
+        is_here = endpoint.node == self._node and not call.options.one_way
+        if is_here and call.began >= self._others_at and call.form is Form.WIRE:  # HTTP: it has waited for its socket
+            await trio.lowlevel.checkpoint()
+            self._others_at = trio.current_time() + OTHERS_S
         call.at = endpoint.instance
         load = self._chooser.began(endpoint)
         began = call.began if call.attempt == 1 else trio.current_time()
@@ -183,7 +188,7 @@ class Attempts:
         try:
             if call.opening is not None:
                 result = await self._open(call, endpoint, call.opening, load)
-            elif endpoint.node == self._node and not call.options.one_way:
+            elif is_here:
                 result = await self._try_here(call, endpoint)
             else:
                 result = await self._try_there(call, endpoint, began)

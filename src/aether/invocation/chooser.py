@@ -102,8 +102,10 @@ class Chooser:
         self, endpoint: Endpoint, load: Load, outcome: Outcome | None, latency_s: float, *, late: bool = False
     ) -> None:
         """A try ended. None: it was cancelled, which says nothing about the instance unless it was `late`."""
-        self.loads.ended(load, latency_s if type(outcome) in _TIMED else None)
         kind = type(outcome)
+        self.loads.ended(load, latency_s if kind in _TIMED else None)
+        if kind is Done and not self.ejections.watches(endpoint.instance):
+            return  # nearly always
         if isinstance(outcome, NotStarted) and outcome.reason in NO_ROOM:
             load.busy_until = self._clock() + min(outcome.retry_after_s or BUSY_S, BUSY_S_MAX)
         elif late or kind in _JUDGED:
