@@ -94,13 +94,13 @@ class SliceCalls:
             yield items
 
     def _keyed(self, asked: HttpInput) -> HttpInput:
-        """`asked` with an Idempotency-Key where a client that creates something sent none.
+        """`asked`, now with an Idempotency-Key where a client that creates something sent none.
 
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
-        if asked.verb not in _CREATING or asked.headers.get(_KEY):
-            return asked
-        return asked._replace(headers={**asked.headers, _KEY: f"{self._keys}-{next(self._numbers)}"})
+        if asked.verb in _CREATING and not asked.headers.get(_KEY):
+            cast("dict[str, str]", asked.headers)[_KEY] = f"{self._keys}-{next(self._numbers)}"
+        return asked
 
 
 def client_key(asked: HttpInput) -> str:

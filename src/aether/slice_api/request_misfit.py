@@ -38,14 +38,16 @@ def pointer(path: str) -> str:
     return "#" + "".join(f"/{quote(step.replace('~', '~0').replace('/', '~1'), safe=_SAFE)}" for step in steps)
 
 
-@attrs.define
 class RequestProblems:
     """The problems of one request, as they are found. malformed  its body could not be read; status  in place of 422"""
 
-    lines: list[str] = attrs.field(factory=list[str])
-    errors: list[Mapping[str, str]] = attrs.field(factory=list[Mapping[str, str]])
-    malformed: bool = False
-    status: int = 422
+    __slots__ = ("errors", "lines", "malformed", "status")
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.errors: list[Mapping[str, str]] = []
+        self.malformed: bool = False
+        self.status: int = 422
 
     def outside(self, place: str, name: str, detail: str, below: str = "") -> None:
         """One in the path, the query, a header or a cookie."""
