@@ -65,6 +65,18 @@ async def test_a_call_returns_what_the_method_returned(pair, autojump_clock):
         assert await a.call(payload={"sku": "x"}) == Done(["quote", {"sku": "x"}])
 
 
+async def test_a_loop_over_calls_that_wait_for_nothing_lets_others_run_and_can_be_cancelled(pair, autojump_clock):
+    async def takes_time(method, payload):
+        autojump_clock.jump(0.0001)
+        return payload
+
+    async with pair(takes_time) as (_, a, _callee):
+        with trio.move_on_after(0.05) as scope:
+            for _ in range(10_000):
+                await a.call()
+        assert scope.cancelled_caught
+
+
 @pytest.mark.parametrize(
     "outcome",
     [

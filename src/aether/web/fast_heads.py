@@ -16,7 +16,7 @@ _PLAIN: Final = re.compile(rb"(?:[^\x00-\x20:\x7f-\xff][\t -~]*\r\n)+")
 
 
 class HttptoolsHeads(OrdinaryHeads):
-    """Blocks of fields that were not seen before are split by llhttp, in half of the time."""
+    """Blocks of fields that were not seen before are split by llhttp."""
 
     def __init__(self) -> None:
         super().__init__()
