@@ -68,7 +68,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The numbers, each beside its bare limit and its peers of the same run: `nox -s bench -- --seconds 2 calls http`."""
+    """The numbers, each beside its bare limit and its peers in one run: `nox -s bench -- --seconds 2 calls http`."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
