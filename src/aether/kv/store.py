@@ -29,7 +29,7 @@ from aether.kv.commands import (
     OpenSession,
     decode_payload,
 )
-from aether.kv.grouping import group
+from aether.kv.grouping import Expected, group
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
 from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
@@ -85,7 +85,7 @@ class Store:
         self._log_time_ms = 0
         self._chain = 0  # of CRC-32: what once differed differs for ever, for each step can be undone
         self._newest_mark: tuple[Revision, bytes] | None = None
-        self._expected: dict[bytes, tuple[int, Command]] = {}
+        self._expected: Expected = {}
         self._listener: Callable[[AppliedEntries], None] | None = None
 
     def expect(self, payload: bytes, stamp_ms: int, command: Command) -> None:
@@ -254,7 +254,7 @@ class Store:
         outcome = self._decide(revision, compares, changes, applied)
         session.answers[sequence] = outcome
         applied.outcomes.append((number, sequence, outcome))
-        return outcome[0] if type(outcome) is BatchResult else False
+        return _took_effect(outcome)
 
     def _decide(
         self,

@@ -21,7 +21,8 @@ _msgpack: Final = cast("Any", msgpack)
 pack: Final[Callable[[object], bytes]] = _msgpack.Packer().pack
 """A value as msgpack. Raises TypeError, ValueError or OverflowError for what msgpack cannot spell.
 
-One packer for all: making one costs as much as packing a small message. It keeps nothing from one value to the next.
+One packer for all, used on the loop alone: making one costs as much as packing a small message. Of a value it keeps
+nothing but the room that the longest one took.
 """
 
 
