@@ -17,7 +17,7 @@ from aether.errors import (
     SessionFull,
 )
 from aether.kv import keys
-from aether.kv.commands import Apply, Batch, Compare, Delete, Put, encode_command
+from aether.kv.commands import Apply, Batch, Compare, Delete, Put, encode_command, encode_group
 from aether.kv.keys import MapRow
 from aether.kv.messages import ProposeReply, ProposeRequest, Refusal
 from aether.model.limits import PROPOSE_DEADLINE_S, SESSION_ANSWERS_MAX, SESSION_IDLE_S
@@ -537,6 +537,16 @@ async def test_a_malformed_forwarded_proposal_is_refused_by_the_leader(cluster, 
     cluster.kv["a"].deliver("b", ProposeRequest(99, b"\xc1"))
     own = encode_command(Apply(0, 0, 0, (), (("leadership", b""),)))
     cluster.kv["a"].deliver("b", ProposeRequest(98, own))
+    await trio.sleep(0.1)
+
+    assert len(cluster.log) == before
+
+
+async def test_a_group_is_not_taken_from_a_peer(cluster, autojump_clock):
+    """In it a peer could write as the leader itself, or one key twice at one version."""
+    before = len(cluster.log)
+    own = encode_command(Apply(0, 0, 0, (), (("leadership", b""),)))
+    cluster.kv["a"].deliver("b", ProposeRequest(97, encode_group([own, own])))
     await trio.sleep(0.1)
 
     assert len(cluster.log) == before

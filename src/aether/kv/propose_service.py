@@ -34,6 +34,7 @@ from aether.kv.commands import (
     BatchResult,
     Command,
     EndSession,
+    Group,
     OpenSession,
     decode_command,
     encode_command,
@@ -240,6 +241,8 @@ class Proposer:
             command = decode_command(request.command)
             if isinstance(command, Apply) and command.session == 0:
                 raise BadInput("session 0 is the leader's own", ("open a session first",))
+            if isinstance(command, Group):  # its requests may be of any session, and write one key twice
+                raise BadInput("only a leader groups requests", ("send each of them",))
             self._put(request.command, command)
         except NotLeader as error:
             leader = None if error.leader is None else NodeId(error.leader)
