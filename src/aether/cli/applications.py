@@ -10,7 +10,7 @@ import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,9 +22,7 @@ from aether.slice_api.marks import is_protocol, is_slice
 
 def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
     """The slice classes of all `apps`, each once. Raises BadInput that names the app and what to do, ContractError."""
-    path = str(folder.resolve())
-    if path not in sys.path:
-        sys.path.insert(0, path)
+    path = _importable(folder)
     found: dict[type, None] = {}
     for app in apps:
         found |= dict.fromkeys(_slices_of(app, path))
@@ -33,14 +31,8 @@ def load_slices(apps: Sequence[str], folder: Path) -> list[type]:
 
 def load_class(app: str, folder: Path) -> type:
     """The slice or Protocol `module:Class`. Raises BadInput."""
-    path = str(folder.resolve())
-    if path not in sys.path:
-        sys.path.insert(0, path)
     name, _, attribute = app.partition(":")
-    module = _import(app, name, path)
-    if not hasattr(module, attribute):
-        raise BadInput(app, (f"{name} has no {attribute}{_nearest(attribute, vars(module))}",))
-    chosen = getattr(module, attribute)
+    chosen = _attribute(app, _import(app, name, _importable(folder)), attribute)
     if not isinstance(chosen, type) or not (is_slice(chosen) or is_protocol(chosen)):
         raise BadInput(app, (f"{attribute} in {name} is neither a slice nor a Protocol",))
     return chosen
@@ -60,18 +52,28 @@ def describe(apps: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _importable(folder: Path) -> str:
+    """The absolute path of `folder`, from which modules can be imported now."""
+    path = str(folder.resolve())
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return path
+
+
+def _attribute(given: str, module: ModuleType, name: str) -> Any:
+    """Raises BadInput: `given` names what `module` has not."""
+    if not hasattr(module, name):
+        near = difflib.get_close_matches(name, vars(module), n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise BadInput(given, (f"{module.__name__} has no {name}{meant}",))
+    return getattr(module, name)
 
 
 def _slices_of(app: str, path: str) -> list[type]:
     name, _, attribute = app.partition(":")
-    module = _import(app, name, path)
+    module = _import(f"--app {app}", name, path)
     if attribute:
-        if not hasattr(module, attribute):
-            raise BadInput(f"--app {app}", (f"{name} has no {attribute}{_nearest(attribute, vars(module))}",))
-        chosen = getattr(module, attribute)
+        chosen = _attribute(f"--app {app}", module, attribute)
         if not is_slice(chosen):
             raise BadInput(
                 f"--app {app}", (f"{attribute} in {name} is no slice; decorate the class with @aether.slice",)
@@ -89,22 +91,21 @@ def _slices_of(app: str, path: str) -> list[type]:
     return found
 
 
-def _import(app: str, name: str, path: str) -> ModuleType:
+def _import(given: str, name: str, path: str) -> ModuleType:
+    """Raises BadInput: `given` is what the user wrote."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BadInput(
-                f"--app {app}", (f"no module {name!r} in {path}; --app-dir names another folder",)
-            ) from error
-        raise _broken(app, error) from error
+            raise BadInput(given, (f"no module {name!r} in {path}; --app-dir names another folder",)) from error
+        raise _broken(given, error) from error
     except AetherError:
         raise  # says which class breaks which rule
     except (Exception, SystemExit) as error:
-        raise _broken(app, error) from error
+        raise _broken(given, error) from error
 
 
-def _broken(app: str, error: BaseException) -> BadInput:
+def _broken(given: str, error: BaseException) -> BadInput:
     """Whatever an import raised, as one line with its place: people look for a mistake of their own, not of ours."""
     place = ""
     if isinstance(error, SyntaxError):
@@ -113,4 +114,4 @@ def _broken(app: str, error: BaseException) -> BadInput:
         own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
         place = f"{own[-1].filename}:{own[-1].lineno}: " if len(own) > 1 else ""
     said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return BadInput(f"--app {app} cannot be imported", (f"{place}{type(error).__name__}: {said}",))
+    return BadInput(f"{given} cannot be imported", (f"{place}{type(error).__name__}: {said}",))

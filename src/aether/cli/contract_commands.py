@@ -16,7 +16,7 @@ import click
 
 from aether.cli.connection import Connection
 from aether.cli.exits import CommandFailed, Exit
-from aether.cli.options import Settings, settings, shared
+from aether.cli.options import Settings, settings, shared, whom
 from aether.cli.output import show
 from aether.errors import BadInput
 from aether.model.limits import CONTRACT_BYTES_MAX
@@ -60,8 +60,7 @@ def list_(context: click.Context, /, **_: Any) -> None:
     help="Write nothing; exit 1 when FILE differs, and show how.",
 )
 @_app_dir_option
-@click.option("-c", "--connect", metavar="HOST:PORT", help="Management port [127.0.0.1:8080].")
-@click.option("--token", metavar="TOKEN", help="Admin token; found by itself on this machine.")
+@whom
 @click.pass_context
 def export(
     context: click.Context, /, artifact: str, file: Path | None, check: Path | None, app_dir: Path, **_: Any

@@ -34,18 +34,22 @@ def colors_welcome() -> bool:
     return not os.environ.get("NO_COLOR")
 
 
+_connect = click.option(
+    "-c", "--connect", metavar="HOST:PORT", default=None, help=f"Management port [{DEFAULT_CONNECT}]."
+)
+_output = click.option("-o", "--output", type=click.Choice(FORMATS), default=None, help="How to print [table].")
+_token = click.option("--token", metavar="TOKEN", default=None, help="Admin token; found by itself on this machine.")
+_no_color = click.option("--no-color", is_flag=True, default=None, help="Print without colours.")
+
+
 def shared(command: F) -> F:
     """Give `command` the options that may stand on either side of its name."""
-    for option in (
-        click.option(
-            "-c", "--connect", metavar="HOST:PORT", default=None, help=f"Management port [{DEFAULT_CONNECT}]."
-        ),
-        click.option("-o", "--output", type=click.Choice(FORMATS), default=None, help="How to print [table]."),
-        click.option("--token", metavar="TOKEN", default=None, help="Admin token; found by itself on this machine."),
-        click.option("--no-color", is_flag=True, default=None, help="Print without colours."),
-    ):
-        command = option(command)
-    return command
+    return _no_color(_token(_output(_connect(command))))
+
+
+def whom(command: F) -> F:
+    """Of those, the ones that say whom to ask: for a command that prints no answer, or whose -o is a file."""
+    return _token(_connect(command))
 
 
 def settings(context: click.Context) -> Settings:
