@@ -180,9 +180,9 @@ class Relay:
             return _ran(ended.reply)
         except StreamBroken as broken:
             return Abandoned(broken.reason)
-        except Exception as error:
-            if isinstance(error, trio.TooSlowError):
-                raise
+        except trio.TooSlowError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every error is the worker's to see
             return spelt_error(error)
         return None
 

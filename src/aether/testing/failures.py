@@ -11,7 +11,7 @@ import functools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, cast
+from typing import Final
 
 import attrs
 import trio
@@ -20,6 +20,7 @@ import trio.testing
 from aether.errors import AetherError, BadInput
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import contract_of
+from aether.slice_api.faults import leaves
 from aether.testing.clusters import MemoryCluster, memory_cluster
 from aether.testing.recording import RecordedCall
 from aether.testing.watching import CallWatch, Loss, Spot
@@ -182,7 +183,7 @@ async def _error_of(part: Body, cluster: MemoryCluster, run_s: float) -> BaseExc
         try:
             await part(cluster)
         except BaseException as error:
-            if not all(map(_is_failure, _leaves(error))):
+            if not all(map(_is_failure, leaves(error))):
                 raise
             return error
     return AssertionError(f"it did not end within {run_s:g} s") if scope.cancelled_caught else None
@@ -196,15 +197,6 @@ def _is_failure(error: BaseException) -> bool:
 def _is_accepted(error: BaseException, test: _Test, watch: CallWatch) -> bool:
     """Whether the body may let `error` out: with an invariant any error of a call, else the loss of its own call."""
     if test.invariant is not None:
-        return all(isinstance(leaf, AetherError | trio.TooSlowError) for leaf in _leaves(error))
+        return all(isinstance(leaf, AetherError | trio.TooSlowError) for leaf in leaves(error))
     own = watch.hit is not None and watch.hit.by == ""
-    return own and all(leaf is watch.injected for leaf in _leaves(error))
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        for inner in group.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    return own and all(leaf is watch.injected for leaf in leaves(error))
