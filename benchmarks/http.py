@@ -63,7 +63,7 @@ def served(name: str) -> Iterator[tuple[psutil.Process, str]]:
 def compare(names: Sequence[str], seconds: float, rounds: int) -> Found:
     """Every server, in turns: what disturbs the machine disturbs all alike. One that fails is named and left out."""
     found: Found = {}
-    missing = {name: lacks(name) for name in names if lacks(name)}
+    missing = {name: modules for name in names if (modules := lacks(name))}
     for name, modules in missing.items():
         print(f"{name} is left out: {', '.join(modules)} not installed", file=sys.stderr, flush=True)
     for _ in range(rounds):

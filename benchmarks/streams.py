@@ -17,11 +17,9 @@ import gc
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -192,22 +190,10 @@ async def read_bare(port: int, seconds: float) -> float:
     return count / spent_s
 
 
-@contextlib.contextmanager
-def bare_sender() -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.streams", "--bare"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-
-
 def measure_bare(seconds: float) -> float:
-    with bare_sender() as port:
-        return trio.run(read_bare, port, seconds)
+    with processes([["-m", "benchmarks.streams", "--bare"]]) as (sender,):
+        assert sender.stdout is not None
+        return trio.run(read_bare, int(sender.stdout.readline()), seconds)
 
 
 def figures(seconds: float, rounds: int) -> list[Figure]:

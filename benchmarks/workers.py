@@ -10,7 +10,6 @@ in the same time, where the machine has two cores to give.
 from __future__ import annotations
 
 import argparse
-import cProfile
 import functools
 import gc
 import os
@@ -20,12 +19,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgpack
 import trio
 
 import aether
+from benchmarks.calls import profiled
 from benchmarks.figure import Figure, Goal, medians
 
 REQUEST = {"sku": "x", "qty": 3}
@@ -95,18 +94,6 @@ async def measure_calls(seconds: float, profile: str = "") -> dict[str, float]:
         found = {"near": await p50_us(near, seconds), "apart": await profiled(profile, p50_us, apart, seconds)}
         found["near rate"], found["apart rate"] = await rate(near, seconds, 64), await rate(apart, seconds, 64)
         return found
-
-
-async def profiled(profile: str, function: Any, *arguments: Any) -> Any:
-    if not profile:
-        return await function(*arguments)
-    profiler = cProfile.Profile()
-    profiler.enable()
-    try:
-        return await function(*arguments)
-    finally:
-        profiler.disable()
-        profiler.dump_stats(profile)
 
 
 async def measure_cores(seconds: float, instances: int) -> float:
