@@ -308,14 +308,15 @@ def test_http_is_served_beside_the_application():
 
 def test_calls_under_way_end_before_the_cluster_does():
     async def body(hosted):
-        event = trio.Event()
+        began, event = asyncio.Event(), trio.Event()
 
         async def wait():
+            began.set()
             await event.wait()
             return "done"
 
         task = asyncio.create_task(hosted.run(wait))
-        await asyncio.sleep(0.02)
+        await began.wait()
         asyncio.get_running_loop().call_later(0.05, event.set)
         return task
 

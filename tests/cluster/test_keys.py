@@ -292,18 +292,18 @@ async def test_a_reply_that_is_lost_is_found_by_the_caller_itself(aether_cluster
 
 async def owner_of_row(cluster):
     """Who runs the call; the node that is asked may hear of the row a little later than the one that runs it."""
-    while not list(cluster.nodes[0].kv.rows(keys.CALLS)):
-        await trio.sleep(0.01)
+    with trio.fail_after(30):
+        while not list(cluster.nodes[0].kv.rows(keys.CALLS)):
+            await trio.sleep(0.01)
     return row_of(cluster).node
 
 
 async def node_without_instance(cluster):
-    while True:
-        rows = list(cluster.nodes[0].kv.rows(keys.INSTANCES))
-        hosts = {row.node for row in rows}
-        if len(rows) == 2:
-            return next(node for node in cluster.nodes if node.node not in hosts)
-        await trio.sleep(0.1)
+    with trio.fail_after(30):
+        while len(rows := list(cluster.nodes[0].kv.rows(keys.INSTANCES))) != 2:
+            await trio.sleep(0.1)
+    hosts = {row.node for row in rows}
+    return next(node for node in cluster.nodes if node.node not in hosts)
 
 
 async def test_keys_hold_over_a_restart_of_the_whole_cluster(aether_cluster):

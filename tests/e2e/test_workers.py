@@ -61,7 +61,9 @@ async def test_a_node_that_is_asked_to_end_drains_its_workers_first(open_cluster
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(slow)
-            await trio.sleep(0.3)
+            with trio.fail_after(SOON_S):
+                while (await running.client.get(f"{running.http('node-1')}/begun")).json() != 1:
+                    await trio.sleep(0.02)
             psutil.Process(pid).terminate()
             running.processes.send_signal("node-1", signal.SIGTERM)
 

@@ -56,7 +56,7 @@ def by_name(exporter):
     return {(span.name, span.kind): span for span in exporter.get_finished_spans()}
 
 
-async def open_one_or_three(nodes):
+def open_one_or_three(nodes):
     if nodes == 1:
         return aether.Cluster.open(First, Last, http=0)
     return aether.Cluster.local(First, Last, nodes=nodes, http=True)
@@ -64,7 +64,7 @@ async def open_one_or_three(nodes):
 
 @pytest.mark.parametrize("nodes", [1, 3])
 async def test_each_call_has_a_client_and_a_server_span_below_the_one_of_the_http_client(spans, nodes):
-    async with await open_one_or_three(nodes) as opened, httpx.AsyncClient() as web:
+    async with open_one_or_three(nodes) as opened, httpx.AsyncClient() as web:
         url = opened.http_url if nodes == 1 else opened.nodes[0].http_url
         headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Request-Id": "r-7"}
         answer = await web.get(f"{url}/look", headers=headers)

@@ -12,6 +12,7 @@ import aether
 @aether.slice(artifact="e2e:sums:1.0.0", host="process", concurrency=4)
 class Sums:
     ended: aether.Map[str, int] = aether.map("ended")
+    begun: list[float] = aether.state(factory=list[float])
 
     @aether.lifespan
     async def lifespan(self) -> AsyncIterator[None]:
@@ -24,8 +25,14 @@ class Sums:
 
     @aether.get("/slow")
     async def slow(self, seconds: float) -> int:
+        self.begun.append(seconds)
         await trio.sleep(seconds)
         return os.getpid()
+
+    @aether.get("/begun")
+    async def slow_begun(self) -> int:
+        """How many slow calls have begun."""
+        return len(self.begun)
 
     @aether.post("/burn")
     async def burn(self, seconds: float) -> int:
