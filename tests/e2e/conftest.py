@@ -1,6 +1,7 @@
 """Clusters of real processes for the end-to-end tests; a failure prints the log of all nodes."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import httpx
@@ -61,6 +62,15 @@ async def cluster(folder, *, nodes=3, app="e2e_app", app_dir=APPS, arguments=(),
                 for node, said in lines.items():
                     print(f"--- {node}", *said[-60:], sep="\n")
                 raise
+
+
+@pytest.fixture
+def chromium():
+    """The command of a browser, of which a test needs its own."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return found
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A browser's own EventSource and WebSocket, against a node: headless Chromium, when there is one."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -12,14 +11,9 @@ import trio
 
 import aether
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 STARTED_S = 60.0
 
-pytestmark = [
-    pytest.mark.process,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 PAGE = """<!doctype html><title>t</title><script>
 const seen = {events: [], named: [], opens: 0, messages: [], close: null, cors: null};
@@ -96,12 +90,12 @@ class Page:
         return self.reports[0]
 
 
-async def test_event_source_and_websocket_of_a_browser(tmp_path):
+async def test_event_source_and_websocket_of_a_browser(tmp_path, chromium):
     """Events are taken up again by their id, messages go both ways, a Fault closes with its code."""
     async with aether.Cluster.open(Page, http=0) as cluster:
         browser = subprocess.Popen(  # noqa: ASYNC220 - it only has to be started
             [
-                CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                 "--no-first-run", "--disable-background-networking", "--no-proxy-server",
                 f"--user-data-dir={tmp_path}", cluster.http_url,
             ],
