@@ -124,7 +124,7 @@ class Cluster:
             secrets=flatten(secrets or {}),
             insecure=insecure,
             docs=docs,
-            wire_calls=_by_wire(calls),
+            wire_calls=by_wire(calls),
             zone=zone,
             cors=cors,
         )
@@ -263,7 +263,8 @@ async def _open(
             yield Cluster(node, bind)
 
 
-def _by_wire(calls: str) -> bool:
+def by_wire(calls: str) -> bool:
+    """Whether co-located calls go through the codec too. Raises BadInput."""
     if calls not in ("direct", "wire"):
         raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
     return calls == "wire"

@@ -15,7 +15,7 @@ import attrs
 import trio
 from typing_extensions import TypeForm
 
-from aether.cluster.embedded import Cluster
+from aether.cluster.embedded import Cluster, by_wire
 from aether.cluster.opening import open_node, opening, unwrapped_body
 from aether.cluster.own_slices import deploy_own
 from aether.errors import BadInput, NotFound, TryAgain
@@ -174,8 +174,7 @@ async def open_local(
 
     Raises what `Cluster.open` raises.
     """
-    if calls not in ("direct", "wire"):
-        raise BadInput(f"calls={calls!r}", ('write "direct" or "wire"',))
+    wire_calls = by_wire(calls)
     if not 1 <= nodes <= NODES_MAX:
         raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
     names = [NodeId(f"node-{n + 1}") for n in range(nodes)]
@@ -192,7 +191,7 @@ async def open_local(
                 management_port=0 if http else None,
                 settings=flatten(config),
                 secrets=flatten(secrets or {}),
-                wire_calls=calls == "wire",
+                wire_calls=wire_calls,
             ),
             OpenedStorage(MemoryStorage(), StoreId(f"memory-{name}")),
         )
