@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import trio
 
 from aether.slice_api.current import current_call
-from aether.slice_api.exchange import Body, Request, Response
+from aether.slice_api.exchange import SERVER_SETS, Body, Request, Response
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -29,10 +29,6 @@ Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 _log = logging.getLogger("aether.slice")
 
 PIECE_BYTES_MAX: Final = 64 * 1024
-_SERVER_SETS: Final = frozenset(
-    {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade",
-     "x-request-id"}
-)  # fmt: skip
 
 
 class Exchange:
@@ -73,7 +69,7 @@ class Exchange:
             self._scope.deadline = outer
         content_type = next((value for name, value in self._headers if name == "content-type"), "")
         try:
-            headers = {} if not self._headers else _headers(self._headers)
+            headers = _headers(self._headers)
             return Response(status=self._status, content_type=content_type, headers=headers, stream=self)
         except ValueError:  # no answer can begin like that, so nobody will ever take its body
             await self.aclose()
@@ -186,7 +182,7 @@ def _headers(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
             if spelt is None:
                 raise ValueError(f"an answer sets more than {len(_COOKIES)} cookies")
             found[spelt] = value
-        elif name not in _SERVER_SETS and name != "content-type":
+        elif name not in SERVER_SETS and name != "content-type":
             spelt = "-".join(part.capitalize() for part in name.split("-"))
             found[spelt] = f"{found[spelt]}, {value}" if spelt in found else value
     return found

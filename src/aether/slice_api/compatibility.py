@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import attrs
 
 from aether.slice_api.description import ContractDescription, FaultDescription, MethodDescription, ParameterDescription
-from aether.slice_api.reading import Comparison, Problem, kind_of
+from aether.slice_api.reading import Comparison, kind_of
 
 
 class Rule(enum.StrEnum):
@@ -66,8 +66,11 @@ class _Difference:
     def __init__(self, old: ContractDescription, new: ContractDescription) -> None:
         self._old = old
         self._new = new
-        self._given = Comparison(old.definitions, new.definitions, complete=False, heeded=True)  # what callers write
-        self._answered = Comparison(new.definitions, old.definitions)  # what callers read
+        # What callers write and what they read: old ones at the new contract, and new ones at the old.
+        self._given = Comparison(old.definitions, new.definitions, complete=False, heeded=True)
+        self._given_back = Comparison(new.definitions, old.definitions, complete=False, heeded=True)
+        self._answered = Comparison(new.definitions, old.definitions)
+        self._answered_back = Comparison(old.definitions, new.definitions)
 
     def all(self) -> Iterator[Change]:
         old, new = self._old, self._new
@@ -99,12 +102,11 @@ class _Difference:
         for problem in found:
             yield Change(
                 Rule.RESULT_WIDENED,
-                _at(old.name, "result", problem),
+                f"{old.name} result{problem.path}",
                 True,
                 f"callers of the old contract cannot read it: {problem.what}",
             )
-        back = Comparison(self._old.definitions, self._new.definitions)
-        if not found and back.problems(old.returns, new.returns):
+        if not found and self._answered_back.problems(old.returns, new.returns):
             yield Change(
                 Rule.RESULT_CHANGED,
                 f"{old.name} result",
@@ -168,9 +170,7 @@ class _Difference:
                 True,
                 f"what old callers give is refused: {problem.what}",
             )
-        if not found and Comparison(self._new.definitions, self._old.definitions, False, True).problems(
-            new.schema, old.schema
-        ):
+        if not found and self._given_back.problems(new.schema, old.schema):
             was, now = kind_of(old.schema), kind_of(new.schema)
             what = f"{was} became {now}" if was != now else f"{now} takes more"
             yield Change(Rule.PARAMETER_WIDENED, where, False, f"{what}; old instances do not take what is new")
@@ -236,10 +236,6 @@ def _routes(old: MethodDescription, new: MethodDescription) -> Iterator[Change]:
 
 def _of(method: MethodDescription, p: ParameterDescription) -> str:
     return f"{method.name}({p.name})"
-
-
-def _at(name: str, what: str, problem: Problem) -> str:
-    return f"{name} {what}{problem.path}"
 
 
 def _seconds(value: float | None) -> str:

@@ -22,8 +22,8 @@ from aether.slice_api.annotations import bare, origin_of
 from aether.slice_api.codec import Form
 from aether.slice_api.contract import Contract
 from aether.slice_api.faults import Fault, detail_of
-from aether.slice_api.http_plan import ParameterSpec
-from aether.slice_api.methods import STREAMS, MethodSpec
+from aether.slice_api.http_plan import STREAMS, ParameterSpec
+from aether.slice_api.methods import MethodSpec
 from aether.slice_api.schema import ANNOTATIONS, AT, Schema, Schemas
 
 FORMAT: Final = 1
@@ -208,8 +208,7 @@ def _fault(cls: type[Fault], schemas: Schemas) -> FaultDescription:
     name = schemas.of(cls)["$ref"].removeprefix(AT)
     schema = schemas.definitions.pop(name)  # a Fault is raised, never a value inside another
     schema = {key: value for key, value in schema.items() if key not in ("title", "description")}
-    detail = cls.title if not cls.__doc__ else detail_of(cls.__new__(cls))
-    return FaultDescription(name=cls.__name__, status=cls.status, title=cls.title, detail=detail, schema=schema)
+    return FaultDescription(name=cls.__name__, status=cls.status, title=cls.title, detail=detail_of(cls), schema=schema)
 
 
 def _bare(schema: object) -> object:

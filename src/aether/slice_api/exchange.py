@@ -21,10 +21,11 @@ T = TypeVar("T")
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_SERVER_SETS: Final = frozenset(
+SERVER_SETS: Final = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade",
      "x-request-id"}
 )  # fmt: skip
+"""Headers, in lower case, that an answer gets from the server alone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +104,7 @@ def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str
     for name, value in headers.items():
         if _NAME.fullmatch(name) is None:
             raise ValueError(f"{name!r} is no header name")
-        if name.lower() in _SERVER_SETS:
+        if name.lower() in SERVER_SETS:
             raise ValueError(f"header {name} is set by the server, not by a method")
         if name.lower() == "content-type":
             raise ValueError("a Response has its content type as `content_type=`")

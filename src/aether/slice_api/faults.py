@@ -56,7 +56,8 @@ class Fault(AetherError):
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in fields_of(self).items())
-        return f"{detail_of(self)} ({shown})" if shown else detail_of(self)
+        detail = detail_of(type(self))
+        return f"{detail} ({shown})" if shown else detail
 
     def __reduce__(self) -> tuple[Callable[..., Fault], tuple[Any, ...]]:
         return _again, (type(self), dict(self.__dict__))
@@ -93,11 +94,11 @@ def fields_of(fault: Fault) -> dict[str, Any]:
     return {a.name: getattr(fault, a.name) for a in declared}
 
 
-def detail_of(fault: Fault) -> str:
+def detail_of(cls: type[Fault]) -> str:
     """The first paragraph of the class's own docstring, else its title."""
-    own = type(fault).__dict__.get("__doc__")
+    own = cls.__dict__.get("__doc__")
     paragraph = inspect.cleandoc(own).split("\n\n")[0].replace("\n", " ") if isinstance(own, str) else ""
-    return paragraph or type(fault).title
+    return paragraph or cls.title
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -157,7 +158,7 @@ def encode_fault(fault: Fault, form: Form = Form.JSON) -> FaultPlain:
         fields = codec_of(cls, form).encode(fault)
     except (Misfit, NoCodec) as error:
         raise TypeError(f"the fault {cls.__name__} does not fit its own fields: {error}") from error
-    return FaultPlain(cls.__name__, cls.status, cls.title, detail_of(fault), fields)
+    return FaultPlain(cls.__name__, cls.status, cls.title, detail_of(cls), fields)
 
 
 def decode_fault_as(cls: type[Fault], plain: FaultPlain) -> Fault | None:

@@ -46,7 +46,7 @@ def whole_answer(spec: MethodSpec, request: HttpInput, version: str, value: Any)
     if not plan.produces:
         if value is not None:
             raise TypeError(f"{spec.where} must return None, got {type(value).__name__}")
-        return [204 if plan.status == 200 else plan.status, "", b"", version]
+        return [plan.status, "", b"", version]
     media = plan.chosen(request)
     return [plan.status, media, spell(spec.http_plain(value), media), version]
 

@@ -31,7 +31,7 @@ _VARIABLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::path)?\}")
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+|\{[A-Za-z_][A-Za-z0-9_]*(?::path)?\}")
 _INNER_REST: Final = re.compile(r":path\}.")
 _BODY_VERBS: Final = frozenset({"POST", "PUT", "PATCH"})
-_STREAMS: Final = (collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator)
+STREAMS: Final = (collections.abc.AsyncIterator, collections.abc.AsyncIterable, collections.abc.AsyncGenerator)
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class ParameterSpec:
 
 def takes_input(p: ParameterSpec) -> bool:
     """Whether `p` takes what a client sends, piece by piece."""
-    return p.marker is None and (bare(p.type) is Body or origin_of(bare(p.type)) in _STREAMS)
+    return p.marker is None and (bare(p.type) is Body or origin_of(bare(p.type)) in STREAMS)
 
 
 @attrs.frozen
@@ -232,7 +232,8 @@ def http_plan(
     return HttpPlan(
         where=where, verb=verb, template=template, sources=tuple(sources), whole=whole,
         parts=tuple(BodyPart(p, rename(p.name), _codec(where, p, form), without_none(p.type)[1]) for p in body),
-        request=taken["request"], input=taken["input"], kind=kind, status=status,
+        request=taken["request"], input=taken["input"], kind=kind,
+        status=204 if says_nothing and status == 200 else status,
         produces=() if says_nothing else PRODUCED.get(kind, ()),
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ Holds: arguments travel by name; what the caller omits stays absent.
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import inspect
 import typing
@@ -25,15 +24,10 @@ from aether.slice_api.exchange import Body, Response
 from aether.slice_api.generate import binder
 from aether.slice_api.http import Cookie, Header, HttpInput, Marker, Query
 from aether.slice_api.http_body import JSON, spell
-from aether.slice_api.http_plan import HttpPlan, ParameterSpec, http_plan, takes_input
+from aether.slice_api.http_plan import STREAMS, HttpPlan, ParameterSpec, http_plan, takes_input
 from aether.slice_api.marks import PLAIN_ROUTE, Marks, RouteMark
 from aether.slice_api.misfit import Misfit, misfit
 
-STREAMS: Final = (
-    collections.abc.AsyncIterator,
-    collections.abc.AsyncGenerator,
-    collections.abc.AsyncIterable,
-)
 _MARKERS: Final = (Query, Body, Header, Cookie)
 
 

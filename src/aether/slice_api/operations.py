@@ -142,7 +142,7 @@ class _Operations:
             content = {media: {"schema": schema} for media in plan.produces}
             yield str(plan.status), {"description": "Done", "content": content}
         else:
-            yield str(204 if plan.status == 200 else plan.status), {"description": "Done"}
+            yield str(plan.status), {"description": "Done"}
 
     def _fault(self, cls: type[Fault]) -> tuple[str, str, Schema]:
         """(status, title, schema of the problem) of one declared fault."""
@@ -151,7 +151,7 @@ class _Operations:
         properties: Mapping[str, Schema] = fields.get("properties", {})
         self.schemas.definitions[name] = {
             "title": cls.title,
-            "description": detail_of(cls.__new__(cls)) if cls.__doc__ else cls.title,
+            "description": detail_of(cls),
             "allOf": [
                 PROBLEM_SCHEMA,
                 {
