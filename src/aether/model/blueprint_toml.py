@@ -156,9 +156,11 @@ def _wish(path: str, entry: object, problems: list[str]) -> SliceWish | None:
     instances = _count(f"{path}.instances", table.get("instances"), 0, problems)
     max_per_node = _count(f"{path}.max_per_node", table.get("max_per_node"), 1, problems)
     host, memory_mb = table.get("host"), table.get("memory_mb")
-    problem = host_problem(WORKER if host is None else host, memory_mb)
-    if problem:
-        problems.append(f"{path}.{'host' if memory_mb is None else 'memory_mb'}: {problem}")
+    lives = WORKER if host is None else host
+    if problem := host_problem(lives, None):
+        problems.append(f"{path}.host: {problem}")
+    elif problem := host_problem(lives, memory_mb):
+        problems.append(f"{path}.memory_mb: {problem}")
     config = _config(f"{path}.config", table.get("config", {}), problems)
     if target is None:
         return None
