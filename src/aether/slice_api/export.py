@@ -31,11 +31,9 @@ _IMPORTS: Final[Mapping[str, str]] = {
     "UUID": "from uuid import UUID",
     "AsyncIterator": "from collections.abc import AsyncIterator",
     "enum": "import enum",
-    "attrs": "import attrs",
-    "aether": "import aether",
     "datetime": "import datetime",
-    **{name: f"from typing import {name}" for name in ("Any", "Literal", "NamedTuple", "NotRequired", "TypedDict")},
 }
+_OF_TYPING: Final = frozenset({"Any", "Literal", "NamedTuple", "NotRequired", "Protocol", "TypedDict"})
 _MODULE_OF: Final = {
     "datetime": "datetime.datetime",
     "date": "datetime.date",
@@ -59,7 +57,7 @@ def export(description: ContractDescription) -> str:
 class _Module:
     def __init__(self, description: ContractDescription) -> None:
         self._description = description
-        self._used: set[str] = {"aether", "Protocol"}
+        self._used: set[str] = {"Protocol"}
 
     def text(self) -> str:
         d = self._description
@@ -75,21 +73,11 @@ class _Module:
         return "\n\n\n".join(["\n".join([head, "", *self._imports()]), *values, *faults, protocol]) + "\n"
 
     def _imports(self) -> list[str]:
-        typing_names = sorted({"Protocol"} | {n for n in self._used if _IMPORTS.get(n, "").startswith("from typing")})
-        plain = sorted(_IMPORTS[n] for n in self._used & {"enum", "datetime"})
-        froms = sorted(_IMPORTS[n] for n in self._used & {"Decimal", "UUID", "AsyncIterator"})
-        froms = sorted([*froms, f"from typing import {', '.join(typing_names)}"])
-        third = ["import attrs"] if "attrs" in self._used else []
-        return [
-            "from __future__ import annotations",
-            "",
-            *plain,
-            *froms,
-            "",
-            *third,
-            *([""] * bool(third)),
-            "import aether",
-        ]
+        standard = [_IMPORTS[name] for name in self._used & _IMPORTS.keys()]
+        standard.append(f"from typing import {', '.join(sorted(self._used & _OF_TYPING))}")
+        standard.sort(key=lambda line: (line.startswith("from"), line))
+        third = ["import attrs", ""] if "attrs" in self._used else []
+        return ["from __future__ import annotations", "", *standard, "", *third, "import aether"]
 
     # --- classes ------------------------------------------------------------------------------------------------------
 
@@ -153,8 +141,6 @@ class _Module:
         lines = [f"class {_name(fault.name)}(aether.Fault):", *_doc({"description": fault.detail}), ""]
         lines += [f"    status = {int(fault.status)}", f"    title = {_literal(fault.title)}"]
         properties: Mapping[str, Schema] = fault.schema.get("properties", {})
-        if any("factory=" in self._field(name, part, required=False) for name, part in properties.items()):
-            self._used.add("attrs")
         required = fault.schema.get("required", ())
         return "\n".join([*lines, *(self._field(n, part, required=n in required) for n, part in properties.items())])
 
@@ -245,10 +231,10 @@ class _Module:
             member = definition[NAMES][definition["enum"].index(plain)]
             return f"{self._type(schema)}.{_name(member)}"
         if plain in ([], {}) and schema.get("type") in ("array", "object") and schema.get("items") is not False:
-            self._used.add("attrs")
             made = self._type(schema)
             if made.startswith("tuple"):
                 return "()"
+            self._used.add("attrs")
             # A type that names a class may stand before that class, or in it.
             return f"attrs.field(factory={f'lambda: {made}()' if '$ref' in str(schema) else made})"
         kind = schema.get(TYPE)
