@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import trio
 
@@ -28,7 +28,6 @@ SHUTDOWN_S: Final = 5.0
 _READING: Final = ("GET",)
 _WRITING: Final = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-F = TypeVar("F", bound=Callable[..., Any])
 _log = logging.getLogger("aether.slice")
 
 
@@ -85,19 +84,6 @@ def _name(at: str) -> str:
 
 
 def _mounted(application: Application, root: str, name: str, needs: Mapping[str, type], deadline_s: float) -> type:
-    reading = [(verb, f"{root}/{{rest:path}}") for verb in _READING]
-    writing = [(verb, f"{root}/{{rest:path}}") for verb in _WRITING]
-
-    @_routes(reading, idempotent=True)
-    async def read(self: Any, request: Request, content: Body, rest: str) -> Response:
-        """Whatever the application answers."""
-        return await _mount(self).answer(request, content)
-
-    @_routes(writing, idempotent=False)
-    async def write(self: Any, request: Request, content: Body, rest: str) -> Response:
-        """Whatever the application answers."""
-        return await _mount(self).answer(request, content)
-
     @lifespan
     async def run(self: Any, nursery: trio.Nursery) -> AsyncIterator[None]:
         mount = _mount(self)
@@ -105,41 +91,41 @@ def _mounted(application: Application, root: str, name: str, needs: Mapping[str,
         yield
         await mount.stop()
 
-    methods: dict[str, Any] = {"read": read, "write": write, "run": run}
+    methods: dict[str, Any] = {**_answering("", f"{root}/{{rest:path}}"), "run": run}
     if root:
-        methods |= _at_root(root)
+        methods |= _answering("_root", root)
     body: dict[str, Any] = {
         "__annotations__": {**needs, "mount": Mount},
         "__doc__": f"The ASGI application at {root or '/'}.",
         "mount": state(factory=lambda: Mount(application, root, deadline_s)),
         **methods,
     }
-    for method in methods.values():
-        method.__qualname__ = f"{name}.{method.__name__}"
+    for method, function in methods.items():
+        function.__name__, function.__qualname__ = method, f"{name}.{method}"
     return type(name, (), body)
 
 
-def _at_root(root: str) -> dict[str, Any]:
-    @_routes([(verb, root) for verb in _READING], idempotent=True)
-    async def read_root(self: Any, request: Request, content: Body) -> Response:
+def _answering(suffix: str, template: str) -> dict[str, Any]:
+    """The methods `read` and `write`, named with `suffix`, that hand what is asked at `template` to the application."""
+    return {
+        f"read{suffix}": _answer(_READING, template, idempotent=True),
+        f"write{suffix}": _answer(_WRITING, template, idempotent=False),
+    }
+
+
+def _answer(verbs: Sequence[str], template: str, *, idempotent: bool) -> Callable[..., Any]:
+    async def at_root(self: Any, request: Request, content: Body) -> Response:
         """Whatever the application answers."""
         return await _mount(self).answer(request, content)
 
-    @_routes([(verb, root) for verb in _WRITING], idempotent=False)
-    async def write_root(self: Any, request: Request, content: Body) -> Response:
+    async def below(self: Any, request: Request, content: Body, rest: str) -> Response:
         """Whatever the application answers."""
         return await _mount(self).answer(request, content)
 
-    return {"read_root": read_root, "write_root": write_root}
-
-
-def _routes(routes: Sequence[tuple[str, str]], *, idempotent: bool) -> Callable[[F], F]:
-    def mark(function: F) -> F:
-        marks = marked(function)
-        marks.routes, marks.idempotent = tuple(routes), idempotent
-        return function
-
-    return mark
+    function = below if template.endswith("}") else at_root
+    marks = marked(function)
+    marks.routes, marks.idempotent = tuple((verb, template) for verb in verbs), idempotent
+    return function
 
 
 def _mount(owner: Any) -> Mount:

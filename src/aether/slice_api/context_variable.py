@@ -115,13 +115,13 @@ class ContextVar(Generic[T]):
         try:
             return pack(self._codec.encode(value))
         except Misfit as error:
-            raise BadInput(f"context variable {self.name}", _lines(error)) from None
+            raise BadInput(f"context variable {self.name}", error.lines("value")) from None
 
     def _decoded(self, raw: bytes) -> T:
         try:
             return cast("T", self._codec.decode(unpack(raw)))
         except Misfit as error:
-            raise BadInput(f"context variable {self.name}, set by a caller", _lines(error)) from None
+            raise BadInput(f"context variable {self.name}, set by a caller", error.lines("value")) from None
         except ValueError:
             raise BadInput(f"context variable {self.name}, set by a caller", ("it is no msgpack",)) from None
 
@@ -141,7 +141,3 @@ def read_carried(plain: object) -> Mapping[str, bytes]:
 
 def _size(carried: Mapping[str, bytes]) -> int:
     return sum(len(name) + len(raw) for name, raw in carried.items())
-
-
-def _lines(error: Misfit) -> tuple[str, ...]:
-    return tuple(f"value{path}: {what}" for path, what in error.problems)

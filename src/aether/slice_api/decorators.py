@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import CoroutineType
-from typing import Any, Literal, Never, ParamSpec, TypeVar, overload
+from typing import Any, Final, Literal, Never, ParamSpec, TypeVar, overload
 
 import attrs
 from typing_extensions import dataclass_transform
@@ -144,22 +144,27 @@ def blocking(function: Callable[P, R]) -> Callable[P, CoroutineType[Any, Any, R]
 
     @functools.wraps(function)
     async def threaded(*args: P.args, **kwargs: P.kwargs) -> R:
-        runner = getattr(args[0], RUNNER, None) if args else None
-        if runner is None:
-            return function(*args, **kwargs)
-        result: R = await runner(functools.partial(function, *args, **kwargs))
-        return result
+        return await in_thread(args[0] if args else None, function, *args, **kwargs)
 
     marked(threaded).blocking = function
     return threaded  # type: ignore[return-value]  # an async def returns a CoroutineType at run time
 
 
-RUNNER = "__aether_runner__"
+_RUNNER: Final = "__aether_runner__"
 
 
 def attach_runner(instance: object, runner: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
     """Let the blocking methods of `instance` run through `runner`, which carries out a function in a thread."""
-    setattr(instance, RUNNER, runner)
+    setattr(instance, _RUNNER, runner)
+
+
+async def in_thread(instance: object, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `function` returns: run through the runner of `instance`, in place when it has none."""
+    runner = getattr(instance, _RUNNER, None)
+    if runner is None:
+        return function(*args, **kwargs)
+    result: R = await runner(functools.partial(function, *args, **kwargs))
+    return result
 
 
 def get(

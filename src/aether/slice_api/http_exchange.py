@@ -145,8 +145,7 @@ def _message(tp: TypeOf, codec: Codec, frame: Any) -> Any:
             return frame
         return codec.decode(json.loads(frame) if isinstance(frame, str) else msgpack.unpackb(frame, raw=False))
     except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-        problems = [f"message{path}: {what}" for path, what in misfit(error).problems]
-        raise BadMessage(problems=problems) from None
+        raise BadMessage(problems=list(misfit(error).lines("message"))) from None
 
 
 def _checked(spec: MethodSpec, item: Any) -> Any:

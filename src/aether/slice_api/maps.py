@@ -194,8 +194,7 @@ class Map(Generic[K, V]):
         try:
             return convert(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-            lines = tuple(f"{what}{below}: {problem}" for below, problem in misfit(error).problems)
-            raise BadInput(f"map {self.name}", lines) from None
+            raise BadInput(f"map {self.name}", misfit(error).lines(what)) from None
 
 
 class MemoryBackend:

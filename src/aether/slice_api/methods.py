@@ -26,7 +26,7 @@ from aether.slice_api.http import Cookie, Header, HttpInput, Marker, Query
 from aether.slice_api.http_body import JSON, spell
 from aether.slice_api.http_plan import STREAMS, HttpPlan, ParameterSpec, http_plan, takes_input
 from aether.slice_api.marks import PLAIN_ROUTE, Marks, RouteMark
-from aether.slice_api.misfit import Misfit, misfit
+from aether.slice_api.misfit import misfit
 
 _MARKERS: Final = (Query, Body, Header, Cookie)
 
@@ -122,7 +122,7 @@ class MethodSpec:
             try:
                 return hook(item)
             except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-                raise BadInput(f"the arguments of {self.where} do not fit", _lines(f"{name}[]", error)) from None
+                raise BadInput(f"the arguments of {self.where} do not fit", misfit(error).lines(f"{name}[]")) from None
 
         return checked
 
@@ -145,19 +145,14 @@ class MethodSpec:
         try:
             return self._result.decode(plain)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-            raise BadInput(f"the result of {self.where} does not fit", _lines("result", error)) from None
+            raise BadInput(f"the result of {self.where} does not fit", misfit(error).lines("result")) from None
 
     def plan_of(self, request: HttpInput) -> HttpPlan:
         """How the route of `request` is read and answered. Raises BadInput when the method has no such route."""
-        plan = self._plans.get((request.verb, request.template))
+        plan = self.plans.get((request.verb, request.template))
         if plan is None:
             raise BadInput(f"{self.where} has no route {request.verb} {request.template}")
         return plan
-
-    @property
-    def plans(self) -> Mapping[tuple[str, str], HttpPlan]:
-        """How each route is read and answered, by (verb, template): the one source of what requests mean."""
-        return self._plans
 
     def decode_http(self, request: HttpInput) -> dict[str, Any]:
         """Arguments from a request to one of the method's routes. Raises BadInput with every problem at once."""
@@ -200,7 +195,7 @@ class MethodSpec:
 
     def compile(self) -> None:
         """Make every codec now. Raises ContractError with the path to each type that has none."""
-        for name in ("_encoders", "_input_codecs", "_result", "_plans", "_messages"):
+        for name in ("_encoders", "_input_codecs", "_result", "plans", "_messages"):
             getattr(self, name)
         if self.routes and bare(self.returns) is not Response:
             _ = self._json_result
@@ -243,7 +238,8 @@ class MethodSpec:
         return self._codec(self.returns, "return", self.form)
 
     @functools.cached_property
-    def _plans(self) -> dict[tuple[str, str], HttpPlan]:
+    def plans(self) -> Mapping[tuple[str, str], HttpPlan]:
+        """How each route is read and answered, by (verb, template): the one source of what requests mean."""
         return {
             route: http_plan(
                 f"{self.where} ({' '.join(route)})", *route, self.parameters, self.form, kind=self.kind_of(route),
@@ -279,11 +275,11 @@ class MethodSpec:
             try:
                 hooks[name](value)
             except Exception as inner:  # noqa: BLE001 - every problem is wanted, whatever a user's class raises
-                problems += _lines(name, inner)
+                problems += misfit(inner).lines(name)
         if hooks is self._decoders:
             problems += (f"{name}: missing" for name in sorted(self._required - named.keys()))
         if not problems and error is not None:
-            problems = list(_lines("arguments", error))
+            problems += misfit(error).lines("arguments")
         return BadInput(f"the arguments of {self.where} do not fit", tuple(problems))
 
 
@@ -376,8 +372,3 @@ def _marker(metadata: object) -> Marker | None:
     if isinstance(metadata, _MARKERS):
         return metadata
     return metadata() if isinstance(metadata, type) and issubclass(metadata, _MARKERS) else None
-
-
-def _lines(path: str, error: BaseException) -> tuple[str, ...]:
-    found: Misfit = misfit(error)
-    return tuple(f"{path}{below}: {what}" for below, what in found.problems)

@@ -27,6 +27,10 @@ class Misfit(ValueError):
     def __str__(self) -> str:
         return "; ".join(f"{path.lstrip('.')}: {what}" if path else what for path, what in self.problems)
 
+    def lines(self, value: str) -> tuple[str, ...]:
+        """Each problem as a line, `value` being what the value is called."""
+        return tuple(f"{value}{path}: {what}" for path, what in self.problems)
+
 
 def expected(what: str, value: object) -> Misfit:
     """`expected <what>, got <value> (<its class>)`."""

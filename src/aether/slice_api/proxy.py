@@ -9,7 +9,6 @@ Holds: wrong arguments raise TypeError before the call is handed on.
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any, Protocol
@@ -46,9 +45,9 @@ class Proxy:
     def __init__(self, call: Call, stream: Stream, options: CallOptions = PLAIN) -> None:
         self.__aether_plain__: Call = call
         self.__aether_options__: CallOptions = options
-        self.__aether_call__: Call = call if options is PLAIN else _carrying(call, options)
+        self.__aether_call__: Call = _carrying(call, options)
         self.__aether_streams__: Stream = stream
-        self.__aether_stream__: Stream = stream if options is PLAIN else functools.partial(_given, stream, options)
+        self.__aether_stream__: Stream = _carrying(stream, options)
 
     def __aether_with__(self, options: CallOptions) -> Proxy:
         """A twin whose calls carry `options` too. How aether.call and its kin reach a proxy."""
@@ -93,17 +92,15 @@ def hint(contract: Contract, name: str) -> str:
     return f"did you mean {close[0]!r}?" if close else f"it offers {', '.join(contract.methods) or 'no methods'}"
 
 
-def _carrying(call: Call, options: CallOptions) -> Call:
-    def carrying(method: MethodSpec, arguments: dict[str, Any], given: CallOptions = options, /) -> Awaitable[Any]:
-        return call(method, arguments, given)
+def _carrying(way: Callable[..., Any], options: CallOptions) -> Callable[..., Any]:
+    """`way`, which is a Call or a Stream, with `options`; itself when there are none, so that they cost nothing."""
+    if options is PLAIN:
+        return way
+
+    def carrying(method: MethodSpec, arguments: dict[str, Any], given: CallOptions = options, /) -> Any:
+        return way(method, arguments, given)
 
     return carrying
-
-
-def _given(
-    stream: Stream, given: CallOptions, method: MethodSpec, arguments: dict[str, Any], _: CallOptions = PLAIN, /
-) -> AsyncIterable[Any]:
-    return stream(method, arguments, given)
 
 
 def _method(spec: MethodSpec) -> Any:

@@ -26,10 +26,9 @@ def reader_of(tp: TypeOf, key: str, *, secret: bool) -> Callable[[str], Any]:
         try:
             return read(text)
         except Misfit as error:
-            lines = tuple(f"{key}{below}: {what}" for below, what in error.problems)
             what = f"{'secret' if secret else 'config'} {key} does not fit"
             # The problems show the value, so a secret's are left out, and so is the chain to them.
-            raise BadInput(what, () if secret else lines) from None
+            raise BadInput(what, () if secret else error.lines(key)) from None
 
     return read_named
 

@@ -9,26 +9,23 @@ Paper: RFC 9110 (conditional requests, ranges), RFC 9111 5.2.2 (Cache-Control).
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 import json
 import mimetypes
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final
 
 import attrs
 
 from aether.errors import ContractError
 from aether.slice_api.conditional import Validators, precondition, wanted_range
-from aether.slice_api.decorators import RUNNER, get
+from aether.slice_api.decorators import get, in_thread
 from aether.slice_api.exchange import Request, Response
 from aether.slice_api.faults import Fault
 from aether.slice_api.negotiation import choose_coding
-
-R = TypeVar("R")
 
 PIECE_BYTES: Final = 256 * 1024
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
@@ -72,7 +69,9 @@ def static(package: str | Path, directory: str = "static", *, at: str, max_age_s
         raise ContractError(f'aether.static(at={at!r}): give a path such as "/assets", without a slash at its end')
 
     async def files(self: Any, request: Request, rest: str) -> Response:
-        run = functools.partial(_run, self)
+        async def run(function: Callable[..., Any], *args: Any) -> Any:
+            return await in_thread(self, function, *args)
+
         found = await run(_open, root, rest, request.headers)
         if found is None:
             raise FileMissing(path=rest)
@@ -140,19 +139,10 @@ async def _pieces(file: BinaryIO, start: int, stop: int, run: Callable[..., Awai
             yield piece
 
 
-async def _run(instance: Any, function: Callable[..., R], *args: Any) -> R:
-    """`function` in a thread of a running slice, in place of a plainly constructed one."""
-    runner = getattr(instance, RUNNER, None)
-    if runner is None:
-        return function(*args)
-    result: R = await runner(functools.partial(function, *args))
-    return result
-
-
 # --- in a thread ------------------------------------------------------------------------------------------------------
 
 
-def _open(root: Path, rest: str, headers: dict[str, str]) -> _Found | None:
+def _open(root: Path, rest: str, headers: Mapping[str, str]) -> _Found | None:
     path = _path_of(root, rest)
     if path is None:
         return None
