@@ -243,7 +243,10 @@ def test_an_instance_whose_calls_fail_is_left_out_and_comes_back():
     assert {house.chosen().instance for _ in range(30)} == {"i1", "i2"}
 
 
-@pytest.mark.parametrize("outcome", [failed("Overloaded"), failed("NoInstance"), NotStarted("draining"), None])
+@pytest.mark.parametrize(
+    "outcome",
+    [*(failed(kind) for kind in ("Overloaded", "NoInstance", "StorageFull")), NotStarted("draining"), None],
+)
 def test_what_is_no_fault_of_the_instance_never_counts_against_it(outcome):
     """A method that could not reach its own dependency, a drain, a caller that left."""
     house = House().host("i1").host("i2")

@@ -14,8 +14,7 @@ from typing import Final
 import attrs
 
 from aether.errors import BadInput, OutcomeUnknown, QuotaExceeded, TryAgain
-from aether.invocation.proxy import UNFINISHED
-from aether.invocation.reply import Failed, Faulted
+from aether.invocation.reply import UNFINISHED, Failed, Faulted
 from aether.invocation.reply import Form as WireForm
 from aether.slice_api.codec import Form
 from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving

@@ -15,7 +15,18 @@ from aether.invocation.balance import Balancer, CallFacts, Load, Loads, candidat
 from aether.invocation.call_key import key_of
 from aether.invocation.ejection import Ejections
 from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms, Traffic
-from aether.invocation.reply import NO_ROOM, Abandoned, Done, Failed, Faulted, Form, NotStarted, Outcome, TimedOut
+from aether.invocation.reply import (
+    NO_ROOM,
+    UNFINISHED,
+    Abandoned,
+    Done,
+    Failed,
+    Faulted,
+    Form,
+    NotStarted,
+    Outcome,
+    TimedOut,
+)
 from aether.invocation.ring import Ring, bound, owner
 from aether.invocation.traffic import Turns, sticky_version
 from aether.model.artifact import ArtifactBase
@@ -31,8 +42,6 @@ BUSY_S_MAX: Final = 1.0
 _TIMED: Final = (Done, Faulted, TimedOut)  # outcomes whose latency says something about the instance
 _FAILED: Final = (Failed, TimedOut, Abandoned)
 _JUDGED: Final = (Done, Faulted, *_FAILED)
-_HALF_WAY: Final = frozenset({"NoInstance", "NoQuorum", "Overloaded", "Draining", "OutcomeUnknown", "SessionFull"})
-"""Failures of what a method called: the instance itself did nothing wrong."""
 
 
 class Seeker(Protocol):
@@ -109,8 +118,8 @@ class Chooser:
         if isinstance(outcome, NotStarted) and outcome.reason in NO_ROOM:
             load.busy_until = self._clock() + min(outcome.retry_after_s or BUSY_S, BUSY_S_MAX)
         elif late or kind in _JUDGED:
-            half_way = kind is Failed and cast("Failed", outcome).kind in _HALF_WAY
-            failed = late or (kind in _FAILED and not half_way)
+            half_way = kind is Failed and cast("Failed", outcome).kind in UNFINISHED
+            failed = late or (kind in _FAILED and not half_way)  # half-way: what it called failed, not the instance
             if failed or self.ejections.watches(endpoint.instance):
                 self.ejections.record(endpoint.instance, self._clock(), self._peers(endpoint), failed=failed)
 

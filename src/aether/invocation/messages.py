@@ -15,7 +15,7 @@ import attrs
 
 from aether.errors import BadInput
 from aether.invocation.message_spec import MessageSpec
-from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
+from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.invocation.stream_messages import STREAM_MESSAGES
 from aether.model.ids import InstanceId
 from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, CANCEL_REASON_CHARS_MAX
@@ -88,11 +88,9 @@ def decode_request(fields: Sequence[object]) -> CallRequest:
         raise BadInput("a number in a call request has the wrong type")
     if remaining_s != remaining_s:
         raise BadInput("the time left of a call request is no number")
-    if form not in _FORMS:
+    if form not in FORMS:
         raise BadInput(f"{form!r:.40} is no form of a call")
-    return CallRequest(
-        call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt, extra
-    )
+    return CallRequest(call_id, target, InstanceId(instance), method, FORMS[form], remaining_s, payload, attempt, extra)
 
 
 def encode_call_reply(m: CallReply) -> Sequence[object]:
@@ -129,8 +127,6 @@ def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
         raise BadInput(f"{len(fields)} fields where a message of a call has {count}")
     return fields
 
-
-_FORMS: Final = {form.value: form for form in Form}
 
 MESSAGES: Final = (
     MessageSpec(64, CallRequest, "CALLS", encode_request, decode_request),

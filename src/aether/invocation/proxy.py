@@ -10,14 +10,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
-from aether import errors
 from aether.errors import BadInput, CallFailed, OutcomeUnknown, QuotaExceeded
 from aether.invocation.everybody import answers_of
 from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop
-from aether.invocation.reply import Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
+from aether.invocation.reply import UNFINISHED, Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
 from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId
@@ -27,12 +26,6 @@ from aether.slice_api.faults import FaultPlain
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.proxy import make_proxy
 from aether.slice_api.streams import Unopened
-
-UNFINISHED: Final = frozenset(
-    name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
-)
-"""What calls and map accesses that a method made raise when something is down or full: the method stopped half-way."""
-
 
 _Opened: TypeAlias = AbstractAsyncContextManager[OpenStream]
 

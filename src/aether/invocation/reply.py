@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import attrs
 
+from aether import errors
 from aether.errors import BadInput
 from aether.invocation.hops import Hop, decode_hop, encode_hop
 from aether.slice_api.faults import FaultPlain
@@ -24,6 +25,10 @@ class Form(enum.StrEnum):
 
     WIRE = "wire"  # encoded arguments by name
     HTTP = "http"  # an HttpInput as plain data; the result is a JSON body
+
+
+FORMS: Final = {form.value: form for form in Form}
+"""By spelling: each request that arrives looks its form up here."""
 
 
 @attrs.frozen
@@ -60,6 +65,12 @@ class Failed:
     attempt: int = 1
     request_id: str = ""
     original: BaseException | None = attrs.field(default=None, eq=False, repr=False)
+
+
+UNFINISHED: Final = frozenset(
+    name for name in errors.__all__ if issubclass(getattr(errors, name), errors.TryAgain | errors.OutcomeUnknown)
+)
+"""Kinds of Failed that calls and map accesses of a method raise when something is down or full: it stopped half-way."""
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from aether.errors import BadInput
 from aether.invocation.message_spec import MessageSpec
-from aether.invocation.reply import Form, Outcome, decode_reply, encode_reply
+from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
 from aether.model.limits import (
     CALL_EXTRA_ENTRIES_MAX,
@@ -108,10 +108,10 @@ def decode_stream_request(fields: Sequence[object]) -> StreamRequest:
         raise BadInput("a name in a stream request is no text")
     if type(remaining_s) is not float or remaining_s != remaining_s or items > STREAM_AHEAD_ITEMS_MAX:
         raise BadInput("a number in a stream request is out of range")
-    if form not in _FORMS:
+    if form not in FORMS:
         raise BadInput(f"{form!r:.40} is no form of a call")
     return StreamRequest(
-        call_id, target, InstanceId(instance), method, _FORMS[form], remaining_s, payload, attempt, items, bytes_,
+        call_id, target, InstanceId(instance), method, FORMS[form], remaining_s, payload, attempt, items, bytes_,
         _named(inputs, STREAM_INPUTS_MAX), _named(extra, CALL_EXTRA_ENTRIES_MAX),
     )  # fmt: skip
 
@@ -187,8 +187,6 @@ def _numbers(*values: object) -> None:
         if type(value) is not int or value < 0:
             raise BadInput(f"{value!r:.40} is no number of a stream")
 
-
-_FORMS: Final = {form.value: form for form in Form}
 
 STREAM_MESSAGES: Final = (
     MessageSpec(67, StreamRequest, "CALLS", encode_stream_request, decode_stream_request),
