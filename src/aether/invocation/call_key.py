@@ -1,4 +1,4 @@
-"""The value of one named parameter of a call, as text that is the same at every caller.
+"""The value of one named parameter of a call, as text that is the same at every caller, and the hash of such a text.
 
 Knows: both forms of a payload.
 Never: contracts: a caller chooses before anything is structured; the callee checks the arguments.
@@ -7,6 +7,7 @@ Holds: 7 in a typed call and `7` in a path are one key. "" = the call does not s
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -21,6 +22,11 @@ def key_of(payload: object, form: Form, parameter: str) -> str:
     """The argument `parameter` of the call; no key when it is absent or no argument can be told."""
     value = _argument(payload, parameter) if form is Form.WIRE else _from_request(payload, parameter)
     return _text(value)[:KEY_CHARS_MAX]
+
+
+def hash_of(text: str) -> int:
+    """64 bits that are the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _argument(payload: object, parameter: str) -> object:

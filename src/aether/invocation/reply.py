@@ -114,6 +114,10 @@ NO_ROOM: Final = frozenset({FULL, LATE})
 """The instance has too much to do; asking the same one again at once is of no use."""
 
 
+UNSENDABLE: Final = (errors.AetherError, TypeError, ValueError, OverflowError)
+"""What spelling a message raises when no frame can carry it."""
+
+
 def encode_reply(reply: Outcome) -> list[object]:
     """`[kind, ...fields]`, plain data for msgpack."""
     if type(reply) is Done:  # nearly all are
@@ -173,6 +177,21 @@ def _failed(facts: list[Any]) -> Failed:
         node=node,
         attempt=attempt,
         request_id=request_id,
+    )
+
+
+def unsendable(
+    error: Exception, *, target: str = "", method: str = "", instance: str = "", node: str = "", attempt: int = 1
+) -> Failed:
+    """What travels in place of an outcome that no frame can carry, by whoever caught UNSENDABLE."""
+    return Failed(
+        kind=type(error).__name__,
+        message=f"the result cannot be sent: {error}",
+        slice=target,
+        method=method,
+        instance=instance,
+        node=node,
+        attempt=attempt,
     )
 
 

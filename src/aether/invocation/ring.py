@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import bisect
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from aether.invocation.call_key import hash_of
 from aether.model.ids import InstanceId
 
 POINTS: Final = 64  # of each instance: shares of keys differ by some 12 %
@@ -34,7 +34,7 @@ class Ring:
 
     def walk(self, key: str) -> Iterator[InstanceId]:
         """Each instance once, the key's own first."""
-        start = bisect.bisect(self._points, _hash(key))
+        start = bisect.bisect(self._points, hash_of(key))
         seen: set[InstanceId] = set()
         for step in range(len(self._points)):
             instance = self._instances[(start + step) % len(self._points)]
@@ -67,8 +67,4 @@ def owner(walk: Iterator[InstanceId], in_flight: Callable[[InstanceId], int], bo
 
 @functools.lru_cache(maxsize=4_096)
 def _points(instance: InstanceId) -> tuple[int, ...]:
-    return tuple(_hash(f"{instance}/{number}") for number in range(POINTS))
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return tuple(hash_of(f"{instance}/{number}") for number in range(POINTS))

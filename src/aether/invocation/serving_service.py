@@ -19,7 +19,6 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.errors import AetherError
 from aether.invocation.acceptance import ONE_WAY, accepting, read_one_way
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
 from aether.invocation.keyed import KEY, Keyed, WithKey, no_keys, read_key
@@ -30,6 +29,7 @@ from aether.invocation.reply import (
     FULL,
     LATE,
     UNKNOWN_INSTANCE,
+    UNSENDABLE,
     Abandoned,
     Done,
     Failed,
@@ -37,6 +37,7 @@ from aether.invocation.reply import (
     NotStarted,
     Outcome,
     TimedOut,
+    unsendable,
 )
 from aether.invocation.span import Span
 from aether.invocation.tracer import Tracer
@@ -257,11 +258,10 @@ class CallServer:
         """Send the reply, or that it cannot be sent; False: the mailbox is full."""
         try:
             return self._send(sender, CallReply(request.call_id, reply), request_id)
-        except (AetherError, TypeError, ValueError, OverflowError) as error:  # the reply does not fit a frame
-            failed = Failed(
-                kind=type(error).__name__,
-                message=f"the result cannot be sent: {error}",
-                slice=request.target,
+        except UNSENDABLE as error:
+            failed = unsendable(
+                error,
+                target=request.target,
                 method=request.method,
                 instance=request.instance,
                 node=self._node,

@@ -15,10 +15,9 @@ from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import trio
 
-from aether.errors import AetherError
 from aether.invocation.copying import pack, unpack
 from aether.invocation.pending_service import Send
-from aether.invocation.reply import Done, Failed, Outcome, Reply, TimedOut
+from aether.invocation.reply import UNSENDABLE, Done, Outcome, Reply, TimedOut, unsendable
 from aether.invocation.stream_flow import Incoming, Outgoing
 from aether.invocation.stream_messages import StreamCredit, StreamEnd, StreamItem, StreamOpened, StreamStop
 from aether.invocation.streaming import Opening, final_error, settled
@@ -67,7 +66,7 @@ class Insistence:
             for key, message in list(self._unsaid.items()):
                 try:
                     is_said = self._send(key[0], message, "")
-                except (AetherError, TypeError, ValueError, OverflowError) as error:
+                except UNSENDABLE as error:
                     # Nobody told before: a message is spelt only once there is a connection.
                     del self._unsaid[key]
                     self.say(key[0], _unsendable(message, error))
@@ -80,8 +79,7 @@ def _unsendable(message: Word, error: Exception) -> StreamEnd:
     """The end of the stream that `message`, which no frame can carry, was for."""
     channel = 0 if isinstance(message, StreamOpened) else message.channel
     count = message.items if isinstance(message, StreamEnd) else 0
-    failed = Failed(kind=type(error).__name__, message=f"the result cannot be sent: {error}")
-    return StreamEnd(message.call_id, channel, count, failed)
+    return StreamEnd(message.call_id, channel, count, unsendable(error))
 
 
 class StreamWriter:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
-from aether.errors import AetherError, BadInput
+from aether.errors import BadInput
 from aether.invocation.cleanup_service import RunningCalls
 from aether.invocation.handing import Reference
 from aether.invocation.handing_service import HandedInput, Reopen
@@ -26,11 +26,13 @@ from aether.invocation.reply import (
     FULL,
     LATE,
     UNKNOWN_INSTANCE,
+    UNSENDABLE,
     Abandoned,
     Failed,
     Form,
     NotStarted,
     Outcome,
+    unsendable,
 )
 from aether.invocation.serving_service import outcome_of
 from aether.invocation.span import Span
@@ -215,12 +217,10 @@ class StreamServer:
     def _say_end(self, sender: NodeId, request: StreamRequest, count: int, final: Outcome) -> None:
         try:
             self._insistence.say(sender, StreamEnd(request.call_id, 0, count, final))
-        except (AetherError, TypeError, ValueError, OverflowError) as error:  # the outcome does not fit a frame
-            message = f"the result cannot be sent: {error}"
-            failed = Failed(
-                kind=type(error).__name__,
-                message=message,
-                slice=request.target,
+        except UNSENDABLE as error:
+            failed = unsendable(
+                error,
+                target=request.target,
                 method=request.method,
                 instance=request.instance,
                 node=self._node,

@@ -13,11 +13,11 @@ Paper: Baruah, Cohen, Plaxton, Varvel, "Proportionate Progress" (1996), for turn
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from aether.invocation.call_key import hash_of
 from aether.model.version import Version
 
 
@@ -82,5 +82,4 @@ def sticky_version(weights: Mapping[Version, int], key: str) -> Version:
 
 def _uniform(text: str) -> float:
     """In (0, 1], from 53 bits of a hash that is the same on every machine."""
-    raw = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-    return ((raw >> 11) + 1) / 2**53
+    return ((hash_of(text) >> 11) + 1) / 2**53
