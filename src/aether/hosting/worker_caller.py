@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import attrs
 import outcome
@@ -20,12 +20,12 @@ from aether.errors import BadInput, Overloaded
 from aether.hosting.worker_errors import decode_error, decode_heard
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Answer, CallOut, MapAccess, Withdraw
-from aether.hosting.worker_streams import Sides, opened_by_node
+from aether.hosting.worker_streams import Sides, opened_by_node, span_begun
 from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.reply import Abandoned, Form, NotStarted, Outcome, Reply, TimedOut, decode_reply
-from aether.invocation.span import Span, call_name
-from aether.invocation.streaming import Inputs, OpenStream, StreamEnded
+from aether.invocation.span import Span
+from aether.invocation.streaming import OpenStream, Wishes
 from aether.invocation.tracer import passed_on
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId
@@ -85,11 +85,10 @@ class NodeCaller:
         payload: object,
         *,
         form: Form,
-        request_id: str = "",
         options: CallOptions = PLAIN,
     ) -> Reply:
         """As Invoker.call: the same replies and errors, the deadline of the scope in force."""
-        span, request_id = self._begun(target, method, request_id)
+        span, request_id = span_begun(target, method)
         answered = False
         try:
             reply = await self._asked(target, method, payload, span, request_id, options)
@@ -105,11 +104,10 @@ class NodeCaller:
         payload: object,
         *,
         form: Form,
-        request_id: str = "",
         options: CallOptions = PLAIN,
     ) -> Mapping[InstanceId, Outcome | Exception]:
         """As Invoker.each."""
-        span, request_id = self._begun(target, method, request_id)
+        span, request_id = span_begun(target, method)
         question = self._question(target, method, payload, span, options)
         try:
             answer: Any = await self._questions.ask(question, request_id)
@@ -129,16 +127,11 @@ class NodeCaller:
         form: Form,
         request_id: str = "",
         options: CallOptions = PLAIN,
-        inputs: Inputs | None = None,
-        ahead: int = 0,
-        decode: Callable[[Any], Any] | None = None,
-        error: Callable[[Reply], BaseException] = StreamEnded,
+        **wishes: Unpack[Wishes],
     ) -> AbstractAsyncContextManager[OpenStream]:
         """As Invoker.stream. Raises BadInput for a balancer."""
         spelt_options(options)
-        return opened_by_node(
-            self._sides, target, method, payload, form, request_id, options, inputs or {}, ahead, decode, error
-        )
+        return opened_by_node(self._sides, target, method, payload, form, request_id, **wishes)
 
     async def _asked(
         self, target: ArtifactBase, method: str, payload: object, span: Span, request_id: str, options: CallOptions
@@ -154,13 +147,6 @@ class NodeCaller:
                 await trio.sleep_until(deadline)  # so that fail_after and move_on_after keep their meaning
             return TimedOut(span.hop(trio.current_time()))
         return reply
-
-    def _begun(self, target: ArtifactBase, method: str, request_id: str) -> tuple[Span, str]:
-        now, running = trio.current_time(), RUNNING.get()
-        name = call_name(target.name, method)
-        parent: Span | None = None if running is None else running.span
-        span = Span(name, now) if parent is None else parent.child(name, now)
-        return span, request_id or ("" if running is None else running.request_id)
 
     def _question(
         self, target: ArtifactBase, method: str, payload: object, span: Span, options: CallOptions

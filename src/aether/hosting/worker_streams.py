@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack, cast
 
 import attrs
 import trio
@@ -27,7 +27,6 @@ from aether.invocation.span import Span, call_name
 from aether.invocation.stream_messages import STREAM_MESSAGES
 from aether.invocation.streaming import (
     Input,
-    Inputs,
     InputStream,
     Onward,
     Opened,
@@ -35,13 +34,13 @@ from aether.invocation.streaming import (
     OpenStream,
     ServedSink,
     StreamEnded,
+    Wishes,
 )
 from aether.invocation.streams_service import Streams, feeding, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.version import Version
-from aether.slice_api.call import CallOptions
 from aether.slice_api.current import RUNNING
 from aether.slice_api.handover_service import pump
 
@@ -239,31 +238,26 @@ async def opened_by_node(
     payload: object,
     form: Form,
     request_id: str,
-    options: CallOptions,
-    inputs: Inputs,
-    ahead: int,
-    decode: Callable[[Any], Any] | None,
-    error: Callable[[Reply], BaseException],
+    **wishes: Unpack[Wishes],
 ) -> AsyncGenerator[OpenStream]:
     """As Invoker.stream, from a worker: the node opens the stream."""
+    span, running_id = span_begun(target, method)
+    until = trio.current_effective_deadline()
+    error = wishes.get("error", StreamEnded)
+    wishes["error"] = lambda reply: _meant(reply, error)
+    opening = Opening(until=until, give_up_at=until - reserve_s(until - span.began_s), name=span.name, **wishes)
+    asked = _Asked(target, method, payload, form, request_id or running_id, span)
+    async with reading(opening, span, sides.open(InstanceId(str(target)), asked, opening)) as stream:
+        yield stream
+
+
+def span_begun(target: ArtifactBase, method: str) -> tuple[Span, str]:
+    """Of what the current task asks its node for; and the request that it is for."""
     now, running = trio.current_time(), RUNNING.get()
     name = call_name(target.name, method)
     parent: Span | None = None if running is None else running.span
     span = Span(name, now) if parent is None else parent.child(name, now)
-    request_id = request_id or ("" if running is None else running.request_id)
-    until = trio.current_effective_deadline()
-    opening = Opening(
-        until=until,
-        give_up_at=until - reserve_s(until - now),
-        name=name,
-        ahead=ahead,
-        inputs=inputs,
-        decode=decode,
-        error=lambda reply: _meant(reply, error),
-    )
-    asked = _Asked(target, method, payload, form, request_id, span)
-    async with reading(opening, span, sides.open(InstanceId(str(target)), asked, opening)) as stream:
-        yield stream
+    return span, "" if running is None else running.request_id
 
 
 def _meant(reply: Outcome, error: Callable[[Reply], BaseException]) -> BaseException:

@@ -31,8 +31,9 @@ class CallRequest(NamedTuple):
     form         how payload is spelt; payload  plain data
     remaining_s  seconds until the deadline, counted from arrival: clocks are never compared across nodes
     attempt      1 for the first try
-    extra        what the call says of itself beside its arguments, plain: "key", "prio", "trace", "ctx"; each entry is
-                 read and checked by the module that owns it, and unknown ones are ignored: nodes differ in version
+    extra        what the call says of itself beside its arguments, plain: "key", "oneway", "prio", "trace", "state",
+                 "ctx"; each entry is read and checked by the module that owns it, and unknown ones are ignored: nodes
+                 differ in version
     """
 
     call_id: int

@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, Unpack, cast
 
 from aether.errors import BadInput, CallFailed, OutcomeUnknown, QuotaExceeded
 from aether.invocation.everybody import answers_of
 from aether.invocation.handing import Reference
 from aether.invocation.hops import Hop
 from aether.invocation.reply import UNFINISHED, Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
-from aether.invocation.streaming import Input, Inputs, OpenStream, StreamEnded
+from aether.invocation.streaming import Input, OpenStream, Wishes
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId
 from aether.slice_api.call import PLAIN, CallOptions, check_stream_options
@@ -40,7 +40,6 @@ class Caller(Protocol):
         payload: object,
         *,
         form: Form,
-        request_id: str = "",
         options: CallOptions = PLAIN,
     ) -> Reply: ...
 
@@ -51,7 +50,6 @@ class Caller(Protocol):
         payload: object,
         *,
         form: Form,
-        request_id: str = "",
         options: CallOptions = PLAIN,
     ) -> Mapping[InstanceId, Outcome | Exception]: ...
 
@@ -64,10 +62,7 @@ class Caller(Protocol):
         form: Form,
         request_id: str = "",
         options: CallOptions = PLAIN,
-        inputs: Inputs | None = None,
-        ahead: int = 0,
-        decode: Callable[[Any], Any] | None = None,
-        error: Callable[[Reply], BaseException] = StreamEnded,
+        **wishes: Unpack[Wishes],
     ) -> _Opened: ...
 
     def too_slow(self, hops: Hop) -> BaseException: ...

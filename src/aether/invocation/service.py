@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Unpack, cast
 
 import attrs
 import trio
@@ -37,7 +37,7 @@ from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.span import Span, call_name
 from aether.invocation.statistics import InvokerStatistics
 from aether.invocation.stream_messages import StreamItem
-from aether.invocation.streaming import Inputs, Onward, Opening, OpenStream, StreamEnded
+from aether.invocation.streaming import Onward, Opening, OpenStream, StreamEnded, Wishes
 from aether.invocation.streams_service import Streams, reading
 from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
@@ -192,10 +192,7 @@ class Invoker:
         form: Form,
         request_id: str = "",
         options: CallOptions = PLAIN,
-        inputs: Inputs | None = None,
-        ahead: int = 0,
-        decode: Callable[[Any], Any] | None = None,
-        error: Callable[[Reply], BaseException] = StreamEnded,
+        **wishes: Unpack[Wishes],
     ) -> AsyncGenerator[OpenStream]:
         """Open the stream `method` of some ACTIVE instance of `target`, for as long as the block.
 
@@ -213,10 +210,7 @@ class Invoker:
             until=until,
             give_up_at=until - reserve_s(until - call.began),
             name=call.span.name,
-            ahead=ahead,
-            inputs=inputs or {},
-            decode=decode,
-            error=error,
+            **wishes,
         )
         async with reading(opening, call.span, self._opened(call, opening)) as stream:
             yield stream

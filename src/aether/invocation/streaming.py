@@ -7,7 +7,7 @@ Never: how items travel.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import attrs
 
@@ -89,6 +89,15 @@ class Feed:
     sink: Sink
     finish: Callable[[], None]
     scope: trio.CancelScope
+
+
+class Wishes(TypedDict, total=False):
+    """What whoever asks for a stream may add, by keyword: as in Opening, which has the defaults."""
+
+    inputs: Inputs
+    ahead: int
+    decode: Callable[[Any], Any] | None
+    error: Callable[[Reply], BaseException]
 
 
 @attrs.frozen(kw_only=True)

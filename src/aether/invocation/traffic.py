@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from aether.invocation.call_key import hash_of
 from aether.model.version import Version
 
-
-class Uniform(Protocol):
-    """The part of random.Random that is needed here."""
-
-    def random(self) -> float: ...
+if TYPE_CHECKING:
+    from aether.invocation.balance import Uniform
 
 
 def next_turn(weights: Sequence[int], counts: Sequence[int]) -> int:
