@@ -1,6 +1,7 @@
 """Instances in worker processes, on the wall clock: what they can do, and what they must not do to their node."""
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import trio
+import trio.testing
 from worker_slices import TENANT, Broken, Carried, Carrying, Crashing, Late, ListPricing, Pit, Stubborn, Till
 
 import aether
@@ -578,6 +580,20 @@ def test_a_worker_starts_no_workers(monkeypatch):
     monkeypatch.setenv("AETHER_WORKER", "1")
     with pytest.raises(ContractError, match="__main__"):
         start_worker([])
+
+
+async def test_the_end_of_a_worker_is_seen_where_the_kernel_offers_no_descriptor_for_it(monkeypatch):
+    def refused(_pid):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
+    process = start_worker(sys.path)
+    with contextlib.closing(process.end), contextlib.closing(process.mark), trio.fail_after(SOON_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            process.kill()
+    assert process.status == -signal.SIGKILL
 
 
 # --- what cannot live there -------------------------------------------------------------------------------------------

@@ -67,24 +67,25 @@ class WorkerProcess:
         return self._process.wait()
 
     async def wait(self) -> None:
-        """Return as soon as it has ended."""
-        if hasattr(os, "pidfd_open"):
-            await self._wait_for_kernel()
+        """Return as soon as it has ended; for how long to wait is the caller's to say."""
+        if self._process.poll() is not None or await self._told_by_kernel():
             return
-        while self._process.poll() is None:  # noqa: ASYNC110 - the kernel has no event for it
+        while self._process.poll() is None:  # noqa: ASYNC110 - there is no descriptor to wait for
             await trio.sleep(_POLL_S)
 
-    async def _wait_for_kernel(self) -> None:
-        if self._process.poll() is not None:
-            return
+    async def _told_by_kernel(self) -> bool:
+        """Wait for its descriptor; False when there is none."""
+        if not hasattr(os, "pidfd_open"):
+            return False
         try:
             descriptor = os.pidfd_open(self.pid)
-        except ProcessLookupError:  # the application reaps every child by itself
-            return
+        except OSError:  # an old kernel, a sandbox that forbids it, an application that reaps every child by itself
+            return False
         try:
             await trio.lowlevel.wait_readable(descriptor)
         finally:
             os.close(descriptor)
+        return True
 
     def resident_bytes(self) -> int:
         """Memory that it holds now; 0 when it has ended."""
