@@ -1,7 +1,9 @@
 """What a node and its worker say to each other, as bytes: what is written is read, and nothing else is."""
 
 import contextlib
+import logging
 import socket
+import threading
 
 import msgpack
 import pytest
@@ -14,6 +16,7 @@ from aether.errors import BadInput, NoInstance, OutcomeUnknown, Overloaded, Quot
 from aether.hosting.given import Bound, Shared, Text, decode_given, encode_given
 from aether.hosting.worker_errors import decode_error, encode_error, is_spelt, said_error, spelt_error
 from aether.hosting.worker_link import Link
+from aether.hosting.worker_log import HANDED_MAX, ToNode
 from aether.hosting.worker_messages import (
     Answer,
     Begin,
@@ -215,3 +218,34 @@ async def test_a_link_whose_other_side_is_gone_takes_nothing_and_reads_to_its_en
     assert not pair.link.send(Withdraw(1))
     pair.link.post(Withdraw(1))
     assert pair.link.queued_bytes == 0
+
+
+async def test_the_first_message_that_the_other_side_cannot_get_is_not_taken(pair):
+    pair.raw.close()
+    assert not pair.link.send(Withdraw(1))
+    assert not pair.link.is_open
+
+
+async def test_records_of_threads_that_a_busy_loop_does_not_take_are_bounded_and_counted(pair):
+    other = Link(pair.raw, {})
+    handler = ToNode(other, trio.lowlevel.current_trio_token())
+
+    def log(count):
+        for number in range(count):
+            handler.handle(logging.LogRecord("shop", logging.WARNING, "", 0, "%d", (number,), None))
+
+    busy = threading.Thread(target=log, args=(HANDED_MAX + 5,))
+    busy.start()
+    busy.join(20.0)  # the loop stands still
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pair.link.read)
+        with trio.fail_after(20.0):
+            while len(pair.heard) < HANDED_MAX:
+                await trio.sleep(0.001)
+            await trio.to_thread.run_sync(log, 1)
+            while len(pair.heard) < HANDED_MAX + 1:
+                await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+
+    assert [m.message for m in pair.heard] == [*map(str, range(HANDED_MAX)), "0"]
+    assert sum(m.dropped for m in pair.heard) == 5

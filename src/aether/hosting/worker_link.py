@@ -69,7 +69,7 @@ class Link:
         if self._broken or self._queued_bytes + len(payload) > bytes_max:
             return False
         self._write(payload)
-        return True
+        return not self._broken
 
     def post(self, message: object, request_id: str = "") -> None:
         """Queue or send a short message of which there are few: it always finds room."""

@@ -17,17 +17,23 @@ from aether.hosting.worker_messages import Log
 from aether.model.limits import WORKER_LOG_CHARS_MAX, WORKER_LOGS_QUEUED_BYTES_MAX
 from aether.slice_api.current import RUNNING, Running, current_call
 
+HANDED_MAX: Final = WORKER_LOGS_QUEUED_BYTES_MAX // WORKER_LOG_CHARS_MAX
+"""Records of threads that wait for a busy loop; further ones are dropped and counted."""
 _TEXT: Final = logging.Formatter("%(message)s")
 
 
 class ToNode(logging.Handler):
-    """The worker's only handler. Records of other threads are handed to the loop, which alone writes to the link."""
+    """The worker's only handler. Records of other threads are handed to the loop, which alone writes to the link.
+
+    Its lock, which `emit` is called with, guards the counts.
+    """
 
     def __init__(self, link: Link, token: trio.lowlevel.TrioToken) -> None:
         super().__init__()
         self._link = link
         self._token = token
         self._dropped = 0
+        self._handed = 0  # to the loop, which has not come to them
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue it; never waits."""
@@ -41,10 +47,21 @@ class ToNode(logging.Handler):
         try:
             if trio.lowlevel.in_trio_task():
                 self._queue(log, request_id)
+            elif self._handed >= HANDED_MAX:
+                self._dropped += 1
             else:
-                self._token.run_sync_soon(self._queue, log, request_id)
+                self._token.run_sync_soon(self._take, log, request_id)
+                self._handed += 1
         except trio.RunFinishedError:
             self.handleError(record)
+
+    def _take(self, log: Log, request_id: str) -> None:
+        self.acquire()
+        try:
+            self._handed -= 1
+            self._queue(log, request_id)
+        finally:
+            self.release()
 
     def _queue(self, log: Log, request_id: str) -> None:
         if self._link.send(log._replace(dropped=self._dropped), request_id, WORKER_LOGS_QUEUED_BYTES_MAX):
