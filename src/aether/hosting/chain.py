@@ -2,7 +2,7 @@
 
 Knows: how a method is wrapped.
 Never: what a middleware does.
-Holds: an instance without middleware is called as if there were none.
+Holds: an instance without middleware has no chain, and is called as if there were none.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from aether.slice_api.methods import MethodSpec
 from aether.slice_api.middleware import Middleware, ServedCall, inside, inside_stream, served_call
 
 
+def about_calls(contract: Contract, place: Place) -> ServedCall:
+    """What middleware is shown of every call of one instance; the method is left empty."""
+    artifact = "" if contract.artifact is None else str(contract.artifact)
+    return ServedCall(slice=contract.name, method="", artifact=artifact, instance=place.instance, node=place.node)
+
+
 class Chain:
     """`middleware` around the methods of one instance, the first outermost."""
 
     def __init__(self, middleware: Sequence[Middleware], contract: Contract, place: Place) -> None:
         self._middleware = tuple(middleware)
-        artifact = "" if contract.artifact is None else str(contract.artifact)
-        self._about = ServedCall(
-            slice=contract.name, method="", artifact=artifact, instance=place.instance, node=place.node
-        )
+        self._about = about_calls(contract, place)
 
     def around(self, spec: MethodSpec, method: Callable[..., Any], request: HttpInput | None) -> Callable[..., Any]:
         """`method`, to be called with its arguments by name."""
-        if not self._middleware:
-            return method
         about = attrs.evolve(self._about, stream=spec.stream)
 
         def call(**arguments: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from aether.hosting.chain import about_calls
 from aether.hosting.failures import Place, failure_of
 from aether.hosting.hosts import Birth, Host, Living
 from aether.invocation.local import Around, Ran
@@ -20,7 +21,7 @@ from aether.invocation.reply import Done, Failed, Faulted, Form
 from aether.slice_api.contract import Contract
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
-from aether.slice_api.middleware import Middleware, ServedCall, inside, served_call
+from aether.slice_api.middleware import Middleware, inside, served_call
 
 if TYPE_CHECKING:
     from aether.invocation.streaming import InputStream, ServedSink
@@ -55,13 +56,7 @@ class ChainedInstance:
         self._middleware = tuple(middleware)
         self._contract = contract
         self._place = place
-        self._about = ServedCall(
-            slice=contract.name,
-            method="",
-            artifact=str(contract.artifact),
-            instance=place.instance,
-            node=place.node,
-        )
+        self._about = about_calls(contract, place)
 
     @property
     def name(self) -> str:

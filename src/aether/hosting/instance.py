@@ -208,14 +208,15 @@ class RunningInstance:
                 finally:
                     self._ended(scope, spec, trio.current_time() - began)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
-            if isinstance(leaving(error), trio.TooSlowError):
-                raise leaving(error) from None
             return self._failure(error, spec, form)
         except BaseExceptionGroup as group:
             raise _cancelled_alone(group) from None
         return None
 
     def _failure(self, error: Exception, spec: MethodSpec, form: Form) -> Faulted | Failed:
+        """The outcome for what left a method. Raises trio.TooSlowError, which is none."""
+        if isinstance(leaving(error), trio.TooSlowError):
+            raise leaving(error) from None
         spelling = spec.form if form is Form.HTTP else CodecForm.JSON
         running = RUNNING.get()
         request_id = "" if running is None else running.request_id
@@ -275,8 +276,6 @@ class RunningInstance:
         try:
             return Done(encode(await method()))
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
-            if isinstance(leaving(error), trio.TooSlowError):
-                raise leaving(error) from None
             return self._failure(error, spec, form)
 
     def _unknown(self, method: str, how: str = "") -> Failed:

@@ -37,11 +37,6 @@ class Slots:
     def waiting(self) -> int:
         return self._line.waiting
 
-    @property
-    def overloaded(self) -> bool:
-        """Whether more calls come than end, for longer than a burst."""
-        return self._line.overloaded(trio.current_time())
-
     def try_take(self) -> bool:
         """Take a slot if one is free."""
         return self._line.try_run()

@@ -17,6 +17,7 @@ import trio
 from aether.errors import BadInput
 from aether.hosting.given import encode_given
 from aether.hosting.hosts import Birth
+from aether.hosting.instance import NOT_READY, STOPPED
 from aether.hosting.worker_calls import DIED, WorkerCalls
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
 from aether.hosting.worker_link import Link, Mail
@@ -49,8 +50,6 @@ from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK
 
 _log = logging.getLogger("aether.hosting")
 
-NOT_READY: Final = "not started"
-STOPPED: Final = "stopped"
 DATA_SHARE: Final = 2  # of memory_mb that a worker may reserve for writing before malloc fails in it
 DATA_EXTRA_BYTES: Final = 512 * 2**20  # stacks of threads, reserved and hardly used
 _MIB: Final = 2**20
