@@ -62,7 +62,7 @@ class Ticker:
 
     async def wrong(self) -> AsyncIterator[int]:
         yield 1
-        yield "2"  # type: ignore[misc]
+        yield "2"  # type: ignore[misc] - what the test is about
 
     async def nested(self) -> AsyncIterator[int]:
         """A generator with a nursery and a scope around its yields."""

@@ -180,7 +180,7 @@ class Pit:
 
     async def leave_a_child(self) -> int:
         """A process that holds everything open that it can get."""
-        return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # noqa: ASYNC220
+        return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # noqa: ASYNC220 - it only starts
 
     async def burn(self, seconds: float) -> float:
         """CPU seconds that this process has used, after using so many more."""
