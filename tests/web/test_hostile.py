@@ -6,6 +6,7 @@ so that a test waits for the server to act, never for time to pass.
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -208,6 +209,8 @@ async def test_connections_that_are_all_at_work_turn_others_away_with_503():
         refused = await here.ask()
         assert refused.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: " in refused
+        head, _, body = refused.partition(b"\r\n\r\n")
+        assert f"X-Request-Id: {json.loads(body)['requestId']}\r\n".encode() in head + b"\r\n"
         release.set()
         for stream in busy:
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 204 ")

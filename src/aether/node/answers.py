@@ -45,7 +45,7 @@ class SliceCalls:
         The Idempotency-Key of a POST or PATCH is the key of the call.
         Raises CallFailed, OutcomeUnknown, NoInstance, BadInput, trio.TooSlowError.
         """
-        key = client_key(asked) if asked.verb in _CREATING else ""
+        key = client_key(asked)
         options = CallOptions(key=key) if key else PLAIN
         running = _running(asked, request_id)
         token = None if running is None else RUNNING.set(running)

@@ -40,9 +40,14 @@ def precondition(headers: Mapping[str, str], now: Validators) -> int:
     elif (limit := _seconds(headers.get("if-unmodified-since"))) is not None and now.modified_s > limit:
         return 412
     if if_none_match is not None:
-        return 304 if if_none_match.strip() == "*" or now.tag in _tags(if_none_match, weak=True) else 200
+        return 304 if is_known(now.tag, if_none_match) else 200
     since = _seconds(headers.get("if-modified-since"))
     return 304 if since is not None and now.modified_s <= since else 200
+
+
+def is_known(tag: str, if_none_match: str) -> bool:
+    """Whether a client that sends this If-None-Match has what `tag`, with its quotes, stands for."""
+    return if_none_match.strip() == "*" or tag in _tags(if_none_match, weak=True)
 
 
 def wanted_range(headers: Mapping[str, str], now: Validators, size: int) -> tuple[int, int] | None:

@@ -27,7 +27,7 @@ from aether.web.deadlines import NEVER, Pace, Timer
 from aether.web.failure_service import BodyRefused
 from aether.web.line_service import line_of
 from aether.web.ordinary import HeadReader
-from aether.web.problem import problem
+from aether.web.problem import RETRY_AFTER_S, problem
 from aether.web.receive_service import Receiver
 from aether.web.request import Handler, Request, Response, Upgrade
 from aether.web.send_service import Sender
@@ -132,9 +132,8 @@ class Connection:
 
     async def turn_away(self, limit: int) -> None:
         """Say that the server has no room, then close."""
-        response = problem(503, f"all {limit} connections are taken", self._server.new_request_id(), retry_after_s=1.0)
         with trio.move_on_after(limits.HTTP_LINGER_S):
-            await self._send_problem(response, self._server.new_request_id())
+            await self._send_problem(503, f"all {limit} connections are taken")
 
     def end(self) -> None:
         """Nothing is held or timed any more."""
@@ -329,10 +328,7 @@ class Connection:
     # --- the worker's last words ---
 
     async def _refuse(self, refusal: Refusal) -> None:
-        request_id = self._server.new_request_id()
-        retry_after_s = 1.0 if refusal.status == 503 else None
-        response = problem(refusal.status, refusal.detail, request_id, retry_after_s=retry_after_s)
-        if await self._send_problem(response, request_id):
+        if await self._send_problem(refusal.status, refusal.detail):
             await self._linger()
 
     async def _linger(self) -> None:
@@ -351,16 +347,18 @@ class Connection:
 
     async def _say_too_slow(self) -> None:
         what = "header" if self._phase is Phase.HEADER else "body"
-        request_id = self._server.new_request_id()
         if self._phase is Phase.HEADER:
             why = f"was not complete after {self._config.header_s:g} s"
         else:
             why = f"kept us waiting for more than {self._config.body_s:g} s"
-        response = problem(408, f"the {what} {why}", request_id)
         with trio.move_on_after(limits.HTTP_LINGER_S):
-            await self._send_problem(response, request_id)
+            await self._send_problem(408, f"the {what} {why}")
 
-    async def _send_problem(self, response: Response, request_id: str) -> bool:
+    async def _send_problem(self, status: int, detail: str) -> bool:
+        """Say, as the last answer, what is wrong. The id is new: no request, or no whole one, brought its own."""
+        request_id = self._server.new_request_id()
+        retry_after_s = RETRY_AFTER_S if status == 503 else None
+        response = problem(status, detail, request_id, retry_after_s=retry_after_s)
         self._send_pace = None
         date = self._server.http_date()
         raw = encode_response(response, verb="GET", request_id=request_id, date=date, keep_alive=False)

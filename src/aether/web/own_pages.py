@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from aether.model.rows import RouteRow
+from aether.slice_api.conditional import is_known
 from aether.web.openapi import openapi_document
 from aether.web.problem import wrong_verb
 from aether.web.request import JSON_TYPE, Request, Response
@@ -75,7 +76,6 @@ def _validated(request: Request, body: bytes, content_type: str, headers: dict[s
     """`body`, or 304 to a client that has it."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     headers = {**headers, "ETag": tag, "Cache-Control": "no-cache"}
-    known = {one.strip().removeprefix("W/") for one in (request.header("if-none-match") or "").split(",")}
-    if tag in known or "*" in known:
+    if is_known(tag, request.header("if-none-match") or ""):
         return Response(304, headers=headers)
     return Response(200, body, content_type, headers)
