@@ -290,10 +290,12 @@ async def test_a_failure_of_the_node_leaves_as_a_group():
 async def test_a_second_drain_waits_for_the_first():
     """Leaving the block while another task drains must not cut off what that drain waits for."""
     served = []
+    begun = trio.Event()
 
     @aether.slice(artifact="tests.open:slow:1.0.0")
     class Slow:
         async def sleep(self) -> int:
+            begun.set()
             await trio.sleep(0.5)
             served.append(1)
             return 1
@@ -301,7 +303,8 @@ async def test_a_second_drain_waits_for_the_first():
     async with trio.open_nursery() as nursery:
         async with aether.Cluster.open(Slow) as cluster:
             nursery.start_soon(cluster.get(Slow).sleep)
-            await trio.sleep(0.05)
+            with trio.fail_after(10):
+                await begun.wait()
             nursery.start_soon(cluster.drain)
             await trio.sleep(0.05)
     assert served == [1]
