@@ -32,7 +32,7 @@ async def test_a_version_without_weight_gets_no_call_until_it_has_some(aether_cl
     assert await other.get(Greeter).greet() == "hello"
 
 
-async def test_a_node_tells_its_zone(aether_cluster):
+async def test_a_node_tells_its_zone():
     async with aether.Cluster.open(Greeter, zone="rack-1") as cluster:
         rows = list(cluster.kv.rows(keys.MEMBERS))
 
