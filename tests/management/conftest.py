@@ -13,6 +13,7 @@ import trio
 from aether.errors import AetherError, Conflict
 from aether.kv.history import ChangeHistory
 from aether.management.access import AccessRules
+from aether.management.actors import Actors
 from aether.management.backup_source import OpenBackup
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
@@ -388,8 +389,7 @@ class World:
             consensus=lambda: self.consensus,
             peers=lambda: self.peers,
             local=self.local,
-            operator=self.operator,
-            members=self.members,
+            actors=Actors(operator=self.operator, members=self.members),
             rows=self.stored,
             backups=self.backups,
             access=self.access,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import trio
 
+from aether.management.actors import Actors
 from aether.management.service import ManagementApi
 from aether.web.config import WebConfig
 from aether.web.service import serve
@@ -19,8 +20,7 @@ async def client_of(world):
         consensus=lambda: world.consensus,
         peers=lambda: world.peers,
         local=world.local,
-        members=world.members,
-        operator=world.operator,
+        actors=Actors(operator=world.operator, members=world.members),
         rows=world.stored,
         backups=world.backups,
         access=world.access,

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, cast
 from aether.errors import Conflict
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.key_parts import escape, unescape
 from aether.kv.keys import MapRow
 from aether.kv.service import KvService
 from aether.model.ids import Revision
@@ -63,8 +64,8 @@ class ReplicatedBackend:
 
     def _entries(self, prefix: bytes) -> Iterator[RawEntry]:
         start = len(self._prefix)
-        for text, raw, version in self._kv.scan(self._prefix + keys.escape(prefix)):
-            yield RawEntry(keys.unescape(text[start:]), self._prefix.codec.decode(raw), version)
+        for text, raw, version in self._kv.scan(self._prefix + escape(prefix)):
+            yield RawEntry(unescape(text[start:]), self._prefix.codec.decode(raw), version)
 
 
 def replicated_map(kv: KvService, name: str, key: type[K] | Any, value: type[V] | Any) -> Map[K, V]:

@@ -17,7 +17,19 @@ from aether.kv.keys import ClusterRow
 from aether.kv.snapshot import HASH_BYTES, State
 from aether.model.ids import ClusterUuid, Revision
 
-KEPT: Final = frozenset({"calls", "desired", "blueprints", "blueprint-current", "feature-level", "maps", "traffic"})
+KEPT: Final = frozenset(
+    {
+        "calls",
+        "desired",
+        "overrides",
+        "rollouts",
+        "blueprints",
+        "blueprint-current",
+        "feature-level",
+        "maps",
+        "traffic",
+    }
+)
 DROPPED: Final = frozenset(
     {
         "cluster",
@@ -26,6 +38,7 @@ DROPPED: Final = frozenset(
         "removed",
         "roles",
         "handover",
+        "duty",
         "instances",
         "routes",
         "contracts",

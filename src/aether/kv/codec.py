@@ -18,6 +18,7 @@ import cattrs.gen
 from aether.errors import BadInput
 from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.version import Version
 
 T = TypeVar("T")
 
@@ -98,13 +99,13 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(attrs.has, from_map)
     converter.register_structure_hook_func(_is_tuple, structure_tuple)
     converter.register_structure_hook_func(_is_text_map, _text_map)
-    for spelt in (Artifact, ArtifactBase):
+    for spelt in (Artifact, ArtifactBase, Version):
         converter.register_unstructure_hook(spelt, str)
         converter.register_structure_hook(spelt, _parsed)
     return converter
 
 
-def _parsed(value: Any, kind: type[Artifact | ArtifactBase]) -> Artifact | ArtifactBase:
+def _parsed(value: Any, kind: type[Artifact | ArtifactBase | Version]) -> Artifact | ArtifactBase | Version:
     if type(value) is not str:
         raise TypeError(f"{value!r} is no text")
     return kind.parse(value)

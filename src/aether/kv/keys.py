@@ -10,18 +10,19 @@ A part is percent-escaped: everything but ASCII letters, digits and `- . _ ~ :` 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import attrs
 
 from aether.errors import BadInput
 from aether.kv.codec import BYTES, Codec, row_codec
+from aether.kv.key_parts import BASE, COUNT, INSTANCE, NAME, NODE, USER_KEY, VERSION, Part, escape, spell_name
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import ClusterUuid, InstanceId, NodeId, is_name, node_id
+from aether.model.duty import DutyRow
+from aether.model.ids import ClusterUuid, InstanceId, NodeId
 from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
+from aether.model.rollout import RolloutRow
 from aether.model.rows import (
     BlueprintRow,
     CallKeyRow,
@@ -31,13 +32,13 @@ from aether.model.rows import (
     InstanceRow,
     LeadershipRow,
     MemberRow,
+    OverrideRow,
     RemovedRow,
     RoleRow,
     RouteRow,
     TrafficRow,
     UnsatisfiedRow,
 )
-from aether.model.version import Version
 
 T = TypeVar("T")
 
@@ -110,94 +111,6 @@ class Prefix(str, Generic[T]):
         return prefix
 
 
-# --- parts: typed value <-> escaped text ----------------------------------------------------------------------------
-
-_SAFE: Final = ":"
-_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-
-
-def escape(part: bytes) -> str:
-    """`part` as one segment of a key."""
-    if part.isalnum():  # ASCII letters and digits, for bytes; most parts are, and quoting costs ten times as much
-        return part.decode("ascii")
-    return quote_from_bytes(part, safe=_SAFE)
-
-
-def unescape(text: str) -> bytes:
-    """The part spelt by `text`. Raises BadInput when `text` is not the one spelling of it."""
-    part = unquote_to_bytes(text)
-    if escape(part) != text:
-        raise BadInput(f"{text!r} is no key part", ("escape each byte but letters, digits and - . _ ~ : as %XX",))
-    return part
-
-
-@attrs.frozen
-class _Part(Generic[T]):
-    spell: Callable[[T], str]
-    read: Callable[[str], T]
-
-
-@functools.lru_cache(maxsize=1_024)  # maps are few, their entries many
-def _spell_name(name: str) -> str:
-    if not name:
-        raise BadInput("an empty name in a key", ("give it at least one character",))
-    return escape(name.encode())
-
-
-def _read_name(text: str) -> str:
-    name = unescape(text).decode()
-    if not name:
-        raise BadInput("an empty name in a key", ("give it at least one character",))
-    return name
-
-
-def _spell_node(node: NodeId) -> str:
-    return node_id(node)
-
-
-def _spell_base(base: ArtifactBase) -> str:
-    return str(base)
-
-
-def _spell_instance(instance: InstanceId) -> str:
-    return _read_instance(instance)
-
-
-def _read_instance(text: str) -> InstanceId:
-    if not is_name(text):
-        raise BadInput(f"{text!r} is no instance id", ("use letters, digits, and inner . _ - ; at most 63 characters",))
-    return InstanceId(text)
-
-
-def _read_number(text: str) -> int:
-    if _NUMBER.fullmatch(text) is None:
-        raise BadInput(f"{text!r} is no number of a revision", ("count from 1, without leading zeros",))
-    return int(text)
-
-
-def _spell_number(number: int) -> str:
-    text = str(number)
-    _read_number(text)
-    return text
-
-
-def _spell_version(version: Version) -> str:
-    return escape(str(version).encode())
-
-
-def _read_version(text: str) -> Version:
-    return Version.parse(unescape(text).decode())
-
-
-_NAME: Final = _Part(_spell_name, _read_name)
-_NODE: Final = _Part(_spell_node, node_id)
-_BASE: Final = _Part(_spell_base, ArtifactBase.parse)
-_INSTANCE: Final = _Part(_spell_instance, _read_instance)
-_COUNT: Final = _Part(_spell_number, _read_number)
-_VERSION: Final = _Part(_spell_version, _read_version)
-_USER_KEY: Final = _Part(escape, unescape)
-
-
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +119,7 @@ class _Kind(Generic[T]):
     """One line of the table: `head/part/part` with values of one type. Head and number of parts make it unique."""
 
     head: str
-    parts: tuple[_Part[Any], ...]
+    parts: tuple[Part[Any], ...]
     codec: Codec[T]
 
     def key(self, *parts: object) -> Key[T]:
@@ -231,22 +144,25 @@ class _Kind(Generic[T]):
 _CLUSTER: Final = _Kind("cluster", (), row_codec(ClusterRow))
 _LEADERSHIP: Final = _Kind("leadership", (), row_codec(LeadershipRow))
 _FEATURE_LEVEL: Final = _Kind("feature-level", (), row_codec(int))
-_MEMBER: Final = _Kind("members", (_NODE,), row_codec(MemberRow))
-_REMOVED: Final = _Kind("removed", (_NODE,), row_codec(RemovedRow))
-_ROLE: Final = _Kind("roles", (_NODE,), row_codec(RoleRow))
+_MEMBER: Final = _Kind("members", (NODE,), row_codec(MemberRow))
+_REMOVED: Final = _Kind("removed", (NODE,), row_codec(RemovedRow))
+_ROLE: Final = _Kind("roles", (NODE,), row_codec(RoleRow))
 _HANDOVER: Final = _Kind("handover", (), row_codec(HandoverRow))
-_DESIRED: Final = _Kind("desired", (_BASE,), row_codec(DesiredRow))
-_INSTANCES: Final = _Kind("instances", (_BASE, _INSTANCE), row_codec(InstanceRow))
-_ROUTES: Final = _Kind("routes", (_BASE,), row_codec(RouteRow))
-_TRAFFIC: Final = _Kind("traffic", (_BASE,), row_codec(TrafficRow))
-_CONTRACT: Final = _Kind("contracts", (_BASE, _VERSION), row_codec(ContractRow))
-_BLUEPRINT: Final = _Kind("blueprints", (_NAME, _COUNT), row_codec(BlueprintRow))
-_BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (_NAME,), row_codec(int))
-_UNSATISFIED: Final = _Kind("unsatisfied", (_BASE,), row_codec(UnsatisfiedRow))
-_CALL: Final = _Kind("calls", (_BASE, _NAME, _NAME), row_codec(CallKeyRow))
+_DUTY: Final = _Kind("duty", (NODE,), row_codec(DutyRow))
+_DESIRED: Final = _Kind("desired", (BASE,), row_codec(DesiredRow))
+_OVERRIDE: Final = _Kind("overrides", (BASE,), row_codec(OverrideRow))
+_ROLLOUT: Final = _Kind("rollouts", (BASE, NAME), row_codec(RolloutRow))
+_INSTANCES: Final = _Kind("instances", (BASE, INSTANCE), row_codec(InstanceRow))
+_ROUTES: Final = _Kind("routes", (BASE,), row_codec(RouteRow))
+_TRAFFIC: Final = _Kind("traffic", (BASE,), row_codec(TrafficRow))
+_CONTRACT: Final = _Kind("contracts", (BASE, VERSION), row_codec(ContractRow))
+_BLUEPRINT: Final = _Kind("blueprints", (NAME, COUNT), row_codec(BlueprintRow))
+_BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (NAME,), row_codec(int))
+_UNSATISFIED: Final = _Kind("unsatisfied", (BASE,), row_codec(UnsatisfiedRow))
+_CALL: Final = _Kind("calls", (BASE, NAME, NAME), row_codec(CallKeyRow))
 MAP_DEFINITION: Final = row_codec(MapRow)
-_MAP: Final = _Kind("maps", (_NAME,), MAP_DEFINITION)
-_MAP_ENTRY: Final = _Kind("maps", (_NAME, _USER_KEY), BYTES)
+_MAP: Final = _Kind("maps", (NAME,), MAP_DEFINITION)
+_MAP_ENTRY: Final = _Kind("maps", (NAME, USER_KEY), BYTES)
 
 _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _CLUSTER,
@@ -256,7 +172,10 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _REMOVED,
     _ROLE,
     _HANDOVER,
+    _DUTY,
     _DESIRED,
+    _OVERRIDE,
+    _ROLLOUT,
     _INSTANCES,
     _ROUTES,
     _TRAFFIC,
@@ -281,6 +200,9 @@ handover: Final[Key[HandoverRow]] = _HANDOVER.key()
 MEMBERS: Final[Prefix[MemberRow]] = _MEMBER.prefix()
 REMOVED: Final[Prefix[RemovedRow]] = _REMOVED.prefix()
 ROLES: Final[Prefix[RoleRow]] = _ROLE.prefix()
+DUTIES: Final[Prefix[DutyRow]] = _DUTY.prefix()
+OVERRIDES: Final[Prefix[OverrideRow]] = _OVERRIDE.prefix()
+ROLLOUTS: Final[Prefix[RolloutRow]] = _ROLLOUT.prefix()
 DESIRED: Final[Prefix[DesiredRow]] = _DESIRED.prefix()
 INSTANCES: Final[Prefix[InstanceRow]] = _INSTANCES.prefix()
 ROUTES: Final[Prefix[RouteRow]] = _ROUTES.prefix()
@@ -320,6 +242,22 @@ def role(node: NodeId) -> Key[RoleRow]:
 
 def desired(base: ArtifactBase) -> Key[DesiredRow]:
     return _DESIRED.key(base)
+
+
+def duty(node: NodeId) -> Key[DutyRow]:
+    return _DUTY.key(node)
+
+
+def override(base: ArtifactBase) -> Key[OverrideRow]:
+    return _OVERRIDE.key(base)
+
+
+def rollout(base: ArtifactBase, id: str) -> Key[RolloutRow]:  # noqa: A002 - the row's own field name
+    return _ROLLOUT.key(base, id)
+
+
+def rollouts_of(base: ArtifactBase) -> Prefix[RolloutRow]:
+    return _ROLLOUT.prefix(base)
 
 
 def instance(base: ArtifactBase, instance: InstanceId) -> Key[InstanceRow]:
@@ -373,7 +311,7 @@ def map_definition(map_name: str) -> Key[MapRow]:
 
 
 def map_entry(map_name: str, key: bytes) -> Key[bytes]:
-    text = f"{MAPS}{_spell_name(map_name)}/{escape(key)}"  # as the table spells it; every access to a map pays for this
+    text = f"{MAPS}{spell_name(map_name)}/{escape(key)}"  # as the table spells it; every access to a map pays for this
     return _MAP_ENTRY.made(text, (map_name, key))
 
 

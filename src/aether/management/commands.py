@@ -12,8 +12,9 @@ from typing import cast
 
 import attrs
 
+from aether.management.actors import Actors
 from aether.management.queries import Answer, SliceFacts, slice_facts
-from aether.management.view import ClusterView, Operator
+from aether.management.view import ClusterView
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import Revision
 from aether.model.lifecycle import SliceState
@@ -34,35 +35,35 @@ class Changed:
         return self.answer | done
 
 
-async def deploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+async def deploy(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
     artifact = cast("str", body["artifact"])
-    wish = await operator.deploy(artifact, cast("int | None", body.get("instances")))
+    wish = await actors.operator.deploy(artifact, cast("int | None", body.get("instances")))
     shown: Answer = {"status": "deployed", "artifact": artifact, "instances": body.get("instances", 1)}
     if wish.row is not None:
         shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances, "blueprint": wish.row.blueprint}
     return _changed(shown, wish.revision, wish.artifact)
 
 
-async def scale(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+async def scale(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
     artifact, instances = cast("str", body["artifact"]), cast("int", body["instances"])
-    wish = await operator.scale(artifact, instances)
+    wish = await actors.operator.scale(artifact, instances)
     shown: Answer = {"status": "scaled", "artifact": artifact, "instances": instances}
     if wish.row is not None:
         shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances}
     return _changed(shown, wish.revision, wish.artifact)
 
 
-async def undeploy(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
+async def undeploy(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
     artifact = cast("str", body["artifact"])
-    wish = await operator.undeploy(artifact)
+    wish = await actors.operator.undeploy(artifact)
     shown: Answer = {"status": "undeployed", "artifact": artifact, "wasWanted": wish.changed}
     if wish.row is not None:  # another version than the one named: it stays
         shown["inForce"] = str(wish.row.artifact)
     return _changed(shown, wish.revision, wish.artifact)
 
 
-async def apply(operator: Operator, body: Mapping[str, object], by: str) -> Changed:
-    applied = await operator.apply(cast("str", body["toml"]), cast("str", body.get("appliedBy", by)))
+async def apply(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    applied = await actors.operator.apply(cast("str", body["toml"]), cast("str", body.get("appliedBy", by)))
     answer: Answer = {
         "status": "applied",
         "blueprint": f"{applied.id}:{applied.number}",

@@ -9,28 +9,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from aether.management.actors import Actors
 from aether.management.commands import Changed
-from aether.management.view import Members, MemberWish
+from aether.management.view import MemberWish
 
 
-async def add(members: Members, body: Mapping[str, object], by: str) -> Changed:
-    return _changed("added", await members.add(_node(body), cast("str", body["address"])))
+async def add(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    return _changed("added", await actors.members.add(_node(body), cast("str", body["address"])))
 
 
-async def remove(members: Members, body: Mapping[str, object], by: str) -> Changed:
-    return _changed("removed", await members.remove(_node(body), by))
+async def remove(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    return _changed("removed", await actors.members.remove(_node(body), by))
 
 
-async def promote(members: Members, body: Mapping[str, object], by: str) -> Changed:
-    return _changed("promoted", await members.promote(_node(body)))
+async def promote(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    return _changed("promoted", await actors.members.promote(_node(body)))
 
 
-async def demote(members: Members, body: Mapping[str, object], by: str) -> Changed:
-    return _changed("demoted", await members.demote(_node(body)))
+async def demote(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    return _changed("demoted", await actors.members.demote(_node(body)))
 
 
-async def transfer_leader(members: Members, body: Mapping[str, object], by: str) -> Changed:
-    return _changed("transferred", await members.transfer(cast("str", body.get("node", ""))))
+async def transfer_leader(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
+    return _changed("transferred", await actors.members.transfer(cast("str", body.get("node", ""))))
 
 
 def _node(body: Mapping[str, object]) -> str:

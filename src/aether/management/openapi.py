@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from aether.management.endpoint import Endpoint
 from aether.management.schema import Field, Kind, Schema
-from aether.management.table import ENDPOINTS, Endpoint
+from aether.management.table import ENDPOINTS
 from aether.web.problem import PROBLEM_TYPE
 from aether.web.request import JSON_TYPE
 from aether.web.router import parse_template

@@ -18,14 +18,15 @@ from aether.errors import BadInput, NotFound, TryAgain
 from aether.kv.history import Compacted
 from aether.management import rows_service, table
 from aether.management.access import TEXT_TYPE, TOML_TYPES, AccessRules
+from aether.management.actors import Actors
 from aether.management.backup_source import BACKUP_TYPE, BackupSource
 from aether.management.commands import Changed, unmet
+from aether.management.endpoint import Endpoint
 from aether.management.openapi import PROBES, openapi_document
 from aether.management.queries import Facts
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Schema
-from aether.management.table import Endpoint
-from aether.management.view import ClusterView, ConsensusFacts, LocalNode, Members, Operator
+from aether.management.view import ClusterView, ConsensusFacts, LocalNode
 from aether.model.ids import NodeId, Revision
 from aether.web.problem import problem, wrong_verb
 from aether.web.request import Request, Response, json_response
@@ -45,7 +46,7 @@ class ManagementApi:
     consensus  this node's newest ConsensusStatus
     peers      connected peers, this node not among them
     local      facts about this process
-    operator   carries out mutations; members  those of the membership
+    actors     carry out mutations
     rows       the rows by the texts of their keys
     backups    makes backups
     access     Host names, admin token, insecure
@@ -58,8 +59,7 @@ class ManagementApi:
         consensus: Callable[[], ConsensusFacts],
         peers: Callable[[], Collection[NodeId]],
         local: LocalNode,
-        operator: Operator,
-        members: Members,
+        actors: Actors,
         rows: RowStore,
         backups: BackupSource,
         access: AccessRules,
@@ -68,8 +68,7 @@ class ManagementApi:
         self._consensus = consensus
         self._peers = peers
         self._local = local
-        self._operator = operator
-        self._members = members
+        self._actors = actors
         self._rows = rows
         self._backups = backups
         self._access = access
@@ -96,7 +95,7 @@ class ManagementApi:
         if isinstance(found, WrongVerb):
             return wrong_verb(request.verb, found.allow, request.request_id)
         if found.target.changes_something:
-            return await self._change(request, found.target)
+            return await self._change(request, found)
         if found.target.is_backup:
             return await self._backup(request, found.target)
         return await self._read(request, found)
@@ -167,7 +166,8 @@ class ManagementApi:
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
-    async def _change(self, request: Request, endpoint: Endpoint) -> Response:
+    async def _change(self, request: Request, found: Match[Endpoint]) -> Response:
+        endpoint = found.target
         refused = self._access.refuse_change(request, toml=endpoint.toml)
         if refused is not None:
             return refused
@@ -176,11 +176,8 @@ class ManagementApi:
         by = "anonymous" if self._access.insecure else "admin"
         if endpoint.wish is not None:
             return await self._write(request, endpoint.wish(body), body.get("force") is True, by)
-        if endpoint.regroup is not None:
-            changed = await endpoint.regroup(self._members, body, by)
-        else:
-            assert endpoint.change is not None
-            changed = await endpoint.change(self._operator, body, by)
+        assert endpoint.change is not None
+        changed = await endpoint.change(self._actors, {**body, **found.variables}, by)
         _log.info("%s by %s: %s (request %s)", endpoint.path, by, changed.answer, request.request_id)
         wait_s = query.get("wait")
         if isinstance(wait_s, int | float):

@@ -17,6 +17,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision, StoreId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, TRAFFIC_PARTS_MAX
+from aether.model.placing import ANYWHERE, Placing
 from aether.model.route import Route
 from aether.model.version import Version
 
@@ -100,19 +101,57 @@ class DesiredRow:
     """The merged wish for one artifact: the only input of reconcile. Key `desired/{group:artifact}`.
 
     blueprint     id of the blueprint that owns the artifact (`app`, `adhoc`, or the operator's)
-    instances     how many instances of `artifact` should be ACTIVE
+    instances     how many instances of `artifact` should be ACTIVE: `wished`, unless an override says otherwise
+    wished        what the blueprint (or the slice) says; None = as `instances`
+    instances_min, instances_max  bounds of every override; a min of 0 lets the slice scale to zero
+    beside, beside_instances  a second version that runs beside the one in force, while a rollout wants it
     max_per_node  hard limit when set; otherwise spread is a preference
+    placing       where instances may live
+    min_available  how many ACTIVE instances nobody may take away, as a number or as percent of `instances` ("2", "60%")
+    singleton     at most one instance at any time, with a fencing token
+    is_dependency wanted because another slice of the blueprint needs it
     host, memory_mb  where its instances live, against the slice's own wish; None = as the slice says
+    timeouts_s    of transitional states, against the defaults of model.lifecycle; drain_s  for calls in flight
+    security      route -> rule, against the slice's own
     """
 
     artifact: Artifact
     instances: int
     blueprint: str
+    wished: int | None = None
+    instances_min: int | None = None
+    instances_max: int | None = None
+    beside: Version | None = None
+    beside_instances: int = 0
     max_per_node: int | None = None
+    placing: Placing = ANYWHERE
+    min_available: str = ""
+    singleton: bool = False
+    is_dependency: bool = False
     config: Mapping[str, str] = attrs.field(factory=dict[str, str])
     bind: Mapping[str, str] = attrs.field(factory=dict[str, str])
     host: str | None = None
     memory_mb: int | None = None
+    timeouts_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    drain_s: float | None = None
+    security: Mapping[str, str] = attrs.field(factory=dict[str, str])
+
+
+@attrs.frozen(kw_only=True)
+class OverrideRow:
+    """A count against the blueprint's, by a scaler or an operator. Key `overrides/{group:artifact}`.
+
+    owner   who set it: `operator`, `scaler`, `ingress`, ...; by  which person or process
+    at      wall-clock seconds; until  when it is void, 0 = it stays until it is taken back
+    """
+
+    artifact: ArtifactBase
+    instances: int
+    owner: str
+    reason: str = ""
+    by: str = ""
+    at: float = 0.0
+    until: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +162,8 @@ class InstanceRow:
     reason       why it is FAILED, or what an ACTIVATING instance waits for; "" otherwise
     attempt      how many times an instance of this artifact was tried in a row without becoming ACTIVE
     since        wall-clock seconds of the last state change, stamped by who wrote the row
+    token        of a singleton: the fencing token, above that of every instance before it; 0 otherwise
+    idle_since   wall-clock seconds since when it served nothing, of a slice that may scale to zero; 0 = it is in use
     """
 
     instance: InstanceId
@@ -133,6 +174,8 @@ class InstanceRow:
     reason: str = ""
     attempt: int = 0
     since: float = 0.0
+    token: int = 0
+    idle_since: float = 0.0
 
 
 class KeyState(enum.StrEnum):
@@ -192,11 +235,13 @@ class TrafficRow:
 
     weights  version -> whole parts of all calls; a version that is not named gets none
     sticky   the parameter whose value decides the version of a call; "" = by turns
+    rules    `header:NAME=VALUE` or `key=VALUE` -> version: such calls go there whatever the weights say
     """
 
     artifact: ArtifactBase
     weights: Mapping[str, int]
     sticky: str = ""
+    rules: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
     def __attrs_post_init__(self) -> None:
         """Raise BadInput that lists every version or weight that makes no sense."""

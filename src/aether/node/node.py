@@ -17,11 +17,8 @@ import trio
 
 from aether.consensus.service import ConsensusService
 from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
-from aether.deployment.cluster_manager import ClusterDeploymentManager
-from aether.deployment.managers import ClusterManager, NodeManager
-from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import ClassStore, SliceStore, contracts_of, route_row
+from aether.deployment.slice_store import ClassStore, SliceStore, contracts_of
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
@@ -31,23 +28,22 @@ from aether.invocation.service import Invoker
 from aether.kv import keys
 from aether.kv.messages import MESSAGES as KV_MESSAGES
 from aether.kv.service import KvService
-from aether.management.access import AccessRules
-from aether.management.kv_view import KvClusterView
-from aether.management.row_store import KvRows
+from aether.management.actors import Actors
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.features import FEATURE_LEVEL
-from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.ids import Incarnation, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
-from aether.model.rows import ZONE_LABEL, MemberRow, RouteRow
+from aether.model.rows import ZONE_LABEL, MemberRow
 from aether.node.backups import NodeBackups
 from aether.node.config import NodeConfig
-from aether.node.contract_publisher import ContractPublisher
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
 from aether.node.http_port import http_server, slice_handler
 from aether.node.leaving import announce_drain, hand_over, wait_relieved
+from aether.node.management_port import management_api
+from aether.node.managers import Managers
 from aether.node.membership import Membership
 from aether.node.replication import Replication
 from aether.node.seams import OpenedStorage, Seams
@@ -80,7 +76,6 @@ class Node:
     hosting: Hosting
     registry: EndpointRegistry
     invoker: Invoker
-    operator: Operator
 
     def __init__(
         self,
@@ -157,29 +152,17 @@ class Node:
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
 
     def _build_managers(self) -> None:
-        seams = self._seams
-        self.operator = Operator(self.kv, seams.wall, self._default_instances)
-        make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
-        self.cluster_manager: ClusterManager = make_cluster_manager(
-            self.kv,
-            self._live,
-            wall=seams.wall,
-            new_id=lambda: InstanceId(seams.new_id()),
-            placement=seams.placement,
-        )
-        make_node_manager = seams.node_manager or NodeDeploymentManager
-        self.node_manager: NodeManager = make_node_manager(
+        self.managers: Managers = Managers(
             self.config.node,
             self.incarnation,
             self.kv,
             self.hosting,
-            self._route_row,
-            wall=seams.wall,
+            self.store,
+            self._live,
+            self._seams,
+            self.contracts,
         )
-
-        self.contract_publisher: ContractPublisher = ContractPublisher(
-            self.config.node, self.incarnation, self.kv, self.store
-        )
+        self.operator: Operator = self.managers.operator
 
     # --- life ---
 
@@ -196,16 +179,14 @@ class Node:
                 await nursery.start(self.kv.run)
                 await self.membership.begin(nursery)
                 await nursery.start(self.invoker.run)
-                await nursery.start(self.hosting.run, self.invoker, self.node_manager)
+                await nursery.start(self.hosting.run, self.invoker, self.managers.node)
                 await nursery.start(self._endpoints.run)
                 self.facts.cluster_address = await nursery.start(self.transport.run, self._handlers())
                 await self._open_ports(nursery, stack)
                 task_status.started(self.facts)
                 await self.membership.enter(nursery)
                 nursery.start_soon(self.membership.leave_when_removed, self.leave)
-                await nursery.start(self.cluster_manager.run)
-                await nursery.start(self.node_manager.run)
-                await nursery.start(self.contract_publisher.run)
+                await self.managers.begin(nursery)
                 self.facts.ready = True
                 self.ready.set()
                 _log.info("%s is ready, incarnation %s", self.config.node, self.incarnation)
@@ -274,18 +255,15 @@ class Node:
         return address
 
     def _management(self, token: str) -> ManagementApi:
-        names = filter(None, (self.config.advertise, self.config.bind))
-        hosts = frozenset(f"[{name}]" if ":" in name else name for name in names)
-        return ManagementApi(
-            view=KvClusterView(self.kv),
-            consensus=lambda: self.consensus.status,
-            peers=self.transport.connected,
-            local=self.facts,
-            operator=self.operator,
-            members=self.membership.operator,
-            rows=KvRows(self.kv),
-            backups=NodeBackups(self.config, self.kv, self.consensus, self._seams),
-            access=AccessRules(token=token, insecure=self.config.insecure, hosts=hosts),
+        return management_api(
+            self.config,
+            self.kv,
+            self.consensus,
+            self.transport,
+            self.facts,
+            Actors(operator=self.managers.operator, members=self.membership.operator),
+            NodeBackups(self.config, self.kv, self.consensus, self._seams),
+            token,
         )
 
     # --- what rooms are told of each other ---
@@ -312,13 +290,13 @@ class Node:
     def _peer_connected(self, peer: NodeId) -> None:
         self.consensus.peer_opened(peer)
         self._endpoints.refresh()
-        self.cluster_manager.members_changed()
+        self.managers.members_changed()
 
     def _peer_lost(self, peer: NodeId) -> None:
         self.consensus.peer_closed(peer)
         self.invoker.peer_lost(peer)
         self._endpoints.refresh()
-        self.cluster_manager.members_changed()
+        self.managers.members_changed()
 
     def _peer_refused(self, peer: NodeId, refused: Refused) -> None:
         ready, newcomer = self.ready.is_set(), self.membership.is_newcomer
@@ -366,13 +344,6 @@ class Node:
         """Where peers reach this node: the advertised host, when one was given."""
         bound, host = self.facts.cluster_address, self.config.advertise
         return join_address(host, split_address(bound)[1]) if bound and host else bound
-
-    def _default_instances(self, artifact: Artifact) -> int:
-        contract = self.contracts.get(artifact)
-        return 1 if contract is None else contract.options.instances
-
-    async def _route_row(self, artifact: Artifact) -> RouteRow:
-        return await route_row(self.store, artifact)
 
     def _state(self, base: ArtifactBase) -> tuple[str, str]:
         """State of an artifact in this node's view; anything but ACTIVE is looked at again before it is said."""

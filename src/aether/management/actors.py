@@ -1,0 +1,19 @@
+"""Whoever carries mutations out, gathered for the endpoints.
+
+Knows: one protocol for each subject.
+Never: HTTP; what an endpoint asks for.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aether.management.view import Members, Operator
+
+
+@attrs.frozen(kw_only=True)
+class Actors:
+    """Whoever carries mutations out, each for its own subject."""
+
+    operator: Operator
+    members: Members

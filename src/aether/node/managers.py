@@ -1,0 +1,76 @@
+"""The managers of one node, built and started in the order of their dependencies.
+
+Knows: constructors; which manager needs which part.
+Never: decisions of any manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import trio
+
+from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.managers import ClusterManager, NodeManager
+from aether.deployment.node_manager import NodeDeploymentManager
+from aether.deployment.operator import Operator
+from aether.deployment.slice_store import SliceStore, route_row
+from aether.hosting.host import Hosting
+from aether.kv.service import KvService
+from aether.model.artifact import Artifact
+from aether.model.ids import Incarnation, InstanceId, NodeId
+from aether.model.rows import RouteRow
+from aether.node.contract_publisher import ContractPublisher
+from aether.node.seams import Seams
+from aether.slice_api.contract import Contract
+
+
+class Managers:
+    """What runs on every node for the sake of deployments. `operator` carries out what people ask for.
+
+    live       the members that answer, this node included
+    contracts  of the classes that this process has registered
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        incarnation: Incarnation,
+        kv: KvService,
+        hosting: Hosting,
+        store: SliceStore,
+        live: Callable[[], Mapping[NodeId, Incarnation]],
+        seams: Seams,
+        contracts: Mapping[Artifact, Contract],
+    ) -> None:
+        self._store = store
+        self._contracts = contracts
+        self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
+        make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
+        self.cluster: ClusterManager = make_cluster_manager(
+            kv,
+            live,
+            wall=seams.wall,
+            new_id=lambda: InstanceId(seams.new_id()),
+            placement=seams.placement,
+        )
+        make_node_manager = seams.node_manager or NodeDeploymentManager
+        self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)
+        self._publisher = ContractPublisher(node, incarnation, kv, store)
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Start every manager in `nursery`; returns once each of them watches the store."""
+        await nursery.start(self.cluster.run)
+        await nursery.start(self.node.run)
+        await nursery.start(self._publisher.run)
+
+    def members_changed(self) -> None:
+        """The set of live members may have changed. Never blocks."""
+        self.cluster.members_changed()
+
+    def _default_instances(self, artifact: Artifact) -> int:
+        contract = self._contracts.get(artifact)
+        return 1 if contract is None else contract.options.instances
+
+    async def _route_row(self, artifact: Artifact) -> RouteRow:
+        return await route_row(self._store, artifact)
