@@ -216,9 +216,9 @@ async def test_secrets_are_in_no_repr():
 async def test_a_placement_may_be_a_function_or_a_name():
     asked = []
 
-    def placement(candidates):
-        asked.append(candidates)
-        return spread(candidates)
+    def placement(candidate):
+        asked.append(candidate)
+        return spread(candidate)
 
     async with aether.Cluster.open(Many, placement=placement):
         assert asked

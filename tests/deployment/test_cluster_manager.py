@@ -47,12 +47,12 @@ async def test_a_wish_that_changed_during_the_decision_is_decided_anew(autojump_
     """The decision may yield; what it was made on must still stand when it is written."""
     want(log, PRICING, instances=2)
 
-    def withdrawn_meanwhile(candidates):
+    def withdrawn_meanwhile(candidate):
         key = keys.desired(PRICING.base)
         row = prepared.get(key)
         if row.instances == 2:
             log.apply(Batch((), (Put(key, attrs.evolve(row, instances=1)),)))
-        return spread(candidates)
+        return spread(candidate)
 
     async with trio.open_nursery() as nursery:
         await nursery.start(manager(prepared, withdrawn_meanwhile).run)
@@ -81,10 +81,10 @@ async def test_a_long_decision_lets_others_run(autojump_clock, log, prepared):
     turns = 0
     seen = []
 
-    def slow(candidates):
+    def slow(candidate):
         autojump_clock.jump(0.01)
         seen.append(turns)
-        return spread(candidates)
+        return spread(candidate)
 
     async def others():
         nonlocal turns

@@ -58,7 +58,7 @@ def test_an_unknown_name_lists_the_known_ones(monkeypatch):
     """Those of other distributions too."""
     registered(monkeypatch, ("rack_aware", "a:b"))
 
-    with pytest.raises(NotFound, match="known names: least_loaded, rack_aware, spread"):
+    with pytest.raises(NotFound, match="known names: bin_pack, least_loaded, pinned, rack_aware, round_robin, spread"):
         load_plugin(plugins.PLACEMENT, "spraed")
 
 

@@ -25,7 +25,7 @@ class Parts:
     """None = as the seams say. A name is looked up among the built-in parts and the entry points of its group.
 
     cluster_manager, node_manager  the class (or any callable that takes what the built-in class takes), or a name
-    placement                      a function over candidates, or a name
+    placement                      ranks a candidate, or a name
     slice_store                    a store, or the name of a callable that makes one of the registered classes
     balancer                       a balancer, or the name of a callable that makes one
     middleware                     around each call that the node serves, the first outermost

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import attrs
 
 from aether.model.artifact import ArtifactBase
+from aether.model.duty import Duty
 from aether.model.ids import NodeId
 from aether.model.lifecycle import SliceState, advance
 from aether.model.rows import DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
@@ -23,6 +24,8 @@ class View:
     members  the rows of members that are not lost; rows of other nodes, or of another incarnation, are lost
     suspect  members that do not answer right now: they keep what they have and get nothing new
     routes   artifacts that have a routes row
+    duties   of members that are not simply ON_DUTY; forced  those of them whose drain waits for nothing
+    learners members that have no vote
     now      wall-clock seconds, compared with `since` of FAILED rows
     """
 
@@ -31,6 +34,9 @@ class View:
     members: Mapping[NodeId, MemberRow]
     suspect: frozenset[NodeId] = frozenset()
     routes: frozenset[ArtifactBase] = frozenset()
+    duties: Mapping[NodeId, Duty] = attrs.field(factory=dict[NodeId, Duty])
+    forced: frozenset[NodeId] = frozenset()
+    learners: frozenset[NodeId] = frozenset()
     now: float = 0.0
 
 

@@ -1,50 +1,76 @@
 """Which node takes the next instance.
 
 Knows: what each candidate carries already.
-Never: whether an instance is wanted, who may host it (reconcile filters the candidates first).
-Holds: a choice depends on the candidates alone, ties are broken by node id, so that every leader chooses alike.
+Never: whether an instance is wanted, who may host it (reconcile asks only about nodes that may).
+Holds: a rank depends on the candidate alone, equals are taken in order, so that every leader chooses alike; nothing is
+       remembered between two decisions: even turns stand in the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
 
 from aether.model.ids import NodeId
+from aether.model.placing import Kind
+
+Rank = tuple[int, ...]
+"""Compared from the left; the lowest is the best."""
 
 
 @attrs.frozen(kw_only=True)
 class Candidate:
-    """A node that may take one more instance of an artifact.
+    """A node that may take one more instance of a slice.
 
-    same    instances of this artifact there, FAILED ones included, so that a retry prefers another node
-    load    running or starting instances of all artifacts there
-    labels  of its member row
+    same      instances of this slice there, FAILED ones included, so that a retry prefers another node
+    load      running or starting instances of all slices there
+    order     its place among the members: by their ids, or as `pin` names them
+    turn      the number of the last instance that was assigned to it; numbers rise with each assignment, 0 = none
+    capacity  how many instances it takes in all, None = no limit; reconcile keeps it
+    labels    of its member row; kind  CORE for voters, WORKERS for learners
     """
 
     node: NodeId
     same: int
     load: int
+    order: int = 0
+    turn: int = 0
+    capacity: int | None = None
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    kind: Kind = Kind.CORE
 
 
 class Placement(Protocol):
-    """Chooses one of the candidates; never called with none."""
+    """Ranks one candidate: the lowest takes the next instance, of equals the first by `order`.
 
-    def __call__(self, candidates: Sequence[Candidate]) -> NodeId: ...
+    The same candidate must always get the same rank: ranks are kept until something about their candidate changes.
+    """
 
-
-def spread(candidates: Sequence[Candidate]) -> NodeId:
-    """The node with the fewest instances of this artifact, then the least loaded: a crash costs the least capacity."""
-    return _least(candidates, lambda c: (c.same, c.load))
+    def __call__(self, candidate: Candidate, /) -> Rank: ...
 
 
-def least_loaded(candidates: Sequence[Candidate]) -> NodeId:
-    """The node with the fewest instances of any artifact: even use of machines, whatever runs there."""
-    return _least(candidates, lambda c: (c.load, c.same))
+def spread(candidate: Candidate) -> Rank:
+    """The node with the fewest instances of this slice, then the least loaded: a crash costs the least capacity."""
+    return candidate.same, candidate.load
 
 
-def _least(candidates: Sequence[Candidate], weight: Callable[[Candidate], tuple[int, int]]) -> NodeId:
-    return min(candidates, key=lambda c: (*weight(c), c.node)).node
+def least_loaded(candidate: Candidate) -> Rank:
+    """The node with the fewest instances of any slice: even use of machines, whatever runs there."""
+    return candidate.load, candidate.same
+
+
+def round_robin(candidate: Candidate) -> Rank:
+    """The node whose last turn is the longest ago, whatever it carries."""
+    return (candidate.turn,)
+
+
+def bin_pack(candidate: Candidate) -> Rank:
+    """The fullest node that has room: the others stay empty, and may leave. Wants capacities."""
+    return -candidate.load, candidate.same
+
+
+def pinned(candidate: Candidate) -> Rank:
+    """The first node that may, in the order of `pin`; the next one only when it cannot take any more."""
+    return (candidate.order,)

@@ -32,6 +32,9 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     PLACEMENT: {
         "spread": "aether.deployment.placement:spread",
         "least_loaded": "aether.deployment.placement:least_loaded",
+        "round_robin": "aether.deployment.placement:round_robin",
+        "bin_pack": "aether.deployment.placement:bin_pack",
+        "pinned": "aether.deployment.placement:pinned",
     },
     SLICE_STORES: {  # called with the registered classes
         "classes": "aether.deployment.slice_store:ClassStore",

@@ -18,6 +18,7 @@ import attrs
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Candidate, Placement, spread
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.duty import Duty
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import FAILED_BACKOFF_MAX_S, FAILED_BACKOFF_MIN_S
@@ -84,7 +85,8 @@ class _Nodes:
             self.load[row.node] += 1
 
     def takes_more(self, member: MemberRow) -> bool:
-        return not member.draining and member.node not in self.view.suspect
+        duty = self.view.duties.get(member.node, Duty.ON_DUTY)
+        return duty is Duty.ON_DUTY and not member.draining and member.node not in self.view.suspect
 
 
 @attrs.define
@@ -178,14 +180,16 @@ class _Artifact:
         same = Counter(r.node for r in self.rows if _occupies(r) or r.state is S.FAILED)
         occupied = self._occupied()
         free = {
-            m.node: Candidate(node=m.node, same=same[m.node], load=self.nodes.load[m.node], labels=m.labels)
-            for m in self._able(desired)
+            m.node: Candidate(
+                node=m.node, same=same[m.node], load=self.nodes.load[m.node], order=order, labels=m.labels
+            )
+            for order, m in enumerate(self._able(desired))
             if _below(desired.max_per_node, occupied[m.node])
         }
         for attempt in attempts:
             if not free:
                 return
-            node = placement(tuple(free.values()))
+            node = min(free.values(), key=lambda candidate: (placement(candidate), candidate.order)).node
             taken = free.pop(node)
             self.nodes.load[node] += 1
             occupied[node] += 1
