@@ -20,7 +20,7 @@ import attrs
 from aether.errors import BadInput
 from aether.slice_api.annotations import bare, origin_of
 from aether.slice_api.codec import Form
-from aether.slice_api.contract import Contract
+from aether.slice_api.contract import Contract, FieldSpec, contract_of
 from aether.slice_api.faults import Fault, detail_of
 from aether.slice_api.http_plan import STREAMS, ParameterSpec
 from aether.slice_api.methods import MethodSpec
@@ -70,8 +70,25 @@ class FaultDescription:
 
 
 @attrs.frozen(kw_only=True)
+class DependencyDescription:
+    """A slice that another one calls. field  of the caller; name  of the type that it is annotated with
+
+    artifact  of that type as the caller knows it, "" of a Protocol
+    methods   that it may call -> names of their parameters
+    """
+
+    field: str
+    name: str
+    artifact: str = ""
+    methods: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict[str, tuple[str, ...]])
+
+
+@attrs.frozen(kw_only=True)
 class ContractDescription:
-    """A whole contract. artifact  `group:artifact:version`, "" of a Protocol; definitions  of named types, by name"""
+    """A whole contract. artifact  `group:artifact:version`, "" of a Protocol; definitions  of named types, by name
+
+    dependencies  the slices that it calls; () of a Protocol
+    """
 
     name: str
     artifact: str = ""
@@ -80,6 +97,7 @@ class ContractDescription:
     methods: Mapping[str, MethodDescription]
     faults: Mapping[str, FaultDescription]
     definitions: Mapping[str, Schema]
+    dependencies: tuple[DependencyDescription, ...] = ()
 
     def hash_of(self, method: str) -> str:
         """The schema hash of one method: equal exactly when both sides spell its arguments and results alike."""
@@ -100,6 +118,7 @@ class ContractDescription:
             "methods": methods,
             "faults": [attrs.asdict(fault) for fault in self.faults.values()],
             "definitions": dict(self.definitions),
+            "dependencies": [attrs.asdict(dependency) for dependency in self.dependencies],
         }
 
 
@@ -118,6 +137,7 @@ def describe(contract: Contract) -> ContractDescription:
             methods=methods,
             faults=faults,
             definitions=schemas.definitions,
+            dependencies=tuple(_dependency(field) for field in contract.fields if field.kind == "dependency"),
         )
     return made
 
@@ -174,6 +194,7 @@ def read_description(plain: object) -> ContractDescription:
         methods={m.name: m for m in methods},
         faults={fault.name: fault for fault in faults},
         definitions={name: _object(value, f"definitions.{name}") for name, value in definitions.items()},
+        dependencies=tuple(_read_dependency(part) for part in _list({"dependencies": [], **whole}, "dependencies")),
     )
 
 
@@ -209,6 +230,16 @@ def _fault(cls: type[Fault], schemas: Schemas) -> FaultDescription:
     schema = schemas.definitions.pop(name)  # a Fault is raised, never a value inside another
     schema = {key: value for key, value in schema.items() if key not in ("title", "description")}
     return FaultDescription(name=cls.__name__, status=cls.status, title=cls.title, detail=detail_of(cls), schema=schema)
+
+
+def _dependency(field: FieldSpec) -> DependencyDescription:
+    contract = contract_of(field.type)
+    return DependencyDescription(
+        field=field.name,
+        name=contract.name,
+        artifact=str(contract.artifact or ""),
+        methods={name: tuple(method.parameters) for name, method in contract.methods.items()},
+    )
 
 
 def _bare(schema: object) -> object:
@@ -280,6 +311,17 @@ def _read_fault(plain: object) -> FaultDescription:
         title=_text(part, "title"),
         detail=_text(part, "detail"),
         schema=_object(part.get("schema"), "schema"),
+    )
+
+
+def _read_dependency(plain: object) -> DependencyDescription:
+    part = _object(plain, "dependencies[]")
+    methods = _object(part.get("methods"), "dependencies[].methods")
+    return DependencyDescription(
+        field=_text(part, "field"),
+        name=_text(part, "name"),
+        artifact=_text(part, "artifact"),
+        methods={name: tuple(map(str, _list(methods, name))) for name in methods},
     )
 
 
