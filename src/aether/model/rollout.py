@@ -78,6 +78,7 @@ class Strategy(enum.StrEnum):
     CANARY = "canary"
     BLUE_GREEN = "blue_green"
     AB = "ab"
+    MANUAL = "manual"  # as an operator says it, step by step
 
 
 class Cleanup(enum.StrEnum):

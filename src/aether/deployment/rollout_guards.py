@@ -1,0 +1,141 @@
+"""What must be so before an update begins.
+
+Knows: plans that make sense, versions that exist, room for two versions, one update at a time.
+Never: writes; decides the steps of an update.
+Holds: each guard is a pure function that raises Rejected with the numbers or names it judged by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from aether.deployment.rollout_steps import count_steps, old_before, step_at
+from aether.errors import BadInput, Conflict, NotFound
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX, ROLLOUT_RULES_MAX, ROLLOUT_STEPS_MAX
+from aether.model.rollout import TERMINAL, RolloutPlan, RolloutRow, Strategy
+from aether.model.rows import DesiredRow
+from aether.model.version import Version
+
+
+def open_rollout(rollouts: Iterable[RolloutRow]) -> RolloutRow | None:
+    """The update that is not over; there is at most one for each artifact."""
+    return next((row for row in rollouts if row.state not in TERMINAL), None)
+
+
+def check_none_open(base: ArtifactBase, rollouts: Iterable[RolloutRow]) -> None:
+    """Raises Conflict that names the update under way."""
+    row = open_rollout(rollouts)
+    if row is not None:
+        by = f" by {row.by}" if row.by else ""
+        raise Conflict(
+            str(base),
+            f"update {row.id} to {row.new}{by} is under way ({row.state}); "
+            f"complete it or roll it back first: aether rollout rollback {row.id}",
+        )
+
+
+def check_version(base: ArtifactBase, desired: DesiredRow | None, new: Version, offered: Iterable[Artifact]) -> None:
+    """Raises NotFound (nothing is deployed), Conflict (the version is in force), BadInput (no member offers it)."""
+    if desired is None:
+        raise NotFound("deployment", str(base), "deploy it first; an update needs a version to come from")
+    if desired.artifact.version == new:
+        raise Conflict(str(base), f"version {new} is in force already")
+    versions = sorted(a.version for a in offered if a.base == base)
+    if new not in versions:
+        known = ", ".join(map(str, versions)) or "none"
+        raise BadInput(
+            f"no member offers {base.at(new)}",
+            (f"version: {new} is not among those that members can load: {known}; start a node with its code",),
+        )
+
+
+def check_plan(plan: RolloutPlan) -> None:
+    """Raises BadInput with every problem of the plan at once."""
+    problems = list(_problems(plan))
+    if problems:
+        raise BadInput("the plan of the update does not fit", problems)
+
+
+def check_room(base: ArtifactBase, plan: RolloutPlan, wanted: int, needed: int, places: int | None) -> None:
+    """Raises Conflict when the members have no room for both versions, with how much is short.
+
+    A rolling update may take the place of old instances, as far as `needed` ACTIVE ones (min_available) are left.
+    """
+    if places is None:
+        return
+    most = max(
+        step_at(plan, wanted, index).new + old_before(plan, wanted, index) for index in range(count_steps(plan, wanted))
+    )
+    if most <= places:
+        return
+    if plan.strategy is not Strategy.ROLLING:
+        raise Conflict(
+            str(base),
+            f"{most} instances of two versions do not fit: the members have room for {places}; "
+            f"add nodes, or use the strategy rolling",
+        )
+    left = min(old_before(plan, wanted, 0), places - step_at(plan, wanted, 0).new)
+    if left < needed or left < 0:
+        raise Conflict(
+            str(base),
+            f"{most} instances of two versions do not fit, the members have room for {places}, and replacing "
+            f"{plan.batch} at a time leaves {max(0, left)} ACTIVE where min_available wants {needed}; add nodes",
+        )
+
+
+def _problems(plan: RolloutPlan) -> Iterator[str]:
+    steps = plan.steps
+    if len(steps) > ROLLOUT_STEPS_MAX:
+        yield f"steps: {len(steps)} of them, at most {ROLLOUT_STEPS_MAX}"
+    for step in steps:
+        if type(step) is not int or not 0 < step <= 100:
+            yield f"steps: {step!r:.40} is no whole percentage from 1 to 100"
+    if list(steps) != sorted(set(steps)):
+        yield f"steps: {', '.join(map(str, steps[:10]))} do not rise"
+    if steps and plan.strategy not in (Strategy.CANARY, Strategy.AB):
+        yield f"steps: belong to canary and ab, not to {plan.strategy}"
+    if plan.strategy is Strategy.AB and not plan.rules and not steps:
+        yield "rules: an A/B update needs rules (header:NAME=VALUE or key=VALUE), or one step as its share"
+    if plan.strategy is Strategy.AB and len(steps) > 1:
+        yield f"steps: an A/B update has one share, not {len(steps)}"
+    yield from _rules(plan)
+    if type(plan.batch) is not int or not 1 <= plan.batch <= INSTANCES_MAX:
+        yield f"batch: {plan.batch!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
+    count = plan.instances
+    if count is not None and (type(count) is not int or not 1 <= count <= INSTANCES_MAX):
+        yield f"instances: {count!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
+    yield from _seconds("hold_s", plan.hold_s)
+    yield from _seconds("grace_s", plan.grace_s)
+    yield from _gates(plan)
+
+
+def _rules(plan: RolloutPlan) -> Iterator[str]:
+    if plan.rules and plan.strategy is not Strategy.AB:
+        yield f"rules: belong to the strategy ab, not to {plan.strategy}"
+    if len(plan.rules) > ROLLOUT_RULES_MAX:
+        yield f"rules: {len(plan.rules)} of them, at most {ROLLOUT_RULES_MAX}"
+    for rule in plan.rules:
+        name, sign, value = rule.partition("=")
+        kind, colon, header = name.partition(":")
+        fits = kind == "header" and colon and header if colon else name == "key"
+        if not (fits and sign and value):
+            yield f"rules: {rule!r:.60} is neither header:NAME=VALUE nor key=VALUE"
+
+
+def _seconds(name: str, value: float) -> Iterator[str]:
+    if not (math.isfinite(value) and 0 <= value <= ROLLOUT_HOLD_S_MAX):
+        yield f"{name}: {value!r:.40} is no time from 0 to {ROLLOUT_HOLD_S_MAX:.0f} s"
+
+
+def _gates(plan: RolloutPlan) -> Iterator[str]:
+    gates = plan.gates
+    if gates.error_rate is not None and not 0 <= gates.error_rate <= 1:
+        yield f"error_rate: {gates.error_rate!r:.40} is no share from 0 to 1"
+    if gates.p99_ms is not None and not (gates.p99_ms >= 0 and math.isfinite(gates.p99_ms)):
+        yield f"p99_ms: {gates.p99_ms!r:.40} is no time in milliseconds"
+    if gates.against_old is not None and not (gates.against_old >= 1 and math.isfinite(gates.against_old)):
+        yield f"against_old: {gates.against_old!r:.40} is no factor of 1 or more"
+    if type(gates.requests_min) is not int or gates.requests_min < 1:
+        yield f"requests_min: {gates.requests_min!r:.40} is no whole number of 1 or more"
