@@ -23,6 +23,7 @@ KEPT: Final = frozenset(
         "desired",
         "overrides",
         "rollouts",
+        "singletons",
         "blueprints",
         "blueprint-current",
         "feature-level",

@@ -36,6 +36,7 @@ from aether.model.rows import (
     RemovedRow,
     RoleRow,
     RouteRow,
+    SingletonRow,
     TrafficRow,
     UnsatisfiedRow,
 )
@@ -153,6 +154,7 @@ _DESIRED: Final = _Kind("desired", (BASE,), row_codec(DesiredRow))
 _OVERRIDE: Final = _Kind("overrides", (BASE,), row_codec(OverrideRow))
 _ROLLOUT: Final = _Kind("rollouts", (BASE, NAME), row_codec(RolloutRow))
 _INSTANCES: Final = _Kind("instances", (BASE, INSTANCE), row_codec(InstanceRow))
+_SINGLETON: Final = _Kind("singletons", (BASE,), row_codec(SingletonRow))
 _ROUTES: Final = _Kind("routes", (BASE,), row_codec(RouteRow))
 _TRAFFIC: Final = _Kind("traffic", (BASE,), row_codec(TrafficRow))
 _CONTRACT: Final = _Kind("contracts", (BASE, VERSION), row_codec(ContractRow))
@@ -177,6 +179,7 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _OVERRIDE,
     _ROLLOUT,
     _INSTANCES,
+    _SINGLETON,
     _ROUTES,
     _TRAFFIC,
     _CONTRACT,
@@ -201,6 +204,7 @@ MEMBERS: Final[Prefix[MemberRow]] = _MEMBER.prefix()
 REMOVED: Final[Prefix[RemovedRow]] = _REMOVED.prefix()
 ROLES: Final[Prefix[RoleRow]] = _ROLE.prefix()
 DUTIES: Final[Prefix[DutyRow]] = _DUTY.prefix()
+SINGLETONS: Final[Prefix[SingletonRow]] = _SINGLETON.prefix()
 OVERRIDES: Final[Prefix[OverrideRow]] = _OVERRIDE.prefix()
 ROLLOUTS: Final[Prefix[RolloutRow]] = _ROLLOUT.prefix()
 DESIRED: Final[Prefix[DesiredRow]] = _DESIRED.prefix()
@@ -250,6 +254,10 @@ def duty(node: NodeId) -> Key[DutyRow]:
 
 def override(base: ArtifactBase) -> Key[OverrideRow]:
     return _OVERRIDE.key(base)
+
+
+def singleton(base: ArtifactBase) -> Key[SingletonRow]:
+    return _SINGLETON.key(base)
 
 
 def rollout(base: ArtifactBase, id: str) -> Key[RolloutRow]:  # noqa: A002 - the row's own field name

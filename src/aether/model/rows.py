@@ -164,6 +164,9 @@ class InstanceRow:
     since        wall-clock seconds of the last state change, stamped by who wrote the row
     token        of a singleton: the fencing token, above that of every instance before it; 0 otherwise
     idle_since   wall-clock seconds since when it served nothing, of a slice that may scale to zero; 0 = it is in use
+    turn         number of its assignment: each gets a higher one than all rows had then
+    digest       of what it was started with beside its code (deployment.started_with); "" = not known
+    replaces     the instance that goes once this one is ACTIVE; "" = none, or it is gone
     """
 
     instance: InstanceId
@@ -176,6 +179,22 @@ class InstanceRow:
     since: float = 0.0
     token: int = 0
     idle_since: float = 0.0
+    turn: int = 0
+    digest: str = ""
+    replaces: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class SingletonRow:
+    """What outlives each instance of a singleton. Key `singletons/{group:artifact}`; stays, so that no token comes back.
+
+    token    of the last instance; the next one gets a higher one
+    attempt  of the next instance, when the last one went because it had failed
+    """
+
+    artifact: ArtifactBase
+    token: int = 0
+    attempt: int = 0
 
 
 class KeyState(enum.StrEnum):
