@@ -520,3 +520,17 @@ async def test_an_instance_that_hosting_stopped_by_itself_is_stopped_and_no_fail
 
     assert "n2:DEACTIVATING" in seen
     assert "n2:FAILED" not in seen
+
+
+async def test_an_override_ends_by_itself_and_the_blueprint_s_count_comes_back(autojump_clock, world):
+    """The leader looks at the clock; nobody has to remember the sale."""
+    await world.start("n1", PRICING)
+    world.elect("n1")
+    await world.operator.deploy(PRICING, 1)
+    await world.operator.scale("shop:pricing", 3, for_s=20)
+    await world.until(lambda: len(world.where("shop:pricing")) == 3)
+
+    took_s = await world.until(lambda: len(world.instances("shop:pricing")) == 1)
+
+    assert 15 < took_s < 25
+    assert world.rows(keys.OVERRIDES) == []

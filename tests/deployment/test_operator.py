@@ -12,7 +12,8 @@ from aether.kv.commands import Batch, Delete, Put
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, NodeId
 from aether.model.limits import BLUEPRINT_SLICES_MAX, BLUEPRINTS_KEPT, INSTANCES_MAX
-from aether.model.rows import BlueprintRow, MemberRow
+from aether.model.rollout import RolloutRow, RolloutState
+from aether.model.rows import BlueprintRow, MemberRow, OverrideRow
 
 PRICING, PRICING_2 = Artifact.parse("shop:pricing:1.0.0"), Artifact.parse("shop:pricing:2.0.0")
 STOCK = Artifact.parse("shop:stock:1.0.0")
@@ -422,3 +423,118 @@ async def test_two_texts_at_once_get_two_numbers(operator, kv, log):
 
     assert applied.number == 2
     assert kv.get(keys.blueprint("shop", 1)) == rival
+
+
+# --- overrides ----------------------------------------------------------------------------------------------------
+
+
+def override(kv, base=PRICING.base):
+    return kv.get(keys.override(base))
+
+
+async def test_a_scale_is_an_override_that_says_who_wanted_it_and_why(operator, kv, log):
+    """The text still says two; whoever sees five can read why, and both come in one batch."""
+    await operator.apply(TWO)
+    before = len(log.history)
+
+    wished = await operator.scale("shop:pricing", 5, by="ann", until=2_000.0, reason="sale")
+
+    row = override(kv)
+    assert (row.instances, row.owner, row.by, row.at, row.until) == (5, "operator", "ann", 1_000.0, 2_000.0)
+    assert (row.reason, wished.override) == ("sale", row)
+    assert (wished.row.instances, wished.row.wished) == (5, 2)
+    assert len(log.history) == before + 1
+
+
+async def test_scaling_to_what_the_blueprint_says_takes_the_override_back(operator, kv):
+    """An override that overrides nothing would only confuse."""
+    await operator.apply(TWO)
+    await operator.scale("shop:pricing", 5)
+
+    wished = await operator.scale("shop:pricing", 2)
+
+    assert override(kv) is None
+    assert (wished.row.instances, wished.changed) == (2, True)
+
+
+async def test_the_same_scale_again_writes_nothing(operator, kv):
+    """Who said it first stays written down."""
+    await operator.apply(TWO)
+    await operator.scale("shop:pricing", 5, by="ann")
+    revision = kv.revision
+
+    again = await operator.scale("shop:pricing", 5, by="bob")
+
+    assert (kv.revision, again.changed, override(kv).by) == (revision, False, "ann")
+
+
+async def test_an_end_that_is_past_is_refused(operator):
+    """A typing mistake in a date must not look like a scale."""
+    await operator.apply(TWO)
+
+    with pytest.raises(BadInput, match="until: that time has passed"):
+        await operator.scale("shop:pricing", 5, until=999.0)
+
+
+async def test_an_apply_takes_back_an_operator_s_override_and_no_scaler_s(operator, kv, log):
+    """An explicit count is the newer word of a person; a scaler goes on as before, within the bounds."""
+    await operator.apply(TWO)
+    await operator.scale("shop:pricing", 5)
+    await operator.apply(TWO)
+    assert override(kv) is None
+
+    scaler = OverrideRow(artifact=PRICING.base, instances=4, owner="scaler")
+    log.apply(Batch((), (Put(keys.override(PRICING.base), scaler),)))
+    await operator.apply(TWO + "# again")
+
+    assert override(kv) == scaler
+    assert desired(kv)["shop:pricing:1.0.0"].instances == 4
+
+
+async def test_an_apply_without_a_count_keeps_the_override(operator, kv):
+    """It says nothing against it."""
+    await operator.apply(ONE)
+    await operator.scale("shop:pricing", 5)
+
+    await operator.apply(ONE + "# again")
+
+    assert (override(kv).instances, desired(kv)["shop:pricing:1.0.0"].instances) == (5, 5)
+
+
+async def test_a_scale_outside_the_bounds_of_the_blueprint_is_refused(operator, kv, log):
+    """Half of what was asked for would be a surprise; the message says what to change."""
+    await operator.apply(TWO)
+    row = attrs.evolve(desired(kv)["shop:pricing:1.0.0"], instances_min=1, instances_max=4)
+    log.apply(Batch((), (Put(keys.desired(PRICING.base), row),)))
+
+    for count in (0, 5):
+        with pytest.raises(BadInput, match=f"instances: {count} is not within 1 to 4, as blueprint 'shop' says"):
+            await operator.scale("shop:pricing", count)
+
+
+async def test_no_scale_and_no_deploy_while_an_update_is_under_way(operator, kv, log):
+    """The update moves the counts of both versions itself."""
+    await operator.deploy("shop:pricing:1.0.0", 2)
+    rollout = RolloutRow(
+        id="r1",
+        artifact=PRICING.base,
+        old=PRICING.version,
+        new=PRICING_2.version,
+        state=RolloutState.ROUTING,
+    )
+    log.apply(Batch((), (Put(keys.rollout(PRICING.base, "r1"), rollout),)))
+
+    with pytest.raises(Conflict, match=r"update r1 from 1\.0\.0 to 2\.0\.0 is under way \(ROUTING\)"):
+        await operator.scale("shop:pricing", 3)
+    with pytest.raises(Conflict, match="under way"):
+        await operator.deploy("shop:pricing:2.0.0")
+
+
+async def test_undeploy_takes_the_override_with_it(operator, kv):
+    """The next slice of that name begins anew."""
+    await operator.deploy("shop:stock:1.0.0", 2)
+    await operator.scale("shop:stock", 4)
+
+    await operator.undeploy("shop:stock")
+
+    assert override(kv, STOCK.base) is None

@@ -26,6 +26,7 @@ from aether.model.rows import (
     DesiredRow,
     InstanceRow,
     MemberRow,
+    OverrideRow,
     RemovedRow,
     RoleRow,
     RouteRow,
@@ -226,6 +227,7 @@ class Wished:
     artifact: ArtifactBase
     row: DesiredRow | None
     changed: bool = True
+    override: OverrideRow | None = None
 
 
 @attrs.frozen
@@ -262,11 +264,14 @@ class Operator:
         row = self._wish(Artifact.parse(artifact), 1 if instances is None else instances)
         return Wished(revision, row.artifact.base, row)
 
-    async def scale(self, artifact: str, instances: int) -> Wished:
+    async def scale(self, artifact: str, instances: int, *, by="", for_s=0.0, until=0.0, reason="") -> Wished:
         revision = self._ask("scale", artifact, instances)
         base = ArtifactBase.parse(":".join(artifact.split(":")[:2]))
         (row,) = [r for r in self.rows.desired_rows if r.artifact.base == base]
-        return Wished(revision, base, self._wish(row.artifact, instances))
+        override = OverrideRow(
+            artifact=base, instances=instances, owner="operator", by=by, until=until or for_s, reason=reason
+        )
+        return Wished(revision, base, self._wish(row.artifact, instances), override=override)
 
     async def undeploy(self, artifact: str) -> Wished:
         revision = self._ask("undeploy", artifact)

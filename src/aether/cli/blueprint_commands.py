@@ -6,7 +6,6 @@ Never: what a blueprint means (the node validates it and answers with every prob
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from aether.cli.connection import Connection
 from aether.cli.exits import CommandFailed, Exit
 from aether.cli.options import settings, shared
 from aether.cli.output import show
+from aether.cli.times import local_time
 
 FILE_BYTES_MAX = 1024 * 1024
 
@@ -48,7 +48,7 @@ def list_(context: click.Context, /, **_: Any) -> None:
     answer = Connection(here).get("/blueprints")
     rows = answer["blueprints"]
     if here.output == "table":
-        rows = [{**row, "appliedAt": _local_time(row["appliedAt"])} for row in rows]
+        rows = [{**row, "appliedAt": local_time(row["appliedAt"])} for row in rows]
     show(here, answer, rows, ["id", "number", "slices", "appliedBy", "appliedAt"])
 
 
@@ -65,12 +65,6 @@ def init(apps: tuple[str, ...], app_dir: Path) -> None:
     click.echo('id = "app:1.0.0"')
     for row in rows:
         click.echo(f'\n[[slices]]\nartifact = "{row["artifact"]}"\ninstances = {row["instances"]}')
-
-
-def _local_time(epoch_s: float) -> str:
-    if not epoch_s:  # no text was ever applied: `app` of an opening process, or `adhoc`
-        return ""
-    return datetime.fromtimestamp(epoch_s).astimezone().isoformat(" ", "seconds")
 
 
 def _read(file: Path) -> str:

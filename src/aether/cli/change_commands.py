@@ -14,6 +14,7 @@ import click
 from aether.cli.connection import Connection
 from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
+from aether.cli.times import MOMENT, SPAN, local_time
 
 WAIT_S = 120.0
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,13 +53,32 @@ def deploy(context: click.Context, /, artifact: str, instances: int, wait_s: flo
 @click.command()
 @click.argument("artifact")
 @click.option("-n", "--instances", type=click.IntRange(0), required=True, help="How many.")
+@click.option("--for", "for_s", type=SPAN, default=None, help="Only for so long, such as 30m.")
+@click.option("--until", type=MOMENT, default=None, help="Only until then, such as 2031-05-01T18:00.")
+@click.option("--reason", default="", help="Why, for whoever wonders later.")
 @wait_option
 @shared
 @click.pass_context
-def scale(context: click.Context, /, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+def scale(
+    context: click.Context,
+    /,
+    artifact: str,
+    instances: int,
+    for_s: float | None,
+    until: float | None,
+    reason: str,
+    wait_s: float | None,
+    **_: Any,
+) -> None:
     """Change how many instances of ARTIFACT (group:artifact or group:artifact:version) run."""
     here = settings(context)
-    _answer(here, Connection(here).post("/scale", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
+    asked = {"forSeconds": for_s, "until": until, "reason": reason or None}
+    body = {"artifact": artifact, "instances": instances, **{k: v for k, v in asked.items() if v is not None}}
+    answer = Connection(here).post("/scale", body, wait_s=wait_s)
+    _answer(here, answer)
+    override = answer.get("override")
+    if override and override["until"] and here.output == "table":
+        click.echo(f"{answer['wished']} again at {local_time(override['until'])}", err=True)
 
 
 @click.command()

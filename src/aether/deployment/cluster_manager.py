@@ -18,6 +18,7 @@ import trio
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
 from aether.deployment.reconcile import reconcile
+from aether.deployment.settling import settle_overrides
 from aether.errors import OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
@@ -132,6 +133,7 @@ class ClusterDeploymentManager:
         return min([self._floor_s, *(end for end in ends if end > 0)])
 
     async def _act(self, fence: LeadershipRow, members: Mapping[NodeId, MemberRow], suspect: frozenset[NodeId]) -> None:
+        await settle_overrides(self._kv, self._desired.look(), fence, self._wall())
         seen = self._kv.revision
         view = View(
             desired={row.artifact.base: row for row in self._desired.look()},

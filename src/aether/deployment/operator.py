@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from aether.deployment.merging import OPERATOR
+from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, one_instance
 from aether.deployment.wishes import (
-    Changes,
-    Defaults,
     check_instances,
     decide_apply,
     decide_deploy,
     decide_implicit,
     decide_scale,
 )
-from aether.errors import Conflict
+from aether.errors import BadInput, Conflict
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
@@ -31,7 +31,7 @@ from aether.model.blueprint import APP
 from aether.model.blueprint_toml import parse_blueprint, parse_target
 from aether.model.ids import Revision
 from aether.model.limits import BLUEPRINTS_KEPT
-from aether.model.rows import Applied, BlueprintRow, DesiredRow
+from aether.model.rows import Applied, BlueprintRow, DesiredRow, OverrideRow
 from aether.model.version import Version
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ class BlueprintApplied(Applied):
 class Wished(Applied):
     """The wish in force for one `group:artifact`: row None when nothing is wanted.
 
-    changed  False: it was so before, and nothing was written
+    changed   False: it was so before, and nothing was written
+    override  what holds against the blueprint's count
     """
 
     artifact: ArtifactBase
     row: DesiredRow | None
     changed: bool = True
+    override: OverrideRow | None = None
 
 
 class Operator:
@@ -71,7 +73,7 @@ class Operator:
     rows. Cancelled, a mutation may or may not happen.
     """
 
-    def __init__(self, kv: KvService, wall: Callable[[], float], defaults: Defaults = lambda artifact: 1) -> None:
+    def __init__(self, kv: KvService, wall: Callable[[], float], defaults: Defaults = one_instance) -> None:
         self._kv = kv
         self._wall = wall
         self._defaults = defaults
@@ -85,17 +87,16 @@ class Operator:
         blueprint = parse_blueprint(text, default_id)
         await self._kv.barrier()
         for _ in range(_TRIES_MAX):
-            desired = self._desired()
-            changes = decide_apply(blueprint, desired, self._offered(), self._defaults)
+            decision = decide_apply(blueprint, self._standing())
             number = self._kv.get(keys.blueprint_current(blueprint.id)) or 0
             row = self._kv.get(keys.blueprint(blueprint.id, number)) if number else None
             extra = Batch()
             if row is None or row.text != text:
                 number += 1
                 extra = self._numbered(blueprint.id, number, text, applied_by)
-            revision = await self._write(changes, extra)
+            revision = await self._write(decision, extra)
             if revision is not None:
-                slices = tuple(r.artifact for _, r in sorted(changes.items()) if r is not None)
+                slices = tuple(r.artifact for _, r in sorted(decision.desired.items()) if r is not None)
                 return BlueprintApplied(revision, blueprint.id, number, slices)
         raise _busy(f"blueprint {blueprint.id!r}")
 
@@ -107,27 +108,53 @@ class Operator:
         base, versions = parse_target(artifact)
         if instances is not None:
             check_instances(instances)
-        return await self._one(
-            base,
-            lambda desired: decide_deploy(base, versions, instances, desired, self._offered(), self._defaults),
-        )
+        return await self._one(base, lambda standing: decide_deploy(base, versions, instances, standing))
 
-    async def scale(self, artifact: str, instances: int) -> Wished:
-        """Want `instances` of `group:artifact[:version]`. With a version, what is not wanted yet is created.
+    async def scale(
+        self,
+        artifact: str,
+        instances: int,
+        *,
+        by: str = "",
+        for_s: float = 0.0,
+        until: float = 0.0,
+        reason: str = "",
+    ) -> Wished:
+        """Want `instances` of `group:artifact[:version]`, against the blueprint's count, until an apply names one.
 
-        Raises BadInput, NotFound, Conflict (another version is in force).
+        With a version, what is not wanted yet is created.
+        for_s, until  seconds from now, or the wall-clock second, after which the blueprint's count holds again;
+                      0 = it does not end by itself
+        Raises BadInput, NotFound, Conflict (another version is in force, or an update under way).
         """
         base, version = _named(artifact)
         check_instances(instances)
-        return await self._one(base, lambda desired: decide_scale(base, version, instances, desired, self._offered()))
+        now = self._wall()
+        if for_s and until:
+            raise BadInput("a scale has one end", ("give `for` or `until`, not both",))
+        if until and until <= now:
+            raise BadInput("until: that time has passed", ("give a time to come, or none",))
+        override = OverrideRow(
+            artifact=base,
+            instances=instances,
+            owner=OPERATOR,
+            reason=reason,
+            by=by,
+            at=now,
+            until=now + for_s if for_s else until,
+        )
+        return await self._one(base, lambda standing: decide_scale(base, version, override, standing))
 
     async def undeploy(self, artifact: str) -> Wished:
         """Want none of `group:artifact[:version]` any more. What is not wanted, or in another version, is no error."""
         base, version = _named(artifact)
 
-        def decide(desired: dict[ArtifactBase, DesiredRow]) -> DesiredRow | None:
-            row = desired.get(base)
-            return row if row is not None and version not in (None, row.artifact.version) else None
+        def decide(standing: Standing) -> Decision:
+            row = standing.desired.get(base)
+            if row is not None and version not in (None, row.artifact.version):
+                return Decision(desired={base: row})
+            override: dict[ArtifactBase, OverrideRow | None] = {base: None} if base in standing.overrides else {}
+            return Decision(desired={base: None}, overrides=override)
 
         return await self._one(base, decide)
 
@@ -136,35 +163,40 @@ class Operator:
         wanted = [(c.artifact, c.options.instances) for c in contracts if c.artifact is not None]
         await self._kv.barrier()
         for _ in range(_TRIES_MAX):
-            changes = decide_implicit(wanted, self._desired())
-            revision = await self._write(changes, Batch())
+            decision = decide_implicit(wanted, self._standing().desired)
+            revision = await self._write(decision, Batch())
             if revision is not None:
                 return Applied(revision)
         raise _busy("the slices of this process")
 
     # --- reading and writing --------------------------------------------------------------------------------------
 
-    async def _one(
-        self, base: ArtifactBase, decide: Callable[[dict[ArtifactBase, DesiredRow]], DesiredRow | None]
-    ) -> Wished:
+    async def _one(self, base: ArtifactBase, decide: Callable[[Standing], Decision]) -> Wished:
         await self._kv.barrier()
         for _ in range(_TRIES_MAX):
-            desired = self._desired()
-            row = decide(desired)
-            revision = await self._write({base: row}, Batch())
+            standing = self._standing()
+            decision = decide(standing)
+            revision = await self._write(decision, Batch())
             if revision is not None:
-                return Wished(revision, base, row, row != desired.get(base))
+                row = decision.desired[base]
+                override = decision.overrides.get(base, standing.overrides.get(base))
+                changed = row != standing.desired.get(base) or bool(decision.overrides)
+                return Wished(revision, base, row, changed, override)
         raise _busy(str(base))
 
-    async def _write(self, changes: Changes, extra: Batch) -> Revision | None:
-        """The revision at which `changes` hold, or None when somebody was faster."""
+    async def _write(self, decision: Decision, extra: Batch) -> Revision | None:
+        """The revision at which `decision` holds, or None when somebody was faster."""
         compares: list[Compare[Any]] = list(extra.compares)
         writes: list[Put[Any] | Delete[Any]] = list(extra.changes)
-        for base, row in sorted(changes.items()):
+        for base, row in sorted(decision.desired.items()):
             key = keys.desired(base)
             compares.append(Compare(key, self._kv.version(key)))
             if row != self._kv.get(key):
                 writes.append(Delete(key) if row is None else Put(key, row))
+        for base, override in sorted(decision.overrides.items()):
+            override_key = keys.override(base)
+            compares.append(Compare(override_key, self._kv.version(override_key)))
+            writes.append(Delete(override_key) if override is None else Put(override_key, override))
         if not writes:
             return self._kv.revision
         result = await self._kv.propose(Batch(tuple(compares), tuple(writes)))
@@ -178,11 +210,15 @@ class Operator:
             changes.append(Delete(keys.blueprint(identity, number - BLUEPRINTS_KEPT)))
         return Batch((Compare(current, self._kv.version(current)),), tuple(changes))
 
-    def _desired(self) -> dict[ArtifactBase, DesiredRow]:
-        return {row.artifact.base: row for row in self._kv.rows(keys.DESIRED)}
-
-    def _offered(self) -> frozenset[Artifact]:
-        return frozenset(a for member in self._kv.rows(keys.MEMBERS) for a in member.available)
+    def _standing(self) -> Standing:
+        return Standing(
+            desired={row.artifact.base: row for row in self._kv.rows(keys.DESIRED)},
+            overrides={row.artifact: row for row in self._kv.rows(keys.OVERRIDES)},
+            offered=frozenset(a for member in self._kv.rows(keys.MEMBERS) for a in member.available),
+            rollouts=newest_rollouts(self._kv.rows(keys.ROLLOUTS)),
+            defaults=self._defaults,
+            now=self._wall(),
+        )
 
 
 def _named(text: str) -> tuple[ArtifactBase, Version | None]:

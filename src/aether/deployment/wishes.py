@@ -8,93 +8,108 @@ Holds: an artifact is owned by one blueprint; a version in force that a range al
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
+from aether.deployment.merging import OPERATOR, bounds, merged
+from aether.deployment.standing import Decision, Desired, Standing
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import ADHOC, APP, Blueprint, SliceWish
 from aether.model.limits import INSTANCES_MAX
-from aether.model.rows import DesiredRow
+from aether.model.rows import DesiredRow, OverrideRow
 from aether.model.version import Version, VersionRange
-
-Changes = Mapping[ArtifactBase, DesiredRow | None]
-"""What becomes of each desired row that a mutation looked at; None = none wanted."""
-
-Desired = Mapping[ArtifactBase, DesiredRow]
-Defaults = Callable[[Artifact], int]
 
 _NEAREST_MAX = 3
 
 
-def decide_apply(blueprint: Blueprint, desired: Desired, offered: Iterable[Artifact], defaults: Defaults) -> Changes:
+def decide_apply(blueprint: Blueprint, standing: Standing) -> Decision:
     """Rows for the blueprint's slices; none for what it owned and names no more. Raises Conflict, BadInput."""
     for wish in blueprint.slices:
-        _check_owner(wish.artifact, desired, blueprint.id)
-    known = tuple(offered)
+        _check_owner(wish.artifact, standing.desired, blueprint.id)
     problems: list[str] = []
     changes: dict[ArtifactBase, DesiredRow | None] = {
-        base: None for base, row in desired.items() if row.blueprint == blueprint.id
+        base: None for base, row in standing.desired.items() if row.blueprint == blueprint.id
     }
+    taken_back: dict[ArtifactBase, OverrideRow | None] = {}
     for wish in blueprint.slices:
-        current = desired.get(wish.artifact)
-        artifact = _resolve(wish.artifact, wish.versions, current, known)
+        current = standing.desired.get(wish.artifact)
+        artifact = _resolve(wish.artifact, wish.versions, current, standing.offered)
         if artifact is None:
-            problems.append(not_offered(wish.artifact, wish.versions, known))
-        else:
-            changes[wish.artifact] = _row(blueprint, wish, artifact, current, defaults)
+            problems.append(not_offered(wish.artifact, wish.versions, standing.offered))
+            continue
+        override = standing.overrides.get(wish.artifact)
+        if override is not None and override.owner == OPERATOR and wish.instances is not None:
+            override = taken_back[wish.artifact] = None
+        changes[wish.artifact] = merged(_row(blueprint, wish, artifact, standing), override, standing.now)
     if problems:
         raise BadInput(f"blueprint {blueprint.id!r} names slices that no member offers", tuple(problems))
-    return changes
+    return Decision(desired=changes, overrides=taken_back)
 
 
-def decide_deploy(
-    base: ArtifactBase,
-    versions: VersionRange,
-    instances: int | None,
-    desired: Desired,
-    offered: Iterable[Artifact],
-    defaults: Defaults,
-) -> DesiredRow:
-    """The row of a single deployment, owned by `adhoc`. Raises Conflict, BadInput."""
-    _check_owner(base, desired, ADHOC)
-    known = tuple(offered)
-    current = desired.get(base)
-    artifact = _resolve(base, versions, current, known)
-    if artifact is None:
-        raise BadInput("no member offers the slice", (not_offered(base, versions, known),))
-    if current is None:
-        count = defaults(artifact) if instances is None else instances
-        return DesiredRow(artifact=artifact, instances=count, blueprint=ADHOC)
-    return attrs.evolve(current, artifact=artifact, instances=current.instances if instances is None else instances)
+def decide_deploy(base: ArtifactBase, versions: VersionRange, instances: int | None, standing: Standing) -> Decision:
+    """The row of a single deployment, owned by `adhoc`; a count takes an operator's override back.
 
-
-def decide_scale(
-    base: ArtifactBase, version: Version | None, instances: int, desired: Desired, offered: Iterable[Artifact]
-) -> DesiredRow:
-    """The row with another count; a new one when the version is given and nothing is wanted yet.
-
-    Raises NotFound, Conflict when another version is in force, BadInput.
+    Raises Conflict, BadInput.
     """
-    current = desired.get(base)
-    if current is not None:
-        if version is not None and version != current.artifact.version:
-            raise Conflict(str(base), f"version {current.artifact.version} is in force, not {version}; scale {base}")
-        return attrs.evolve(current, instances=instances)
-    if version is None:
-        raise NotFound("deployment", str(base), _near_hint(base, desired) or "deploy it first, with its version")
-    exact = VersionRange.parse(str(version))
-    return decide_deploy(base, exact, instances, desired, offered, lambda artifact: instances)
+    _check_owner(base, standing.desired, ADHOC)
+    current = standing.desired.get(base)
+    artifact = _resolve(base, versions, current, standing.offered)
+    if artifact is None:
+        raise BadInput("no member offers the slice", (not_offered(base, versions, standing.offered),))
+    override = standing.overrides.get(base)
+    overrides: dict[ArtifactBase, OverrideRow | None] = {}
+    if current is None:
+        count = standing.defaults(artifact) if instances is None else instances
+        row = DesiredRow(artifact=artifact, instances=count, wished=count, blueprint=ADHOC)
+    else:
+        _check_no_rollout(base, standing, "deploy another version")
+        row = attrs.evolve(current, artifact=artifact)
+        if instances is not None:
+            row = attrs.evolve(row, wished=instances)
+            if override is not None and override.owner == OPERATOR:
+                override = overrides[base] = None
+    return Decision(desired={base: merged(row, override, standing.now)}, overrides=overrides)
 
 
-def decide_implicit(wanted: Iterable[tuple[Artifact, int]], desired: Desired) -> Changes:
+def decide_scale(base: ArtifactBase, version: Version | None, override: OverrideRow, standing: Standing) -> Decision:
+    """An override of an operator, with the count that follows; a new deployment when the version is given and nothing
+    is wanted yet. What the blueprint says anyway, for good, takes an override back.
+
+    Raises NotFound; Conflict when another version is in force, or an update under way; BadInput outside the bounds.
+    """
+    current = standing.desired.get(base)
+    if current is None:
+        if version is None:
+            hint = _near_hint(base, standing.desired) or "deploy it first, with its version"
+            raise NotFound("deployment", str(base), hint)
+        return decide_deploy(base, VersionRange.parse(str(version)), override.instances, standing)
+    if version is not None and version != current.artifact.version:
+        raise Conflict(str(base), f"version {current.artifact.version} is in force, not {version}; scale {base}")
+    _check_no_rollout(base, standing, "scale it")
+    low, high = bounds(current)
+    if not low <= override.instances <= high:
+        raise BadInput(
+            f"instances: {override.instances} is not within {low} to {high}, as blueprint {current.blueprint!r} says",
+            (f"choose a count from {low} to {high}, or change min and max of {base} in that blueprint",),
+        )
+    known = standing.overrides.get(base)
+    wanted = None if override.instances == current.wished and not override.until else override
+    if _same_word(known, wanted):
+        wanted = known  # said again: when and by whom it was said first stays
+    overrides = {} if wanted == known else {base: wanted}
+    return Decision(desired={base: merged(current, wanted, standing.now)}, overrides=overrides)
+
+
+def decide_implicit(wanted: Iterable[tuple[Artifact, int]], desired: Desired) -> Decision:
     """Rows of blueprint `app` for slices that nobody wants yet; of several versions the newest."""
-    return {
-        artifact.base: DesiredRow(artifact=artifact, instances=instances, blueprint=APP)
+    rows: Mapping[ArtifactBase, DesiredRow | None] = {
+        artifact.base: DesiredRow(artifact=artifact, instances=instances, wished=instances, blueprint=APP)
         for artifact, instances in sorted(wanted)
         if artifact.base not in desired
     }
+    return Decision(desired=rows)
 
 
 def check_instances(instances: object) -> None:
@@ -133,16 +148,18 @@ def _resolve(
     return None if version is None else base.at(version)
 
 
-def _row(
-    blueprint: Blueprint, wish: SliceWish, artifact: Artifact, current: DesiredRow | None, defaults: Defaults
-) -> DesiredRow:
-    instances = wish.instances
-    if instances is None:
+def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: Standing) -> DesiredRow:
+    current = standing.desired.get(wish.artifact)
+    count = wish.instances
+    if count is None:
         # The count in force stays: another node may not know this slice's own default.
-        instances = current.instances if current is not None else defaults(artifact)
+        count = standing.defaults(artifact) if current is None else current.wished
+        count = current.instances if count is None and current is not None else count
+    assert count is not None, "either nothing was wanted, or so many"
     return DesiredRow(
         artifact=artifact,
-        instances=instances,
+        instances=count,
+        wished=count,
         blueprint=blueprint.id,
         max_per_node=wish.max_per_node,
         config=wish.config,
@@ -150,6 +167,22 @@ def _row(
         host=wish.host,
         memory_mb=wish.memory_mb,
     )
+
+
+def _same_word(known: OverrideRow | None, said: OverrideRow | None) -> bool:
+    if known is None or said is None:
+        return known is said
+    return attrs.evolve(known, at=said.at, by=said.by) == said
+
+
+def _check_no_rollout(base: ArtifactBase, standing: Standing, what: str) -> None:
+    row = standing.under_way(base)
+    if row is not None:
+        raise Conflict(
+            str(base),
+            f"its update {row.id} from {row.old} to {row.new} is under way ({row.state}); {what} when it is over, or "
+            "roll it back",
+        )
 
 
 def _near_hint(base: ArtifactBase, desired: Desired) -> str:

@@ -18,6 +18,7 @@ from aether.management.view import ClusterView
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import Revision
 from aether.model.lifecycle import SliceState
+from aether.model.rows import OverrideRow
 
 
 @attrs.frozen
@@ -46,11 +47,31 @@ async def deploy(actors: Actors, body: Mapping[str, object], by: str) -> Changed
 
 async def scale(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
     artifact, instances = cast("str", body["artifact"]), cast("int", body["instances"])
-    wish = await actors.operator.scale(artifact, instances)
+    wish = await actors.operator.scale(
+        artifact,
+        instances,
+        by=cast("str", body.get("appliedBy", by)),
+        for_s=cast("float", body.get("forSeconds", 0.0)),
+        until=float(cast("float", body.get("until", 0.0))),
+        reason=cast("str", body.get("reason", "")),
+    )
     shown: Answer = {"status": "scaled", "artifact": artifact, "instances": instances}
     if wish.row is not None:
-        shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances}
+        shown |= {"artifact": str(wish.row.artifact), "instances": wish.row.instances, "wished": wish.row.wished}
+    shown["override"] = None if wish.override is None else override_shown(wish.override)
     return _changed(shown, wish.revision, wish.artifact)
+
+
+def override_shown(row: OverrideRow) -> Answer:
+    """What holds against a blueprint's count, for people and programs."""
+    return {
+        "instances": row.instances,
+        "owner": row.owner,
+        "by": row.by,
+        "at": row.at,
+        "until": row.until,
+        "reason": row.reason,
+    }
 
 
 async def undeploy(actors: Actors, body: Mapping[str, object], by: str) -> Changed:

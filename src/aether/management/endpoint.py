@@ -30,6 +30,7 @@ NO_BODY: Final = Schema()
 WAIT_S_MAX: Final = 3600.0
 WATCH_S_MAX: Final = 60.0
 CHANGES_MAX: Final = 1000
+OVERRIDE_S_MAX: Final = 366 * 86_400.0
 NUMBER_MAX: Final = 2**63 - 1  # revisions and numbers of blueprints are 64-bit integers
 
 
@@ -90,7 +91,15 @@ ARTIFACT: Final = Field(
 )
 INSTANCES: Final = Field("instances", Kind.WHOLE, high=INSTANCES_MAX, about="how many instances are wanted")
 BY: Final = Field("appliedBy", Kind.TEXT, also=("applied_by",), high=200, about="who applied it, for the record")
-
+FOR: Final = Field(
+    "forSeconds",
+    Kind.SECONDS,
+    also=("for_s", "for"),
+    high=OVERRIDE_S_MAX,
+    about="after so long the blueprint's count holds again",
+)
+UNTIL: Final = Field("until", Kind.SECONDS, high=1e12, about="the same as seconds since 1970")
+REASON: Final = Field("reason", Kind.TEXT, high=300, about="why, for whoever wonders later")
 
 KEY: Final = Field(
     "key", Kind.TEXT, required=True, low=1, high=KEY_BYTES_MAX, about="text of the key, such as maps/NAME/KEY"

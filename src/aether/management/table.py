@@ -18,6 +18,7 @@ from aether.management.endpoint import (
     ARTIFACT,
     BY,
     CHANGES_MAX,
+    FOR,
     FORCE,
     FRESH,
     IF_VERSION,
@@ -27,6 +28,8 @@ from aether.management.endpoint import (
     NODE,
     NUMBER_MAX,
     PREFIX,
+    REASON,
+    UNTIL,
     WAIT,
     WAIT_GROUP,
     WATCH_S_MAX,
@@ -153,9 +156,9 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         path="/scale",
-        about="Want another number of instances.",
+        about="Want another number of instances than the blueprint says, for good or for a while.",
         query=WAIT,
-        body=Schema((ARTIFACT, attrs.evolve(INSTANCES, required=True)), ignored=("placement",)),
+        body=Schema((ARTIFACT, attrs.evolve(INSTANCES, required=True), FOR, UNTIL, REASON, BY), ignored=("placement",)),
         change=commands.scale,
     ),
     Endpoint(

@@ -18,6 +18,7 @@ from aether.model.rows import (
     DesiredRow,
     InstanceRow,
     MemberRow,
+    OverrideRow,
     RemovedRow,
     RoleRow,
     RouteRow,
@@ -148,6 +149,10 @@ class WishAnswer(RevisionAnswer, Protocol):
     def row(self) -> DesiredRow | None: ...
     @property
     def changed(self) -> bool: ...
+    @property
+    def override(self) -> OverrideRow | None:
+        """What holds against the blueprint's count."""
+        ...
 
 
 class BlueprintAnswer(RevisionAnswer, Protocol):
@@ -165,7 +170,16 @@ class Operator(Protocol):
     """Mutations. Each returns once this node has applied it. Raises Rejected, TryAgain, OutcomeUnknown."""
 
     async def deploy(self, artifact: str, instances: int | None = None) -> WishAnswer: ...
-    async def scale(self, artifact: str, instances: int) -> WishAnswer: ...
+    async def scale(
+        self,
+        artifact: str,
+        instances: int,
+        *,
+        by: str = "",
+        for_s: float = 0.0,
+        until: float = 0.0,
+        reason: str = "",
+    ) -> WishAnswer: ...
     async def undeploy(self, artifact: str) -> WishAnswer: ...
     async def apply(self, text: str, applied_by: str = "") -> BlueprintAnswer: ...
 

@@ -67,7 +67,7 @@ RECONNECT_MAX_S: Final = 1.0
 # --- replicated store ---
 KEY_BYTES_MAX: Final = 1_024
 VALUE_BYTES_MAX: Final = 512 * 1024
-BATCH_OPERATIONS_MAX: Final = 1_024
+BATCH_OPERATIONS_MAX: Final = 2_048
 SESSION_ANSWERS_MAX: Final = 8_192  # undecided or unread requests of one node process
 SESSION_IDLE_S: Final = 3_600.0
 MAP_ENTRIES_MAX_DEFAULT: Final = 10_000
@@ -190,10 +190,11 @@ assert INFLIGHT_BYTES_MAX + 2 * APPEND_BYTES_MAX <= OUTBOX_BYTES_MAX
 assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 # Two lanes to each of two peers, as far as their kernels let them, are on a link of 20 MB/s for less than 20 ms.
 assert 2 * 2 * 2 * SEND_BUFFER_BYTES <= 0.02 * 20e6
-# A blueprint is one value; applying it changes each of its slices and drops as many old ones, in one batch.
+# A blueprint is one value; applying it changes each of its slices, takes overrides back, begins
+# updates, and drops as many old slices, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
 assert OPENAPI_BYTES_MAX < VALUE_BYTES_MAX
-assert 4 * BLUEPRINT_SLICES_MAX + 4 <= BATCH_OPERATIONS_MAX
+assert 8 * BLUEPRINT_SLICES_MAX + 8 <= BATCH_OPERATIONS_MAX
 # A snapshot of full maps fits a follower, even of entries so small that their spelling is thrice their size, with as
 # much again for control rows and sessions.
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
