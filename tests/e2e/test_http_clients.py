@@ -11,6 +11,7 @@ import pytest
 import trio
 
 import aether
+from aether.kv import keys
 from aether.web.config import WebConfig
 from aether.web.request import Response
 from aether.web.service import WebServer
@@ -143,6 +144,9 @@ async def test_each_status_on_a_socket(status, raw):
 async def test_a_route_that_nobody_serves_now_is_503():
     async with aether.Cluster.open(Desk, http=0) as cluster:
         await cluster.scale(Desk, 0)
+        async with cluster.kv.watch(keys.INSTANCES) as watch:
+            while list(cluster.kv.rows(keys.INSTANCES)):
+                await watch.changed()
         answer = await last_answer(cluster.addresses.http_address, request("GET /lines/1"))
     assert (answer[0], answer[1]["retry-after"], json.loads(answer[2])["status"]) == (503, "1", 503)
 

@@ -23,7 +23,7 @@ def seed():
 
 
 async def test_three_nodes_keep_every_promise_under_all_faults(tmp_path):
-    report = await run(NemesisPlan(seconds=60, seed=seed()), tmp_path)
+    report = await run(NemesisPlan(seconds=60, seed=seed(), faults_min=3), tmp_path)
 
     assert report.exit_code == 0, report
     assert len(report.suffered) >= 3
@@ -31,7 +31,7 @@ async def test_three_nodes_keep_every_promise_under_all_faults(tmp_path):
 
 async def test_five_nodes_keep_every_promise_under_partial_connectivity(tmp_path):
     faults = ("bridge", "bridged-by-leader", "ring", "halves", "kill-leader", "stutter")
-    report = await run(NemesisPlan(nodes=5, seconds=40, seed=seed(), faults=faults), tmp_path)
+    report = await run(NemesisPlan(nodes=5, seconds=40, seed=seed(), faults=faults, faults_min=2), tmp_path)
 
     assert report.exit_code == 0, report
     assert len(report.suffered) >= 2
@@ -40,7 +40,7 @@ async def test_five_nodes_keep_every_promise_under_partial_connectivity(tmp_path
 @pytest.mark.skipif(bool(why_not()), reason=f"network namespaces: {why_not()}")
 async def test_three_nodes_keep_every_promise_when_the_kernel_cuts_and_slows_them(tmp_path):
     faults = ("isolate-leader", "mute-leader", "bridge", "tbf", "full-disk")
-    report = await run(NemesisPlan(seconds=60, seed=seed(), faults=faults, in_namespaces=True), tmp_path)
+    report = await run(NemesisPlan(seconds=60, seed=seed(), faults=faults, faults_min=2, in_namespaces=True), tmp_path)
 
     assert report.exit_code == 0, report
     assert len(report.suffered) >= 2

@@ -37,6 +37,7 @@ LAST_LINES = 3
 DRAWN_TIMES = 10
 """More faults are drawn than there is time for: a cluster may be well sooner than planned."""
 
+OVERTIME = 3
 ANSWERED_MIN = 0.2
 """Below this share of answered operations a run proves little, and says so."""
 
@@ -46,6 +47,7 @@ class NemesisPlan:
     """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
     in_namespaces  each node in a network namespace, on a small disk; else on loopback behind the faulty network
     faults   names to draw from; empty = all that are possible on this ground
+    faults_min  up to OVERTIME times its seconds a run goes on until so many were suffered: a slow machine proves as much
     """
 
     nodes: int = 3
@@ -55,6 +57,7 @@ class NemesisPlan:
     clients: int = 12
     rate: float = 300.0
     faults: Sequence[str] = ()
+    faults_min: int = 0
     reads_locally: bool = False
     in_namespaces: bool = False
 
@@ -184,10 +187,12 @@ class _Run:
 
     async def _disturb(self) -> bool:
         """One fault after the other until the time is over; whether the cluster was well after each."""
-        plan, ends = self.plan, trio.current_time() + self.plan.seconds
+        plan, now = self.plan, trio.current_time()
+        ends, ends_at_last = now + plan.seconds, now + OVERTIME * plan.seconds
         try:
             for step in draw_schedule(plan.seed, DRAWN_TIMES * plan.seconds, list(plan.faults or self.faults)):
-                if trio.current_time() + step.calm_s + step.lasts_s > ends:
+                over = trio.current_time() + step.calm_s + step.lasts_s
+                if over > (ends if len(self.report.suffered) >= plan.faults_min else ends_at_last):
                     break
                 suffered = await suffer(step, [self.faults[f] for f in step.faults], self.cluster, self.say)
                 self.report.suffered.append(suffered)
