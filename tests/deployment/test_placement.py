@@ -6,11 +6,11 @@ from aether.deployment.placement import Candidate, bin_pack, least_loaded, pinne
 from aether.model.ids import NodeId
 
 CASES = {
-    spread: (dict(same=0, load=9), dict(same=1, load=0)),
-    least_loaded: (dict(same=1, load=0), dict(same=0, load=9)),
-    round_robin: (dict(same=3, load=9, turn=4), dict(same=0, load=0, turn=7)),
-    bin_pack: (dict(same=3, load=9), dict(same=0, load=1)),
-    pinned: (dict(same=3, load=9, order=0), dict(same=0, load=0, order=1)),
+    spread: ({"same": 0, "load": 9}, {"same": 1, "load": 0}),
+    least_loaded: ({"same": 1, "load": 0}, {"same": 0, "load": 9}),
+    round_robin: ({"same": 3, "load": 9, "turn": 4}, {"same": 0, "load": 0, "turn": 7}),
+    bin_pack: ({"same": 3, "load": 9}, {"same": 0, "load": 1}),
+    pinned: ({"same": 3, "load": 9, "order": 0}, {"same": 0, "load": 0, "order": 1}),
 }
 
 

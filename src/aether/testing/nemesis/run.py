@@ -47,7 +47,7 @@ class NemesisPlan:
     """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
     in_namespaces  each node in a network namespace, on a small disk; else on loopback behind the faulty network
     faults   names to draw from; empty = all that are possible on this ground
-    faults_min  up to OVERTIME times its seconds a run goes on until so many were suffered: a slow machine proves as much
+    faults_min  up to OVERTIME times its seconds a run goes on until so many came: a slow machine proves as much
     """
 
     nodes: int = 3
