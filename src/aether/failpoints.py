@@ -82,6 +82,8 @@ PLACES: Final[Mapping[str, str]] = {
     "send.ProposeReply": "it was not taken",
     "send.StateReport": "the hash of a state",
     "send.StateVerdict": "a node is told that its state differs",
+    "send.AskApplied": "a node is asked whether it has applied a revision",
+    "send.HasApplied": "a node says what it has applied",
 }
 """name -> what is about to happen there, or has just happened."""
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from aether.errors import BadInput
 from aether.kv.messages import (
     MESSAGES,
+    AskApplied,
+    HasApplied,
     ProposeReply,
     ProposeRequest,
     ProposeRequests,
@@ -27,6 +29,8 @@ ANY = st.one_of(
     st.builds(ProposeReply, COUNTS, st.sampled_from(Refusal), st.none() | st.text(max_size=9), st.text(max_size=9)),
     st.builds(StateReport, st.integers(1, 2**63 - 1), st.binary(min_size=1, max_size=64)),
     st.builds(StateVerdict, st.integers(1, 2**63 - 1)),
+    st.builds(AskApplied, st.integers(1, 2**63 - 1)),
+    st.builds(HasApplied, st.integers(1, 2**63 - 1)),
 )
 
 

@@ -1,6 +1,6 @@
 """What nodes say to each other about proposals, and the table that registers it.
 
-Knows: a forwarded proposal and the refusal of one; the hash of a state, and that it differs.
+Knows: a forwarded proposal and the refusal of one; the hash of a state, and that it differs; how far a node applied.
 Never: the answer of an applied proposal: every node reads that from its own log.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -75,6 +75,20 @@ class StateVerdict:
     revision: Revision
 
 
+@attrs.frozen
+class AskApplied:
+    """Any node to any: tell me once you have applied `revision`."""
+
+    revision: Revision
+
+
+@attrs.frozen
+class HasApplied:
+    """The answer: I have applied everything up to `revision`."""
+
+    revision: Revision
+
+
 def _encode_request(message: ProposeRequest) -> Sequence[object]:
     return (message.number, message.command)
 
@@ -126,28 +140,37 @@ def _decode_report(fields: Sequence[object]) -> StateReport:
             raise BadInput("malformed StateReport", ("expected revision, state hash",))
 
 
-def _encode_verdict(message: StateVerdict) -> Sequence[object]:
+def _encode_revision(message: StateVerdict | AskApplied | HasApplied) -> Sequence[object]:
     return (message.revision,)
 
 
-def _decode_verdict(fields: Sequence[object]) -> StateVerdict:
-    match fields:
-        case (int(revision),) if 0 < revision <= _INT_MAX:
-            return StateVerdict(Revision(revision))
-        case _:
-            raise BadInput("malformed StateVerdict", ("expected revision",))
+_OfRevision = TypeVar("_OfRevision", StateVerdict, AskApplied, HasApplied)
 
 
+def _decode_revision(cls: type[_OfRevision]) -> Callable[[Sequence[object]], _OfRevision]:
+    def decode(fields: Sequence[object]) -> _OfRevision:
+        match fields:
+            case (int(revision),) if 0 < revision <= _INT_MAX:
+                return cls(Revision(revision))
+            case _:
+                raise BadInput(f"malformed {cls.__name__}", ("expected revision",))
+
+    return decode
+
+
+Message: TypeAlias = (
+    ProposeRequest | ProposeRequests | ProposeReply | StateReport | StateVerdict | AskApplied | HasApplied
+)
 Encode: TypeAlias = Callable[[Any], Sequence[object]]
-Decode: TypeAlias = Callable[
-    [Sequence[object]], ProposeRequest | ProposeRequests | ProposeReply | StateReport | StateVerdict
-]
+Decode: TypeAlias = Callable[[Sequence[object]], Message]
 
 MESSAGES: Final[Mapping[int, tuple[type[Any], Encode, Decode]]] = {
     20: (ProposeRequest, _encode_request, _decode_request),
     21: (ProposeReply, _encode_reply, _decode_reply),
     22: (StateReport, _encode_report, _decode_report),
-    23: (StateVerdict, _encode_verdict, _decode_verdict),
+    23: (StateVerdict, _encode_revision, _decode_revision(StateVerdict)),
     24: (ProposeRequests, _encode_requests, _decode_requests),
+    25: (AskApplied, _encode_revision, _decode_revision(AskApplied)),
+    26: (HasApplied, _encode_revision, _decode_revision(HasApplied)),
 }
 """tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 20 to 29 belong to kv."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import trio
@@ -20,10 +20,19 @@ from aether.consensus.values import Role
 from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
 from aether.kv.agreement_service import StateWatch
+from aether.kv.applied_service import AppliedWatch
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.history import ChangeHistory
 from aether.kv.keys import ClusterRow, Key, Prefix
-from aether.kv.messages import ProposeReply, ProposeRequest, ProposeRequests, StateReport, StateVerdict
+from aether.kv.messages import (
+    AskApplied,
+    HasApplied,
+    ProposeReply,
+    ProposeRequest,
+    ProposeRequests,
+    StateReport,
+    StateVerdict,
+)
 from aether.kv.ports import Consensus
 from aether.kv.propose_service import RETRY_TICK_S, Proposer
 from aether.kv.store import AppliedEntries, Store
@@ -63,6 +72,7 @@ class KvService:
         self._history = ChangeHistory()
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
         self._states = StateWatch(node, consensus, store, send)
+        self._reached = AppliedWatch(node, store, send)
         self._closed = False
         self._claimed_term = 0
         self._barriers: set[trio.CancelScope] = set()
@@ -99,6 +109,10 @@ class KvService:
             self._states.take_report(sender, message)
         elif isinstance(message, StateVerdict):
             self._states.take_verdict(sender, message)
+        elif isinstance(message, AskApplied):
+            self._reached.take_question(sender, message)
+        elif isinstance(message, HasApplied):
+            self._reached.take_answer(sender, message)
         else:
             raise TypeError(f"{type(message).__name__} is no message of the store")
 
@@ -170,6 +184,14 @@ class KvService:
                 heapq.heapify(self._revision_waits)
         if self._store.revision < revision:
             raise Draining(self._node)
+
+    def behind(self, nodes: Iterable[NodeId], revision: Revision) -> frozenset[NodeId]:
+        """Those of `nodes` that have not said yet that they applied `revision`. They are asked; never blocks."""
+        return self._reached.behind(nodes, revision)
+
+    async def heard(self) -> None:
+        """Return at the next word of another node on what it has applied; see `behind`."""
+        await self._reached.heard()
 
     # --- proposing --------------------------------------------------------------------------------------------------
 
@@ -277,6 +299,7 @@ class KvService:
     def _on_applied(self, applied: AppliedEntries) -> None:
         self._proposer.applied(applied)
         self._states.applied()
+        self._reached.applied()
         if applied.restored:
             self._history.restored(self._store.revision)
             self._watchers.mark_all()
