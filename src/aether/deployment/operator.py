@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from aether.deployment.merging import OPERATOR
+from aether.deployment.revisions import next_revision
 from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, one_instance
 from aether.deployment.wishes import (
     check_instances,
@@ -30,8 +31,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import APP
 from aether.model.blueprint_toml import parse_blueprint, parse_target
 from aether.model.ids import Revision
-from aether.model.limits import BLUEPRINTS_KEPT
-from aether.model.rows import Applied, BlueprintRow, DesiredRow, OverrideRow
+from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ class Operator:
             row = self._kv.get(keys.blueprint(blueprint.id, number)) if number else None
             extra = Batch()
             if row is None or row.text != text:
-                number += 1
-                extra = self._numbered(blueprint.id, number, text, applied_by)
+                number, extra = next_revision(self._kv, blueprint.id, text, by=applied_by, at=self._wall())
             revision = await self._write(decision, extra)
             if revision is not None:
                 slices = tuple(r.artifact for _, r in sorted(decision.desired.items()) if r is not None)
@@ -201,14 +200,6 @@ class Operator:
             return self._kv.revision
         result = await self._kv.propose(Batch(tuple(compares), tuple(writes)))
         return result.revision if result.applied else None
-
-    def _numbered(self, identity: str, number: int, text: str, applied_by: str) -> Batch:
-        current, key = keys.blueprint_current(identity), keys.blueprint(identity, number)
-        row = BlueprintRow(id=identity, number=number, text=text, applied_by=applied_by, applied_at=self._wall())
-        changes: list[Put[Any] | Delete[Any]] = [Put(current, number), Put(key, row)]
-        if number > BLUEPRINTS_KEPT:
-            changes.append(Delete(keys.blueprint(identity, number - BLUEPRINTS_KEPT)))
-        return Batch((Compare(current, self._kv.version(current)),), tuple(changes))
 
     def _standing(self) -> Standing:
         return Standing(

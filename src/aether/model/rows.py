@@ -293,13 +293,17 @@ class ContractRow:
 
 @attrs.frozen(kw_only=True)
 class BlueprintRow:
-    """An operator's text as applied. Key `blueprints/{id}/{number}`; immutable. `number` counts from 1."""
+    """An operator's text as applied. Key `blueprints/{id}/{number}`; immutable. `number` counts from 1.
+
+    reason  why it came, when nobody simply applied a file: a rollback, an update that is over, ...
+    """
 
     id: str
     number: int
     text: str
     applied_by: str = ""
     applied_at: float = 0.0
+    reason: str = ""
 
 
 @attrs.frozen(kw_only=True)
