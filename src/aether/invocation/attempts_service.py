@@ -32,6 +32,7 @@ from aether.invocation.reply import (
     REFUSED,
     UNKNOWN_INSTANCE,
     Abandoned,
+    Done,
     Failed,
     Form,
     NotStarted,
@@ -40,12 +41,15 @@ from aether.invocation.reply import (
     TimedOut,
     decode_reply,
     encode_reply,
+    is_broken,
 )
 from aether.invocation.retry import GiveUp, Try, Verdict, decide_retry
 from aether.invocation.retry_budget import RetryBudgets
 from aether.invocation.serving_service import CallServer
 from aether.invocation.streaming import Onward, Opened, Opening
 from aether.invocation.streams_service import Streams
+from aether.invocation.version_statistics import VersionCounters
+from aether.invocation.watched_stream import WatchedStream
 from aether.model.ids import NodeId
 from aether.slice_api.call import PLAIN
 
@@ -83,6 +87,7 @@ class Attempts:
         self._pending = pending
         self._streams = streams
         self._chooser = chooser
+        self.versions: VersionCounters = chooser.versions
         self._random = rng
         self._wire = wire
         self._in_flight_max = in_flight_max
@@ -150,6 +155,8 @@ class Attempts:
             )
         )
         if isinstance(decision, GiveUp):
+            if isinstance(failure, NotStarted):
+                self._chooser.given_up(endpoint)
             budget.refused += isinstance(failure, Abandoned) and call.idempotent and not budget.left
             raise self._error(call, endpoint, decision.verdict, failure)
         call.excluded = decision.exclude
@@ -196,17 +203,21 @@ class Attempts:
         finally:
             now = trio.current_time()
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
-            self._chooser.ended(endpoint, load, result, now - began, late=late)
+            broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
+            self._chooser.ended(endpoint, load, result, now - began, late=late, broken=broken)
+            if isinstance(result, Opened | Onward) and load.counter is not None:
+                load.counter.answered(now - began)
             if isinstance(result, Opened):
                 load.opened()
 
     async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
         result: Opened | Onward | Outcome | None = None
+        watched = WatchedStream(opening, load, http=call.form is Form.HTTP)
         with _scope(call):
-            result = await self._streams.open(endpoint, call, opening)
+            result = await self._streams.open(endpoint, call, watched.opening)
         if isinstance(result, Opened):
-            result = attrs.evolve(result, left=load.left)
+            result = watched.opened(result)
         return cast("Outcome", result or TimedOut(call.span.hop(trio.current_time())))
 
     async def _try_here(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:

@@ -16,6 +16,7 @@ from aether.invocation.call_key import key_of
 from aether.invocation.ejection import Ejections
 from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms, Traffic
 from aether.invocation.reply import (
+    BROKEN_STATUS,
     NO_ROOM,
     UNFINISHED,
     Abandoned,
@@ -29,6 +30,7 @@ from aether.invocation.reply import (
 )
 from aether.invocation.ring import Ring, bound, owner
 from aether.invocation.traffic import Turns, sticky_version
+from aether.invocation.version_statistics import VersionCounter, VersionCounters
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.version import Version
@@ -77,6 +79,7 @@ class Chooser:
         self._clock = clock
         self._balancer = balancer
         self.loads: Loads = Loads()
+        self.versions: VersionCounters = VersionCounters()
         self.ejections: Ejections = Ejections()
         self._turns: dict[ArtifactBase, tuple[Traffic, Turns]] = {}
         self._rings: dict[tuple[ArtifactBase, Version | None], Ring] = {}
@@ -105,16 +108,33 @@ class Chooser:
         """A try is on its way. Hand the load back to `ended`."""
         load = self.loads.of(endpoint.instance)
         load.in_flight += 1
+        if load.counter is None:
+            load.counter = self.versions.of(endpoint.artifact)
         return load
 
     def ended(
-        self, endpoint: Endpoint, load: Load, outcome: Outcome | None, latency_s: float, *, late: bool = False
+        self,
+        endpoint: Endpoint,
+        load: Load,
+        outcome: Outcome | None,
+        latency_s: float,
+        *,
+        late: bool = False,
+        broken: bool = False,
     ) -> None:
-        """A try ended. None: it was cancelled, which says nothing about the instance unless it was `late`."""
+        """A try ended. None: it was cancelled, which says nothing about the instance unless it was `late`.
+
+        broken  it is Done, and what it says by that is that the version does not work: an answer of 500
+        """
         kind = type(outcome)
         self.loads.ended(load, latency_s if kind in _TIMED else None)
-        if kind is Done and not self.ejections.watches(endpoint.instance):
-            return  # nearly always
+        counter = load.counter or self.versions.of(endpoint.artifact)
+        if kind is Done and not broken:
+            counter.answered(latency_s)
+            if not self.ejections.watches(endpoint.instance):
+                return  # nearly always
+        else:
+            _count(counter, outcome, latency_s, late=late, broken=broken)
         if isinstance(outcome, NotStarted) and outcome.reason in NO_ROOM:
             load.busy_until = self._clock() + min(outcome.retry_after_s or BUSY_S, BUSY_S_MAX)
         elif late or kind in _JUDGED:
@@ -123,11 +143,16 @@ class Chooser:
             if failed or self.ejections.watches(endpoint.instance):
                 self.ejections.record(endpoint.instance, self._clock(), self._peers(endpoint), failed=failed)
 
+    def given_up(self, endpoint: Endpoint) -> None:
+        """A call failed because no instance could take it; `endpoint` was the last that it asked."""
+        self.versions.of(endpoint.artifact).failed()
+
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: forget what is gone."""
         known = set(self._registry.instances())
         self.loads.keep(known)
         self.ejections.keep(known)
+        self.versions.keep(self._registry.artifacts())
         self._rings.clear()
         self._turns = {base: kept for base, kept in self._turns.items() if self._registry.traffic(base) == kept[0]}
 
@@ -203,6 +228,23 @@ class Chooser:
     def _peers(self, endpoint: Endpoint) -> Sequence[Endpoint]:
         endpoints = self._registry.endpoints(endpoint.artifact.base)
         return [e for e in endpoints if e.artifact.version == endpoint.artifact.version]
+
+
+def _count(counter: VersionCounter, outcome: Outcome | None, latency_s: float, *, late: bool, broken: bool) -> None:
+    """What a caller would call a failure of the version counts as one; what the contract says, and a 4xx, does not."""
+    match outcome:
+        case Faulted(fault) if fault.status < BROKEN_STATUS:
+            counter.answered(latency_s)
+        case Done() if not broken:
+            counter.answered(latency_s)
+        case Done() | Faulted() | TimedOut():
+            counter.failed(latency_s)
+        case Failed() | Abandoned():
+            counter.failed()
+        case None if late:
+            counter.failed(latency_s)
+        case _:
+            pass  # it left, or nothing of it ran: it is sent elsewhere
 
 
 def _spill_at(terms: Terms) -> int:

@@ -135,6 +135,10 @@ class EndpointRegistry:
         """Every instance that takes calls."""
         return (endpoint.instance for endpoints in self._endpoints.values() for endpoint in endpoints)
 
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every version that takes calls; one as often as it has instances."""
+        return (endpoint.artifact for endpoints in self._endpoints.values() for endpoint in endpoints)
+
     def state(self, base: ArtifactBase) -> tuple[str, str]:
         """(state, reason) for whoever finds no endpoint: a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
         if base in self._endpoints:

@@ -69,8 +69,11 @@ class Hedges:
             nursery.cancel_scope.cancel("another instance answered first")
 
     def _second_possible(self, call: OutgoingCall) -> bool:
+        """Of the version that takes the call: a canary's share does not grow because it is slow."""
         endpoints = self._registry.endpoints(call.target)
-        return len(endpoints) > 1 and any(e.instance != call.at for e in endpoints)
+        return len(endpoints) > 1 and any(
+            e.instance != call.at and call.version in (None, e.artifact.version) for e in endpoints
+        )
 
 
 class _Race:

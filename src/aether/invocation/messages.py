@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 import attrs
 
 from aether.errors import BadInput
+from aether.invocation.health_messages import HEALTH_MESSAGES
 from aether.invocation.message_spec import MessageSpec
 from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.invocation.stream_messages import STREAM_MESSAGES
@@ -134,4 +135,5 @@ MESSAGES: Final = (
     MessageSpec(65, CallReply, "CALLS", encode_call_reply, decode_call_reply),
     MessageSpec(66, CallCancel, "CALLS", encode_cancel, decode_cancel),
     *STREAM_MESSAGES,
+    *HEALTH_MESSAGES,
 )

@@ -118,6 +118,16 @@ UNSENDABLE: Final = (errors.AetherError, TypeError, ValueError, OverflowError)
 """What spelling a message raises when no frame can carry it."""
 
 
+BROKEN_STATUS: Final = 500
+"""An answer over HTTP of this status or above says that something does not work."""
+
+
+def is_broken(payload: object) -> bool:
+    """Whether `payload`, an answer over HTTP or the head of one, says so: `[status, ...]`."""
+    parts = cast("list[object]", payload) if isinstance(payload, list | tuple) else [0]
+    return bool(parts) and type(parts[0]) is int and parts[0] >= BROKEN_STATUS
+
+
 def encode_reply(reply: Outcome) -> list[object]:
     """`[kind, ...fields]`, plain data for msgpack."""
     if type(reply) is Done:  # nearly all are

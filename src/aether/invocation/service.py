@@ -23,6 +23,8 @@ from aether.invocation.broadcast_service import Broadcasts
 from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.handing import Reference
+from aether.invocation.health_messages import CountsReply, CountsRequest
+from aether.invocation.health_service import HealthOfVersions
 from aether.invocation.hedging_service import Hedges
 from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.keyed import Keyed
@@ -94,6 +96,9 @@ class Invoker:
         )
         self._hedges = Hedges(self._attempts, registry)
         self._broadcasts = Broadcasts(self._attempts, registry)
+        self.healths: HealthOfVersions = HealthOfVersions(
+            node, rng.getrandbits(63), self._attempts.versions, self._transport_send
+        )
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -179,6 +184,7 @@ class Invoker:
         return InvokerStatistics(
             in_flight=len(self._pending),
             serving=self._server.serving,
+            versions=self._attempts.versions.all(),
             targets={str(target): budget.statistics() for target, budget in self._attempts.budgets.items()},
         )
 
@@ -304,6 +310,10 @@ class Invoker:
         elif kind is CallCancel:
             cancel = cast("CallCancel", message)
             self._server.cancel(sender, cancel.call_id, cancel.reason)
+        elif kind is CountsRequest:
+            self.healths.asked(sender, cast("CountsRequest", message))
+        elif kind is CountsReply:
+            self.healths.told(sender, cast("CountsReply", message))
         elif not self._streams.deliver(sender, message, request_id):
             raise TypeError(f"{kind.__name__} is no message of a call")
 
@@ -323,6 +333,7 @@ class Invoker:
         self._pending.peer_lost(node)
         self._server.peer_lost(node)
         self._streams.peer_lost(node)
+        self.healths.peer_lost(node)
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from aether.model.health import VersionCounts
+
 
 @attrs.frozen(kw_only=True)
 class TargetStatistics:
@@ -32,9 +34,10 @@ class TargetStatistics:
 class InvokerStatistics:
     """in_flight  calls to other nodes that wait for a reply; serving  calls that run here, co-located ones included
 
-    targets  by `group:artifact`
+    targets  by `group:artifact`; versions  by `group:artifact:version`: tries of calls that ended
     """
 
     in_flight: int = 0
     serving: int = 0
     targets: Mapping[str, TargetStatistics] = attrs.field(factory=dict[str, TargetStatistics])
+    versions: Mapping[str, VersionCounts] = attrs.field(factory=dict[str, VersionCounts])

@@ -108,6 +108,7 @@ class Opening:
     give_up_at  a little earlier, as for calls: the callee's deadline
     ahead   items that the callee may be ahead, 0 = the default; inputs  what the caller sends, by parameter
     decode  an item from plain data; error  the exception for an end that is no Done
+    broke   told of an end that is no Done, maybe more than once
     """
 
     until: float
@@ -117,6 +118,7 @@ class Opening:
     inputs: Inputs = attrs.field(factory=dict[str, Input])
     decode: Callable[[Any], Any] | None = None
     error: Callable[[Reply], BaseException] = StreamEnded
+    broke: Callable[[Outcome], None] = lambda _: None
 
 
 @attrs.frozen
@@ -140,6 +142,7 @@ class Onward:
 
 def final_error(final: Outcome, opening: Opening, received: int) -> BaseException:
     """The exception for an end that is no Done."""
+    opening.broke(final)
     if isinstance(final, Abandoned):
         return StreamBroken(opening.name, received, final.reason)
     return opening.error(final)

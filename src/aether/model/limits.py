@@ -121,6 +121,10 @@ STREAM_HANDS_MAX: Final = 8  # slices that a stream may be handed on through
 
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000
+VERSIONS_COUNTED_MAX: Final = 4_096  # that a node called, and keeps the counts of
+VERSIONS_TOLD_MAX: Final = 64  # of one slice, in one answer to another node; the newest
+HEALTH_ASK_S: Final = 1.0  # for all nodes to say how their calls to the versions of a slice went
+HEALTH_QUESTIONS_MAX: Final = 64  # of one node, at a time
 TRAFFIC_PARTS_MAX: Final = 1_000_000  # of one version: shares as small as one call in a million
 BLUEPRINT_BYTES_MAX: Final = 256 * 1024
 BLUEPRINT_SLICES_MAX: Final = 250

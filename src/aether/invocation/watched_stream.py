@@ -1,0 +1,62 @@
+"""A stream while it counts as a call under way, and as one that ended well or not.
+
+Knows: the load of the instance that serves it, the counter of its version.
+Never: items, beyond the first of an answer over HTTP: its status.
+Holds: a stream is counted as answered when it opens; it fails at most once, and not after its reader has left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from aether.invocation.balance import Load
+from aether.invocation.reply import BROKEN_STATUS, Faulted, Outcome, is_broken
+from aether.invocation.streaming import Opened, Opening
+
+
+class WatchedStream:
+    """One try to open a stream. `opening` goes in the place of the one given.
+
+    http  its first item is the head of an answer over HTTP
+    """
+
+    def __init__(self, opening: Opening, load: Load, *, http: bool) -> None:
+        self._load = load
+        self._opened: Opened | None = None
+        self._decode = opening.decode
+        decode = self._head if http else opening.decode
+        self.opening: Opening = attrs.evolve(opening, decode=decode, broke=self._broke)
+
+    def opened(self, result: Opened) -> Opened:
+        """It is open."""
+        self._opened = result
+        return attrs.evolve(result, left=self._left)
+
+    def _left(self) -> None:
+        self._opened = None
+        self._load.left()
+
+    def _broke(self, final: Outcome) -> None:
+        if not isinstance(final, Faulted) or final.fault.status >= BROKEN_STATUS:
+            self._failed()
+
+    def _failed(self) -> None:
+        if self._opened is not None and self._load.counter is not None:
+            self._opened = None
+            self._load.counter.broke()
+
+    def _head(self, item: Any) -> Any:
+        decode: Callable[[Any], Any] | None = self._decode
+        if self._opened is not None:
+            if is_broken(item):
+                self._failed()
+            else:
+                self._opened.stream.decoded(decode or _plain)
+        return item if decode is None else decode(item)
+
+
+def _plain(item: Any) -> Any:
+    return item
