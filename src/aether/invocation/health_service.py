@@ -59,7 +59,8 @@ class HealthOfVersions:
         question = self._questions[number] = _Question(set(peers), {})
         try:
             for peer in peers:
-                self._send(peer, CountsRequest(number, str(base)), "")
+                if not self._send(peer, CountsRequest(number, str(base)), ""):
+                    question.without(peer)
             with trio.move_on_after(HEALTH_ASK_S):
                 if question.waiting:
                     await question.over.wait()

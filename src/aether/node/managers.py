@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import trio
 
 from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.health_source import HealthSource
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
@@ -30,6 +31,7 @@ class Managers:
 
     live       the members that answer, this node included
     contracts  of the classes that this process has registered
+    health     how the calls of all members to each version of a slice went
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Managers:
         live: Callable[[], Mapping[NodeId, Incarnation]],
         seams: Seams,
         contracts: Mapping[Artifact, Contract],
+        health: HealthSource,
     ) -> None:
         self._store = store
         self._contracts = contracts
+        self.health: HealthSource = health
         self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
         self.cluster: ClusterManager = make_cluster_manager(

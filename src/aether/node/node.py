@@ -37,6 +37,7 @@ from aether.model.lifecycle import SliceState
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import ZONE_LABEL, MemberRow
 from aether.node.backups import NodeBackups
+from aether.node.cluster_health import MembersHealth
 from aether.node.config import NodeConfig
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
@@ -161,6 +162,7 @@ class Node:
             self._live,
             self._seams,
             self.contracts,
+            MembersHealth(self.kv, self.invoker.healths),
         )
         self.operator: Operator = self.managers.operator
 
