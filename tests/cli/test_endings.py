@@ -9,7 +9,7 @@ import trio
 
 import aether
 from aether.cli.applications import load_class, load_slices
-from aether.cli.look_commands import nodes
+from aether.cli.duty_commands import nodes
 from aether.cli.main import run
 from aether.cli.options import settings
 from aether.cli.terminal import node_log

@@ -17,6 +17,7 @@ from aether.management.actors import Actors
 from aether.management.backup_source import OpenBackup
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.duty import Duty, DutyRow
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
@@ -78,6 +79,7 @@ class Rows:
     member_rows: list[MemberRow] = attrs.field(factory=list)
     removed_rows: list[RemovedRow] = attrs.field(factory=list)
     role_rows: list[RoleRow] = attrs.field(factory=list)
+    duty_rows: list[DutyRow] = attrs.field(factory=list)
     cluster_uuid: str = "c0ffee"
     desired_rows: list[DesiredRow] = attrs.field(factory=list)
     instance_rows: list[InstanceRow] = attrs.field(factory=list)
@@ -95,6 +97,9 @@ class Rows:
 
     def removed(self):
         return iter(self.removed_rows)
+
+    def duties(self):
+        return iter(self.duty_rows)
 
     def roles(self):
         return iter(self.role_rows)
@@ -219,6 +224,40 @@ class Members:
 
     async def transfer(self, name=""):
         return await self._ask("transfer", name)
+
+
+@attrs.frozen
+class DutyWished:
+    node: NodeId
+    duty: Duty
+    revision: Revision
+    missing: Callable[[], list[str]]
+    changed: bool = True
+
+
+@attrs.define
+class Duties:
+    """Remembers what it was asked. `pending` is what every word lacks."""
+
+    asked: list[tuple[object, ...]] = attrs.field(factory=list)
+    pending: list[str] = attrs.field(factory=list)
+    fails: AetherError | None = None
+    changed: bool = True
+
+    async def _ask(self, duty: Duty, *what: object) -> DutyWished:
+        if self.fails is not None:
+            raise self.fails
+        self.asked.append(what)
+        return DutyWished(NodeId(str(what[1])), duty, FIRST, lambda: list(self.pending), self.changed)
+
+    async def drain(self, name, *, by="", force=False):
+        return await self._ask(Duty.DRAINING, "drain", name, by, force)
+
+    async def activate(self, name, *, by=""):
+        return await self._ask(Duty.ON_DUTY, "activate", name, by)
+
+    async def shutdown(self, name, *, by="", force=False):
+        return await self._ask(Duty.SHUTTING_DOWN, "shutdown", name, by, force)
 
 
 @attrs.frozen
@@ -365,6 +404,7 @@ class World:
     access: AccessRules
     stored: StoredRows = attrs.field(factory=StoredRows)
     members: Members = attrs.field(factory=Members)
+    duties: Duties = attrs.field(factory=Duties)
     backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
@@ -394,7 +434,7 @@ class World:
             consensus=lambda: self.consensus,
             peers=lambda: self.peers,
             local=self.local,
-            actors=Actors(operator=self.operator, members=self.members),
+            actors=Actors(operator=self.operator, members=self.members, duties=self.duties),
             rows=self.stored,
             backups=self.backups,
             access=self.access,

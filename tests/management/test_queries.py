@@ -19,7 +19,10 @@ from aether.model.route import Route
 from aether.model.rows import DesiredRow, RouteRow, UnsatisfiedRow
 
 GETS = [  # /kv/row needs a key (test_rows.py)
-    e.path.replace("{id}", "demo").replace("{name}", "orders").replace("{artifact}", "shop.orders:place-order")
+    e.path.replace("lifecycle/{id}", "lifecycle/node-1")
+    .replace("{id}", "demo")
+    .replace("{name}", "orders")
+    .replace("{artifact}", "shop.orders:place-order")
     for e in ENDPOINTS
     if (e.read or e.look) and e.path != "/kv/row"
 ]
@@ -402,7 +405,7 @@ async def test_the_openapi_document_names_every_path(world):
     for endpoint in ENDPOINTS:
         assert {verb.lower() for verb in endpoint.verbs} == set(document["paths"][endpoint.path])
         for name in re.findall(r"\{(\w+)\}", endpoint.path):
-            operation = document["paths"][endpoint.path]["get"]
+            operation = document["paths"][endpoint.path][endpoint.verbs[0].lower()]
             assert {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} in operation[
                 "parameters"
             ]

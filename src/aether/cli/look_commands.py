@@ -39,16 +39,6 @@ def health(context: click.Context, /, **_: Any) -> None:
 
 
 @click.command()
-@shared
-@click.pass_context
-def nodes(context: click.Context, /, **_: Any) -> None:
-    """The members of the cluster, those that do not answer too."""
-    here = settings(context)
-    answer = Connection(here).get("/members")
-    show(here, answer, answer["members"], ["id", "state", "isLeader", "httpAddress", "managementAddress", "instances"])
-
-
-@click.command()
 @click.option("--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Print the slices of a module instead.")
 @click.option(
     "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."

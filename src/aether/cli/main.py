@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "sim": ("aether.cli.sim_command:sim", "Simulate consensus under faults, each cluster from one seed."),
     "status": ("aether.cli.look_commands:status", "Who this node is and who leads."),
     "health": ("aether.cli.look_commands:health", "Quorum, peers and slices, judged honestly."),
-    "nodes": ("aether.cli.look_commands:nodes", "The members of the cluster."),
+    "nodes": ("aether.cli.duty_commands:nodes", "The members of the cluster; drain, activate, shut one down."),
     "members": ("aether.cli.member_commands:members", "Who belongs to the group and votes; add, remove, promote."),
     "slices": ("aether.cli.look_commands:slices", "Every instance with its state, or the slices of an --app."),
     "routes": ("aether.cli.look_commands:routes", "The HTTP routes of deployed slices."),

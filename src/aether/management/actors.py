@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from aether.management.view import Members, Operator
+from aether.management.view import Duties, Members, Operator
 
 
 @attrs.frozen(kw_only=True)
@@ -17,3 +17,4 @@ class Actors:
 
     operator: Operator
     members: Members
+    duties: Duties

@@ -12,6 +12,7 @@ from typing import cast
 from aether.kv import keys
 from aether.kv.service import KvService
 from aether.kv.watch_service import Watch
+from aether.model.duty import DutyRow
 from aether.model.ids import Revision
 from aether.model.rows import (
     BlueprintRow,
@@ -46,6 +47,9 @@ class KvClusterView:
 
     def removed(self) -> Iterable[RemovedRow]:
         return self._kv.rows(keys.REMOVED)
+
+    def duties(self) -> Iterable[DutyRow]:
+        return self._kv.rows(keys.DUTIES)
 
     def roles(self) -> Iterable[RoleRow]:
         return self._kv.rows(keys.ROLES)

@@ -20,6 +20,7 @@ from aether.errors import NotFound
 from aether.management.shown import cursor_bytes, shown_row
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.duty import Duty, duties_of, still_there
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
@@ -43,6 +44,9 @@ PROGRESS: Final = (  # which state of many speaks for a slice that is not ACTIVE
 )
 
 
+_GOING: Final = frozenset({Duty.DRAINING, Duty.SHUTTING_DOWN})
+
+
 @attrs.frozen
 class Facts:
     """Everything a query may look at, at one moment. `peers` are connected; this node is not among them."""
@@ -59,6 +63,10 @@ class Facts:
     @property
     def leader(self) -> str:
         return self.consensus.leader or ""
+
+    def duties(self) -> dict[NodeId, Duty]:
+        """Where each member stands."""
+        return duties_of(self.view.members(), self.view.duties())
 
 
 @attrs.frozen
@@ -215,9 +223,14 @@ def _members(facts: Facts) -> list[Answer]:
         rows.setdefault(node, MemberRow(node=node, incarnation=Incarnation("")))
     roles = {row.node: "VOTER" if row.votes else "WORKER" for row in facts.view.roles()}
     leaving = {row.node for row in facts.view.removed()}
+    duties = facts.duties()
+    reasons = {row.artifact: _said(row.reason) for row in facts.view.unsatisfied()}
+    remaining = {
+        node: still_there(node, facts.view.instances(), reasons) for node, duty in duties.items() if duty in _GOING
+    }
     return [
-        _member(facts, row, row.node in reachable, hosted[row.node])
-        | {"ordered": roles.get(row.node), "leaving": row.node in leaving}
+        _member(facts, row, duties.get(row.node), row.node in reachable, hosted[row.node])
+        | {"ordered": roles.get(row.node), "leaving": row.node in leaving, "waitsFor": remaining.get(row.node, [])}
         for _, row in sorted(rows.items())
     ]
 
@@ -229,12 +242,19 @@ def _kind(facts: Facts, node: NodeId) -> str:
     return "WORKER" if node in facts.consensus.configuration.learners else "OUTSIDE"
 
 
-def _member(facts: Facts, row: MemberRow, reachable: bool, active: int) -> Answer:
+def _state(duty: Duty | None, row: MemberRow, reachable: bool) -> str:
+    if row.draining:
+        return "DRAINING"  # its own word, whatever an operator said
+    return duty.value if duty is not None and reachable else "UNREACHABLE"
+
+
+def _member(facts: Facts, row: MemberRow, duty: Duty | None, reachable: bool, active: int) -> Answer:
     return {
         "id": row.node,
         "nodeId": row.node,
         "reachable": reachable,
-        "state": "DRAINING" if row.draining else "ON_DUTY" if reachable else "UNREACHABLE",
+        "state": _state(duty, row, reachable),
+        "duty": (duty or Duty.JOINING).value,
         "isLeader": row.node == facts.leader,
         "voter": row.node in facts.consensus.voters,
         "kind": _kind(facts, row.node),

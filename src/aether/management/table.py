@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from aether.management import commands, contract_queries, member_commands, queries, rows_service
+from aether.management.duty_endpoints import DUTY_ENDPOINTS
 from aether.management.endpoint import (
     ADDRESS,
     ARTIFACT,
@@ -52,6 +53,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     get("/health", "Whether the cluster can decide, and what is missing.", queries.health),
     get("/status", "This node: role, leader, term, revision, addresses.", queries.status),
     get("/nodes", "The reachable members.", queries.nodes),
+    *DUTY_ENDPOINTS,
     get("/members", "All members, reachable or not.", queries.members),
     get("/slices", "Every slice of the cluster with its state.", queries.slices),
     get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),

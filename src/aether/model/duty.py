@@ -1,6 +1,6 @@
 """The life of a member node, as a table.
 
-Knows: the states, who may move to which; the row of an operator's word.
+Knows: the states, who may move to which; the row of an operator's word; which duty follows from rows.
 Never: who moves a node, what a state does to its instances.
 Holds: a move that is absent from NEXT_DUTY is illegal; a node without a row is ON_DUTY once it is ready.
 """
@@ -8,12 +8,15 @@ Holds: a move that is absent from NEXT_DUTY is illegal; a node without a row is 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import attrs
 
-from aether.model.ids import NodeId
+from aether.model.artifact import ArtifactBase
+from aether.model.ids import Incarnation, NodeId
+from aether.model.rows import InstanceRow, MemberRow
 
 
 class Duty(enum.StrEnum):
@@ -37,12 +40,16 @@ NEXT_DUTY: Final[Mapping[Duty, frozenset[Duty]]] = {
 assert NEXT_DUTY.keys() == set(Duty)
 
 
+NO_PROCESS: Final = Incarnation("")
+
+
 @attrs.frozen(kw_only=True)
 class DutyRow:
     """What an operator, or the leader, said of a member. Key `duty/{node}`; outlives the process.
 
     by     who said it; at  wall-clock seconds
-    force  a drain that does not wait for the disruption budget
+    force  a drain that waits neither for the disruption budget nor for replacements
+    incarnation  of SHUTTING_DOWN: the process that shall leave; one that is started later is JOINING
     """
 
     node: NodeId
@@ -50,3 +57,49 @@ class DutyRow:
     by: str = ""
     at: float = 0.0
     force: bool = False
+    incarnation: Incarnation = NO_PROCESS
+
+
+def is_ready(member: MemberRow) -> bool:
+    """Whether the member has started and caught up."""
+    return bool(member.incarnation) and not member.joining
+
+
+def node_duty(member: MemberRow, said: DutyRow | None, is_ready: bool) -> Duty:
+    """Where a member stands. Its own word that it leaves weighs most, then an operator's."""
+    if member.draining:
+        return Duty.SHUTTING_DOWN
+    match None if said is None else said.duty:
+        case Duty.SHUTTING_DOWN if said is not None and said.incarnation == member.incarnation:
+            return Duty.SHUTTING_DOWN
+        case Duty.DRAINING | Duty.DECOMMISSIONED as kept:
+            return kept
+        case _:
+            return Duty.ON_DUTY if is_ready else Duty.JOINING
+
+
+def duties_of(members: Iterable[MemberRow], said: Iterable[DutyRow]) -> dict[NodeId, Duty]:
+    """The duty of each member."""
+    words = {row.node: row for row in said}
+    return {member.node: node_duty(member, words.get(member.node), is_ready(member)) for member in members}
+
+
+def still_there(
+    node: NodeId,
+    instances: Iterable[InstanceRow],
+    reasons: Mapping[ArtifactBase, str],
+    kept: Collection[ArtifactBase] = (),
+) -> list[str]:
+    """What runs on a node that drains, and what it waits for, a line for each artifact; [] when nothing does.
+
+    reasons  why an artifact cannot be placed elsewhere; kept  those whose `min_available` leaves none to spare
+    """
+    left = Counter(row.artifact.base for row in instances if row.node == node)
+    return [_line(node, base, count, reasons.get(base, ""), base in kept) for base, count in sorted(left.items())]
+
+
+def _line(node: NodeId, base: ArtifactBase, count: int, reason: str, is_kept: bool) -> str:
+    what = f"{base}: {count} still on {node}"
+    if reason:
+        return f"{what}; no place elsewhere: {reason}"
+    return f"{what}; min_available keeps it until others are ACTIVE" if is_kept else what

@@ -52,6 +52,7 @@ class MemberRow:
     ephemeral: bool = False
     available: tuple[Artifact, ...] = ()
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    joining: bool = False
     draining: bool = False
     feature_level: int = 1
 

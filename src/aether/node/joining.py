@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, NoReturn, Protocol
 
+import attrs
 import trio
 
 from aether.consensus.status import ConsensusStatus
@@ -135,7 +136,7 @@ class Applicant:
                 raise self._refusal
             peers = sorted(self._mail.connected())
             if peers:
-                row = self._row()
+                row = attrs.evolve(self._row(), joining=True)
                 self._mail.send(peers[next(turn) % len(peers)], JoinRequest(keys.member(row.node).encode(row)))
             elif trio.current_time() - began > UNHEARD_S and not warned:
                 warned = True

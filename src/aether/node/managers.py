@@ -6,11 +6,13 @@ Never: decisions of any manager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import trio
 
 from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.duty_manager import DutyManager
+from aether.deployment.duty_operator import DutyOperator
 from aether.deployment.health_source import HealthSource
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
@@ -30,8 +32,8 @@ class Managers:
     """What runs on every node for the sake of deployments. `operator` carries out what people ask for.
 
     live       the members that answer, this node included
-    contracts  of the classes that this process has registered
     health     how the calls of all members to each version of a slice went
+    contracts  of the classes that this process has registered; voters  of the group
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class Managers:
         seams: Seams,
         contracts: Mapping[Artifact, Contract],
         health: HealthSource,
+        voters: Callable[[], Collection[NodeId]],
     ) -> None:
         self._store = store
         self._contracts = contracts
         self.health: HealthSource = health
         self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
+        self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
+        self._duty_manager = DutyManager(kv, wall=seams.wall)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
         self.cluster: ClusterManager = make_cluster_manager(
             kv,
@@ -67,6 +72,7 @@ class Managers:
         await nursery.start(self.cluster.run)
         await nursery.start(self.node.run)
         await nursery.start(self._publisher.run)
+        await nursery.start(self._duty_manager.run)
 
     def members_changed(self) -> None:
         """The set of live members may have changed. Never blocks."""

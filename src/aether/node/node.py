@@ -163,6 +163,7 @@ class Node:
             self._seams,
             self.contracts,
             MembersHealth(self.kv, self.invoker.healths),
+            lambda: self.consensus.status.voters,
         )
         self.operator: Operator = self.managers.operator
 
@@ -263,7 +264,7 @@ class Node:
             self.consensus,
             self.transport,
             self.facts,
-            Actors(operator=self.managers.operator, members=self.membership.operator),
+            Actors(operator=self.managers.operator, members=self.membership.operator, duties=self.managers.duties),
             NodeBackups(self.config, self.kv, self.consensus, self._seams),
             token,
         )
