@@ -26,7 +26,10 @@ def context_of(arguments):
     """The innermost context of a command line; raises click.UsageError. Runs nothing."""
     context = aether.make_context("aether", list(arguments))
     while isinstance(context.command, click.Group):
-        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        given = [*context._protected_args, *context.args]
+        if not given and context.command.invoke_without_command:
+            return context
+        name, command, rest = context.command.resolve_command(context, given)
         context = command.make_context(name, rest, parent=context)
     return context
 

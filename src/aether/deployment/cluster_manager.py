@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import attrs
 import trio
 
+from aether.deployment.duties import duties_of, forced_drains
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
 from aether.deployment.reconcile import reconcile
@@ -72,10 +73,11 @@ class ClusterDeploymentManager:
         self._desired = CachedRows(kv, keys.DESIRED)
         self._instances = CachedRows(kv, keys.INSTANCES)
         self._members = CachedRows(kv, keys.MEMBERS)
+        self._duties = CachedRows(kv, keys.DUTIES)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. Raises only what is a bug: a store without quorum is waited for."""
-        prefixes = (keys.DESIRED, keys.INSTANCES, keys.MEMBERS, keys.ROUTES, keys.leadership.text)
+        prefixes = (keys.DESIRED, keys.INSTANCES, keys.MEMBERS, keys.ROUTES, keys.DUTIES, keys.leadership.text)
         async with self._kv.watch(*prefixes) as watch, trio.open_nursery() as nursery:
             nursery.start_soon(self._forward, watch.changed)
             task_status.started()
@@ -134,13 +136,15 @@ class ClusterDeploymentManager:
 
     async def _act(self, fence: LeadershipRow, members: Mapping[NodeId, MemberRow], suspect: frozenset[NodeId]) -> None:
         await settle_overrides(self._kv, self._desired.look(), fence, self._wall())
-        seen = self._kv.revision
+        seen, said = self._kv.revision, self._duties.look()
         view = View(
             desired={row.artifact.base: row for row in self._desired.look()},
             instances=self._instances.look(),
             members=members,
             suspect=suspect,
             routes=frozenset(row.artifact for row in self._kv.rows(keys.ROUTES)),
+            duties=duties_of(members.values(), said),
+            forced=forced_drains(said),
             now=self._wall(),
         )
         orders = await self._decide(view)

@@ -8,6 +8,7 @@ Holds: an operator's word outlives the process, but SHUTTING_DOWN is said to one
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import attrs
 
@@ -15,7 +16,14 @@ from aether.model.duty import Duty, DutyRow, duties_of, is_ready, node_duty, sti
 from aether.model.ids import NodeId
 from aether.model.rows import InstanceRow, MemberRow
 
-__all__ = ["Moved", "decide_duties", "duties_of", "is_ready", "node_duty", "still_there"]
+__all__ = ["Moved", "decide_duties", "duties_of", "forced_drains", "is_ready", "node_duty", "still_there"]
+
+_GOING: Final = frozenset({Duty.DRAINING, Duty.SHUTTING_DOWN})
+
+
+def forced_drains(said: Iterable[DutyRow]) -> frozenset[NodeId]:
+    """Nodes whose instances go without waiting for budget or replacements."""
+    return frozenset(row.node for row in said if row.force and row.duty in _GOING)
 
 
 @attrs.frozen
