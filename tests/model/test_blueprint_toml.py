@@ -143,7 +143,7 @@ def test_all_problems_are_reported_at_once_with_their_paths():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("instances = 1\nslices = []", "instances: unknown key; known keys: id, slices, bind"),
+        ("instances = 1\nslices = []", "instances: unknown key; known keys: id, slices, bind, deployment, security"),
         ("slcies = 1\nslices = []", "slcies: unknown key; did you mean slices?"),
         ("", 'slices: there are none; write [[slices]] and below it artifact = "group:artifact:1.0.0"'),
         ("slices = 7", "slices: 7 is no table; write [[slices]] above each slice"),

@@ -149,24 +149,41 @@ def _resolve(
 
 
 def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: Standing) -> DesiredRow:
-    current = standing.desired.get(wish.artifact)
-    count = wish.instances
-    if count is None:
-        # The count in force stays: another node may not know this slice's own default.
-        count = standing.defaults(artifact) if current is None else current.wished
-        count = current.instances if count is None and current is not None else count
-    assert count is not None, "either nothing was wanted, or so many"
+    count = _wished(wish, artifact, standing)
     return DesiredRow(
         artifact=artifact,
         instances=count,
         wished=count,
+        instances_min=wish.instances_min,
+        instances_max=wish.instances_max,
         blueprint=blueprint.id,
         max_per_node=wish.max_per_node,
+        placing=wish.placing,
+        min_available=wish.min_available,
+        singleton=wish.singleton,
         config=wish.config,
         bind=blueprint.bind,
         host=wish.host,
         memory_mb=wish.memory_mb,
+        timeouts_s=wish.timeouts_s,
+        drain_s=wish.drain_s,
+        security=blueprint.security,
     )
+
+
+def _wished(wish: SliceWish, artifact: Artifact, standing: Standing) -> int:
+    """The count that is written; else the one in force, for another node may not know the slice's own default."""
+    if wish.instances is not None:
+        return wish.instances
+    current = standing.desired.get(wish.artifact)
+    if current is None:
+        count = standing.defaults(artifact)
+    else:
+        count = current.instances if current.wished is None else current.wished
+    if wish.singleton:
+        count = min(count, 1)
+    low = wish.instances_min or 0
+    return max(low, count if wish.instances_max is None else min(count, wish.instances_max))
 
 
 def _same_word(known: OverrideRow | None, said: OverrideRow | None) -> bool:

@@ -7,6 +7,7 @@ Holds: no two wishes of one blueprint name the same `group:artifact`.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -14,6 +15,9 @@ from typing import Final
 import attrs
 
 from aether.model.artifact import ArtifactBase
+from aether.model.limits import DEPLOYMENT_S
+from aether.model.placing import ANYWHERE, Placing
+from aether.model.rollout import Strategy
 from aether.model.version import Version, VersionRange
 
 ADHOC: Final = "adhoc"
@@ -30,24 +34,42 @@ def is_blueprint_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+class Mode(enum.StrEnum):
+    """What becomes of an apply that does not come off."""
+
+    BEST_EFFORT = "best_effort"  # what runs stays, the rest is shown and tried again
+    ATOMIC = "atomic"  # all of it, or the blueprint goes back to what it was
+
+
 @attrs.frozen(kw_only=True)
 class SliceWish:
     """One slice of a blueprint.
 
     versions      an exact version or a range; resolved against what members offer when the blueprint is applied
     instances     how many; None leaves it to the slice's own default
-    max_per_node  hard limit when set
+    instances_min, instances_max  bounds of that default and of every override; a min of 0 lets it scale to zero
+    min_available how many ACTIVE instances nobody may take away: a number or a percentage, "" = none
+    max_per_node  hard limit when set; placing  where instances may live
+    singleton     at most one instance at any time
     host, memory_mb  None leaves it to the slice (model.hosts)
     config        flat: dotted name -> text
+    timeouts_s    seconds of loading, activating, deactivating, unloading; drain_s  of calls in flight
     """
 
     artifact: ArtifactBase
     versions: VersionRange
     instances: int | None = None
+    instances_min: int | None = None
+    instances_max: int | None = None
+    min_available: str = ""
     max_per_node: int | None = None
+    placing: Placing = ANYWHERE
+    singleton: bool = False
     host: str | None = None
     memory_mb: int | None = None
     config: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    timeouts_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
+    drain_s: float | None = None
 
     def __str__(self) -> str:
         return f"{self.artifact}:{self.versions}"
@@ -57,10 +79,17 @@ class SliceWish:
 class Blueprint:
     """`id` owns the artifacts of `slices`; `version` is a label for people.
 
-    bind  name of a Protocol -> `group:artifact` that implements it
+    bind       name of a Protocol -> `group:artifact` that implements it
+    mode       what becomes of an apply that does not come off; timeout_s  by when all must be ACTIVE, if ATOMIC
+    strategy   how the version of a running slice is changed
+    security   `VERB /path` -> rule, against what the slices themselves say
     """
 
     id: str
     version: Version | None = None
     slices: tuple[SliceWish, ...] = ()
     bind: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    mode: Mode = Mode.BEST_EFFORT
+    timeout_s: float = DEPLOYMENT_S
+    strategy: Strategy = Strategy.ROLLING
+    security: Mapping[str, str] = attrs.field(factory=dict[str, str])

@@ -7,30 +7,38 @@ Holds: an unknown key is refused with the nearest known one, for a misspelt limi
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime, time
-from itertools import islice
-from typing import Final, TypeVar, cast
+from collections.abc import Iterator, Mapping
+from typing import Final, cast
 
 from aether.errors import BadInput
 from aether.model.artifact import ArtifactBase
-from aether.model.blueprint import ADHOC, APP, Blueprint, SliceWish, is_blueprint_id
-from aether.model.hosts import WORKER, host_problem
-from aether.model.limits import BLUEPRINT_BYTES_MAX, BLUEPRINT_SLICES_MAX, INSTANCES_MAX
-from aether.model.version import Version, VersionRange
+from aether.model.blueprint import ADHOC, APP, Blueprint, Mode, SliceWish, is_blueprint_id
+from aether.model.blueprint_slice_toml import parse_target, read_wish
+from aether.model.limits import BLUEPRINT_BYTES_MAX, BLUEPRINT_RULES_MAX, BLUEPRINT_SLICES_MAX, DEPLOYMENT_S
+from aether.model.rollout import Strategy
+from aether.model.toml_words import (
+    PROBLEMS_MAX,
+    Table,
+    checked,
+    seconds,
+    shown,
+    table_at,
+    texts_at,
+    unknown_keys,
+    word,
+)
+from aether.model.version import Version
 
-T = TypeVar("T")
-Table = Mapping[str, object]
+__all__ = ["parse_blueprint", "parse_target"]
 
-_TOP: Final = ("id", "slices", "bind")
-_SLICE: Final = ("artifact", "instances", "max_per_node", "host", "memory_mb", "config")
+_TOP: Final = ("id", "slices", "bind", "deployment", "security")
+_DEPLOYMENT: Final = ("mode", "strategy", "timeout")
+_STRATEGIES: Final = (Strategy.ROLLING, Strategy.IMMEDIATE, Strategy.CANARY, Strategy.BLUE_GREEN)
+_ROUTE: Final = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|\*) /[!-~]{0,500}")
+_RULE: Final = re.compile(r"public|authenticated|deny|role:[a-z][a-z0-9_-]{0,62}")
 _WHERE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_SHOWN_CHARS_MAX: Final = 60
-_PROBLEMS_MAX: Final = 64
-_DEPTH_MAX: Final = 32
 _KEY_NAMES_MAX: Final = 128  # dotted words of one key; a text may hold dots as well, so this is generous
 _DEEP_KEY = re.compile(  # possessive, and begun at the start of a word only: its time grows with the text, no faster
     rf"""(?<![\w"'-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_KEY_NAMES_MAX},}}"""
@@ -45,13 +53,24 @@ def parse_blueprint(text: str, default_id: str = APP) -> Blueprint:
     """
     top = _toml(text)
     problems: list[str] = []
-    problems += _unknown_keys("", top, _TOP)
+    problems += unknown_keys("", top, _TOP)
     identity = _identity(top.get("id", default_id), problems)
     slices = tuple(_slices(top, problems))
     bind = _bind(top.get("bind", {}), problems)
+    security = _security(top.get("security"), problems)
+    mode, strategy, timeout_s = _deployment(top.get("deployment"), problems)
     if problems:
-        raise BadInput("the blueprint is not valid", tuple(problems[:_PROBLEMS_MAX]))
-    return Blueprint(id=identity[0], version=identity[1], slices=slices, bind=bind)
+        raise BadInput("the blueprint is not valid", tuple(problems[:PROBLEMS_MAX]))
+    return Blueprint(
+        id=identity[0],
+        version=identity[1],
+        slices=slices,
+        bind=bind,
+        mode=mode,
+        timeout_s=timeout_s,
+        strategy=strategy,
+        security=security,
+    )
 
 
 # --- the document -----------------------------------------------------------------------------------------------------
@@ -91,27 +110,49 @@ def _syntax(text: str, message: str) -> str:
 
 def _identity(value: object, problems: list[str]) -> tuple[str, Version | None]:
     if not isinstance(value, str):
-        problems.append(f'id: {_shown(value)} is no text; write id = "my-app:1.0.0"')
+        problems.append(f'id: {shown(value)} is no text; write id = "my-app:1.0.0"')
         return APP, None
     name, colon, version = value.partition(":")
     if not is_blueprint_id(name):
         problems.append(f"id: {name!r} is no blueprint name; use lower-case letters, digits and -, a letter first")
     elif name == ADHOC:
         problems.append(f"id: {ADHOC!r} belongs to single deployments; choose another name")
-    return name, _checked("id", Version.parse, version, problems) if colon else None
+    return name, checked("id", Version.parse, version, problems) if colon else None
 
 
 def _bind(value: object, problems: list[str]) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        problems.append(f'bind: {_shown(value)} is no table; write [bind] and lines such as Pricing = "shop:pricing"')
+        problems.append(f'bind: {shown(value)} is no table; write [bind] and lines such as Pricing = "shop:pricing"')
         return {}
     table = cast(Table, value)
     for name, target in table.items():
         if not isinstance(target, str):
-            problems.append(f"bind.{name}: {_shown(target)} is no text; write group:artifact")
+            problems.append(f"bind.{name}: {shown(target)} is no text; write group:artifact")
         else:
-            _checked(f"bind.{name}", ArtifactBase.parse, target, problems)
+            checked(f"bind.{name}", ArtifactBase.parse, target, problems)
     return {name: str(target) for name, target in table.items()}
+
+
+def _deployment(value: object, problems: list[str]) -> tuple[Mode, Strategy, float]:
+    table = table_at("deployment", value, '[deployment] and mode = "atomic"', problems)
+    problems += unknown_keys("deployment", table, _DEPLOYMENT)
+    mode = word("deployment.mode", table.get("mode"), list(Mode), Mode.BEST_EFFORT, problems)
+    strategy = word("deployment.strategy", table.get("strategy"), _STRATEGIES, Strategy.ROLLING, problems)
+    timeout_s = seconds("deployment.timeout", table.get("timeout"), problems)
+    return Mode(mode), Strategy(strategy), DEPLOYMENT_S if timeout_s is None else timeout_s
+
+
+def _security(value: object, problems: list[str]) -> Mapping[str, str]:
+    table = texts_at("security", value, '[security] and lines such as "POST /orders" = "role:clerk"', problems)
+    if len(table) > BLUEPRINT_RULES_MAX:
+        problems.append(f"security: {len(table)} rules; one blueprint holds at most {BLUEPRINT_RULES_MAX}")
+        return {}
+    for route, rule in table.items():
+        if _ROUTE.fullmatch(route) is None:
+            problems.append(f'security: {shown(route)} is no route; write "POST /orders", or "* /orders/*" for more')
+        if _RULE.fullmatch(rule) is None:
+            problems.append(f"security: {shown(rule)} is no rule; write public, authenticated, deny or role:NAME")
+    return table
 
 
 # --- slices -----------------------------------------------------------------------------------------------------------
@@ -124,7 +165,7 @@ def _slices(top: Table, problems: list[str]) -> Iterator[SliceWish]:
         problems.append(f"slices: {len(entries)} slices; one blueprint holds at most {BLUEPRINT_SLICES_MAX}")
         return
     for path, entry in entries:
-        wish = _wish(path, entry, problems)
+        wish = read_wish(path, entry, problems)
         if wish is None:
             continue
         first = owner.setdefault(wish.artifact, path)
@@ -143,133 +184,4 @@ def _entries(top: Table, problems: list[str]) -> Iterator[tuple[str, object]]:
     elif value is None:
         problems.append('slices: there are none; write [[slices]] and below it artifact = "group:artifact:1.0.0"')
     else:
-        problems.append(f"slices: {_shown(value)} is no table; write [[slices]] above each slice")
-
-
-def _wish(path: str, entry: object, problems: list[str]) -> SliceWish | None:
-    if not isinstance(entry, Mapping):
-        problems.append(f"{path}: {_shown(entry)} is no table; write [[slices]] above each slice")
-        return None
-    table = cast(Table, entry)
-    problems += _unknown_keys(path, table, _SLICE)
-    target = _target(f"{path}.artifact", table.get("artifact"), problems)
-    instances = _count(f"{path}.instances", table.get("instances"), 0, problems)
-    max_per_node = _count(f"{path}.max_per_node", table.get("max_per_node"), 1, problems)
-    host, memory_mb = table.get("host"), table.get("memory_mb")
-    lives = WORKER if host is None else host
-    if problem := host_problem(lives, None):
-        problems.append(f"{path}.host: {problem}")
-    elif problem := host_problem(lives, memory_mb):
-        problems.append(f"{path}.memory_mb: {problem}")
-    config = _config(f"{path}.config", table.get("config", {}), problems)
-    if target is None:
-        return None
-    return SliceWish(
-        artifact=target[0],
-        versions=target[1],
-        instances=instances,
-        max_per_node=max_per_node,
-        host=None if host is None else str(host),
-        memory_mb=memory_mb if isinstance(memory_mb, int) else None,
-        config=config,
-    )
-
-
-def _target(path: str, value: object, problems: list[str]) -> tuple[ArtifactBase, VersionRange] | None:
-    if not isinstance(value, str):
-        what = "is missing" if value is None else f"{_shown(value)} is no text"
-        problems.append(f'{path}: {what}; write artifact = "group:artifact:1.0.0"')
-        return None
-    return _checked(path, parse_target, value, problems)
-
-
-def parse_target(text: str) -> tuple[ArtifactBase, VersionRange]:
-    """Read `group:artifact:` and a version or range, such as `shop:pricing:^1.2`. Raises BadInput."""
-    group, _, rest = text.partition(":")
-    name, colon, versions = rest.partition(":")
-    if not colon:
-        raise BadInput(f"{text!r} has no version", ("write group:artifact:version, such as shop:pricing:1.2.0",))
-    return ArtifactBase.parse(f"{group}:{name}"), VersionRange.parse(versions)
-
-
-def _count(path: str, value: object, low: int, problems: list[str]) -> int | None:
-    if value is None:
-        return None
-    if type(value) is int and low <= value <= INSTANCES_MAX:
-        return value
-    problems.append(f"{path}: {_shown(value)} is no whole number from {low} to {INSTANCES_MAX}")
-    return None
-
-
-# --- configuration ----------------------------------------------------------------------------------------------------
-
-
-def _config(path: str, value: object, problems: list[str]) -> Mapping[str, str]:
-    """Flat: `a.b = 1` and a table `a` with `b = 1` are the same."""
-    if not isinstance(value, Mapping):
-        problems.append(f"{path}: {_shown(value)} is no table; write config = {{ name = value }}")
-        return {}
-    flat: dict[str, str] = {}
-    for name, item in _flat("", cast(Table, value), _DEPTH_MAX):
-        text = _text(item)
-        if text is None:
-            problems.append(f"{path}.{name[:_SHOWN_CHARS_MAX]}: {_shown(item)} is no text, number, truth value or date")
-        elif name in flat:
-            problems.append(f"{path}.{name}: stands there twice, once quoted and once as a table")
-        else:
-            flat[name] = text
-    return flat
-
-
-def _flat(prefix: str, table: Table, depth: int) -> Iterator[tuple[str, object]]:
-    """Every leaf with its dotted name. A table `depth` levels down is given as it is, and refused as no value."""
-    for name, item in table.items():
-        if isinstance(item, Mapping) and depth > 1:
-            yield from _flat(f"{prefix}{name}.", cast(Table, item), depth - 1)
-        else:
-            yield f"{prefix}{name}", item
-
-
-def _text(value: object) -> str | None:
-    """As the textual converter of configuration reads it back."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int) and value.bit_length() > 64:
-        return None
-    if isinstance(value, str | int | float):
-        return str(value)
-    return value.isoformat() if isinstance(value, datetime | date | time) else None
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def _unknown_keys(path: str, table: Table, known: Iterable[str]) -> Iterator[str]:
-    names = list(known)
-    for name in islice((name for name in table if name not in names), _PROBLEMS_MAX):
-        shown = name[:_SHOWN_CHARS_MAX]
-        near = difflib.get_close_matches(shown, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(names)}"
-        yield f"{path}{'.' if path else ''}{shown}: unknown key; {hint}"
-
-
-def _checked(path: str, parse: Callable[[str], T], text: str, problems: list[str]) -> T | None:
-    try:
-        return parse(text)
-    except BadInput as error:
-        problems.append(f"{path}: {error}")
-        return None
-
-
-def _shown(value: object) -> str:
-    """`value` as it may stand in a message: short, whatever came in."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"a number of {value.bit_length()} bits"
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = value.isoformat() if isinstance(value, datetime | date | time) else repr(value)
-    return text if len(text) <= _SHOWN_CHARS_MAX else f"{text[:_SHOWN_CHARS_MAX]}…"
+        problems.append(f"slices: {shown(value)} is no table; write [[slices]] above each slice")
