@@ -16,14 +16,17 @@ import trio
 
 from aether.deployment.slice_store import SliceStore
 from aether.errors import ContractError, NoInstance
+from aether.hosting.injection import newest_slices
 from aether.kv import keys
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow
 from aether.node.node import Node
-from aether.slice_api.binding import Binding, choose, missing
+from aether.slice_api.binding import Binding, missing
 from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.described import AnySlice
+from aether.slice_api.matching import choose_slice
 from aether.slice_api.routes import check_routes
 
 _log = logging.getLogger("aether.cluster")
@@ -64,23 +67,21 @@ async def check_dependencies(
     kv: KvService, store: SliceStore, contracts: Sequence[Contract], bind: Sequence[Binding], *, closed: bool
 ) -> None:
     """Raise ContractError for the first dependency that no instance could ever get."""
-    newest: dict[ArtifactBase, Contract] = {}
-    for artifact in store.available():  # sorted: a later version replaces an earlier one
-        newest[artifact.base] = contract_of(await store.load(artifact))
+    newest = {each.artifact.base: each for each in await newest_slices(store) if each.artifact is not None}
     for contract in contracts:
         assert contract.artifact is not None, "slices have artifacts"
         desired = kv.get(keys.desired(contract.artifact.base))
         for field in contract.fields:
             if field.kind != "dependency" or field.has_default or _bound_by_blueprint(field, desired):
                 continue
-            choice = choose(field.type, newest.values(), bind)
-            base = _base(choice.contract if choice is not None else contract_of(field.type))
+            choice = choose_slice(field, newest.values(), bind)
+            base = _base(choice[0] if choice is not None else contract_of(field.type))
             known = base is not None and (base in newest or kv.get(keys.desired(base)) is not None)
             if closed and not known and not field.optional:
                 raise ContractError(_unknown(contract, field, base, newest.values()))
 
 
-def _base(contract: Contract) -> ArtifactBase | None:
+def _base(contract: AnySlice) -> ArtifactBase | None:
     return None if contract.artifact is None else contract.artifact.base
 
 
@@ -91,7 +92,7 @@ def _bound_by_blueprint(field: FieldSpec, desired: DesiredRow | None) -> bool:
 def _unknown(contract: Contract, field: FieldSpec, base: ArtifactBase | None, known: Any) -> str:
     where = f"{contract.name}.{field.name}"
     if base is None:
-        return f"{where}: {missing(field.type, known)}"
+        return f"{where}: {missing(field.type, (each for each in known if isinstance(each, Contract)))}"
     name = field.type.__name__
     return f"{where} needs {name} ({base}), which nobody brings; open it too: Cluster.open(..., {name})"
 

@@ -1,12 +1,11 @@
 """Where the code of slices comes from.
 
-Knows: which artifacts this process can load, and their classes.
+Knows: which artifacts this process can load, and their classes, or what those are when they are not imported.
 Never: instances, where they run.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from typing import Protocol
@@ -16,7 +15,7 @@ from aether.model.artifact import Artifact
 from aether.model.limits import OPENAPI_BYTES_MAX
 from aether.model.rows import RouteRow
 from aether.slice_api.contract import Contract, contract_of
-from aether.slice_api.operations import operations_of
+from aether.slice_api.described import AnySlice, DescribedSlice, openapi_of, slice_of
 
 _log = logging.getLogger("aether.deployment")
 
@@ -28,8 +27,10 @@ class SliceStore(Protocol):
         """What `load` can give now, sorted. Published in this node's member row."""
         ...
 
-    async def load(self, artifact: Artifact) -> type:
-        """The decorated class. Raises NotFound, or whatever importing it raised."""
+    async def load(self, artifact: Artifact) -> type | DescribedSlice:
+        """The decorated class, or what it is and where a worker process finds it. Whoever asks gives the answer to
+        `slice_of`. Raises NotFound, or whatever importing it raised.
+        """
         ...
 
 
@@ -63,6 +64,23 @@ class ClassStore:
         return cls
 
 
+class ComposedStore:
+    """Several stores as one: the first that has an artifact gives it."""
+
+    def __init__(self, *stores: SliceStore) -> None:
+        self._stores = stores
+
+    def available(self) -> tuple[Artifact, ...]:
+        return tuple(sorted({artifact for store in self._stores for artifact in store.available()}))
+
+    async def load(self, artifact: Artifact) -> type | DescribedSlice:
+        for store in self._stores:
+            if artifact in store.available():
+                return await store.load(artifact)
+        offered = ", ".join(map(str, self.available())) or "nothing"
+        raise NotFound("slice", str(artifact), f"this process has {offered}")
+
+
 def contracts_of(slices: Iterable[type]) -> dict[Artifact, Contract]:
     """Of slice classes, by artifact; a class without one is left out."""
     return {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
@@ -74,7 +92,7 @@ def _name(cls: type) -> str:
 
 async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
     """What callers may know of an artifact that this process can load. Raises what loading it raised."""
-    contract = contract_of(await store.load(artifact))
+    contract = slice_of(await store.load(artifact))
     return RouteRow(
         artifact=artifact.base,
         routes=contract.routes,
@@ -87,9 +105,8 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
     )
 
 
-def _openapi(contract: Contract) -> str:
-    operations = operations_of(contract)
-    text = json.dumps(operations, sort_keys=True, separators=(",", ":")) if operations else ""
+def _openapi(contract: AnySlice) -> str:
+    text = openapi_of(contract)
     if len(text) > OPENAPI_BYTES_MAX:
         _log.warning("%s: %d bytes of OpenAPI are more than is published", contract.artifact, len(text))
         return ""

@@ -15,12 +15,13 @@ import attrs
 
 from aether.hosting.failures import Place
 from aether.slice_api.contract import Contract
+from aether.slice_api.described import AnySlice
 from aether.slice_api.http import HttpInput
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.middleware import Middleware, ServedCall, inside, inside_stream, served_call
 
 
-def about_calls(contract: Contract, place: Place) -> ServedCall:
+def about_calls(contract: AnySlice, place: Place) -> ServedCall:
     """What middleware is shown of every call of one instance; the method is left empty."""
     artifact = "" if contract.artifact is None else str(contract.artifact)
     return ServedCall(slice=contract.name, method="", artifact=artifact, instance=place.instance, node=place.node)

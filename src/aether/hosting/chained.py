@@ -18,7 +18,7 @@ from aether.hosting.failures import Place, failure_of
 from aether.hosting.hosts import Birth, Host, Living
 from aether.invocation.local import Around, Ran
 from aether.invocation.reply import Done, Failed, Faulted, Form
-from aether.slice_api.contract import Contract
+from aether.slice_api.described import AnySlice
 from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
 from aether.slice_api.middleware import Middleware, inside, served_call
@@ -51,7 +51,7 @@ class Chained:
 class ChainedInstance:
     """An instance in another process, with the middleware of this node around its calls. Implements Living."""
 
-    def __init__(self, inner: Living, middleware: Sequence[Middleware], contract: Contract, place: Place) -> None:
+    def __init__(self, inner: Living, middleware: Sequence[Middleware], contract: AnySlice, place: Place) -> None:
         self._inner = inner
         self._middleware = tuple(middleware)
         self._contract = contract

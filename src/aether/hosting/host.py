@@ -29,7 +29,7 @@ from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import DRAIN_S
 from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding
-from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.described import AnySlice, slice_of
 from aether.slice_api.faults import leaving
 from aether.slice_api.middleware import Middleware
 from aether.work import Work
@@ -69,7 +69,7 @@ class Hosting:
         self._secrets = secrets or {}
         self._bindings = tuple(bindings)
         self._drain_s = drain_s
-        self._loaded: dict[Artifact, Contract] = {}
+        self._loaded: dict[Artifact, AnySlice] = {}
         self._instances: dict[InstanceId, _Hosted] = {}
         self._sources: Sources | None = None
         self._hosts: Mapping[str, Host] = {}
@@ -101,7 +101,7 @@ class Hosting:
     async def load(self, artifact: Artifact) -> None:
         """Make the class of `artifact` ready. Raises whatever loading it raised."""
         if artifact not in self._loaded:
-            self._loaded[artifact] = contract_of(await self._classes.load(artifact))
+            self._loaded[artifact] = slice_of(await self._classes.load(artifact))
 
     async def activate(self, row: InstanceRow, desired: DesiredRow) -> None:
         """Construct and start one instance; returns once it serves.
@@ -115,7 +115,7 @@ class Hosting:
         assert self._sources is not None
         await self.load(row.artifact)
         contract = self._contract(row.artifact)
-        wanted = wanted_place(contract.options, desired)
+        wanted = wanted_place(contract, desired)
         host = self._hosts.get(wanted.host)
         if host is None:
             raise NotFound("host", wanted.host, f"this node has {', '.join(sorted(self._hosts))}")
@@ -203,7 +203,7 @@ class Hosting:
         apart = Chained(WorkerProcesses(invoker, backend), self._middleware)
         return {IN_PROCESS: here, WORKER: apart if self._worker_processes else here}
 
-    def _contract(self, artifact: Artifact) -> Contract:
+    def _contract(self, artifact: Artifact) -> AnySlice:
         contract = self._loaded.get(artifact)
         if contract is None:
             raise NotFound("loaded slice", str(artifact), "load it before activating it")

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from aether.errors import BadInput
+from aether.errors import BadInput, ContractError
 from aether.hosting.chain import Chain
 from aether.hosting.failures import Place
 from aether.hosting.given import Given, constructed
 from aether.hosting.instance import RunningInstance
 from aether.invocation.local import LocalInstance
 from aether.invocation.service import Invoker
-from aether.model.hosts import host_problem
+from aether.model.hosts import IN_PROCESS, WORKER, host_problem
 from aether.model.ids import InstanceId
 from aether.model.rows import DesiredRow
-from aether.slice_api.contract import Contract, SliceOptions
+from aether.slice_api.contract import Contract
+from aether.slice_api.described import AnySlice, DescribedSlice
 from aether.slice_api.maps import MapBackend
 from aether.slice_api.middleware import Middleware
 from aether.work import Work
@@ -41,7 +42,7 @@ class Birth:
     """
 
     instance: InstanceId
-    contract: Contract
+    contract: AnySlice
     given: Mapping[str, Given]
     place: Place
     drain_s: float
@@ -91,6 +92,10 @@ class InProcess:
     def instance(self, birth: Birth) -> RunningInstance:
         """As Host promises."""
         contract, place = birth.contract, birth.place
+        if not isinstance(contract, Contract):
+            raise ContractError(
+                f"{contract.artifact} is not imported here, so it lives in a worker process, and this node starts none"
+            )
         arguments = constructed(contract, birth.given, self.invoker, self.backend)
         chain = Chain(self.middleware, contract, place) if self.middleware else None
         return RunningInstance(contract.cls(**arguments), contract, place, self.work, birth.drain_s, chain)
@@ -104,9 +109,15 @@ class Wanted:
     memory_mb: int | None
 
 
-def wanted_place(options: SliceOptions, desired: DesiredRow) -> Wanted:
-    """The desired row's word, else the slice's own. Raises BadInput when the two together make no sense."""
+def wanted_place(contract: AnySlice, desired: DesiredRow) -> Wanted:
+    """The desired row's word, else the slice's own. Raises BadInput when the two together make no sense.
+
+    What is not imported here lives in a worker process, whatever the row says of the version that is.
+    """
+    options = contract.options
     host = desired.host or options.host
+    if isinstance(contract, DescribedSlice) and host == IN_PROCESS:
+        host = WORKER
     memory_mb = desired.memory_mb
     if memory_mb is None and host == options.host:
         memory_mb = options.memory_mb  # a slice that was moved to another place leaves its own limit behind

@@ -22,16 +22,26 @@ from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId
 from aether.model.rows import DesiredRow, InstanceRow
-from aether.slice_api.binding import Binding, choose
-from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.binding import Binding
+from aether.slice_api.contract import FieldSpec
+from aether.slice_api.described import (
+    AnyField,
+    AnySlice,
+    DescribedField,
+    DescribedSlice,
+    full_name,
+    slice_of,
+    wanted_of,
+)
 from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
+from aether.slice_api.matching import choose_slice
 
 
 class Classes(Protocol):
     """Where classes come from: the part of a slice store that hosting needs."""
 
     def available(self) -> tuple[Artifact, ...]: ...
-    async def load(self, artifact: Artifact) -> type: ...
+    async def load(self, artifact: Artifact) -> type | DescribedSlice: ...
 
 
 class Reports(Protocol):
@@ -62,7 +72,7 @@ class Sources:
 _log = logging.getLogger(__name__)
 
 
-async def given_values(sources: Sources, row: InstanceRow, contract: Contract, desired: DesiredRow) -> dict[str, Given]:
+async def given_values(sources: Sources, row: InstanceRow, contract: AnySlice, desired: DesiredRow) -> dict[str, Given]:
     """What each field gets; those that keep their own default are left out.
 
     Waits, without a bound of its own, while a dependency is not deployed. Raises ContractError for an ambiguous
@@ -87,24 +97,36 @@ async def given_values(sources: Sources, row: InstanceRow, contract: Contract, d
 
 
 def _configured(
-    values: dict[str, Given], field: FieldSpec, contract: Contract, texts: Mapping[str, str], what: str
+    values: dict[str, Given], field: AnyField, contract: AnySlice, texts: Mapping[str, str], what: str
 ) -> None:
-    assert isinstance(field.spec, ConfigSpec | SecretSpec), f"{field.name} is {field.kind}"
-    text = texts.get(field.spec.key)
+    key = _key(field)
+    text = texts.get(key)
     if text is not None:
-        field.read(text)  # what does not fit is told before anything is started
+        if isinstance(field, FieldSpec):
+            field.read(text)  # what does not fit is told before anything is started
         values[field.name] = Text(text)
     elif not field.has_default:
-        raise NotFound(what, field.spec.key, f"set it for {contract.name}.{field.name}, or give the field a default")
+        raise NotFound(what, key, f"set it for {contract.name}.{field.name}, or give the field a default")
 
 
-async def _map(sources: Sources, field: FieldSpec) -> Shared:
-    assert isinstance(field.spec, MapSpec), f"{field.name} is {field.kind}"
-    await define_map(sources.kv, field.spec.name, field.spec.entries_max, field.spec.bytes_max)
-    return Shared(field.spec.name)
+def _key(field: AnyField) -> str:
+    if isinstance(field, DescribedField):
+        return field.key
+    assert isinstance(field.spec, ConfigSpec | SecretSpec), f"{field.name} is {field.kind}"
+    return field.spec.key
 
 
-async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, field: FieldSpec) -> Bound:
+async def _map(sources: Sources, field: AnyField) -> Shared:
+    if isinstance(field, DescribedField):
+        name, entries_max, bytes_max = field.key, field.entries_max, field.bytes_max
+    else:
+        assert isinstance(field.spec, MapSpec), f"{field.name} is {field.kind}"
+        name, entries_max, bytes_max = field.spec.name, field.spec.entries_max, field.spec.bytes_max
+    await define_map(sources.kv, name, entries_max, bytes_max)
+    return Shared(name)
+
+
+async def _dependency(sources: Sources, row: InstanceRow, contract: AnySlice, field: AnyField) -> Bound:
     found = await _resolved(sources, row, field)
     if isinstance(found, ArtifactBase):
         return Bound(found)
@@ -121,37 +143,48 @@ async def _dependency(sources: Sources, row: InstanceRow, contract: Contract, fi
     return Bound(found)
 
 
-async def _resolved(sources: Sources, row: InstanceRow, field: FieldSpec) -> ArtifactBase | str:
+async def _resolved(sources: Sources, row: InstanceRow, field: AnyField) -> ArtifactBase | str:
     """The deployed artifact behind a dependency, or what it waits for."""
     desired = sources.kv.get(keys.desired(row.artifact.base))
     base = _bound(field, desired) or await _implementation(sources, field)
     if base is None:
-        return f"waits for an implementation of {field.type.__name__}; bind one, or register a slice that implements it"
+        return (
+            f"waits for an implementation of {wanted_of(field).name}; bind one, or register a slice that implements it"
+        )
     if sources.kv.get(keys.desired(base)) is None:
         return f"waits for {base}, which is not deployed"
     return base
 
 
-def _bound(field: FieldSpec, desired: DesiredRow | None) -> ArtifactBase | None:
+def _bound(field: AnyField, desired: DesiredRow | None) -> ArtifactBase | None:
     """What the blueprint binds: the name of the field's type, or of the field itself."""
-    if desired is None or not isinstance(field.type, type):
+    if desired is None or not desired.bind:
         return None
-    text = desired.bind.get(field.type.__name__) or desired.bind.get(field.name)
+    text = desired.bind.get(wanted_of(field).name) or desired.bind.get(field.name)
     return ArtifactBase.parse(text) if text else None
 
 
-async def _implementation(sources: Sources, field: FieldSpec) -> ArtifactBase | None:
-    wanted = contract_of(field.type)
-    if wanted.artifact is not None and not any(binding.protocol is field.type for binding in sources.bindings):
+async def _implementation(sources: Sources, field: AnyField) -> ArtifactBase | None:
+    wanted = wanted_of(field)
+    if wanted.artifact is not None and not any(full_name(b.protocol) == wanted.full_name for b in sources.bindings):
         return wanted.artifact.base
-    newest: dict[ArtifactBase, Contract] = {}
-    for artifact in sources.classes.available():  # sorted: a later version replaces an earlier one
-        newest[artifact.base] = contract_of(await sources.classes.load(artifact))
-    choice = choose(field.type, newest.values(), sources.bindings)
-    if choice is None or choice.contract.artifact is None:
+    choice = choose_slice(field, await newest_slices(sources.classes), sources.bindings)
+    if choice is None or choice[0].artifact is None:
         return None
-    pair = (wanted.name, choice.contract.name)
-    if choice.structural and pair not in sources.said:
+    chosen, structural = choice
+    pair = (wanted.name, chosen.name)
+    if structural and pair not in sources.said:
         sources.said.add(pair)
         _log.info("%s is implemented by %s, which matches its methods", *pair)
-    return choice.contract.artifact.base
+    return choice[0].artifact.base
+
+
+async def newest_slices(classes: Classes) -> tuple[AnySlice, ...]:
+    """What this process can load, each slice in its newest version."""
+    newest: dict[ArtifactBase, AnySlice] = {}
+    for artifact in classes.available():  # sorted: a later version replaces an earlier one
+        try:
+            newest[artifact.base] = slice_of(await classes.load(artifact))
+        except NotFound:  # its tree has gone meanwhile
+            continue
+    return tuple(newest.values())

@@ -27,6 +27,7 @@ from aether.invocation.pending_service import reason_of
 from aether.invocation.reply import FULL, Abandoned, Form, NotStarted, Outcome, TimedOut
 from aether.invocation.tracer import passed_on
 from aether.slice_api.current import NORMAL, RUNNING
+from aether.slice_api.methods import MethodSpec
 
 DIED: Final = "its worker process has died"
 
@@ -115,7 +116,7 @@ class WorkerCalls:
             return await self._called(method, payload, form)
 
         try:
-            misfit = None if spec is None else refused_arguments(spec, payload, form)
+            misfit = refused_arguments(spec, payload, form) if isinstance(spec, MethodSpec) else None
             return await around(spec, run) if misfit is None else misfit
         finally:
             if not sent:

@@ -16,10 +16,12 @@ from aether.hosting.worker_instance import WorkerInstance
 from aether.hosting.worker_link import Mail
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import can_watch_memory
-from aether.hosting.worker_program import Program, program_of
+from aether.hosting.worker_program import program_of
 from aether.hosting.worker_streams import NodeStreams, Send
 from aether.invocation.service import Invoker
+from aether.slice_api.described import DescribedSlice
 from aether.slice_api.maps import MapBackend
+from aether.slice_api.program import Program
 
 
 @attrs.frozen
@@ -37,7 +39,8 @@ class WorkerProcesses:
         """As Host promises. Raises ContractError for a class that another process cannot import."""
         if birth.memory_mb is not None and not can_watch_memory():
             raise ContractError("memory_mb needs /proc, which this system has not; leave it out")
-        program = self.program(birth.contract.cls)
+        known = birth.contract
+        program = known.program if isinstance(known, DescribedSlice) else self.program(known.cls)
         return WorkerInstance(birth, program, self._outward, self._streams)
 
     def _outward(self, birth: Birth, mail: Mail) -> Outward:

@@ -36,7 +36,6 @@ from aether.hosting.worker_messages import (
 )
 from aether.hosting.worker_outward import Outward
 from aether.hosting.worker_process import WorkerProcess, how_it_ended, start_worker
-from aether.hosting.worker_program import Program
 from aether.hosting.worker_streams import STREAM_CLASSES, NodeStreams, Send
 from aether.invocation.local import Around, Ran
 from aether.invocation.messages import CallReply
@@ -47,6 +46,7 @@ from aether.invocation.reply import (
 )
 from aether.invocation.streaming import InputStream, ServedSink
 from aether.model.limits import WORKER_EXIT_S, WORKER_HALT_S, WORKER_MEMORY_LOOK_S
+from aether.slice_api.program import Program
 
 _log = logging.getLogger("aether.hosting")
 

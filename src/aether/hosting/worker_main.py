@@ -28,7 +28,7 @@ from aether.hosting.worker_caller import NodeCaller, NodeMap, Questions
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_log import ToNode
 from aether.hosting.worker_mark import Mark
-from aether.hosting.worker_messages import PROTOCOL, Answer, Begin, Begun, Ended, Hello, Stop
+from aether.hosting.worker_messages import PROTOCOL, Answer, Begin, Begun, Describe, Described, Ended, Hello, Stop
 from aether.hosting.worker_program import load_program
 from aether.hosting.worker_streams import OTHER_SIDE, STREAM_CLASSES, Sides
 from aether.invocation.local import LocalInstance
@@ -82,6 +82,7 @@ class Worker:
     def _handlers(self) -> dict[type, Any]:
         return {
             Begin: self._begin,
+            Describe: self._describe,
             CallRequest: self._requested,
             CallCancel: self._cancelled,
             Stop: self._stop,
@@ -112,6 +113,21 @@ class Worker:
         self._sides = Sides(NodeId(m.node), self._link.send, self, tracer)
         self._sides.begin(self._nursery)
         self._nursery.start_soon(self._live, m)
+
+    def _describe(self, m: Describe, _: str) -> None:
+        if self._nursery is None:
+            raise BadInput("a worker runs before it is asked")
+        self._nursery.start_soon(self._tell, m)
+
+    async def _tell(self, m: Describe) -> None:
+        from aether.hosting.worker_describer import described  # what an instance never needs
+
+        bound_memory(m.data_bytes_max)
+        logging.getLogger().setLevel(m.log_level)
+        self._link.post(Described(described(m.slices)))
+        await self._link.flushed()
+        assert self._nursery is not None
+        self._nursery.cancel_scope.cancel()
 
     async def _live(self, m: Begin) -> None:
         word = Ended("", "", "")

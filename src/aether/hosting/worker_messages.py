@@ -17,7 +17,7 @@ from aether.errors import BadInput
 from aether.invocation.messages import MESSAGES as CALL_MESSAGES
 from aether.wire.plain import pack, unpack
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised with each change of a message that an older worker or node would misread."""
 
 
@@ -47,6 +47,23 @@ class Begin(NamedTuple):
     log_level: int
     data_bytes_max: int
     fields: list[Any]
+
+
+class Describe(NamedTuple):
+    """Node to worker, in place of Begin: import these classes, tell what they are, and end.
+
+    slices  `[module, qualname, artifact]` each; log_level, data_bytes_max  as in Begin
+    """
+
+    slices: list[Any]
+    log_level: int
+    data_bytes_max: int
+
+
+class Described(NamedTuple):
+    """Worker to node, last of all: `[description, problem]` of each slice."""
+
+    answers: list[Any]
 
 
 class Begun(NamedTuple):
@@ -158,6 +175,8 @@ SPECS: Final = (
     _row(8, Withdraw, int),
     _row(9, Answer, int, list, object),
     _row(10, Log, int, str, str, float, int),
+    _row(11, Describe, list, int, int),
+    _row(12, Described, list),
     *(Spec(spec.tag, spec.cls, spec.encode, spec.decode) for spec in CALL_MESSAGES),
 )
 _BY_TAG: Final[Mapping[int, Spec]] = {spec.tag: spec for spec in SPECS}

@@ -14,27 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-import attrs
-
 from aether.errors import ContractError
 from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.program import Program
 
 SCRIPT: Final = "__aether_script__"
 """Name of a script's module in a worker: its `if __name__ == "__main__":` is not run again."""
-
-
-@attrs.frozen(kw_only=True)
-class Program:
-    """Where a class is found.
-
-    module, qualname  of the class; file  to load the module from where it cannot be imported by its name, "" = nowhere
-    path              what `sys.path` is in the worker. Another version of a slice has another path, and nothing else
-    """
-
-    module: str
-    qualname: str
-    file: str = ""
-    path: tuple[str, ...] = ()
 
 
 def program_of(cls: type) -> Program:

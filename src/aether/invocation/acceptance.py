@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aether.errors import BadInput
 from aether.invocation.local import Around, Ran
 from aether.invocation.reply import Done, Faulted, NotStarted
 from aether.model.limits import ONE_WAY_MAX_S
-from aether.slice_api.methods import MethodSpec
+
+if TYPE_CHECKING:  # a worker starts without what describes contracts
+    from aether.slice_api.described import AnyMethod
 
 ONE_WAY: Final = "oneway"  # in CallRequest.extra: seconds that the call may run for
 
@@ -35,7 +37,7 @@ def read_one_way(extra: Mapping[str, object]) -> float | None:
 def accepting(accept: Callable[[], None], inner: Around | None, name: str) -> Around:
     """What runs a one-way call: `accept` tells its caller, then nobody waits any more; what goes wrong is logged."""
 
-    async def around(method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
+    async def around(method: AnyMethod | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
         is_accepted = False
 
         async def accepted() -> Ran:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 import msgpack
@@ -23,11 +23,12 @@ from aether.model.ids import InstanceId
 from aether.model.limits import CALL_ANSWER_BYTES_MAX, CALL_KEY_KEPT_S, IDEMPOTENCY_KEY_CHARS_MAX
 from aether.model.rows import CallKeyRow, KeyState
 from aether.slice_api.faults import FaultPlain
-from aether.slice_api.http import Header, HttpInput
-from aether.slice_api.methods import MethodSpec
+from aether.slice_api.http import HttpInput
+
+if TYPE_CHECKING:  # a worker starts without what describes contracts
+    from aether.slice_api.described import AnyMethod
 
 KEY: Final = "key"  # in CallRequest.extra
-HEADER: Final = "idempotency-key"
 KEPT_MS: Final = int(CALL_KEY_KEPT_S * 1000)
 _DIGEST_BYTES: Final = 16
 
@@ -112,14 +113,9 @@ def _ordered(plain: object) -> object:
     return plain
 
 
-def keeps_own_book(method: MethodSpec | None, form: Form) -> bool:
+def keeps_own_book(method: AnyMethod | None, form: Form) -> bool:
     """Whether the method reads the header itself, and so recognises repeats by itself."""
-    if method is None or form is not Form.HTTP:
-        return False
-    return any(
-        isinstance(p.marker, Header) and (p.marker.name or name.replace("_", "-")).lower() == HEADER
-        for name, p in method.parameters.items()
-    )
+    return method is not None and form is Form.HTTP and method.reads_key
 
 
 def decide_key(

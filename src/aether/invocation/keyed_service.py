@@ -12,7 +12,7 @@ import functools
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 import trio
@@ -42,7 +42,9 @@ from aether.model.artifact import ArtifactBase
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.limits import CALL_KEY_SETTLE_S, CALLS_IN_FLIGHT_MAX, CLEANUP_S
 from aether.model.rows import CallKeyRow, KeyState
-from aether.slice_api.methods import MethodSpec
+
+if TYPE_CHECKING:  # a worker starts without what describes contracts
+    from aether.slice_api.described import AnyMethod
 
 _LOOK_S: Final = 1.0  # log time passes without a change of the rows that are watched
 _PAUSE_S: Final = 0.1
@@ -79,7 +81,7 @@ class KeptKeys:
         return functools.partial(self._carry_out, call, idempotent)
 
     async def _carry_out(
-        self, call: Keyed, idempotent: bool, method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /
+        self, call: Keyed, idempotent: bool, method: AnyMethod | None, run: Callable[[], Awaitable[Ran]], /
     ) -> Ran:
         if keeps_own_book(method, call.form):
             return await run()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import trio
 
     from aether.invocation.streaming import InputStream, ServedSink
-    from aether.slice_api.methods import MethodSpec
+    from aether.slice_api.described import AnyMethod
 
 Ran: TypeAlias = Done | Faulted | Failed | NotStarted | Abandoned | None
 """What came of serving one call; None when its scope was cancelled."""
@@ -30,7 +30,7 @@ class Around(Protocol):
     method  None where the class is not loaded in this process
     """
 
-    async def __call__(self, method: MethodSpec | None, run: Callable[[], Awaitable[Ran]], /) -> Ran: ...
+    async def __call__(self, method: AnyMethod | None, run: Callable[[], Awaitable[Ran]], /) -> Ran: ...
 
 
 class LocalInstance(Protocol):

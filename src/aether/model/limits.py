@@ -110,6 +110,21 @@ WORKER_HALT_S: Final = 2.0  # to leave its lifespan when it was told to stop at 
 WORKER_EXIT_S: Final = 5.0  # from its last word to its end
 WORKER_LOG_CHARS_MAX: Final = 16 * 1024  # of one record
 WORKER_LOGS_QUEUED_BYTES_MAX: Final = 2**20  # further ones are dropped and counted
+
+# --- directories of slices ---
+TREES_MAX: Final = 512  # in one directory
+TREE_FILES_MAX: Final = 20_000  # of one tree
+TREE_BYTES_MAX: Final = 2**30
+TREE_METADATA_BYTES_MAX: Final = 64 * 1024  # of its aether.toml
+TREE_SLICES_MAX: Final = 64
+TREES_RESCAN_S: Final = 2.0  # between two looks; a tree that did not change for so long is complete
+TREE_DESCRIBE_S: Final = 30.0  # for importing it once, in a process of its own
+TREE_DESCRIBE_MEMORY_MB: Final = 2_048  # that this process may reserve for writing
+TREE_RETRY_MIN_S: Final = 10.0  # after a tree could not be described, doubled each time
+TREE_RETRY_MAX_S: Final = 600.0
+SLICE_DESCRIPTION_BYTES_MAX: Final = 2 * 2**20  # of one slice, its contract and those of its dependencies
+
+# --- streams ---
 STREAMS_OPEN_MAX: Final = 10_000  # per node, read or served
 STREAMS_PER_INSTANCE_MAX: Final = 1_024  # they mostly wait, so they take no slot
 STREAM_AHEAD_ITEMS: Final = 1_024  # that a generator on another node may be ahead of its reader

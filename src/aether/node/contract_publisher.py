@@ -15,7 +15,7 @@ from typing import NoReturn
 import trio
 
 from aether.deployment.slice_store import SliceStore
-from aether.errors import AetherError
+from aether.errors import AetherError, NotFound
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
@@ -25,8 +25,7 @@ from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT
 from aether.model.rows import ContractRow
-from aether.slice_api.contract import contract_of
-from aether.slice_api.description import describe
+from aether.slice_api.described import description_of, slice_of
 
 _log = logging.getLogger("aether.node")
 
@@ -63,11 +62,14 @@ class ContractPublisher:
         }
         self._published &= active
         for artifact in sorted(active - self._published):
-            await self._write(artifact)
+            try:
+                await self._write(artifact)
+            except NotFound as error:  # its tree has gone, and its instances stay
+                _log.info("the contract of %s stays unwritten: %s", artifact, error)
             self._published.add(artifact)
 
     async def _write(self, artifact: Artifact) -> None:
-        description = describe(contract_of(await self._store.load(artifact)))
+        description = description_of(slice_of(await self._store.load(artifact)))
         text = json.dumps(description.to_plain(), separators=(",", ":"), ensure_ascii=False)
         key = keys.contract(artifact)
         known = self._kv.get(key)

@@ -28,6 +28,7 @@ from aether.slice_api.http_plan import STREAMS, HttpPlan, ParameterSpec, http_pl
 from aether.slice_api.marks import PLAIN_ROUTE, Marks, RouteMark
 from aether.slice_api.misfit import misfit
 
+KEY_HEADER: Final = "idempotency-key"
 _MARKERS: Final = (Query, Body, Header, Cookie)
 
 
@@ -174,6 +175,15 @@ class MethodSpec:
     def message_codec(self, name: str) -> tuple[TypeOf, Codec]:
         """Type and codec of what the parameter `name` takes, piece by piece, over HTTP."""
         return self._messages[name]
+
+    @property
+    def reads_key(self) -> bool:
+        """Whether it takes the header of idempotency keys itself, and so recognises repeats by itself."""
+        markers = ((name, p.marker) for name, p in self.parameters.items())
+        return any(
+            isinstance(marker, Header) and (marker.name or name.replace("_", "-")).lower() == KEY_HEADER
+            for name, marker in markers
+        )
 
     @property
     def says_nothing(self) -> bool:
