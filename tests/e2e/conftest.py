@@ -51,9 +51,10 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def cluster(folder, *, nodes=3, app="e2e_app", app_dir=APPS, arguments=(), joins=False):
+async def cluster(folder, *, nodes=3, app="e2e_app", apps=None, app_dir=APPS, arguments=(), joins=False):
     lines = {f"node-{n + 1}": [] for n in range(nodes)}
-    plan = LocalPlan(nodes=nodes, apps=(app,), app_dir=app_dir, folder=folder, arguments=arguments, joins=joins)
+    apps = (app,) if apps is None else apps
+    plan = LocalPlan(nodes=nodes, apps=apps, app_dir=app_dir, folder=folder, arguments=arguments, joins=joins)
     async with httpx.AsyncClient(trust_env=False, timeout=20.0) as client:
         async with open_processes(plan, lambda node, line: lines[node].append(line)) as processes:
             try:

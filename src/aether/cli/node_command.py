@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from aether.cli.exits import CommandFailed, Exit
@@ -41,6 +42,12 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
     "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found [.]."
 )
 @click.option(
+    "--slices",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Trees NAME/VERSION of slices that this node runs in processes of their own.",
+)
+@click.option(
     "--config", "file", type=click.Path(dir_okay=False, path_type=Path), help="A TOML file with these settings."
 )
 @click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="What slices read through aether.config.")
@@ -64,7 +71,7 @@ def node(
     toml = _read(file) if file is not None else ""
     given["join"] = given["join"] or None  # the environment and the file are asked next
     config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
-    config = set_values(config, values)
+    config = attrs.evolve(set_values(config, values), app_dir=app_dir)
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
     return run_node(config, load_slices(apps, app_dir))
 

@@ -133,7 +133,8 @@ class DirectoryStore:
             for tree in trees:
                 if self._is_due(tree, seen.get(tree.name), eager=eager):
                     await self._look(tree)
-                self._offer()
+                    self._offer()
+            self._offer()
 
     def _is_due(self, tree: Tree, before: Tree | None, *, eager: bool) -> bool:
         """Whether to look into it now: its files are another state than was described, and keep still."""

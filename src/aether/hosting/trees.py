@@ -204,15 +204,12 @@ def read_metadata(raw: bytes) -> tuple[tuple[TreeSlice, ...], tuple[str, ...]]:
     artifacts = [each.artifact for each in slices]
     problems += (f"{artifact}: named twice" for artifact in sorted({a for a in artifacts if artifacts.count(a) > 1}))
     path: Any = table.get("path", ["."])
-    if (
-        not isinstance(path, list)
-        or not path
-        or not all(isinstance(entry, str) for entry in cast("list[object]", path))
-    ):
+    folders: list[object] = cast("list[object]", path) if isinstance(path, list) else []
+    if not folders or not all(isinstance(entry, str) for entry in folders):
         problems.append('path: write a list of folders in the tree, such as ["."]')
     if problems:
         raise BadInput(METADATA, tuple(problems))
-    return tuple(slices), tuple(cast("list[str]", path))
+    return tuple(slices), tuple(map(str, folders))
 
 
 def _slice(entry: object, problems: list[str]) -> TreeSlice | None:

@@ -8,7 +8,7 @@ Holds: whatever the code of the tree does, an answer comes in time, and nothing 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import trio
@@ -58,7 +58,9 @@ async def _asked(tree: Tree, path: Sequence[str]) -> list[Any]:
     """What the worker answered. Raises BadInput when it did not, OSError when there can be none."""
     process = start_worker(path)
     answers: list[list[Any]] = []
-    link = Link(process.end, _handlers(tree, process, answers, lambda message: link.post(message)))
+    handlers = _handlers(process, answers)
+    link = Link(process.end, handlers)
+    handlers[Hello] = lambda m, _: _hello(m, tree, link)
     try:
         with trio.move_on_after(TREE_DESCRIBE_S) as patience:
             async with trio.open_nursery() as nursery:
@@ -81,15 +83,15 @@ async def _asked(tree: Tree, path: Sequence[str]) -> list[Any]:
     raise BadInput(f"the process that imported it {how_it_ended(process.status)}")
 
 
-def _handlers(tree: Tree, process: WorkerProcess, answers: list[list[Any]], post: Any) -> dict[type, Any]:
-    def hello(m: Hello, _: str) -> None:
-        if m.protocol != PROTOCOL:
-            raise BadInput(f"its path has another release of aether (protocol {m.protocol}, not {PROTOCOL})")
-        asked = [[each.module, each.qualname, str(each.artifact)] for each in tree.slices]
-        post(Describe(asked, logging.getLogger().getEffectiveLevel(), TREE_DESCRIBE_MEMORY_MB * _MIB))
-
+def _handlers(process: WorkerProcess, answers: list[list[Any]]) -> dict[type, Callable[[Any, str], None]]:
     return {
-        Hello: hello,
         Described: lambda m, _: answers.append(m.answers),
         Log: lambda m, request_id: told(m, request_id, process.pid),
     }
+
+
+def _hello(m: Hello, tree: Tree, link: Link) -> None:
+    if m.protocol != PROTOCOL:
+        raise BadInput(f"its path has another release of aether (protocol {m.protocol}, not {PROTOCOL})")
+    asked = [[each.module, each.qualname, str(each.artifact)] for each in tree.slices]
+    link.post(Describe(asked, logging.getLogger().getEffectiveLevel(), TREE_DESCRIBE_MEMORY_MB * _MIB))

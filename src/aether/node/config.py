@@ -39,6 +39,7 @@ ENVIRONMENT: Mapping[str, tuple[str, ...]] = {  # the original's names; AETHER_ 
     "advertise": ("AETHER_ADVERTISE",),
     "zone": ("AETHER_ZONE",),
     "data_dir": ("AETHER_DATA_DIR",),
+    "slices": ("AETHER_SLICES",),
     "cluster": ("AETHER_CLUSTER",),
 }
 
@@ -56,6 +57,7 @@ class NodeConfig:
     join        addresses host:port of members of a cluster that this node joins instead
     core_max    voters that the group grows to by itself; auto_replace  a voter that is silent for long loses its vote
     data        directory that survives; None = nothing survives
+    slices      directory of trees that worker processes run from; app_dir  where the imported ones were found
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     zone        where the node stands; calls prefer instances of their own zone; "" = not said
@@ -77,6 +79,8 @@ class NodeConfig:
     http_port: int | None = None
     management_port: int | None = None
     data: Path | None = None
+    slices: Path | None = None
+    app_dir: Path | None = None
     settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
     secrets: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     insecure: bool = False
@@ -212,6 +216,7 @@ FILE_KEYS: Mapping[str, set[str] | None] = {
         "advertise",
         "zone",
         "data_dir",
+        "slices",
         "drain_s",
         "deadline_s",
         "docs",
@@ -250,6 +255,7 @@ def load(sources: Sources) -> NodeConfig:
     known.pop(identifier, None)
     contacts = pick("join", "cluster", "join") or ()
     data = pick("data_dir", "node", "data_dir")
+    slices = pick("slices", "node", "slices")
     advertise = pick("advertise", "node", "advertise")
     config = NodeConfig(
         node=identifier,
@@ -265,6 +271,7 @@ def load(sources: Sources) -> NodeConfig:
         http_port=_port(*found("http_port", "ports", "http"), HTTP_PORT),
         management_port=_port(*found("management_port", "ports", "management"), MANAGEMENT_PORT),
         data=Path(str(data)) if data else Path("aether-data") / identifier,
+        slices=Path(str(slices)) if slices else None,
         settings=flatten(section["config"]),
         secrets=flatten(section["secrets"]),
         insecure=bool(sources.arguments.get("insecure")),

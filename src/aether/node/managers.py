@@ -25,15 +25,16 @@ from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.rows import RouteRow
 from aether.node.contract_publisher import ContractPublisher
 from aether.node.seams import Seams
-from aether.slice_api.contract import Contract
+from aether.slice_api.described import AnySlice
 
 
 class Managers:
     """What runs on every node for the sake of deployments. `operator` carries out what people ask for.
 
     live       the members that answer, this node included
+    known      what this process knows of an artifact without waiting
     health     how the calls of all members to each version of a slice went
-    contracts  of the classes that this process has registered; voters  of the group
+    voters     of the group
     """
 
     def __init__(
@@ -45,12 +46,12 @@ class Managers:
         store: SliceStore,
         live: Callable[[], Mapping[NodeId, Incarnation]],
         seams: Seams,
-        contracts: Mapping[Artifact, Contract],
+        known: Callable[[Artifact], AnySlice | None],
         health: HealthSource,
         voters: Callable[[], Collection[NodeId]],
     ) -> None:
         self._store = store
-        self._contracts = contracts
+        self._known = known
         self.health: HealthSource = health
         self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
@@ -79,7 +80,7 @@ class Managers:
         self.cluster.members_changed()
 
     def _default_instances(self, artifact: Artifact) -> int:
-        contract = self._contracts.get(artifact)
+        contract = self._known(artifact)
         return 1 if contract is None else contract.options.instances
 
     async def _route_row(self, artifact: Artifact) -> RouteRow:

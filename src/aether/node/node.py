@@ -18,7 +18,7 @@ import trio
 from aether.consensus.service import ConsensusService
 from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import ClassStore, SliceStore, contracts_of
+from aether.deployment.slice_store import SliceStore, contracts_of
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
@@ -48,6 +48,7 @@ from aether.node.managers import Managers
 from aether.node.membership import Membership
 from aether.node.replication import Replication
 from aether.node.seams import OpenedStorage, Seams
+from aether.node.shelf import Shelf
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract, contract_of
@@ -124,9 +125,10 @@ class Node:
 
     def _build_calls(self, slices: Sequence[type]) -> None:
         config, seams = self.config, self._seams
-        self.store: SliceStore = seams.slice_store or ClassStore(slices)
-        check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self.contracts: dict[Artifact, Contract] = contracts_of(slices)
+        self.shelf: Shelf = Shelf(config, seams, slices, self.contracts)
+        self.store: SliceStore = self.shelf.store
+        check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self.hosting = Hosting(
             config.node,
             self.store,
@@ -161,7 +163,7 @@ class Node:
             self.store,
             self._live,
             self._seams,
-            self.contracts,
+            self.shelf.known,
             MembersHealth(self.kv, self.invoker.healths),
             lambda: self.consensus.status.voters,
         )
@@ -181,6 +183,7 @@ class Node:
                 await nursery.start(self.consensus.run)
                 await nursery.start(self.kv.run)
                 await self.membership.begin(nursery)
+                await self.shelf.begin(nursery)
                 await nursery.start(self.invoker.run)
                 await nursery.start(self.hosting.run, self.invoker, self.managers.node)
                 await nursery.start(self._endpoints.run)
@@ -189,6 +192,8 @@ class Node:
                 task_status.started(self.facts)
                 await self.membership.enter(nursery)
                 nursery.start_soon(self.membership.leave_when_removed, self.leave)
+                await self.shelf.looked()
+                nursery.start_soon(self.shelf.publish, self.kv, self._member)
                 await self.managers.begin(nursery)
                 self.facts.ready = True
                 self.ready.set()

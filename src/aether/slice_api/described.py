@@ -211,7 +211,7 @@ def _plain_route(route: Route) -> dict[str, Any]:
 
 
 def read_slice(text: str, program: Program, artifact: Artifact) -> DescribedSlice:
-    """Inverse of describe_slice, for text from a process that ran foreign code. Raises BadInput that names what is wrong.
+    """Inverse of describe_slice, for text from a process that ran foreign code. Raises BadInput, which says where.
 
     artifact  that the text must be about
     """
@@ -308,8 +308,8 @@ def _read_wanted(plain: object) -> Wanted:
 
 def _read_route(plain: object, contract: ContractDescription) -> Route:
     part = _table(plain, "routes[]")
-    method, kind = _is(part.get("method"), str, "method"), part.get("kind")
-    if method not in contract.methods or kind not in RouteKind:
+    method, kind = _is(part.get("method"), str, "method"), str(part.get("kind"))
+    if method not in contract.methods or kind not in RouteKind.__members__.values():
         raise BadInput("malformed description of a slice", (f"a route of method {method!r:.60}, kind {kind!r:.40}",))
     options = _table(part.get("options"), "options")
     return Route(
@@ -317,7 +317,7 @@ def _read_route(plain: object, contract: ContractDescription) -> Route:
         template=_is(part.get("template"), str, "template"),
         method=method,
         idempotent=_is(part.get("idempotent"), bool, "idempotent"),
-        kind=RouteKind(cast("str", kind)),
+        kind=RouteKind(kind),
         input=_is(part.get("input"), str, "input"),
         options={name: _is(value, str, f"options.{name}") for name, value in options.items()},
     )

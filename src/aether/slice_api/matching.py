@@ -2,8 +2,8 @@
 
 Knows: contracts as plain data; the rules of `binding`, in the same order.
 Never: classes beyond their names.
-Holds: what is ambiguous is refused with the same words as among imported classes; a base class is known by its full name,
-       a type by its schema.
+Holds: what is ambiguous is refused, as among imported classes; a base class is known by its full name, a type by its
+       schema.
 """
 
 from __future__ import annotations

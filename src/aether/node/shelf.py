@@ -1,0 +1,107 @@
+"""Where the code of one node comes from: classes that it has imported, and trees in a directory.
+
+Knows: which store is asked first; how what is available becomes part of this node's member row.
+Never: what is in a tree; which artifacts are wanted.
+Holds: the member row follows what is available, while the node runs; an imported class wins over a tree of the same
+       artifact.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore
+from aether.errors import OutcomeUnknown, TryAgain
+from aether.hosting.directory_store import DirectoryStore
+from aether.hosting.trees import check_directory
+from aether.kv.service import KvService
+from aether.model.artifact import Artifact
+from aether.model.rows import MemberRow
+from aether.node.config import NodeConfig
+from aether.node.enrolment import write_member
+from aether.node.seams import Seams
+from aether.slice_api.contract import Contract
+from aether.slice_api.described import DescribedSlice
+from aether.work import LimitedWork
+
+_log = logging.getLogger("aether.node")
+
+FIRST_LOOK_S: Final = 10.0
+"""For which a node that starts waits for its trees to be described; the rest of them follow."""
+_RETRY_S: Final = 0.2
+_FLOOR_S: Final = 5.0
+
+
+class Shelf:
+    """`store` is what the node loads from. directory  the trees, None without --slices"""
+
+    def __init__(
+        self, config: NodeConfig, seams: Seams, slices: Sequence[type], contracts: dict[Artifact, Contract]
+    ) -> None:
+        own: SliceStore = seams.slice_store or ClassStore(slices)
+        self._seams = seams
+        self._contracts = contracts
+        self._looked = trio.Event()
+        self.directory: DirectoryStore | None = None
+        self.store: SliceStore = own
+        if config.slices is not None:
+            base = base_environment(sys.path, config.app_dir)
+            work = LimitedWork(seams.work, 1)
+            self.directory = DirectoryStore(config.slices, work, base=base, wall=seams.wall)
+            self.store = ComposedStore(own, self.directory)
+
+    def known(self, artifact: Artifact) -> Contract | DescribedSlice | None:
+        """What this node knows of an artifact without waiting."""
+        known = self._contracts.get(artifact)
+        return known if known is not None or self.directory is None else self.directory.known(artifact)
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Look into the directory, and again while `nursery` lives. Raises BadInput for one that cannot be used."""
+        if self.directory is not None:
+            await self._seams.work.run(check_directory, self.directory.root)
+            nursery.start_soon(self._look, self.directory)
+
+    async def publish(self, kv: KvService, member: Callable[[], MemberRow]) -> None:
+        """Keep this node's member row telling what is available; until cancelled."""
+        if self.directory is None:
+            return
+        while True:
+            row = member()
+            try:
+                written = await write_member(kv, row)
+            except (TryAgain, OutcomeUnknown) as error:
+                _log.debug("what is available is not told yet: %s", error)
+                written = False
+            if not written:
+                await trio.sleep(_RETRY_S)
+            elif row.available == self.store.available():
+                with trio.move_on_after(_FLOOR_S):
+                    await self.directory.changed()
+
+    async def looked(self) -> None:
+        """Return when every tree was looked at once, or took too long."""
+        if self.directory is not None:
+            with trio.move_on_after(FIRST_LOOK_S):
+                await self._looked.wait()
+
+    async def _look(self, directory: DirectoryStore) -> NoReturn:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(directory.run)
+            self._looked.set()
+            await trio.sleep_forever()
+        raise AssertionError("sleep_forever returned")
+
+
+def base_environment(path: Iterable[str], app_dir: Path | None) -> tuple[str, ...]:
+    """What a tree may import besides itself: all of `path` but the folders of the application that is imported here,
+    whose modules may have the names of the tree's.
+    """
+    apart = {os.path.realpath(folder) for folder in ("", str(app_dir or ""))}
+    return tuple(str(Path.cwd() / entry) for entry in path if os.path.realpath(entry) not in apart)
