@@ -16,6 +16,8 @@ from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.values import Role
 from aether.deployment.slice_store import route_row
 from aether.hosting.host import Hosting
+from aether.hosting.trees import Tree, TreeSlice
+from aether.hosting.worker_describing import describe_tree
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.endpoints_service import EndpointWatcher
 from aether.invocation.local import NoHost
@@ -31,6 +33,7 @@ from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow, InstanceRow, MemberRow
 from aether.slice_api.contract import contract_of
+from aether.slice_api.described import DescribedSlice
 from aether.work import InlineWork
 
 
@@ -43,7 +46,8 @@ def _known_as(name, file):
 
 _known_as("worker_slices", "worker_slices.py")
 
-WAYS = ["co-located", "wire", "remote", *(pytest.param(w, marks=pytest.mark.process) for w in ("worker", "far worker"))]
+APART = ("worker", "far worker", "worker of a tree")
+WAYS = ["co-located", "wire", "remote", *(pytest.param(w, marks=pytest.mark.process) for w in APART)]
 
 
 @pytest.fixture(params=WAYS)
@@ -95,6 +99,14 @@ class Classes:
     def add(self, *classes):
         for cls in classes:
             self.classes[contract_of(cls).artifact] = cls
+
+    async def describe(self, cls):
+        """Offer the class as a tree of this folder's files would, which this process knows nothing of."""
+        artifact = contract_of(cls).artifact
+        slices = (TreeSlice(artifact=artifact, module=cls.__module__, qualname=cls.__qualname__),)
+        tree = Tree(name="here", slices=slices, path=(str(Path(__file__).parent),))
+        self.classes.update(await describe_tree(tree, sys.path))
+        assert isinstance(self.classes[artifact], DescribedSlice), self.classes[artifact]
 
     def available(self):
         return tuple(sorted(self.classes))
@@ -186,8 +198,12 @@ class Home:
         return row
 
     async def deploy(self, cls, **desired):
-        """What the deployment manager would do: wish, load, activate, report ACTIVE."""
-        self.classes.add(cls)
+        """What the deployment manager would do: wish, load, activate, report ACTIVE. host="tree": not imported here."""
+        if desired.get("host") == "tree":
+            del desired["host"]
+            await self.classes.describe(cls)
+        else:
+            self.classes.add(cls)
         row = await self.desire(cls, **desired)
         return await self.start(row)
 

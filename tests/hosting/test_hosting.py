@@ -36,7 +36,7 @@ def priced(way, home_of):
     @contextlib.asynccontextmanager
     async def opened():
         async with home_of(wire=way == "wire") as home:
-            await home.deploy(ListPricing, host="process" if "worker" in way else None)
+            await home.deploy(ListPricing, host="tree" if "tree" in way else "process" if "worker" in way else None)
             remote = way in ("remote", "far worker")
             yield home, home.get(Quotes, ListPricing, remote=remote), home.get(ListPricing, remote=remote)
 

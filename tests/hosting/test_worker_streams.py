@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(90)]
 SOON_S = 20.0
 
 
-@pytest.fixture(params=["node", "process", "far process"])
+@pytest.fixture(params=["node", "process", "far process", "tree"])
 def ticker_of(request, home_of):
-    """A Ticker in its node, in a worker process, and in one of another node."""
+    """A Ticker in its node, in a worker process, in one of another node, and from a tree that is not imported."""
 
     @contextlib.asynccontextmanager
     async def opened():

@@ -64,9 +64,9 @@ def is_gone(pid):
 # --- what an instance can do ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["node", "process"])
+@pytest.fixture(params=["node", "process", "tree"])
 def till_of(request, home_of):
-    """A Till in its node or in a worker process: the same rules."""
+    """A Till in its node, in a worker process, or from a tree that the node has not imported: the same rules."""
 
     @contextlib.asynccontextmanager
     async def opened():

@@ -9,7 +9,7 @@ import trio.testing
 
 import aether
 from aether.errors import BadInput, StreamBroken
-from aether.invocation.acceptance import accepting
+from aether.invocation.acceptance import Accepting
 from aether.invocation.balance import Loads
 from aether.invocation.ejection import CONSECUTIVE_FAILURES, EJECTION_S, Ejections
 from aether.invocation.endpoints import Endpoint
@@ -180,7 +180,7 @@ async def test_a_one_way_call_whose_key_cannot_be_kept_was_not_accepted():
     async def run():
         return Done(None)
 
-    around = accepting(lambda: accepted.append(1), no_room, "Mail.deliver")
+    around = Accepting(lambda: accepted.append(1), no_room, "Mail.deliver")
     assert await around(None, run) == NotStarted("its key could not be kept")
     assert accepted == []
 
@@ -200,10 +200,10 @@ async def test_a_one_way_call_is_accepted_before_it_runs_and_when_it_ran_before(
 
     for inner in (None, keeping):
         order.clear()
-        await accepting(lambda: order.append("accepted"), inner, "Mail.deliver")(None, run)
+        await Accepting(lambda: order.append("accepted"), inner, "Mail.deliver")(None, run)
         assert order[:2] == ["accepted", "run"]
     order.clear()
-    await accepting(lambda: order.append("accepted"), known, "Mail.deliver")(None, run)
+    await Accepting(lambda: order.append("accepted"), known, "Mail.deliver")(None, run)
     assert order == ["accepted"]
 
 

@@ -20,11 +20,13 @@ from aether.hosting.failures import refused_arguments
 from aether.hosting.hosts import Birth
 from aether.hosting.slots import Slots
 from aether.hosting.worker_link import Link
+from aether.hosting.worker_messages import Check
+from aether.invocation.acceptance import Accepting
 from aether.invocation.local import Around, Ran
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
 from aether.invocation.outgoing import reserve_s
 from aether.invocation.pending_service import reason_of
-from aether.invocation.reply import FULL, Abandoned, Form, NotStarted, Outcome, TimedOut
+from aether.invocation.reply import FULL, Abandoned, Done, Form, NotStarted, Outcome, TimedOut
 from aether.invocation.tracer import passed_on
 from aether.slice_api.current import NORMAL, RUNNING
 from aether.slice_api.methods import MethodSpec
@@ -56,6 +58,7 @@ class WorkerCalls:
         self._link = link
         self._slots = Slots(options.concurrency, options.queue)
         self._calls: dict[int, _Call] = {}
+        self._checks: dict[int, Task] = {}
         self._last_id = 0
         self.refusal: str = refusal
 
@@ -73,10 +76,16 @@ class WorkerCalls:
         self._slots.refuse_waiting(self.refusal)
 
     def replied(self, m: CallReply, _: str) -> None:
+        asked = self._checks.pop(m.call_id, None)
+        if asked is not None:
+            trio.lowlevel.reschedule(asked, outcome.Value(m.reply))
         self._settle(m.call_id, m.reply)
 
     def lost(self, begun: int, reason: str) -> None:
         """The worker is gone. begun  the last call that it may have begun"""
+        for asked in self._checks.values():
+            trio.lowlevel.reschedule(asked, outcome.Value(NotStarted(reason)))
+        self._checks.clear()
         for call_id in list(self._calls):
             self._settle(call_id, Abandoned(reason) if call_id <= begun else NotStarted(reason))
 
@@ -116,11 +125,30 @@ class WorkerCalls:
             return await self._called(method, payload, form)
 
         try:
-            misfit = refused_arguments(spec, payload, form) if isinstance(spec, MethodSpec) else None
+            misfit: Ran = None
+            if isinstance(spec, MethodSpec):
+                misfit = refused_arguments(spec, payload, form)
+            elif isinstance(around, Accepting):
+                misfit = await self._checked(method, payload, form)
             return await around(spec, run) if misfit is None else misfit
         finally:
             if not sent:
                 self._slots.give_back()
+
+    async def _checked(self, method: str, payload: object, form: Form) -> Ran:
+        """The worker's refusal of arguments, where their types are known to it alone; None when they fit."""
+        self._last_id += 1
+        call_id = self._last_id
+
+        def abort(_: RaiseCancelT) -> Abort:
+            del self._checks[call_id]
+            return Abort.SUCCEEDED
+
+        if not self._link().send(Check(call_id, method, form.value, payload)):
+            return NotStarted(DIED)
+        self._checks[call_id] = trio.lowlevel.current_task()
+        said: Ran = await trio.lowlevel.wait_task_rescheduled(abort)
+        return None if isinstance(said, Done) else said
 
     async def _called(self, method: str, payload: object, form: Form) -> Ran:
         running = RUNNING.get()

@@ -74,13 +74,14 @@ async def _asked(tree: Tree, path: Sequence[str]) -> list[Any]:
         process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
+        status = process.status  # it is reaped
         link.close()
         process.mark.close()
     if answers:
         return answers[0]
     if patience.cancelled_caught:
         raise BadInput(f"its import took more than {TREE_DESCRIBE_S:.0f} s")
-    raise BadInput(f"the process that imported it {how_it_ended(process.status)}")
+    raise BadInput(f"the process that imported it {how_it_ended(status)}")
 
 
 def _handlers(process: WorkerProcess, answers: list[list[Any]]) -> dict[type, Callable[[Any, str], None]]:

@@ -21,23 +21,35 @@ from typing import Any, Final
 import trio
 
 from aether.errors import BadInput
-from aether.hosting.failures import Place, trimmed
+from aether.hosting.failures import Place, refused_arguments, trimmed
 from aether.hosting.given import constructed, decode_given
 from aether.hosting.instance import RunningInstance
 from aether.hosting.worker_caller import NodeCaller, NodeMap, Questions
 from aether.hosting.worker_link import Link
 from aether.hosting.worker_log import ToNode
 from aether.hosting.worker_mark import Mark
-from aether.hosting.worker_messages import PROTOCOL, Answer, Begin, Begun, Describe, Described, Ended, Hello, Stop
+from aether.hosting.worker_messages import (
+    PROTOCOL,
+    Answer,
+    Begin,
+    Begun,
+    Check,
+    Describe,
+    Described,
+    Ended,
+    Hello,
+    Stop,
+)
 from aether.hosting.worker_program import load_program
 from aether.hosting.worker_streams import OTHER_SIDE, STREAM_CLASSES, Sides
 from aether.invocation.local import LocalInstance
 from aether.invocation.messages import CallCancel, CallReply, CallRequest
-from aether.invocation.reply import Abandoned
+from aether.invocation.reply import Abandoned, Done, Form
 from aether.invocation.serving_service import CallServer, time_left_s
 from aether.invocation.tracer import Tracer
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import BLOCKING_THREADS_MAX, CALLS_IN_FLIGHT_MAX
+from aether.slice_api.contract import Contract
 from aether.slice_api.faults import leaving
 from aether.work import ThreadWork
 
@@ -57,6 +69,7 @@ class Worker:
         self._sides: Sides | None = None
         self._instance: InstanceId | None = None
         self._running: RunningInstance | None = None
+        self._contract: Contract | None = None
         self._life = trio.CancelScope()
         self._stopping = False
         self._calls: trio.Nursery | None = None
@@ -85,6 +98,7 @@ class Worker:
             Describe: self._describe,
             CallRequest: self._requested,
             CallCancel: self._cancelled,
+            Check: self._check,
             Stop: self._stop,
             Answer: self._answered,
             **dict.fromkeys(STREAM_CLASSES, self._streamed),
@@ -147,7 +161,7 @@ class Worker:
     async def _lived(self, m: Begin) -> None:
         bound_memory(m.data_bytes_max)
         logging.getLogger().setLevel(m.log_level)
-        contract = load_program(m.module, m.qualname, m.file, m.artifact)
+        contract = self._contract = load_program(m.module, m.qualname, m.file, m.artifact)
         assert self._sides is not None
         caller = NodeCaller(self._questions, self._sides)
         arguments = constructed(contract, decode_given(m.fields), caller, lambda name: NodeMap(self._questions, name))
@@ -177,6 +191,12 @@ class Worker:
         if self._arrived.pop(m.call_id, None) is None and self._server is not None:
             self._server.cancel(OTHER_SIDE, m.call_id, m.reason)
         self._link.post(CallReply(m.call_id, Abandoned(m.reason)))
+
+    def _check(self, m: Check, request_id: str) -> None:
+        """Nobody will hear of a one-way call that does not fit, so it is told before."""
+        spec = None if self._contract is None else self._contract.methods.get(m.method)
+        misfit = None if spec is None else refused_arguments(spec, m.payload, Form(m.form))
+        self._link.send(CallReply(m.call_id, misfit or Done(None)), request_id)
 
     def _accept_arrived(self) -> None:
         """Begin the calls of one read that were not cancelled in the same one: a busy loop runs nothing in vain."""

@@ -66,6 +66,15 @@ class Described(NamedTuple):
     answers: list[Any]
 
 
+class Check(NamedTuple):
+    """Node to worker: do these arguments fit? A CallReply with that number says Done, or refuses them."""
+
+    call_id: int
+    method: str
+    form: str
+    payload: object
+
+
 class Begun(NamedTuple):
     """Worker to node: the lifespan has started; calls may come."""
 
@@ -177,6 +186,7 @@ SPECS: Final = (
     _row(10, Log, int, str, str, float, int),
     _row(11, Describe, list, int, int),
     _row(12, Described, list),
+    _row(13, Check, int, str, str, object),
     *(Spec(spec.tag, spec.cls, spec.encode, spec.decode) for spec in CALL_MESSAGES),
 )
 _BY_TAG: Final[Mapping[int, Spec]] = {spec.tag: spec for spec in SPECS}

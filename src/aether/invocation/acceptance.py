@@ -11,6 +11,8 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from aether.errors import BadInput
 from aether.invocation.local import Around, Ran
 from aether.invocation.reply import Done, Faulted, NotStarted
@@ -34,27 +36,34 @@ def read_one_way(extra: Mapping[str, object]) -> float | None:
     return min(float(lasts_s), ONE_WAY_MAX_S)
 
 
-def accepting(accept: Callable[[], None], inner: Around | None, name: str) -> Around:
-    """What runs a one-way call: `accept` tells its caller, then nobody waits any more; what goes wrong is logged."""
+@attrs.frozen(eq=False)
+class Accepting:
+    """What runs a one-way call: `accept` tells its caller, then nobody waits any more; what goes wrong is logged.
 
-    async def around(method: AnyMethod | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
+    inner  what the call needs besides, such as a key that is kept; name  for the log
+    """
+
+    accept: Callable[[], None]
+    inner: Around | None
+    name: str
+
+    async def __call__(self, method: AnyMethod | None, run: Callable[[], Awaitable[Ran]], /) -> Ran:
+        """As Around promises. The caller learns nothing after this, so the arguments were looked at before it."""
         is_accepted = False
 
         async def accepted() -> Ran:
             nonlocal is_accepted
             is_accepted = True
-            accept()
+            self.accept()
             return await run()
 
-        outcome = await (accepted() if inner is None else inner(method, accepted))
+        outcome = await (accepted() if self.inner is None else self.inner(method, accepted))
         if not is_accepted:
             if outcome is not None and not isinstance(outcome, NotStarted):
-                accept()  # it ran before, and its key has the answer
+                self.accept()  # it ran before, and its key has the answer
             return outcome
         if isinstance(outcome, Faulted):
-            _log.warning("one-way call of %s: %s: %s", name, outcome.fault.name, outcome.fault.detail)
+            _log.warning("one-way call of %s: %s: %s", self.name, outcome.fault.name, outcome.fault.detail)
         elif not isinstance(outcome, Done):  # a failure was logged where it ran
-            _log.warning("one-way call of %s came to nothing: %s", name, outcome)
+            _log.warning("one-way call of %s came to nothing: %s", self.name, outcome)
         return outcome
-
-    return around

@@ -19,7 +19,7 @@ import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, Task
 
-from aether.invocation.acceptance import ONE_WAY, accepting, read_one_way
+from aether.invocation.acceptance import ONE_WAY, Accepting, read_one_way
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
 from aether.invocation.keyed import KEY, Keyed, WithKey, no_keys, read_key
 from aether.invocation.local import Around, LocalHost, LocalInstance, Ran
@@ -252,7 +252,7 @@ class CallServer:
                 scope.deadline = trio.current_time() + lasts_s
                 self._answered(sender, request, Done(None), request_id)
 
-        return accepting(accept, around, name)
+        return Accepting(accept, around, name)
 
     def _answered(self, sender: NodeId, request: CallRequest, reply: Outcome, request_id: str) -> bool:
         """Send the reply, or that it cannot be sent; False: the mailbox is full."""
