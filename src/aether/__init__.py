@@ -37,6 +37,7 @@ from aether.errors import (
     StreamBroken,
     TryAgain,
 )
+from aether.model.scale import Scale
 from aether.slice_api.binding import bind
 from aether.slice_api.call import Answers, call, each, send
 from aether.slice_api.context_variable import ContextVar
@@ -125,6 +126,7 @@ __all__ = [
     "Rejected",
     "Request",
     "Response",
+    "Scale",
     "ServedCall",
     "SessionExpired",
     "StateDiverged",

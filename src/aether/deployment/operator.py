@@ -15,6 +15,7 @@ import attrs
 
 from aether.deployment.merging import OPERATOR
 from aether.deployment.revisions import next_revision
+from aether.deployment.sleeping import bounded
 from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, one_instance
 from aether.deployment.wishes import (
     check_instances,
@@ -159,11 +160,13 @@ class Operator:
 
     async def implicit(self, contracts: Iterable[Contract]) -> Applied:
         """Want the slices of an opening process, as blueprint `app`, where nobody wants them yet: first writer wins."""
-        wanted = [(c.artifact, c.options.instances) for c in contracts if c.artifact is not None]
+        slices = {c.artifact: c.options for c in contracts if c.artifact is not None}
+        wanted = [(artifact, options.instances) for artifact, options in slices.items()]
         await self._kv.barrier()
         for _ in range(_TRIES_MAX):
-            decision = decide_implicit(wanted, self._standing().desired)
-            revision = await self._write(decision, Batch())
+            decided = decide_implicit(wanted, self._standing().desired).desired
+            rows = {base: row and bounded(row, slices[row.artifact].scale) for base, row in decided.items()}
+            revision = await self._write(Decision(desired=rows), Batch())
             if revision is not None:
                 return Applied(revision)
         raise _busy("the slices of this process")

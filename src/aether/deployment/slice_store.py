@@ -101,6 +101,7 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
         deadlines_s=contract.deadlines_s,
         affinity={name: method.affinity for name, method in contract.methods.items() if method.affinity is not None},
         concurrency=contract.options.concurrency,
+        queue=contract.options.queue,
         openapi=_openapi(contract),
     )
 

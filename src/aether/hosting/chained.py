@@ -66,6 +66,10 @@ class ChainedInstance:
     def stopping(self) -> bool:
         return self._inner.stopping
 
+    @property
+    def running(self) -> int:
+        return self._inner.running
+
     async def live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await self._inner.live(task_status=task_status)
 

@@ -96,7 +96,15 @@ class Hosting:
     def find(self, instance: InstanceId) -> LocalInstance | None:
         """The running instance of that id, draining ones included."""
         hosted = self._instances.get(instance)
-        return None if hosted is None else hosted.running
+        if hosted is None:
+            return None
+        hosted.asked += 1
+        return hosted.running
+
+    def usage(self, instance: InstanceId) -> tuple[int, int] | None:
+        """Calls that run in it now, and how often one asked for it so far; None when it does not run here."""
+        hosted = self._instances.get(instance)
+        return None if hosted is None else (hosted.running.running, hosted.asked)
 
     async def load(self, artifact: Artifact) -> None:
         """Make the class of `artifact` ready. Raises whatever loading it raised."""
@@ -225,6 +233,7 @@ class _Hosted:
         self.scope = trio.CancelScope()
         self.gone = trio.Event()
         self.error: Exception | None = None
+        self.asked = 0
 
 
 class _Started:

@@ -68,6 +68,11 @@ class Living(LocalInstance, Protocol):
         """Whether `stop` was called."""
         ...
 
+    @property
+    def running(self) -> int:
+        """Calls and streams that run now."""
+        ...
+
 
 class Host(Protocol):
     """A kind of place."""

@@ -82,7 +82,7 @@ class RunningInstance:
 
     @property
     def running(self) -> int:
-        """Calls that run now."""
+        """Calls and streams that run now."""
         return len(self._calls)
 
     # --- life ---------------------------------------------------------------------------------------------------------

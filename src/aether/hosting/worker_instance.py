@@ -69,6 +69,7 @@ class WorkerInstance:
         self._calls = WorkerCalls(birth, self._linked, NOT_READY)
         self._streams = make_streams(birth, self.send)
         self._stopping = False
+        self._streaming = 0
         self._process: WorkerProcess | None = None
         self._link: Link | None = None
         self._begun = trio.Event()
@@ -88,8 +89,8 @@ class WorkerInstance:
 
     @property
     def running(self) -> int:
-        """Calls that are in the worker now."""
-        return len(self._calls)
+        """Calls and streams that are in the worker now."""
+        return len(self._calls) + self._streaming
 
     @property
     def pid(self) -> int | None:
@@ -280,6 +281,10 @@ class WorkerInstance:
         """One stream, or one call that takes some, as LocalInstance promises."""
         if self._calls.refusal:
             return NotStarted(self._calls.refusal)
-        with scope:
-            return await self._streams.serve(method, payload, form, sink, inputs)
+        self._streaming += 1
+        try:
+            with scope:
+                return await self._streams.serve(method, payload, form, sink, inputs)
+        finally:
+            self._streaming -= 1
         return None

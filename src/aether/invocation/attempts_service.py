@@ -20,6 +20,7 @@ from aether.invocation.balance import Load
 from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
 from aether.invocation.endpoints import Endpoint, EndpointRegistry
+from aether.invocation.holding_service import Holding
 from aether.invocation.keyed import KEY, Keyed
 from aether.invocation.local import Around, LocalHost, LocalInstance
 from aether.invocation.messages import CallRequest
@@ -74,6 +75,7 @@ class Attempts:
         pending: PendingCalls,
         streams: Streams,
         chooser: Chooser,
+        holding: Holding,
         *,
         rng: random.Random,
         wire: bool,
@@ -88,18 +90,18 @@ class Attempts:
         self._streams = streams
         self._chooser = chooser
         self.versions: VersionCounters = chooser.versions
+        self._holding = holding
         self._random = rng
         self._wire = wire
         self._in_flight_max = in_flight_max
         self.sending: bool = False
         self.budgets: RetryBudgets = RetryBudgets()
-        self._changed = trio.lowlevel.ParkingLot()
         self._others_at = -math.inf  # when the next co-located call lets other tasks run first
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""
         self._chooser.endpoints_changed()
-        self._changed.unpark_all()
+        self._holding.changed()
 
     async def answered(self, call: OutgoingCall) -> Reply:
         """Try until there is a reply. Never NotStarted; raises as Invoker.call says."""
@@ -121,20 +123,14 @@ class Attempts:
 
     async def _endpoint_appears(self, call: OutgoingCall) -> None:
         call.excluded = frozenset()
-        if len(self._changed) >= self._in_flight_max:
-            raise Overloaded(f"node {self._node}, calls that wait for an instance", self._in_flight_max)
-        with trio.move_on_at(call.give_up_at):
-            while not self._registry.endpoints(call.target):
-                await self._changed.park()
-            # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
-            idempotent = call.method in self._registry.terms(call.target).idempotent
-            call.idempotent = idempotent or bool(call.options.key)
-            return
-        raise NoInstance(str(call.target), *self._registry.state(call.target))
+        await self._holding.endpoint_appears(call)
+        # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
+        idempotent = call.method in self._registry.terms(call.target).idempotent
+        call.idempotent = idempotent or bool(call.options.key)
 
     async def _after_nothing(self, call: OutgoingCall, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""
-        call.full = call.full and failure.reason in NO_ROOM
+        call.full = call.full and failure.reason in NO_ROOM and not call.held
         if isinstance(failure, Abandoned):
             call.cut_off = f"{call.span.name} may have run on {endpoint.node}: {failure.reason}"
         endpoints = self._registry.endpoints(call.target)
@@ -167,8 +163,7 @@ class Attempts:
             return
         budget.moved += 1
         if decision.after_s > 0:
-            with trio.move_on_after(decision.after_s):
-                await self._changed.park()  # somebody new may be there before the pause is over
+            await self._holding.pause(decision.after_s)
             if trio.current_time() >= call.give_up_at:
                 raise self._error(call, endpoint, Verdict.NO_INSTANCE, failure)
 

@@ -19,8 +19,9 @@ import attrs
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT
+from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.rows import ZONE_LABEL, DesiredRow, InstanceRow, MemberRow, RouteRow, TrafficRow
+from aether.model.scale import IDLE
 from aether.model.version import Version
 
 
@@ -60,7 +61,7 @@ class Terms:
     """What callers may know of a contract: methods that may be repeated, and default deadlines in seconds.
 
     affinity     method -> the parameter whose value decides the instance
-    concurrency  calls that one instance runs at the same time
+    concurrency  calls that one instance runs at the same time; queue  that wait for it
     """
 
     idempotent: frozenset[str] = frozenset()
@@ -68,12 +69,14 @@ class Terms:
     deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
     affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
     concurrency: int = SLICE_CONCURRENCY_DEFAULT
+    queue: int = SLICE_QUEUE_DEFAULT
 
     def deadline_of(self, method: str) -> float:
         return self.deadlines_s.get(method, self.deadline_s)
 
 
 _NO_TERMS: Final = Terms()
+NO_INSTANCE: Final[tuple[str, str]] = ("UNSATISFIED", "no instance yet")
 
 
 @attrs.frozen
@@ -97,6 +100,7 @@ class EndpointRegistry:
         self._waiting: Mapping[ArtifactBase, tuple[str, str]] = {}
         self._terms: Mapping[ArtifactBase, Terms] = {}
         self._traffic: Mapping[ArtifactBase, Traffic] = {}
+        self._sleepers: Mapping[ArtifactBase, bool] = {}
 
     def rebuild(self, view: View) -> bool:
         """Replace the table by what `view` shows; True when anything changed."""
@@ -104,14 +108,17 @@ class EndpointRegistry:
         live = {row.node: row.incarnation for row in view.members if row.node in reachable}
         rows = sorted(view.instances, key=lambda row: row.instance)
         found: dict[ArtifactBase, list[Endpoint]] = {}
-        waiting = {row.artifact.base: ("UNSATISFIED", "no instance yet") for row in view.desired}
+        desired = tuple(view.desired)
+        waiting: dict[ArtifactBase, tuple[str, str]] = {row.artifact.base: NO_INSTANCE for row in desired}
+        sleepers = {row.artifact.base: row.instances == 0 for row in desired if row.instances_min == 0}
         nearness = _nearness(self._node, view.members)
         for row in rows:
             base = row.artifact.base
             if live.get(row.node) != row.incarnation:
                 waiting[base] = ("LOST", f"instance {row.instance} was on {row.node}, which is not reachable")
             elif row.state is not SliceState.ACTIVE:
-                waiting[base] = (row.state.value, row.reason)
+                if row.state is not SliceState.FAILED or waiting.get(base, NO_INSTANCE) == NO_INSTANCE:
+                    waiting[base] = (row.state.value, row.reason)
             else:
                 endpoint = Endpoint(row.instance, row.node, row.artifact, nearness[row.node])
                 found.setdefault(base, []).append(endpoint)
@@ -122,9 +129,9 @@ class EndpointRegistry:
             waiting[base] = ("ACTIVE", "but no instance of a version that has traffic")
         endpoints = {base: _staying(listed, draining) for base, listed in found.items() if listed}
         terms = {row.artifact: _terms(row) for row in view.routes}
-        table = (endpoints, waiting, terms, traffic)
-        changed = table != (self._endpoints, self._waiting, self._terms, self._traffic)
-        self._endpoints, self._waiting, self._terms, self._traffic = table
+        table = (endpoints, waiting, terms, traffic, sleepers)
+        changed = table != (self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers)
+        self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers = table
         return changed
 
     def endpoints(self, base: ArtifactBase) -> tuple[Endpoint, ...]:
@@ -140,10 +147,25 @@ class EndpointRegistry:
         return (endpoint.artifact for endpoints in self._endpoints.values() for endpoint in endpoints)
 
     def state(self, base: ArtifactBase) -> tuple[str, str]:
-        """(state, reason) for whoever finds no endpoint: a lifecycle state, LOST, UNSATISFIED, UNKNOWN."""
+        """(state, reason) for whoever finds no endpoint: a lifecycle state, LOST, UNSATISFIED, UNKNOWN; IDLE of a slice
+        that may sleep, unless all its instances FAILED: a call for it is held.
+        """
         if base in self._endpoints:
             return ("ACTIVE", "")
-        return self._waiting.get(base, ("UNKNOWN", "it is not deployed"))
+        state, reason = self._waiting.get(base, ("UNKNOWN", "it is not deployed"))
+        if self.is_asleep(base):
+            return (IDLE, "it sleeps, and the next call wakes it")
+        if self.may_sleep(base) and state != SliceState.FAILED:
+            return (IDLE, f"it wakes; an instance is {state}{reason and ': '}{reason}")
+        return (state, reason)
+
+    def may_sleep(self, base: ArtifactBase) -> bool:
+        """Whether it may have no instance at all while nobody calls it."""
+        return base in self._sleepers
+
+    def is_asleep(self, base: ArtifactBase) -> bool:
+        """Whether it has none now, so that a call must wake it."""
+        return self._sleepers.get(base, False)
 
     def terms(self, base: ArtifactBase) -> Terms:
         """What is known of its contract; the default when it has no route row yet."""
@@ -155,7 +177,7 @@ class EndpointRegistry:
 
 
 def _terms(row: RouteRow) -> Terms:
-    return Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s, row.affinity, row.concurrency)
+    return Terms(frozenset(row.idempotent), row.deadline_s, row.deadlines_s, row.affinity, row.concurrency, row.queue)
 
 
 def _traffic(row: TrafficRow) -> Traffic | None:

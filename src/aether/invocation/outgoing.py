@@ -37,7 +37,9 @@ class OutgoingCall:
     deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
     give_up_at  a little earlier: what callees get, so that they can answer in time
     at          the instance asked last
-    full        every try so far was refused as full; cut_off  where it may have run in part, "" = nowhere
+    full        every try so far was refused as full
+    held        it waited for a slice that may sleep: a full instance then means wait on, as many were let go at once
+    cut_off     where it may have run in part, "" = nowhere
     opening     of a stream; None for a call
     """
 
@@ -57,6 +59,7 @@ class OutgoingCall:
     at: InstanceId | None = None
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
+    held: bool = False
     cut_off: str = ""
     version: Version | None = None
     opening: Opening | None = None

@@ -26,6 +26,7 @@ from aether.invocation.handing import Reference
 from aether.invocation.health_messages import CountsReply, CountsRequest
 from aether.invocation.health_service import HealthOfVersions
 from aether.invocation.hedging_service import Hedges
+from aether.invocation.holding_service import Holding, Wake, nobody_wakes
 from aether.invocation.hops import Hop, path_text, tell
 from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
@@ -57,6 +58,7 @@ class Invoker:
     in_flight_max  calls made, and calls served, at the same time
     keys           keeps the answers of calls with an idempotency key; None = such a call is one like any other
     balancer       chooses among instances; None = power of two choices
+    wake           told when a call waits for a slice that sleeps
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Invoker:
         in_flight_max: int = CALLS_IN_FLIGHT_MAX,
         balancer: Balancer | None = None,
         keys: KeptKeys | None = None,
+        wake: Wake = nobody_wakes,
     ) -> None:
         self._node = node
         self._registry = registry
@@ -90,6 +93,7 @@ class Invoker:
             self._pending,
             self._streams,
             Chooser(node, registry, rng, trio.current_time, balancer),
+            Holding(node, registry, in_flight_max, wake),
             rng=rng,
             wire=wire,
             in_flight_max=in_flight_max,

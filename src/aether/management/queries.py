@@ -25,6 +25,7 @@ from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
 from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
+from aether.model.scale import IDLE
 from aether.web.router import parse_template
 
 Answer = dict[str, object]
@@ -89,11 +90,14 @@ class SliceFacts:
 
     @property
     def state(self) -> str:
-        """ACTIVE: as many as wanted; DEGRADED: some; else the furthest state; PENDING or AT_REST: no instance."""
+        """ACTIVE: as many as wanted; DEGRADED: some; else the furthest state; without an instance PENDING, IDLE (it
+        sleeps until a call wakes it) or AT_REST.
+        """
         if self.active:
             return "ACTIVE" if self.active >= self.wanted else "DEGRADED"
         states = {row.state for row in self.instances}
-        return next((state.value for state in PROGRESS if state in states), "PENDING" if self.wanted else "AT_REST")
+        resting = IDLE if self.desired is not None and self.desired.instances_min == 0 else "AT_REST"
+        return next((state.value for state in PROGRESS if state in states), "PENDING" if self.wanted else resting)
 
 
 def slice_facts(view: ClusterView) -> list[SliceFacts]:

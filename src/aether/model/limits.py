@@ -164,6 +164,10 @@ FAILED_BACKOFF_MIN_S: Final = 1.0
 FAILED_BACKOFF_MAX_S: Final = 60.0
 RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
 MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
+IDLE_S: Final = 300.0  # without a call, after which a slice that may scale to zero does
+IDLE_LOOK_S_MIN: Final = 0.1  # how often its instances are looked at: a quarter of the time they may be idle,
+IDLE_LOOK_S_MAX: Final = 5.0  # and at least as often as this
+WAKES_WAITING_MAX: Final = 1_000  # slices that one node is about to wake
 
 # --- HTTP ---
 HTTP_HEADER_BYTES_MAX: Final = 32 * 1024

@@ -16,7 +16,7 @@ from aether.errors import BadInput
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision, StoreId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, TRAFFIC_PARTS_MAX
+from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT, TRAFFIC_PARTS_MAX
 from aether.model.placing import ANYWHERE, Placing
 from aether.model.route import Route
 from aether.model.version import Version
@@ -105,6 +105,7 @@ class DesiredRow:
     instances     how many instances of `artifact` should be ACTIVE: `wished`, unless an override says otherwise
     wished        what the blueprint (or the slice) says; None = as `instances`
     instances_min, instances_max  bounds of every override; a min of 0 lets the slice scale to zero
+    idle_s        without a call, after which it does; None = IDLE_S
     beside, beside_instances  a second version that runs beside the one in force, while a rollout wants it
     max_per_node  hard limit when set; otherwise spread is a preference
     placing       where instances may live
@@ -122,6 +123,7 @@ class DesiredRow:
     wished: int | None = None
     instances_min: int | None = None
     instances_max: int | None = None
+    idle_s: float | None = None
     beside: Version | None = None
     beside_instances: int = 0
     max_per_node: int | None = None
@@ -235,6 +237,7 @@ class RouteRow:
     deadline_s  default deadline of its calls; deadlines_s  of single methods that have their own
     affinity    method -> the parameter whose value decides the instance
     concurrency calls that one instance runs at the same time
+    queue       calls that wait for one instance; while it sleeps, on each node
     openapi     its operations and schemas as JSON text (slice_api.operations), "" without routes
     """
 
@@ -245,6 +248,7 @@ class RouteRow:
     deadlines_s: Mapping[str, float] = attrs.field(factory=dict[str, float])
     affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
     concurrency: int = SLICE_CONCURRENCY_DEFAULT
+    queue: int = SLICE_QUEUE_DEFAULT
     openapi: str = ""
 
 

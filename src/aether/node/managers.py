@@ -17,6 +17,7 @@ from aether.deployment.health_source import HealthSource
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
+from aether.deployment.sleep_manager import SleepManager
 from aether.deployment.slice_store import SliceStore, route_row
 from aether.hosting.host import Hosting
 from aether.kv.service import KvService
@@ -66,12 +67,14 @@ class Managers:
         )
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)
+        self._sleep = SleepManager(node, incarnation, kv, hosting.usage, wall=seams.wall)
         self._publisher = ContractPublisher(node, incarnation, kv, store)
 
     async def begin(self, nursery: trio.Nursery) -> None:
         """Start every manager in `nursery`; returns once each of them watches the store."""
         await nursery.start(self.cluster.run)
         await nursery.start(self.node.run)
+        await nursery.start(self._sleep.run)
         await nursery.start(self._publisher.run)
         await nursery.start(self._duty_manager.run)
 

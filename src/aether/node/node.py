@@ -19,6 +19,7 @@ from aether.consensus.service import ConsensusService
 from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
 from aether.deployment.operator import Operator
 from aether.deployment.slice_store import SliceStore, contracts_of
+from aether.deployment.waking_manager import Waker
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
 from aether.invocation.endpoints import EndpointRegistry
@@ -142,6 +143,7 @@ class Node:
             worker_processes=seams.worker_processes,
         )
         self.registry = EndpointRegistry(config.node)
+        self._waker = Waker(config.node, self.kv, wall=seams.wall)
         self.invoker = seams.make_invoker(
             config.node,
             self.registry,
@@ -151,6 +153,7 @@ class Node:
             wire=config.wire_calls,
             balancer=seams.balancer,
             keys=KeptKeys(config.node, self.incarnation, self.kv),
+            wake=self._waker.wake,
         )
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
 
@@ -184,6 +187,7 @@ class Node:
                 await nursery.start(self.kv.run)
                 await self.membership.begin(nursery)
                 await self.shelf.begin(nursery)
+                nursery.start_soon(self._waker.run)
                 await nursery.start(self.invoker.run)
                 await nursery.start(self.hosting.run, self.invoker, self.managers.node)
                 await nursery.start(self._endpoints.run)

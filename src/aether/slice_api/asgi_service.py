@@ -18,6 +18,7 @@ import trio
 
 from aether.errors import ContractError
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
+from aether.model.scale import Scale
 from aether.slice_api.asgi_exchange_service import Application, Exchange, Message
 from aether.slice_api.decorators import lifespan, service
 from aether.slice_api.exchange import Body, Request, Response
@@ -39,7 +40,7 @@ def asgi(
     name: str = "",
     artifact: str | None = None,
     needs: Mapping[str, type] | None = None,
-    instances: int = 1,
+    instances: int | Scale = 1,
     concurrency: int = SLICE_CONCURRENCY_DEFAULT,
     queue: int = SLICE_QUEUE_DEFAULT,
     deadline_s: float = CALL_DEADLINE_S,

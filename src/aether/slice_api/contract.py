@@ -23,6 +23,7 @@ from aether.model.artifact import Artifact
 from aether.model.hosts import IN_PROCESS
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.route import Route
+from aether.model.scale import Scale
 from aether.slice_api import names, rules
 from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name, without_none
 from aether.slice_api.codec import Form, codec_of
@@ -42,7 +43,10 @@ _NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
 
 @attrs.frozen
 class SliceOptions:
-    """The arguments of `@aether.slice`, as written. memory_mb  None = no limit of its own"""
+    """The arguments of `@aether.slice`, as written. memory_mb  None = no limit of its own
+
+    scale  what `instances` said as bounds; `instances` is then how many are wanted at first
+    """
 
     artifact: str | None = None
     instances: int = 1
@@ -52,6 +56,7 @@ class SliceOptions:
     deadline_s: float = CALL_DEADLINE_S
     host: str = IN_PROCESS
     memory_mb: int | None = None
+    scale: Scale | None = None
 
 
 @attrs.frozen(eq=False, slots=False)

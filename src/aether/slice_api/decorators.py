@@ -19,6 +19,7 @@ from aether.errors import ContractError
 from aether.model.artifact import Artifact
 from aether.model.hosts import IN_PROCESS, host_problem
 from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
+from aether.model.scale import Scale
 from aether.slice_api.contract import SliceOptions, define_slice
 from aether.slice_api.fields import config, secret
 from aether.slice_api.marks import STANDS_FOR, RouteMark, is_protocol, marked
@@ -41,7 +42,7 @@ def slice(cls: type[T], /) -> type[T]: ...  # noqa: A001 - the public name; kept
 def slice(  # noqa: A001
     *,
     artifact: str | None = None,
-    instances: int = 1,
+    instances: int | Scale = 1,
     concurrency: int = SLICE_CONCURRENCY_DEFAULT,
     queue: int = SLICE_QUEUE_DEFAULT,
     json_case: Literal["snake", "camel"] = "snake",
@@ -54,7 +55,9 @@ def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
 
     artifact     `group:artifact:version` or `group:artifact`; by default top-level package (`app` for a script),
                  kebab-case class name, version of the installed distribution (else 0.0.0)
-    instances    how many should be ACTIVE; concurrency, queue  calls running and waiting per instance
+    instances    how many should be ACTIVE, or `aether.Scale(min, max)`: a min of 0 lets the slice sleep
+    concurrency, queue  calls running and waiting per instance; `queue` also bounds the calls that a node holds while
+                 the slice wakes
     json_case    "camel" renames fields, parameters and path variables at HTTP only
     deadline_s   default deadline of its calls, in seconds
     host         where its instances live: "node", in the process of their node; "process", each in one of its own, with
@@ -309,10 +312,13 @@ def _route(
 
 
 def _options(options: dict[str, Any]) -> SliceOptions:
-    known = {a.name for a in attrs.fields(SliceOptions)}
+    known = {a.name for a in attrs.fields(SliceOptions)} - {"scale"}
     for name in options:
         if name not in known:
             raise ContractError(f"aether.slice has no option {name!r}; it has {', '.join(sorted(known))}")
+    scale = options.get("instances")
+    if isinstance(scale, Scale):
+        options = {**options, "instances": scale.start, "scale": scale}
     made = SliceOptions(**options)
     for name, lowest, highest in (("instances", 1, INSTANCES_MAX), ("concurrency", 1, None), ("queue", 0, None)):
         value: object = getattr(made, name)

@@ -17,6 +17,7 @@ from aether.errors import BadInput, NoInstance, NotFound, TryAgain
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.route import RouteKind
+from aether.model.scale import IDLE
 from aether.slice_api.http import HttpInput
 from aether.web.compression import may_shrink
 from aether.web.compression_service import shrunk
@@ -30,6 +31,7 @@ from aether.web.router import VERBS, Match, Missing, WrongVerb
 from aether.web.slices import Faulting, RouteTable, SliceAnswer, SliceTarget, http_input, response_of
 from aether.web.streaming_service import OpenStream, streamed
 
+_TAKES_CALLS: Final = (SliceState.ACTIVE, IDLE)
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
 Call = Callable[[ArtifactBase, str, HttpInput, str], Awaitable[SliceAnswer]]
@@ -43,7 +45,7 @@ class SliceHandler:
     call            calls a method with form HTTP
     ready           whether this node has caught up; until then an unknown route is 503, never 404
     state           (state, reason) of an artifact in this node's view, as EndpointRegistry.state; anything but ACTIVE
-                    is 503 with Retry-After at once. None: leave waiting to `call`
+                    and IDLE is 503 with Retry-After at once. None: leave waiting to `call`
     confirm         returns when this node has applied everything acknowledged before (KvService.barrier). Asked before
                     a 404, 405 or 503, so that a client sent here by another node never meets a stale view.
                     None: trust the view as it is
@@ -119,7 +121,7 @@ class SliceHandler:
 
     async def _answer(self, request: Request, found: Match[SliceTarget]) -> Response:
         target = found.target
-        if self._state is not None and self._state(target.artifact)[0] != SliceState.ACTIVE:
+        if self._state is not None and self._state(target.artifact)[0] not in _TAKES_CALLS:
             await self._ensure_serving(target.artifact, self._state)
         plain = http_input(request, found)
         if target.route.kind is not RouteKind.CALL or target.route.input:
@@ -149,7 +151,7 @@ class SliceHandler:
     async def _ensure_serving(self, artifact: ArtifactBase, look: Callable[[ArtifactBase], tuple[str, str]]) -> None:
         await self._confirm_view()
         state, reason = look(artifact)
-        if state != SliceState.ACTIVE:
+        if state not in _TAKES_CALLS:
             raise NoInstance(str(artifact), state, reason)
 
     async def _confirm_view(self) -> None:
