@@ -122,5 +122,5 @@ async def test_a_second_signal_cuts_a_drain_short(tmp_path):
 
         code, said = await ended(process, 3)
 
-    assert code == 0
+    assert code == 143
     assert "Traceback" not in said

@@ -107,7 +107,4 @@ def test_a_drain_says_what_is_left_and_why():
     assert still_there(NodeId("n1"), rows, {base: "n2 is full"}) == [
         "shop:pricing: 2 still on n1; no place elsewhere: n2 is full"
     ]
-    assert still_there(NodeId("n1"), rows, {}, kept=[base]) == [
-        "shop:pricing: 2 still on n1; min_available keeps it until others are ACTIVE"
-    ]
     assert still_there(NodeId("n3"), rows, {}) == []

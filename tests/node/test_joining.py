@@ -1,6 +1,7 @@
 """Joining on the wire, and what either side does with strangers, floods and lies."""
 
 import msgpack
+import attrs
 import pytest
 import trio
 from hypothesis import given
@@ -141,7 +142,7 @@ async def test_a_newcomer_asks_one_after_another_until_somebody_takes_it_in(auto
         await applicant(mail).join()
 
     assert [to for to, _ in mail.sent] == ["n1", "n3", "n1", "n3", "n1"]
-    assert keys.member("n2").decode(mail.sent[0][1].row) == row()
+    assert keys.member("n2").decode(mail.sent[0][1].row) == attrs.evolve(row(), joining=True)
 
 
 @pytest.mark.parametrize(("is_removed", "kind"), [(False, IdentityMismatch), (True, Removed)])

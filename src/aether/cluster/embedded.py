@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import trio
 from typing_extensions import TypeForm
 
 from aether.cluster.opening import new_node_name, open_node, opening, resolve
@@ -52,7 +51,6 @@ class Cluster:
     def __init__(self, node: Node, bind: Sequence[Binding] = ()) -> None:
         self._node = node
         self._bind = tuple(bind)
-        self._closed = trio.Event()
 
     @staticmethod
     def open(
@@ -234,21 +232,40 @@ class Cluster:
         """Apply the text of a blueprint (TOML): all of it, or nothing. Raises BadInput with every problem, Conflict."""
         return await self._node.operator.apply(blueprint, applied_by=f"node {self.node}")
 
-    async def drain(self) -> None:
-        """Take no new work and finish what runs, within the configured time. Leaving the block does it too."""
+    async def drain(self, node: str | None = None, *, force: bool = False) -> Revision:
+        """Without a name: this node takes no new work and finishes what runs, for good; leaving the block does it too.
+
+        With one: that node gives its instances to others and takes none, until `activate`; it stays a member. Returns
+        once the word is applied here; `aether nodes` shows how far it is. force  without regard to `min_available`,
+        and to whether others can take over. Raises NotFound, Conflict.
+        """
+        if node is not None:
+            return (await self._node.managers.duties.drain(node, by=f"node {self.node}", force=force)).revision
         await self._node.drain()
+        return self._node.kv.revision
+
+    async def activate(self, node: str) -> Revision:
+        """Let a node that drains, or is empty, work again. Returns once applied here. Raises NotFound, Conflict."""
+        return (await self._node.managers.duties.activate(node, by=f"node {self.node}")).revision
+
+    async def shutdown(self, node: str, *, force: bool = False) -> Revision:
+        """Let the process of a node drain and end: there `wait_closed` returns. Raises NotFound, Conflict.
+
+        force  also when no other node is on duty, or too few voters would answer without it
+        """
+        return (await self._node.managers.duties.shutdown(node, by=f"node {self.node}", force=force)).revision
 
     async def wait_ready(self) -> None:
         """Return once this node has caught up with the cluster."""
         await self._node.ready.wait()
 
     async def wait_closed(self) -> None:
-        """Return when the node has been asked to leave; a main program sleeps here."""
-        await self._closed.wait()
+        """Return when the node has been asked to leave, by `close` or by an operator; a main program sleeps here."""
+        await self._node.asked_to_leave.wait()
 
     def close(self) -> None:
         """Wake `wait_closed`. The node leaves when its block ends."""
-        self._closed.set()
+        self._node.asked_to_leave.set()
 
 
 @asynccontextmanager

@@ -138,7 +138,7 @@ class LocalCluster:
                 ) as node:
                     member.cluster = Cluster(node, self._bind)
                     task_status.started(node)
-                    await trio.sleep_forever()
+                    await node.asked_to_leave.wait()
             if member.cluster is None:
                 task_status.started(None)
         finally:

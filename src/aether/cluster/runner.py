@@ -100,8 +100,9 @@ class _Ending:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def ask(self, number: int) -> None:
-        """The first signal asks the node to leave, a later one cancels."""
+        """The first signal asks the node to leave, a later one cancels, and the exit code says so."""
         if self.asked.is_set():
+            self.code = 128 + number
             self.cancel(FORCED_S)
             return
         self.code = INTERRUPTED if number == signal.SIGINT else 0
@@ -134,6 +135,7 @@ async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool) -> in
         with _signals(ending), ending.scope:
             async with open_node(config, slices, (), _seams()) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(_leave, node, ending)
+                nursery.start_soon(_hear_operator, node, ending)
                 if not deploys:
                     _say(node.facts)  # it may wait for peers, and its management port answers meanwhile
                 await node.ready.wait()
@@ -169,6 +171,13 @@ def _signals(ending: _Ending) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def _hear_operator(node: Node, ending: _Ending) -> None:
+    """`aether nodes shutdown` of this node is like a first SIGTERM."""
+    await node.asked_to_leave.wait()
+    if not ending.asked.is_set():
+        ending.ask(signal.SIGTERM)
 
 
 async def _leave(node: Node, ending: _Ending) -> None:

@@ -106,6 +106,11 @@ class Hosting:
         hosted = self._instances.get(instance)
         return None if hosted is None else (hosted.running.running, hosted.asked)
 
+    @property
+    def drain_s(self) -> float:
+        """The longest time that calls of an instance here may last after it was told to stop."""
+        return max((hosted.drain_s for hosted in self._instances.values()), default=self._drain_s)
+
     async def load(self, artifact: Artifact) -> None:
         """Make the class of `artifact` ready. Raises whatever loading it raised."""
         if artifact not in self._loaded:
@@ -132,10 +137,10 @@ class Hosting:
             contract=contract,
             given=await given_values(self._sources, row, contract, desired),
             place=Place(slice=contract.name, instance=row.instance, node=self._node),
-            drain_s=self._drain_s,
+            drain_s=self._drain_s if desired.drain_s is None else desired.drain_s,
             memory_mb=wanted.memory_mb,
         )
-        hosted = _Hosted(row.artifact, host.instance(birth))
+        hosted = _Hosted(row.artifact, host.instance(birth), birth.drain_s)
         error = await self._nursery.start(self._live, row.instance, hosted)
         if error is not None:
             raise error
@@ -227,8 +232,9 @@ class Hosting:
 class _Hosted:
     """One instance and the task that runs it."""
 
-    def __init__(self, artifact: Artifact, running: Living) -> None:
+    def __init__(self, artifact: Artifact, running: Living, drain_s: float) -> None:
         self.artifact = artifact
+        self.drain_s = drain_s
         self.running = running
         self.scope = trio.CancelScope()
         self.gone = trio.Event()

@@ -27,6 +27,7 @@ from aether.management.queries import Facts
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Schema
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
+from aether.model.duty import Duty
 from aether.model.ids import NodeId, Revision
 from aether.web.problem import problem, wrong_verb
 from aether.web.request import Request, Response, json_response
@@ -36,6 +37,7 @@ _log = logging.getLogger("aether.management")
 LOOK_S: Final = 0.1
 FRESH_S: Final = 5.0  # how long a GET waits for a revision or for the majority
 _READ_VERBS: Final = ("GET", "HEAD", "OPTIONS")
+_OUT_OF_WORK: Final = frozenset({Duty.DRAINING, Duty.DECOMMISSIONED, Duty.SHUTTING_DOWN})
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -113,6 +115,8 @@ class ManagementApi:
             detail = "this node is still catching up"
         elif self._local.draining:
             detail = "this node is draining"
+        elif (duty := self._facts().duties().get(self._local.node)) in _OUT_OF_WORK:
+            detail = f"this node is {duty}; others take its requests"
         else:
             return json_response({"status": "ready", "nodeId": self._local.node}, headers=_HEADERS)
         members = {"nodeId": self._local.node}

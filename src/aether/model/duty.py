@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -84,22 +84,13 @@ def duties_of(members: Iterable[MemberRow], said: Iterable[DutyRow]) -> dict[Nod
     return {member.node: node_duty(member, words.get(member.node), is_ready(member)) for member in members}
 
 
-def still_there(
-    node: NodeId,
-    instances: Iterable[InstanceRow],
-    reasons: Mapping[ArtifactBase, str],
-    kept: Collection[ArtifactBase] = (),
-) -> list[str]:
-    """What runs on a node that drains, and what it waits for, a line for each artifact; [] when nothing does.
+def still_there(node: NodeId, instances: Iterable[InstanceRow], reasons: Mapping[ArtifactBase, str]) -> list[str]:
+    """What runs on a node that drains, a line for each artifact; [] when nothing does.
 
-    reasons  why an artifact cannot be placed elsewhere; kept  those whose `min_available` leaves none to spare
+    reasons  why an artifact cannot be placed elsewhere
     """
     left = Counter(row.artifact.base for row in instances if row.node == node)
-    return [_line(node, base, count, reasons.get(base, ""), base in kept) for base, count in sorted(left.items())]
-
-
-def _line(node: NodeId, base: ArtifactBase, count: int, reason: str, is_kept: bool) -> str:
-    what = f"{base}: {count} still on {node}"
-    if reason:
-        return f"{what}; no place elsewhere: {reason}"
-    return f"{what}; min_available keeps it until others are ACTIVE" if is_kept else what
+    return [
+        f"{base}: {count} still on {node}" + (f"; no place elsewhere: {reasons[base]}" if base in reasons else "")
+        for base, count in sorted(left.items())
+    ]

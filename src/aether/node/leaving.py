@@ -18,6 +18,7 @@ from aether.consensus.values import Role
 from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.service import KvService
+from aether.model.duty import Duty, duties_of
 from aether.model.ids import Incarnation, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.rows import MemberRow
@@ -47,11 +48,18 @@ async def wait_relieved(kv: KvService, incarnation: Incarnation, reached: Callab
                 await watch.changed()
 
 
-async def hand_over(consensus: ConsensusService, kv: KvService, reached: Callable[[], Collection[NodeId]]) -> None:
-    """As leader, let a voter that stays lead, so that nobody has to wait for an election. Best effort."""
+async def hand_over(
+    consensus: ConsensusService, kv: KvService, reached: Callable[[], Collection[NodeId]], *, leaves: bool = True
+) -> None:
+    """As leader, let a voter that stays lead, so that nobody has to wait for an election. Best effort.
+
+    leaves  this node ends: any voter that stays will do, else only one that is on duty
+    """
     status = consensus.status
-    draining = {member.node for member in kv.rows(keys.MEMBERS) if member.draining}
-    heirs = set(status.voters) & set(reached()) - draining - {status.node}
+    duties = duties_of(kv.rows(keys.MEMBERS), kv.rows(keys.DUTIES))
+    others = set(status.voters) & set(reached()) - {status.node}
+    staying = {node for node in others if duties.get(node) is not Duty.SHUTTING_DOWN}
+    heirs = {node for node in staying if duties.get(node) is Duty.ON_DUTY} or (staying if leaves else set())
     if status.role is not Role.LEADER or not heirs:
         return
     with trio.move_on_after(HAND_OVER_S):
@@ -67,8 +75,9 @@ async def hand_over(consensus: ConsensusService, kv: KvService, reached: Callabl
 def _can_be_relieved(kv: KvService, incarnation: Incarnation, reached: Collection[NodeId]) -> bool:
     rows = kv.rows(keys.INSTANCES)
     here = {r.artifact for r in rows if r.incarnation == incarnation and r.state is not SliceState.FAILED}
+    duties = duties_of(kv.rows(keys.MEMBERS), kv.rows(keys.DUTIES))
     return any(
         not here.isdisjoint(member.available)
         for member in kv.rows(keys.MEMBERS)
-        if member.node in reached and not member.draining
+        if member.node in reached and duties[member.node] is Duty.ON_DUTY
     )

@@ -190,7 +190,7 @@ class MembershipManager:
             row = self._kv.get(keys.member(node))
             if row is None or trio.current_time() - since < TOLD_S:
                 continue
-            changes: list[Delete[Any]] = [Delete(keys.member(node)), Delete(keys.role(node))]
+            changes: list[Delete[Any]] = [Delete(keys.member(node)), Delete(keys.role(node)), Delete(keys.duty(node))]
             if row.ephemeral:
                 changes.append(Delete(keys.removed(node)))
             await self._kv.propose(Batch((), tuple(changes)), fence=fence)

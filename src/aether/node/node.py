@@ -40,6 +40,7 @@ from aether.model.rows import ZONE_LABEL, MemberRow
 from aether.node.backups import NodeBackups
 from aether.node.cluster_health import MembersHealth
 from aether.node.config import NodeConfig
+from aether.node.duty_keeper import DutyKeeper
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
 from aether.node.http_port import http_server, slice_handler
@@ -69,7 +70,8 @@ RELIEF_SHARE = 0.5
 class Node:
     """One member of a cluster. `await nursery.start(node.run)` starts it; cancelling the nursery stops it.
 
-    Attributes of use to whoever embeds it: `kv`, `invoker`, `operator`, `facts`, `consensus`, `contracts` (registered).
+    Attributes of use to whoever embeds it: `kv`, `invoker`, `operator`, `facts`, `consensus`, `contracts` (registered),
+    `asked_to_leave` (the process shall end, says whoever sets it).
     """
 
     config: NodeConfig
@@ -98,11 +100,14 @@ class Node:
         self._bind = tuple(bind)
         self._failure: AetherError | None = None
         self._failed = trio.Event()
+        self.asked_to_leave: trio.Event = trio.Event()
         self._drained = trio.Event()
+        self._left: trio.Event | None = None
         self._build_store(opened)
         self._build_calls(slices)
         self._build_managers()
         self._servers: list[WebServer] = []
+        self._http: WebServer | None = None
 
     # --- construction, in the order of dependencies ---
 
@@ -199,6 +204,7 @@ class Node:
                 await self.shelf.looked()
                 nursery.start_soon(self.shelf.publish, self.kv, self._member)
                 await self.managers.begin(nursery)
+                await nursery.start(self._duty_keeper().run)
                 self.facts.ready = True
                 self.ready.set()
                 _log.info("%s is ready, incarnation %s", self.config.node, self.incarnation)
@@ -206,7 +212,7 @@ class Node:
         raise AssertionError("a node ends only by cancellation or failure")
 
     async def drain(self) -> None:
-        """Take no new work, finish what runs, within `config.drain_s`; cancel `run` afterwards.
+        """Take no new work, finish what runs, within `config.drain_s`, or that of its slices; cancel `run` afterwards.
 
         Half of that time at most is spent on waiting for others to take over: calls in flight need the rest.
         Whoever asks again waits for the same end.
@@ -215,22 +221,33 @@ class Node:
             await self._drained.wait()
             return
         self.facts.draining = True
-        _log.info("%s drains for at most %.0f s", self.config.node, self.config.drain_s)
+        drain_s = max(self.config.drain_s, self.hosting.drain_s)
+        _log.info("%s drains for at most %.0f s", self.config.node, drain_s)
         try:
-            with trio.move_on_after(self.config.drain_s):
+            with trio.move_on_after(drain_s):
                 if self.ready.is_set() and self._connected():
                     await announce_drain(self.kv, self._member)
-                    with trio.move_on_after(self.config.drain_s * RELIEF_SHARE):
+                    with trio.move_on_after(drain_s * RELIEF_SHARE):
                         await wait_relieved(self.kv, self.incarnation, self._connected)
                 async with trio.open_nursery() as nursery:
                     for server in self._servers:
-                        nursery.start_soon(server.drain, self.config.drain_s)
+                        nursery.start_soon(server.drain, drain_s)
                 await self.hosting.drain()
         finally:
             self._drained.set()
 
     async def leave(self) -> None:
         """Drain, let the cluster forget this process's session, and let another lead; propose nothing afterwards."""
+        if self._left is not None:
+            await self._left.wait()
+            return
+        self._left = trio.Event()
+        try:
+            await self._leave()
+        finally:
+            self._left.set()
+
+    async def _leave(self) -> None:
         await self.drain()
         if self.ready.is_set() and self._opened.ephemeral:
             await self.membership.retire()
@@ -241,6 +258,20 @@ class Node:
                 _log.debug("%s leaves a session behind: %s", self.config.node, error)
             await hand_over(self.consensus, self.kv, self._reached)
 
+    def _duty_keeper(self) -> DutyKeeper:
+        async def another_leads() -> None:
+            await hand_over(self.consensus, self.kv, self._reached, leaves=False)
+
+        async def end() -> None:
+            self.asked_to_leave.set()
+            await self.leave()
+
+        def retire(retires: bool) -> None:
+            if self._http is not None:
+                self._http.retiring = retires
+
+        return DutyKeeper(self.kv, self._member, retire=retire, hand_over=another_leads, leave=end)
+
     def slice_handler(self) -> SliceHandler:
         """What answers requests to slices, whoever brings them."""
         ready, guard = (lambda: self.facts.ready), self._seams.guard
@@ -249,7 +280,8 @@ class Node:
     async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
         config = self.config
         if config.http_port is not None:
-            self.facts.http_address = await self._serve(nursery, http_server(config, self.slice_handler()))
+            self._http = http_server(config, self.slice_handler())
+            self.facts.http_address = await self._serve(nursery, self._http)
         if config.management_port is not None:
             token = ensure_token(config.data)
             web = WebConfig(

@@ -54,6 +54,7 @@ class Server(Protocol):
     def gate(self) -> Gate: ...
 
     draining: bool
+    retiring: bool
     held: int
     new_request_id: Callable[[], str]
     streams_body: Callable[[str, str], bool] | None
@@ -211,7 +212,7 @@ class Connection:
         self._send_pace = None
         if http.streaming or not response.is_plain:
             return await self._deliver(response, request)
-        keep_alive = http.keep_alive and not server.draining
+        keep_alive = http.keep_alive and not self._leaves
         return await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)) and keep_alive
 
     async def _deliver(self, response: Response, request: Request) -> bool:
@@ -219,7 +220,7 @@ class Connection:
         http = self._http
         lengthless = response.parts is not None or response.stream is not None
         try:
-            keep_alive = self._body_ended() and http.keep_alive and not self._server.draining
+            keep_alive = self._body_ended() and http.keep_alive and not self._leaves
             keep_alive = keep_alive and response.upgrade is None and (http.speaks_1_1 or not lengthless)
             if not await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)):
                 return False
@@ -244,6 +245,11 @@ class Connection:
             keep_alive=keep_alive,
             chunked=self._http.speaks_1_1,
         )
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether the client shall come back by another connection, perhaps to another node."""
+        return self._server.draining or self._server.retiring
 
     def _body_ended(self) -> bool:
         """Whether the next request can be found: what has come of a body that nobody wanted is thrown away."""

@@ -60,6 +60,8 @@ class WebServer:
         """Closed by `relieve` when this process cannot keep up: then no more is begun than ends."""
         self.held: int = 0
         """Bytes received and not answered yet. Counted by the connections."""
+        self.retiring: bool = False
+        """Whether answers end their connections, so that clients go elsewhere; requests are taken as before."""
         self.handler: Handler = handler
         self._accepting = trio.CancelScope()
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
