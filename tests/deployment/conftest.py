@@ -14,6 +14,7 @@ from aether.deployment.operator import Operator
 from aether.errors import NoQuorum, NotFound, NotLeader
 from aether.kv import keys
 from aether.kv.commands import Apply, Batch, BatchResult, Put, encode_command, plain_batch, stamped
+from aether.kv.history import ChangeHistory
 from aether.kv.store import Store
 from aether.kv.watch import WatcherSet
 from aether.kv.watch_service import Watch
@@ -30,8 +31,13 @@ class Log:
     def __init__(self):
         self.store = Store()
         self.watchers = WatcherSet()
-        self.store.listen(lambda applied: self.watchers.mark(applied.changed))
+        self.changes = ChangeHistory()
+        self.store.listen(self._changed)
         self.history = []  # (revision, batch) of what took effect
+
+    def _changed(self, applied):
+        self.changes.applied(self.store.revision, applied.changed)
+        self.watchers.mark(applied.changed)
 
     def apply(self, batch):
         conflict = next((c.key.text for c in batch.compares if self.store.version(c.key.text) != c.version), None)
@@ -65,6 +71,12 @@ class FakeKv:
 
     def scan(self, prefix):
         return ((text, row.value, row.version) for text, row in self.log.store.scan(prefix))
+
+    def page(self, prefix, after, limit):
+        return [(text, row.value, row.version) for text, row in self.log.store.page(prefix, after, limit)]
+
+    def changed_after(self, revision, prefix):
+        return self.log.changes.after(revision, prefix)
 
     def rows(self, prefix):
         return (prefix.codec.decode(row.value) for _, row in self.log.store.scan(prefix))

@@ -1,6 +1,7 @@
 """What the leader's loop must not do: write on what has changed, hold the loop, act without its fence."""
 
 import itertools
+from collections import Counter
 
 import attrs
 import pytest
@@ -99,7 +100,7 @@ async def test_a_long_decision_lets_others_run(autojump_clock, log, prepared):
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
 
-    assert len(set(seen)) >= len(ARTIFACTS) // 2
+    assert max(Counter(seen).values()) <= 6, "a slice is ranked a few times in one go, and then others have their turn"
 
 
 async def test_a_follower_writes_nothing(autojump_clock, log, prepared):

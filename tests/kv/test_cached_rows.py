@@ -1,11 +1,14 @@
 """Rows are decoded when they change, and never shown stale."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Apply, Batch, Delete, Put, encode_command, plain_batch, stamped
+from aether.kv.history import ChangeHistory
 from aether.kv.store import Store
 from aether.model.artifact import Artifact
 from aether.model.rows import DesiredRow
@@ -16,13 +19,27 @@ class Log:
 
     def __init__(self):
         self.store = Store()
+        self.history = ChangeHistory()
+        self.store.listen(lambda applied: self.history.applied(self.store.revision, applied.changed))
+        self.reads = 0
 
     def apply(self, batch):
         command = encode_command(Apply(0, 0, 0, *plain_batch(batch)))
         self.store.apply([Entry(self.store.revision + 1, 1, EntryKind.COMMAND, stamped(command, 0))])
 
-    def scan(self, prefix):
-        return ((text, row.value, row.version) for text, row in self.store.scan(prefix))
+    def all(self):
+        return tuple(keys.DESIRED.codec.decode(row.value) for _, row in self.store.scan(keys.DESIRED))
+
+    @property
+    def revision(self):
+        return self.store.revision
+
+    def page(self, prefix, after, limit):
+        self.reads += 1
+        return [(text, row.value, row.version) for text, row in self.store.page(prefix, after, limit)]
+
+    def changed_after(self, revision, prefix):
+        return self.history.after(revision, prefix)
 
 
 @pytest.fixture
@@ -81,3 +98,54 @@ def test_a_row_that_was_deleted_and_written_anew_is_read_anew(kv, log):
     new = put(log, A, 5)
 
     assert rows.look() == (new,)
+
+
+def test_a_look_costs_what_changed_and_not_what_there_is(kv, log):
+    """Ten thousand instances must not be walked through because one of them moved."""
+    rows = CachedRows(kv, keys.DESIRED)
+    for number in range(500):
+        put(log, Artifact.parse(f"shop:s{number:03}:1.0.0"), 1)
+    rows.look()
+    log.reads = 0
+
+    put(log, A, 1)
+    assert len(rows.look()) == 501
+    assert log.reads == 1
+    assert rows.look() is rows.look(), "nothing changed"
+    assert log.reads == 1
+
+
+def test_much_that_changed_is_read_with_places_to_yield(kv, log):
+    """A new leader reads everything for the first time, and user code shares its loop."""
+    rows = CachedRows(kv, keys.DESIRED)
+    for number in range(1_000):
+        put(log, Artifact.parse(f"shop:s{number:03}:1.0.0"), 1)
+
+    assert sum(1 for _ in rows.catch_up()) >= 9
+    assert len(rows.look()) == 1_000
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from(("put", "drop", "look", "step", "restore"))), max_size=80),
+    st.integers(1, 20),
+)
+def test_whatever_happens_between_two_looks_the_second_shows_the_store(moves, kept):
+    """Changes in the middle of a look, a history that is too short, a state that was replaced."""
+    log = Log()
+    log.history = ChangeHistory(keys_max=kept)
+    rows, step = CachedRows(log, keys.DESIRED), iter(())
+    for number, move in moves:
+        base = Artifact.parse(f"shop:s{number:03}:1.0.0").base
+        if move == "put":
+            put(log, base.at(A.version), number)
+        elif move == "drop":
+            log.apply(Batch((), (Delete(keys.desired(base)),)))
+        elif move == "look":
+            assert rows.look() == log.all()
+        elif move == "restore":
+            log.history.restored(log.revision)
+        else:
+            step = iter(rows.catch_up()) if next(step, "over") == "over" else step
+
+    assert rows.look() == log.all()

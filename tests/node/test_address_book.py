@@ -2,6 +2,7 @@
 
 from aether.errors import BadInput
 from aether.kv import keys
+from aether.kv.history import Compacted
 from aether.kv.keys import ClusterRow
 from aether.model.rows import MemberRow
 from aether.node.address_book import AddressBook
@@ -16,12 +17,21 @@ class Rows:
     def get(self, key):
         return self.cluster
 
-    def scan(self, prefix):
+    @property
+    def revision(self):
+        self.version += 1
+        return self.version
+
+    def changed_after(self, revision, prefix):
+        raise Compacted(revision, self.version)
+
+    def page(self, prefix, after, limit):
+        found = []
         for node, address in sorted(self.addresses.items()):
             key = keys.member(node)
             row = MemberRow(node=node, incarnation="i", cluster_address=address)
-            self.version += 1
-            yield key.text, self.raw.get(node, key.encode(row)), self.version
+            found.append((key.text, self.raw.get(node, key.encode(row)), self.version))
+        return found
 
 
 class Dialler:

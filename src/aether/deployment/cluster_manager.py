@@ -9,26 +9,29 @@ Holds: level-triggered: a lost wake-up costs RECONCILE_FLOOR_S, nothing else; a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
 import attrs
 import trio
 
-from aether.deployment.duties import duties_of, forced_drains
-from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
+from aether.deployment.duties import duties_of
+from aether.deployment.order_changes import Change, changes_of, guards
+from aether.deployment.orders import Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
+from aether.deployment.presence import Presence, Present
 from aether.deployment.reconcile import reconcile
 from aether.deployment.settling import settle_overrides
+from aether.deployment.sight import Rows, Sight
+from aether.deployment.strategies import Strategies
 from aether.errors import OutcomeUnknown, TryAgain
 from aether.kv import keys
-from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
-from aether.kv.keys import Key
 from aether.kv.service import KvService
+from aether.model.duty import DutyRow
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
-from aether.model.limits import MEMBER_LOST_S, RECONCILE_FLOOR_S
-from aether.model.rows import InstanceRow, LeadershipRow, MemberRow
+from aether.model.limits import MEMBER_LOST_S, REBALANCE_AFTER_S, RECONCILE_FLOOR_S
+from aether.model.rows import LeadershipRow
 
 _log = logging.getLogger("aether.deployment")
 
@@ -36,8 +39,26 @@ _ORDERS_PER_BATCH: Final = 200  # each costs up to three operations, and about h
 _YIELD_S: Final = 0.005
 _GATHER_S_MAX: Final = 0.1
 
-Change = Put[Any] | Delete[Any]
 T = TypeVar("T")
+
+
+@attrs.frozen(eq=False)
+class _Settled:
+    """What was seen when a decision led to no order: the same again leads to none."""
+
+    fence: LeadershipRow
+    rows: Rows
+    duties: tuple[DutyRow, ...]
+    present: Present
+    learners: frozenset[NodeId]
+
+    def is_same(self, other: _Settled | None) -> bool:
+        return (
+            other is not None
+            and self.rows.is_same(other.rows)
+            and (self.fence, self.duties, self.present, self.learners)
+            == (other.fence, other.duties, other.present, other.learners)
+        )
 
 
 class ClusterDeploymentManager:
@@ -48,6 +69,9 @@ class ClusterDeploymentManager:
     floor_s   look again at least this often
     lost_s    a member that this node has not heard of for so long hosts nothing any more. Followers watch too, so that
               a new leader knows at once whom the old one was waiting for
+    voters    of the group; None = every member counts as one
+    rebalance_after_s  how long a member must be on duty before instances move to it for the sake of balance; infinity
+              turns moving off
     """
 
     def __init__(
@@ -58,26 +82,27 @@ class ClusterDeploymentManager:
         wall: Callable[[], float],
         new_id: Callable[[], InstanceId],
         placement: Placement = spread,
+        voters: Callable[[], Collection[NodeId]] | None = None,
         floor_s: float = RECONCILE_FLOOR_S,
         lost_s: float = MEMBER_LOST_S,
+        rebalance_after_s: float = REBALANCE_AFTER_S,
     ) -> None:
         self._kv = kv
         self._live = live
         self._wall = wall
         self._new_id = new_id
         self._placement = placement
+        self._voters = voters
         self._floor_s = floor_s
-        self._lost_s = lost_s
-        self._silent_since: dict[NodeId, float] = {}
+        self._presence = Presence(lost_s, rebalance_after_s)
+        self._sight = Sight(kv)
+        self._strategies = Strategies()
+        self._settled: _Settled | None = None
         self._woken = trio.Event()
-        self._desired = CachedRows(kv, keys.DESIRED)
-        self._instances = CachedRows(kv, keys.INSTANCES)
-        self._members = CachedRows(kv, keys.MEMBERS)
-        self._duties = CachedRows(kv, keys.DUTIES)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. Raises only what is a bug: a store without quorum is waited for."""
-        prefixes = (keys.DESIRED, keys.INSTANCES, keys.MEMBERS, keys.ROUTES, keys.DUTIES, keys.leadership.text)
+        prefixes = (keys.DESIRED, keys.INSTANCES, keys.MEMBERS, keys.DUTIES, keys.ROUTES, keys.leadership.text)
         async with self._kv.watch(*prefixes) as watch, trio.open_nursery() as nursery:
             nursery.start_soon(self._forward, watch.changed)
             task_status.started()
@@ -103,64 +128,52 @@ class ClusterDeploymentManager:
 
     async def _turn(self) -> float:
         """Look, decide, write. Returns after how many seconds to look again when nothing wakes."""
-        members, suspect = self._observe()
+        await self._in_steps(self._sight.catch_up())
+        members = self._sight.members()
+        duties = duties_of(members, self._sight.duties())
+        present = self._presence.look(members, self._live(), duties, trio.current_time())
         fence = self._kv.leadership
-        if fence is not None:
+        if fence is None:
+            self._settled = None
+        else:
             try:
-                await self._act(fence, members, suspect)
+                await self._act(fence, present)
             except (TryAgain, OutcomeUnknown) as error:
                 _log.info("orders not written: %s", error)
-        return self._pause_s()
+        pause_s = self._presence.pause_s(trio.current_time())
+        return self._floor_s if pause_s is None else min(self._floor_s, pause_s)
 
-    def _observe(self) -> tuple[dict[NodeId, MemberRow], frozenset[NodeId]]:
-        """The members that are not lost, and those of them that are silent."""
-        now, live = trio.current_time(), self._live()
-        members: dict[NodeId, MemberRow] = {}
-        silent: dict[NodeId, float] = {}
-        for row in self._members.look():
-            incarnation = live.get(row.node)
-            if incarnation is None:
-                since = silent[row.node] = self._silent_since.get(row.node, now)
-                if now - since < self._lost_s:
-                    members[row.node] = row
-            elif incarnation == row.incarnation:
-                members[row.node] = row
-            # Else it was started anew and its row is still to come: what the old process hosted is lost at once.
-        self._silent_since = silent
-        return members, frozenset(silent.keys() & members.keys())
-
-    def _pause_s(self) -> float:
-        now = trio.current_time()
-        ends = [since + self._lost_s - now for since in self._silent_since.values()]
-        return min([self._floor_s, *(end for end in ends if end > 0)])
-
-    async def _act(self, fence: LeadershipRow, members: Mapping[NodeId, MemberRow], suspect: frozenset[NodeId]) -> None:
-        await settle_overrides(self._kv, self._desired.look(), fence, self._wall())
-        seen, said = self._kv.revision, self._duties.look()
-        view = View(
-            desired={row.artifact.base: row for row in self._desired.look()},
-            instances=self._instances.look(),
-            members=members,
-            suspect=suspect,
-            routes=frozenset(row.artifact for row in self._kv.rows(keys.ROUTES)),
-            duties=duties_of(members.values(), said),
-            forced=forced_drains(said),
-            now=self._wall(),
-        )
+    async def _act(self, fence: LeadershipRow, present: Present) -> None:
+        await settle_overrides(self._kv, self._sight.desired(), fence, self._wall())
+        seen, rows = self._kv.revision, self._sight.rows()
+        learners = frozenset(present.members.keys() - self._voters() if self._voters is not None else ())
+        now = _Settled(fence, rows, self._sight.duties(), present, learners)
+        if now.is_same(self._settled):
+            return
+        self._settled = None
+        view = self._sight.view(rows, present, learners, self._wall())
         orders = await self._decide(view)
-        for part in _parts(orders, _ORDERS_PER_BATCH):
+        done = [order for order in orders if not isinstance(order, Unsatisfied)]
+        for part in _parts(done, _ORDERS_PER_BATCH):
             await self._write(fence, part, seen)
-        await self._report(fence, [o for o in orders if isinstance(o, Unsatisfied)])
+        await self._report(fence, [order for order in orders if isinstance(order, Unsatisfied)])
+        if not done and not view.failed_at:
+            self._settled = now
 
     async def _decide(self, view: View) -> list[Order]:
         orders: list[Order] = []
+        strategies = self._strategies.of(row.placing.strategy for row in view.desired.values())
+        parts = reconcile(view, self._new_id, self._placement, strategies)
+        await self._in_steps(_gathered(parts, orders))
+        return orders
+
+    async def _in_steps(self, steps: Iterable[object]) -> None:
+        """To the end of `steps`, giving way whenever they have held the loop for a while."""
         yield_at = trio.current_time() + _YIELD_S
-        for part in reconcile(view, self._new_id, self._placement):
-            orders += part
+        for _ in steps:
             if trio.current_time() >= yield_at:
                 await trio.lowlevel.checkpoint()
                 yield_at = trio.current_time() + _YIELD_S
-        return orders
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -168,13 +181,13 @@ class ClusterDeploymentManager:
         compares: dict[str, Compare[Any]] = {}
         changes: list[Change] = []
         for order in orders:
-            for key, absent in _guards(order):
+            for key, exists in guards(order):
                 version = self._kv.version(key)
-                if version > seen or (version == 0) != absent:
+                if version > seen or (exists is not None and exists != (version > 0)):
                     self._woken.set()  # something moved while we decided: decide again
                     return
                 compares[key.text] = Compare(key, version)
-            changes += _changes(order, self._wall())
+            changes += changes_of(order, self._wall())
         if not changes:
             return
         result = await self._kv.propose(Batch(tuple(compares.values()), tuple(changes)), fence=fence)
@@ -183,12 +196,11 @@ class ClusterDeploymentManager:
             self._woken.set()
             return
         for order in orders:
-            if not isinstance(order, Unsatisfied):
-                _log.info("order: %s", order)
+            _log.info("order: %s", order)
 
     async def _report(self, fence: LeadershipRow, shortages: Sequence[Unsatisfied]) -> None:
         """Make the unsatisfied rows say what is short now; a row is written only when it changes."""
-        known = {row.artifact: row for row in self._kv.rows(keys.UNSATISFIED)}
+        known = self._sight.unsatisfied()
         wanted = {shortage.row.artifact: shortage.row for shortage in shortages}
         changes: list[Change] = [Delete(keys.unsatisfied(base)) for base in sorted(known.keys() - wanted.keys())]
         for base, row in sorted(wanted.items()):
@@ -199,37 +211,10 @@ class ClusterDeploymentManager:
             await self._kv.propose(Batch((), part), fence=fence)
 
 
-def _guards(order: Order) -> Iterator[tuple[Key[Any], bool]]:
-    """The rows on which `order` was decided, each with whether it must be absent."""
-    match order:
-        case Assign(row):
-            yield _key(row), True
-            yield keys.desired(row.artifact.base), False
-        case Move(row) | Forget(row):
-            yield _key(row), False
-        case DropRoutes(base):
-            yield keys.routes(base), False
-            yield keys.desired(base), True
-        case Unsatisfied():
-            pass
-
-
-def _changes(order: Order, wall_s: float) -> Iterator[Change]:
-    match order:
-        case Assign(row):
-            yield Put(_key(row), row)
-        case Move(row, to):
-            yield Put(_key(row), attrs.evolve(row, state=to, since=wall_s, reason=""))
-        case Forget(row):
-            yield Delete(_key(row))
-        case DropRoutes(base):
-            yield Delete(keys.routes(base))
-        case Unsatisfied():
-            pass
-
-
-def _key(row: InstanceRow) -> Key[InstanceRow]:
-    return keys.instance(row.artifact.base, row.instance)
+def _gathered(parts: Iterable[tuple[Order, ...]], orders: list[Order]) -> Iterator[None]:
+    for part in parts:
+        orders += part
+        yield
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:

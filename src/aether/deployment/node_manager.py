@@ -15,8 +15,9 @@ from typing import Any, Final, NoReturn, cast
 import attrs
 import trio
 
+from aether.deployment.digest import started_with
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
-from aether.deployment.reconcile import backoff_s
+from aether.deployment.stages import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
@@ -64,6 +65,7 @@ class _Local:
     crash: str | None = None
     waits_for: str = ""
     unloads_failed: int = 0
+    digest: str = ""
 
     def __attrs_post_init__(self) -> None:
         self.key = keys.instance(self.artifact.base, self.instance)
@@ -232,7 +234,7 @@ class NodeDeploymentManager:
         return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
 
     async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
-        local.routes = await self._route_row(local.artifact)
+        local.routes, local.digest = await self._route_row(local.artifact), started_with(desired)
         await self._host.activate(row, desired)
 
     async def _deactivate(self, local: _Local) -> str | None:
@@ -310,6 +312,8 @@ class NodeDeploymentManager:
             if row is None or row.state is not from_:
                 return
             new = None if to is None else self._moved(row, to, reason)
+            if new is not None and to is S.ACTIVE:
+                new = attrs.evolve(new, digest=local.digest)
             extra = self._routes(local) if routes else ()
             if await self._write(local, new, extra):
                 why = f": {reason}" if reason else ""

@@ -12,9 +12,9 @@ import attrs
 
 from aether.model.artifact import ArtifactBase
 from aether.model.duty import Duty
-from aether.model.ids import NodeId
+from aether.model.ids import InstanceId, NodeId, Revision
 from aether.model.lifecycle import SliceState, advance
-from aether.model.rows import DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
+from aether.model.rows import DesiredRow, InstanceRow, MemberRow, SingletonRow, UnsatisfiedRow
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +26,10 @@ class View:
     routes   artifacts that have a routes row
     duties   of members that are not simply ON_DUTY; forced  those of them whose drain waits for nothing
     learners members that have no vote
+    resting  members that came a moment ago: nothing moves there for the sake of balance yet
+    singletons  what outlives the instances of singletons
+    desired_at, failed_at  revisions of desired rows and of rows of FAILED instances: a wish that is newer than the
+             failure is tried at once
     now      wall-clock seconds, compared with `since` of FAILED rows
     """
 
@@ -37,18 +41,24 @@ class View:
     duties: Mapping[NodeId, Duty] = attrs.field(factory=dict[NodeId, Duty])
     forced: frozenset[NodeId] = frozenset()
     learners: frozenset[NodeId] = frozenset()
+    resting: frozenset[NodeId] = frozenset()
+    singletons: Mapping[ArtifactBase, SingletonRow] = attrs.field(factory=dict[ArtifactBase, SingletonRow])
+    desired_at: Mapping[ArtifactBase, Revision] = attrs.field(factory=dict[ArtifactBase, Revision])
+    failed_at: Mapping[InstanceId, Revision] = attrs.field(factory=dict[InstanceId, Revision])
     now: float = 0.0
 
 
 @attrs.frozen
 class Assign:
-    """Write this new row, in LOAD."""
+    """Write this new row, in LOAD; of a singleton with what outlives it, or not at all."""
 
     row: InstanceRow
+    singleton: SingletonRow | None = None
 
     def __str__(self) -> str:
         again = f", attempt {self.row.attempt + 1}" if self.row.attempt else ""
-        return f"assign {self.row.artifact} {self.row.instance} to {self.row.node}{again}"
+        instead = f", in place of {self.row.replaces}" if self.row.replaces else ""
+        return f"assign {self.row.artifact} {self.row.instance} to {self.row.node}{instead}{again}"
 
 
 @attrs.frozen
@@ -57,6 +67,7 @@ class Move:
 
     row: InstanceRow
     to: SliceState
+    singleton: SingletonRow | None = None
 
     def __attrs_post_init__(self) -> None:
         advance(self.row.state, self.to)

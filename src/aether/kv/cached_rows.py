@@ -1,19 +1,27 @@
-"""Rows under a prefix, decoded once per change instead of once per look.
+"""Rows under a prefix, decoded once per change; a look costs what changed since the last one.
 
-Knows: that a row with the version it had is the value it was.
+Knows: that a row with the version it had is the value it was; which keys changed after a revision.
 Never: what rows mean.
-Holds: as long as a row does not change, each look gives the same object, so `is` tells whether it changed.
+Holds: a look shows the store as it is: what the history forgot is read anew; as long as a row does not change, each
+       look gives the same object, so `is` tells whether it changed, and so does the tuple of all.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from typing import Final, Generic, TypeVar
 
+from sortedcontainers import SortedDict
+
+from aether.kv.history import Compacted
 from aether.kv.keys import Prefix
 from aether.kv.service import KvService
 from aether.model.ids import Revision
 
 T = TypeVar("T")
+
+_ROWS_PER_STEP: Final = 100
+_ROUNDS_MAX: Final = 8  # of a store that changes faster than it can be followed
 
 
 class CachedRows(Generic[T]):
@@ -22,16 +30,68 @@ class CachedRows(Generic[T]):
     def __init__(self, kv: KvService, prefix: Prefix[T]) -> None:
         self._kv = kv
         self._prefix = prefix
-        self._known: dict[str, tuple[Revision, T]] = {}
+        self._rows: SortedDict[str, tuple[Revision, T]] = SortedDict()
+        self._at: Revision | None = None
+        self._values: tuple[T, ...] | None = None
 
     def look(self) -> tuple[T, ...]:
         """As they are now, in order of their keys. Raises BadInput when a row is malformed."""
-        known = self._known
-        found: dict[str, tuple[Revision, T]] = {}
-        for text, raw, version in self._kv.scan(self._prefix):
-            cached = known.get(text)
-            if cached is None or cached[0] != version:
-                cached = (version, self._prefix.codec.decode(raw))
-            found[text] = cached
-        self._known = found
-        return tuple(value for _, value in found.values())
+        for _ in self.catch_up():
+            pass
+        if self._values is None:
+            self._values = tuple(value for _, value in self._rows.values())
+        return self._values
+
+    def catch_up(self) -> Iterator[None]:
+        """Bring the cache up to date, with places to yield while much changed: the next look has little to do.
+
+        Raises BadInput when a row is malformed.
+        """
+        for _ in range(_ROUNDS_MAX):
+            now = self._kv.revision
+            if self._at == now:
+                return
+            yield from self._follow()
+            self._at = now
+
+    def _follow(self) -> Iterator[None]:
+        if self._at is not None:
+            try:
+                changed = self._kv.changed_after(self._at, self._prefix)
+            except Compacted:
+                pass
+            else:
+                for number, text in enumerate(changed, 1):
+                    self._read(text)
+                    if number % _ROWS_PER_STEP == 0:
+                        yield
+                return
+        yield from self._read_all()
+
+    def _read(self, text: str) -> None:
+        found = self._kv.page(text, "", 1)
+        if found and found[0][0] == text:
+            self._take(*found[0])
+        elif self._rows.pop(text, None) is not None:
+            self._values = None
+
+    def _read_all(self) -> Iterator[None]:
+        seen: set[str] = set()
+        after = ""
+        while page := self._kv.page(self._prefix, after, _ROWS_PER_STEP):
+            for text, raw, version in page:
+                self._take(text, raw, version)
+                seen.add(text)
+            after = page[-1][0]
+            if len(page) < _ROWS_PER_STEP:
+                break
+            yield
+        for text in self._rows.keys() - seen:
+            del self._rows[text]
+            self._values = None
+
+    def _take(self, text: str, raw: bytes, version: Revision) -> None:
+        known = self._rows.get(text)
+        if known is None or known[0] != version:
+            self._rows[text] = (version, self._prefix.codec.decode(raw))
+            self._values = None

@@ -168,6 +168,8 @@ IDLE_S: Final = 300.0  # without a call, after which a slice that may scale to z
 IDLE_LOOK_S_MIN: Final = 0.1  # how often its instances are looked at: a quarter of the time they may be idle,
 IDLE_LOOK_S_MAX: Final = 5.0  # and at least as often as this
 WAKES_WAITING_MAX: Final = 1_000  # slices that one node is about to wake
+REBALANCE_MOVES_MAX: Final = 5  # instances of all slices that move at the same time for the sake of balance
+REBALANCE_AFTER_S: Final = 30.0  # on duty without a break, before instances move to a member for the sake of balance
 
 # --- HTTP ---
 HTTP_HEADER_BYTES_MAX: Final = 32 * 1024

@@ -32,6 +32,7 @@ class Placing:
     spread        label whose values share the instances evenly, such as `zone`; "" = nodes
     pin           only these nodes; () = any
     kind          voters, workers, or any
+    rebalance     whether running instances move to members that come, for the sake of balance
     """
 
     strategy: str = ""
@@ -39,6 +40,7 @@ class Placing:
     spread: str = ""
     pin: tuple[NodeId, ...] = ()
     kind: Kind = Kind.ANY
+    rebalance: bool = True
 
 
 ANYWHERE: Final = Placing()

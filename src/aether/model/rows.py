@@ -23,6 +23,7 @@ from aether.model.version import Version
 
 NO_STORE: Final = StoreId("")
 ZONE_LABEL: Final = "zone"
+CAPACITY_LABEL: Final = "capacity"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +38,8 @@ class MemberRow:
     boots            how often that store was opened: fewer than before is an older copy of it; 0 when nobody counts
     ephemeral        nothing of it survives its process: it never votes beside others, and leaves when it is gone
     available        artifacts whose code this process can load
-    labels           what an operator says of it; `zone` is where it stands: calls prefer instances of their own
+    labels           what an operator says of it; `zone` is where it stands: calls prefer instances of their own;
+                     `capacity` is how many instances it takes in all
     draining         the node takes no new instances
     feature_level    of its release (model.features)
     """
@@ -189,7 +191,7 @@ class InstanceRow:
 
 @attrs.frozen(kw_only=True)
 class SingletonRow:
-    """What outlives each instance of a singleton. Key `singletons/{group:artifact}`; stays, so that no token comes back.
+    """What outlives the instances of a singleton. Key `singletons/{group:artifact}`; stays: no token comes back.
 
     token    of the last instance; the next one gets a higher one
     attempt  of the next instance, when the last one went because it had failed

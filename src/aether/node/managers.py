@@ -64,6 +64,7 @@ class Managers:
             wall=seams.wall,
             new_id=lambda: InstanceId(seams.new_id()),
             placement=seams.placement,
+            voters=voters,
         )
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)

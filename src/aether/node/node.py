@@ -27,6 +27,7 @@ from aether.invocation.endpoints_service import EndpointWatcher
 from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.service import Invoker
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.messages import MESSAGES as KV_MESSAGES
 from aether.kv.service import KvService
 from aether.management.actors import Actors
@@ -118,6 +119,7 @@ class Node:
         self.facts.count_refusals(lambda: self.transport.statistics().refused)
         self.consensus: ConsensusService = parts.consensus
         self.kv: KvService = parts.kv
+        self._members = CachedRows(self.kv, keys.MEMBERS)
         self.membership: Membership = Membership(
             config,
             parts.founders,
@@ -365,7 +367,7 @@ class Node:
     def _live(self) -> dict[NodeId, Incarnation]:
         """Members that this node reaches, itself included, with their incarnations."""
         reached = self._reached()
-        return {row.node: row.incarnation for row in self.kv.rows(keys.MEMBERS) if row.node in reached}
+        return {row.node: row.incarnation for row in self._members.look() if row.node in reached}
 
     def _member(self) -> MemberRow:
         facts = self.facts
