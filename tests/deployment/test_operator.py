@@ -413,16 +413,17 @@ async def test_the_largest_blueprint_replaces_the_largest_blueprint_in_one_batch
     assert all(text.startswith("g:b") for text in desired(kv))
 
 
-async def test_two_texts_at_once_get_two_numbers(operator, kv, log):
-    """A text that was applied is never overwritten, though the two have no slice in common."""
-    rival = BlueprintRow(id="shop", number=1, text="rival", applied_by="bob")
+async def test_of_two_texts_at_once_one_is_refused_and_told_whose_won(operator, kv, log):
+    """The second operator must see what the first one did before it is undone."""
+    rival = BlueprintRow(id="shop", number=1, text="rival", applied_by="bob", applied_at=86_400.0)
     puts = (Put(keys.blueprint("shop", 1), rival), Put(keys.blueprint_current("shop"), 1))
     kv.before_apply = [lambda: log.apply(Batch((), puts))]
 
-    applied = await operator.apply(ONE)
+    with pytest.raises(Conflict, match=r"number 1 by bob at 1970-01-02 00:00:00\+00:00 is in force"):
+        await operator.apply(ONE)
 
-    assert applied.number == 2
     assert kv.get(keys.blueprint("shop", 1)) == rival
+    assert (await operator.apply(ONE)).number == 2, "who has looked may apply"
 
 
 # --- overrides ----------------------------------------------------------------------------------------------------

@@ -9,45 +9,34 @@ Holds: each decision is made on a state at least as new as the request, and writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
+from aether.deployment.blueprint_operator import BlueprintApplied, BlueprintOperator
 from aether.deployment.merging import OPERATOR
-from aether.deployment.revisions import next_revision
 from aether.deployment.sleeping import bounded
-from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, one_instance
+from aether.deployment.standing import Decision, Defaults, Standing, no_contract, one_instance
 from aether.deployment.wishes import (
     check_instances,
-    decide_apply,
     decide_deploy,
     decide_implicit,
     decide_scale,
+    decide_undeploy,
 )
-from aether.errors import BadInput, Conflict
-from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.deployment.writing import TRIES_MAX, Own, WishRows, busy
+from aether.errors import BadInput
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import APP
-from aether.model.blueprint_toml import parse_blueprint, parse_target
-from aether.model.ids import Revision
+from aether.model.blueprint_toml import parse_target
 from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 
 if TYPE_CHECKING:
     from aether.slice_api.contract import Contract
 
-_TRIES_MAX: Final = 8
-
-
-@attrs.frozen
-class BlueprintApplied(Applied):
-    """`slices` as resolved; `number` of the blueprint in force."""
-
-    id: str
-    number: int
-    slices: tuple[Artifact, ...]
+__all__ = ["BlueprintApplied", "Operator", "Wished"]
 
 
 @attrs.frozen
@@ -65,40 +54,32 @@ class Wished(Applied):
 
 
 class Operator:
-    """Mutations of the desired state. Each answers once this node has applied it.
+    """Mutations of the desired state. Each answers once this node has applied it. `blueprints` for those of texts.
 
-    wall      wall-clock seconds, stamped into blueprint rows
-    defaults  a slice's own instance count, where this process knows it (else 1)
+    wall      wall-clock seconds, stamped into rows
+    defaults  a slice's own instance count, where this process knows it (else 1); contracts  likewise
+    new_id    names of updates
 
     All raise NoQuorum, NotLeader or OutcomeUnknown as the store does, and Conflict when others keep changing the same
     rows. Cancelled, a mutation may or may not happen.
     """
 
-    def __init__(self, kv: KvService, wall: Callable[[], float], defaults: Defaults = one_instance) -> None:
+    def __init__(
+        self,
+        kv: KvService,
+        wall: Callable[[], float],
+        defaults: Defaults = one_instance,
+        contracts: Own = no_contract,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
         self._kv = kv
         self._wall = wall
-        self._defaults = defaults
+        self._rows = WishRows(kv, wall, defaults, contracts, new_id)
+        self.blueprints: BlueprintOperator = BlueprintOperator(self._rows)
 
     async def apply(self, text: str, applied_by: str = "", default_id: str = APP) -> BlueprintApplied:
-        """Put a blueprint in force; slices that it named before and no longer does are wanted no more.
-
-        Raises BadInput (every problem at once), Conflict (another blueprint owns a slice). The same text gets no new
-        number; rows that were scaled since come back to what it says.
-        """
-        blueprint = parse_blueprint(text, default_id)
-        await self._kv.barrier()
-        for _ in range(_TRIES_MAX):
-            decision = decide_apply(blueprint, self._standing())
-            number = self._kv.get(keys.blueprint_current(blueprint.id)) or 0
-            row = self._kv.get(keys.blueprint(blueprint.id, number)) if number else None
-            extra = Batch()
-            if row is None or row.text != text:
-                number, extra = next_revision(self._kv, blueprint.id, text, by=applied_by, at=self._wall())
-            revision = await self._write(decision, extra)
-            if revision is not None:
-                slices = tuple(r.artifact for _, r in sorted(decision.desired.items()) if r is not None)
-                return BlueprintApplied(revision, blueprint.id, number, slices)
-        raise _busy(f"blueprint {blueprint.id!r}")
+        """As `blueprints.apply`, without its conditions."""
+        return await self.blueprints.apply(text, applied_by, default_id)
 
     async def deploy(self, artifact: str, instances: int | None = None) -> Wished:
         """Want `group:artifact:version` (or a range), owned by blueprint `adhoc`. Raises BadInput, Conflict.
@@ -149,70 +130,35 @@ class Operator:
         """Want none of `group:artifact[:version]` any more. What is not wanted, or in another version, is no error."""
         base, version = _named(artifact)
 
-        def decide(standing: Standing) -> Decision:
-            row = standing.desired.get(base)
-            if row is not None and version not in (None, row.artifact.version):
-                return Decision(desired={base: row})
-            override: dict[ArtifactBase, OverrideRow | None] = {base: None} if base in standing.overrides else {}
-            return Decision(desired={base: None}, overrides=override)
-
-        return await self._one(base, decide)
+        return await self._one(base, lambda standing: decide_undeploy(base, version, standing))
 
     async def implicit(self, contracts: Iterable[Contract]) -> Applied:
         """Want the slices of an opening process, as blueprint `app`, where nobody wants them yet: first writer wins."""
         slices = {c.artifact: c.options for c in contracts if c.artifact is not None}
         wanted = [(artifact, options.instances) for artifact, options in slices.items()]
         await self._kv.barrier()
-        for _ in range(_TRIES_MAX):
-            decided = decide_implicit(wanted, self._standing().desired).desired
+        for _ in range(TRIES_MAX):
+            decided = decide_implicit(wanted, self._rows.standing().desired).desired
             rows = {base: row and bounded(row, slices[row.artifact].scale) for base, row in decided.items()}
-            revision = await self._write(Decision(desired=rows), Batch())
+            revision = await self._rows.write(Decision(desired=rows))
             if revision is not None:
                 return Applied(revision)
-        raise _busy("the slices of this process")
+        raise busy("the slices of this process")
 
     # --- reading and writing --------------------------------------------------------------------------------------
 
     async def _one(self, base: ArtifactBase, decide: Callable[[Standing], Decision]) -> Wished:
         await self._kv.barrier()
-        for _ in range(_TRIES_MAX):
-            standing = self._standing()
+        for _ in range(TRIES_MAX):
+            standing = self._rows.standing()
             decision = decide(standing)
-            revision = await self._write(decision, Batch())
+            revision = await self._rows.write(decision)
             if revision is not None:
                 row = decision.desired[base]
                 override = decision.overrides.get(base, standing.overrides.get(base))
                 changed = row != standing.desired.get(base) or bool(decision.overrides)
                 return Wished(revision, base, row, changed, override)
-        raise _busy(str(base))
-
-    async def _write(self, decision: Decision, extra: Batch) -> Revision | None:
-        """The revision at which `decision` holds, or None when somebody was faster."""
-        compares: list[Compare[Any]] = list(extra.compares)
-        writes: list[Put[Any] | Delete[Any]] = list(extra.changes)
-        for base, row in sorted(decision.desired.items()):
-            key = keys.desired(base)
-            compares.append(Compare(key, self._kv.version(key)))
-            if row != self._kv.get(key):
-                writes.append(Delete(key) if row is None else Put(key, row))
-        for base, override in sorted(decision.overrides.items()):
-            override_key = keys.override(base)
-            compares.append(Compare(override_key, self._kv.version(override_key)))
-            writes.append(Delete(override_key) if override is None else Put(override_key, override))
-        if not writes:
-            return self._kv.revision
-        result = await self._kv.propose(Batch(tuple(compares), tuple(writes)))
-        return result.revision if result.applied else None
-
-    def _standing(self) -> Standing:
-        return Standing(
-            desired={row.artifact.base: row for row in self._kv.rows(keys.DESIRED)},
-            overrides={row.artifact: row for row in self._kv.rows(keys.OVERRIDES)},
-            offered=frozenset(a for member in self._kv.rows(keys.MEMBERS) for a in member.available),
-            rollouts=newest_rollouts(self._kv.rows(keys.ROLLOUTS)),
-            defaults=self._defaults,
-            now=self._wall(),
-        )
+        raise busy(str(base))
 
 
 def _named(text: str) -> tuple[ArtifactBase, Version | None]:
@@ -221,7 +167,3 @@ def _named(text: str) -> tuple[ArtifactBase, Version | None]:
         return ArtifactBase.parse(text), None
     artifact = Artifact.parse(text)
     return artifact.base, artifact.version
-
-
-def _busy(what: str) -> Conflict:
-    return Conflict(what, f"others changed it {_TRIES_MAX} times meanwhile; look at it, then repeat")

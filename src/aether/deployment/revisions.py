@@ -12,6 +12,7 @@ from typing import Any
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
+from aether.model.artifact import Artifact
 from aether.model.limits import BLUEPRINTS_KEPT
 from aether.model.rows import BlueprintRow
 
@@ -28,14 +29,23 @@ def revisions(kv: KvService, identity: str) -> list[BlueprintRow]:
 
 
 def next_revision(
-    kv: KvService, identity: str, text: str, *, by: str = "", at: float = 0.0, reason: str = ""
+    kv: KvService,
+    identity: str,
+    text: str,
+    *,
+    by: str = "",
+    at: float = 0.0,
+    reason: str = "",
+    slices: tuple[Artifact, ...] = (),
 ) -> tuple[int, Batch]:
     """The number of `text` as the newest of blueprint `identity`, and what is to be written; compared with what is
-    known here. at  wall-clock seconds
+    known here. at  wall-clock seconds; slices  as resolved
     """
     current = keys.blueprint_current(identity)
     number = (kv.get(current) or 0) + 1
-    row = BlueprintRow(id=identity, number=number, text=text, applied_by=by, applied_at=at, reason=reason)
+    row = BlueprintRow(
+        id=identity, number=number, text=text, applied_by=by, applied_at=at, reason=reason, slices=slices
+    )
     changes: list[Put[Any] | Delete[Any]] = [Put(current, number), Put(keys.blueprint(identity, number), row)]
     if number > BLUEPRINTS_KEPT:
         changes.append(Delete(keys.blueprint(identity, number - BLUEPRINTS_KEPT)))

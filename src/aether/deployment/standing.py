@@ -6,14 +6,15 @@ Never: how they are read or written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
+from aether.deployment.dependencies import Contracts
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.rollout import TERMINAL, RolloutRow, RolloutState
-from aether.model.rows import DesiredRow, OverrideRow
+from aether.model.rows import ApplyRow, DesiredRow, MemberRow, OverrideRow
 
 Defaults = Callable[[Artifact], int]
 Desired = Mapping[ArtifactBase, DesiredRow]
@@ -36,19 +37,40 @@ def newest_rollouts(rows: Iterable[RolloutRow]) -> dict[ArtifactBase, RolloutRow
     return found
 
 
+def no_contract(artifact: Artifact) -> None:
+    """Of a process that knows none."""
+
+
+def one_update(base: ArtifactBase) -> str:
+    """A name for an update, where at most one of each slice is ever begun."""
+    return f"update-of-{base.name}"
+
+
 @attrs.frozen(kw_only=True)
 class Standing:
-    """offered   what members can load
+    """members   those that are known, and what each can load
+    running   versions with at least one ACTIVE instance
     rollouts  the last one of each artifact that was not undone: under way, or completed
-    defaults  a slice's own count; now  wall-clock seconds
+    defaults  a slice's own count; contracts  of versions, as far as they are known here
+    breaks    what an update from one version to another breaks, a line each
+    new_id    names an update; now  wall-clock seconds
     """
 
     desired: Desired = _NO_ROWS
     overrides: Mapping[ArtifactBase, OverrideRow] = _NO_OVERRIDES
-    offered: frozenset[Artifact] = frozenset()
+    members: tuple[MemberRow, ...] = ()
+    running: frozenset[Artifact] = frozenset()
     rollouts: Mapping[ArtifactBase, RolloutRow] = _NO_ROLLOUTS
     defaults: Defaults = one_instance
+    contracts: Contracts = no_contract
+    breaks: Callable[[Artifact, Artifact], Sequence[str]] = lambda old, new: ()
+    new_id: Callable[[ArtifactBase], str] = one_update
     now: float = 0.0
+
+    @property
+    def offered(self) -> frozenset[Artifact]:
+        """What members can load."""
+        return frozenset(a for member in self.members for a in member.available)
 
     def under_way(self, base: ArtifactBase) -> RolloutRow | None:
         """The update of `base` that is not over."""
@@ -60,8 +82,11 @@ class Standing:
 class Decision:
     """desired, overrides  what becomes of each row that was looked at; None = it goes
     rollouts  that begin
+    watch     of an atomic apply, until all is ACTIVE; unwatch  the blueprint whose earlier one is forgotten
     """
 
     desired: Mapping[ArtifactBase, DesiredRow | None] = attrs.field(factory=dict[ArtifactBase, DesiredRow | None])
     overrides: Mapping[ArtifactBase, OverrideRow | None] = attrs.field(factory=dict[ArtifactBase, OverrideRow | None])
     rollouts: tuple[RolloutRow, ...] = ()
+    watch: ApplyRow | None = None
+    unwatch: str = ""

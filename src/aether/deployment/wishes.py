@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from aether.deployment.dependencies import Contracts, needed_by
 from aether.deployment.merging import OPERATOR, bounds, merged
 from aether.deployment.standing import Decision, Desired, Standing
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.blueprint import ADHOC, APP, Blueprint, SliceWish
+from aether.model.blueprint import ADHOC, APP
 from aether.model.limits import INSTANCES_MAX
 from aether.model.rows import DesiredRow, OverrideRow
 from aether.model.version import Version, VersionRange
@@ -24,38 +25,14 @@ from aether.model.version import Version, VersionRange
 _NEAREST_MAX = 3
 
 
-def decide_apply(blueprint: Blueprint, standing: Standing) -> Decision:
-    """Rows for the blueprint's slices; none for what it owned and names no more. Raises Conflict, BadInput."""
-    for wish in blueprint.slices:
-        _check_owner(wish.artifact, standing.desired, blueprint.id)
-    problems: list[str] = []
-    changes: dict[ArtifactBase, DesiredRow | None] = {
-        base: None for base, row in standing.desired.items() if row.blueprint == blueprint.id
-    }
-    taken_back: dict[ArtifactBase, OverrideRow | None] = {}
-    for wish in blueprint.slices:
-        current = standing.desired.get(wish.artifact)
-        artifact = _resolve(wish.artifact, wish.versions, current, standing.offered)
-        if artifact is None:
-            problems.append(not_offered(wish.artifact, wish.versions, standing.offered))
-            continue
-        override = standing.overrides.get(wish.artifact)
-        if override is not None and override.owner == OPERATOR and wish.instances is not None:
-            override = taken_back[wish.artifact] = None
-        changes[wish.artifact] = merged(_row(blueprint, wish, artifact, standing), override, standing.now)
-    if problems:
-        raise BadInput(f"blueprint {blueprint.id!r} names slices that no member offers", tuple(problems))
-    return Decision(desired=changes, overrides=taken_back)
-
-
 def decide_deploy(base: ArtifactBase, versions: VersionRange, instances: int | None, standing: Standing) -> Decision:
     """The row of a single deployment, owned by `adhoc`; a count takes an operator's override back.
 
     Raises Conflict, BadInput.
     """
-    _check_owner(base, standing.desired, ADHOC)
+    check_owner(base, standing.desired, ADHOC)
     current = standing.desired.get(base)
-    artifact = _resolve(base, versions, current, standing.offered)
+    artifact = resolve(base, versions, current, standing.offered)
     if artifact is None:
         raise BadInput("no member offers the slice", (not_offered(base, versions, standing.offered),))
     override = standing.overrides.get(base)
@@ -71,6 +48,33 @@ def decide_deploy(base: ArtifactBase, versions: VersionRange, instances: int | N
             if override is not None and override.owner == OPERATOR:
                 override = overrides[base] = None
     return Decision(desired={base: merged(row, override, standing.now)}, overrides=overrides)
+
+
+def decide_undeploy(base: ArtifactBase, version: Version | None, standing: Standing) -> Decision:
+    """No row and no override; dependencies that nobody else needs go too. Another version than `version` stays."""
+    row = standing.desired.get(base)
+    if row is None or version not in (None, row.artifact.version):
+        return Decision(desired={base: row})
+    left = {known: each for known, each in standing.desired.items() if known != base}
+    gone: dict[ArtifactBase, DesiredRow | None] = {base: None}
+    gone |= dict.fromkeys(unneeded(left, row.blueprint, standing.contracts))
+    return Decision(desired=gone, overrides={each: None for each in gone if each in standing.overrides})
+
+
+def unneeded(left: Desired, blueprint: str, contracts: Contracts) -> list[ArtifactBase]:
+    """Dependencies of `blueprint` that none of the rows `left` needs, directly or through others.
+
+    [] while a slice of that blueprint has a contract that is not known here: it might need them.
+    """
+    own = {base: row for base, row in left.items() if row.blueprint == blueprint and row.is_dependency}
+    rest = {base: row for base, row in left.items() if base not in own}
+    if any(contracts(row.artifact) is None for row in rest.values() if row.blueprint == blueprint):
+        return []
+    asked = list(rest.values())
+    while asked:
+        needed = needed_by(asked, contracts, left)
+        asked = [own.pop(base) for base in needed if base in own]
+    return sorted(own)
 
 
 def decide_scale(base: ArtifactBase, version: Version | None, override: OverrideRow, standing: Standing) -> Decision:
@@ -131,7 +135,8 @@ def not_offered(base: ArtifactBase, versions: VersionRange, offered: Iterable[Ar
     return f"{base}:{versions}: no member offers it; start a node with --app and the module that defines it"
 
 
-def _check_owner(base: ArtifactBase, desired: Desired, owner: str) -> None:
+def check_owner(base: ArtifactBase, desired: Desired, owner: str) -> None:
+    """Raises Conflict that names the blueprint which owns it."""
     row = desired.get(base)
     if row is not None and row.blueprint != owner:
         raise Conflict(
@@ -139,51 +144,14 @@ def _check_owner(base: ArtifactBase, desired: Desired, owner: str) -> None:
         )
 
 
-def _resolve(
+def resolve(
     base: ArtifactBase, versions: VersionRange, current: DesiredRow | None, offered: Iterable[Artifact]
 ) -> Artifact | None:
+    """The version in force when the range allows it, else the newest on offer; None when there is none."""
     if current is not None and current.artifact.version in versions:
         return current.artifact
     version = versions.newest(a.version for a in offered if a.base == base)
     return None if version is None else base.at(version)
-
-
-def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: Standing) -> DesiredRow:
-    count = _wished(wish, artifact, standing)
-    return DesiredRow(
-        artifact=artifact,
-        instances=count,
-        wished=count,
-        instances_min=wish.instances_min,
-        instances_max=wish.instances_max,
-        blueprint=blueprint.id,
-        max_per_node=wish.max_per_node,
-        placing=wish.placing,
-        min_available=wish.min_available,
-        singleton=wish.singleton,
-        config=wish.config,
-        bind=blueprint.bind,
-        host=wish.host,
-        memory_mb=wish.memory_mb,
-        timeouts_s=wish.timeouts_s,
-        drain_s=wish.drain_s,
-        security=blueprint.security,
-    )
-
-
-def _wished(wish: SliceWish, artifact: Artifact, standing: Standing) -> int:
-    """The count that is written; else the one in force, for another node may not know the slice's own default."""
-    if wish.instances is not None:
-        return wish.instances
-    current = standing.desired.get(wish.artifact)
-    if current is None:
-        count = standing.defaults(artifact)
-    else:
-        count = current.instances if current.wished is None else current.wished
-    if wish.singleton:
-        count = min(count, 1)
-    low = wish.instances_min or 0
-    return max(low, count if wish.instances_max is None else min(count, wish.instances_max))
 
 
 def _same_word(known: OverrideRow | None, said: OverrideRow | None) -> bool:

@@ -26,6 +26,7 @@ KEPT: Final = frozenset(
         "singletons",
         "blueprints",
         "blueprint-current",
+        "applies",
         "feature-level",
         "maps",
         "traffic",

@@ -24,6 +24,7 @@ from aether.model.ids import ClusterUuid, InstanceId, NodeId
 from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
 from aether.model.rollout import RolloutRow
 from aether.model.rows import (
+    ApplyRow,
     BlueprintRow,
     CallKeyRow,
     ContractRow,
@@ -160,6 +161,7 @@ _TRAFFIC: Final = _Kind("traffic", (BASE,), row_codec(TrafficRow))
 _CONTRACT: Final = _Kind("contracts", (BASE, VERSION), row_codec(ContractRow))
 _BLUEPRINT: Final = _Kind("blueprints", (NAME, COUNT), row_codec(BlueprintRow))
 _BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (NAME,), row_codec(int))
+_APPLY: Final = _Kind("applies", (NAME,), row_codec(ApplyRow))
 _UNSATISFIED: Final = _Kind("unsatisfied", (BASE,), row_codec(UnsatisfiedRow))
 _CALL: Final = _Kind("calls", (BASE, NAME, NAME), row_codec(CallKeyRow))
 MAP_DEFINITION: Final = row_codec(MapRow)
@@ -185,6 +187,7 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _CONTRACT,
     _BLUEPRINT,
     _BLUEPRINT_CURRENT,
+    _APPLY,
     _UNSATISFIED,
     _CALL,
     _MAP,
@@ -214,6 +217,7 @@ TRAFFIC: Final[Prefix[TrafficRow]] = _TRAFFIC.prefix()
 CONTRACTS: Final[Prefix[ContractRow]] = _CONTRACT.prefix()
 BLUEPRINTS: Final[Prefix[BlueprintRow]] = _BLUEPRINT.prefix()
 BLUEPRINTS_CURRENT: Final[Prefix[int]] = _BLUEPRINT_CURRENT.prefix()
+APPLIES: Final[Prefix[ApplyRow]] = _APPLY.prefix()
 UNSATISFIED: Final[Prefix[UnsatisfiedRow]] = _UNSATISFIED.prefix()
 CALLS: Final[Prefix[CallKeyRow]] = _CALL.prefix()
 MAPS: Final = "maps/"
@@ -303,6 +307,11 @@ def blueprints_of(id: str) -> Prefix[BlueprintRow]:  # noqa: A002
 def blueprint_current(id: str) -> Key[int]:  # noqa: A002
     """The number of the blueprint in force."""
     return _BLUEPRINT_CURRENT.key(id)
+
+
+def atomic_apply(id: str) -> Key[ApplyRow]:  # noqa: A002
+    """Of a blueprint that is not ACTIVE yet."""
+    return _APPLY.key(id)
 
 
 def unsatisfied(base: ArtifactBase) -> Key[UnsatisfiedRow]:

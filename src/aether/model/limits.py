@@ -67,7 +67,7 @@ RECONNECT_MAX_S: Final = 1.0
 # --- replicated store ---
 KEY_BYTES_MAX: Final = 1_024
 VALUE_BYTES_MAX: Final = 512 * 1024
-BATCH_OPERATIONS_MAX: Final = 2_048
+BATCH_OPERATIONS_MAX: Final = 4_096
 SESSION_ANSWERS_MAX: Final = 8_192  # undecided or unread requests of one node process
 SESSION_IDLE_S: Final = 3_600.0
 MAP_ENTRIES_MAX_DEFAULT: Final = 10_000
@@ -222,7 +222,7 @@ assert 2 * 2 * 2 * SEND_BUFFER_BYTES <= 0.02 * 20e6
 # updates, and drops as many old slices, in one batch.
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
 assert OPENAPI_BYTES_MAX < VALUE_BYTES_MAX
-assert 8 * BLUEPRINT_SLICES_MAX + 8 <= BATCH_OPERATIONS_MAX
+assert 9 * BLUEPRINT_SLICES_MAX + BLUEPRINTS_KEPT <= BATCH_OPERATIONS_MAX
 # A snapshot of full maps fits a follower, even of entries so small that their spelling is thrice their size, with as
 # much again for control rows and sessions.
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX

@@ -303,6 +303,7 @@ class BlueprintRow:
     """An operator's text as applied. Key `blueprints/{id}/{number}`; immutable. `number` counts from 1.
 
     reason  why it came, when nobody simply applied a file: a rollback, an update that is over, ...
+    slices  in the versions that its ranges meant then
     """
 
     id: str
@@ -310,6 +311,36 @@ class BlueprintRow:
     text: str
     applied_by: str = ""
     applied_at: float = 0.0
+    reason: str = ""
+    slices: tuple[Artifact, ...] = ()
+
+
+class ApplyState(enum.StrEnum):
+    """How far an atomic apply is."""
+
+    WATCHED = "WATCHED"  # not everything is ACTIVE yet
+    RETURNING = "RETURNING"  # it did not come off; updates that it began are rolled back first
+
+
+@attrs.frozen(kw_only=True)
+class ApplyRow:
+    """An atomic apply that is not ACTIVE yet. Key `applies/{blueprint}`; goes when all is, or is as it was before.
+
+    number    that was applied; previous  the number to go back to, 0 = there was none
+    slices    new ones, and new versions; before  the versions that were in force instead
+    by, at    who applied it, and the wall-clock second; timeout_s  from then on
+    reason    why it goes back
+    """
+
+    id: str
+    number: int
+    previous: int
+    slices: tuple[Artifact, ...]
+    before: tuple[Artifact, ...] = ()
+    by: str = ""
+    at: float = 0.0
+    timeout_s: float
+    state: ApplyState = ApplyState.WATCHED
     reason: str = ""
 
 

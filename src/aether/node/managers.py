@@ -26,7 +26,8 @@ from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.rows import RouteRow
 from aether.node.contract_publisher import ContractPublisher
 from aether.node.seams import Seams
-from aether.slice_api.described import AnySlice
+from aether.slice_api.described import AnySlice, description_of
+from aether.slice_api.description import ContractDescription
 
 
 class Managers:
@@ -54,7 +55,7 @@ class Managers:
         self._store = store
         self._known = known
         self.health: HealthSource = health
-        self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
+        self.operator: Operator = Operator(kv, seams.wall, self._default_instances, self._description, seams.new_id)
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
@@ -86,6 +87,10 @@ class Managers:
     def _default_instances(self, artifact: Artifact) -> int:
         contract = self._known(artifact)
         return 1 if contract is None else contract.options.instances
+
+    def _description(self, artifact: Artifact) -> ContractDescription | None:
+        contract = self._known(artifact)
+        return None if contract is None else description_of(contract)
 
     async def _route_row(self, artifact: Artifact) -> RouteRow:
         return await route_row(self._store, artifact)

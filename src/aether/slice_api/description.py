@@ -75,12 +75,14 @@ class DependencyDescription:
 
     artifact  of that type as the caller knows it, "" of a Protocol
     methods   that it may call -> names of their parameters
+    required  False: the caller does without it, unless a blueprint binds it
     """
 
     field: str
     name: str
     artifact: str = ""
     methods: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict[str, tuple[str, ...]])
+    required: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -239,6 +241,7 @@ def _dependency(field: FieldSpec) -> DependencyDescription:
         name=contract.name,
         artifact=str(contract.artifact or ""),
         methods={name: tuple(method.parameters) for name, method in contract.methods.items()},
+        required=not (field.optional or field.has_default),
     )
 
 
@@ -322,6 +325,7 @@ def _read_dependency(plain: object) -> DependencyDescription:
         name=_text(part, "name"),
         artifact=_text(part, "artifact"),
         methods={name: tuple(map(str, _list(methods, name))) for name in methods},
+        required=_flag({"required": True, **part}, "required"),
     )
 
 

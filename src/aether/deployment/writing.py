@@ -1,0 +1,156 @@
+"""Decisions about wishes: the rows that they are made on, and the batch that writes them.
+
+Knows: which rows a decision depends on, their versions.
+Never: decides; repeats what lost a race.
+Holds: a decision is written whole or not at all, and only while every row that it looked at stands as it did.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aether.deployment.compatibility import breaking_changes
+from aether.deployment.rollout import traffic_of
+from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, no_contract, one_instance
+from aether.errors import BadInput, Conflict
+from aether.kv import keys
+from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.keys import Key
+from aether.kv.service import KvService
+from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.ids import Revision
+from aether.model.lifecycle import SliceState
+from aether.model.rollout import RolloutRow
+from aether.model.rows import LeadershipRow
+from aether.slice_api.description import ContractDescription, read_description
+
+TRIES_MAX: Final = 8
+NOTHING: Final = Batch()
+Own = Callable[[Artifact], ContractDescription | None]
+
+
+class WishRows:
+    """Of one node.
+
+    wall      wall-clock seconds; defaults  a slice's own count, where this process knows it
+    contracts of the versions whose code this process has; those of others are read from their rows
+    new_id    names of updates
+    """
+
+    def __init__(
+        self,
+        kv: KvService,
+        wall: Callable[[], float],
+        defaults: Defaults = one_instance,
+        contracts: Own = no_contract,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self.kv: KvService = kv
+        self.wall: Callable[[], float] = wall
+        self._defaults = defaults
+        self._contracts = contracts
+        self._new_id = new_id
+
+    def standing(self) -> Standing:
+        """What stands now."""
+        kv = self.kv
+        return Standing(
+            desired={row.artifact.base: row for row in kv.rows(keys.DESIRED)},
+            overrides={row.artifact: row for row in kv.rows(keys.OVERRIDES)},
+            members=tuple(kv.rows(keys.MEMBERS)),
+            running=frozenset(r.artifact for r in kv.rows(keys.INSTANCES) if r.state is SliceState.ACTIVE),
+            rollouts=newest_rollouts(kv.rows(keys.ROLLOUTS)),
+            defaults=self._defaults,
+            contracts=_Remembered(self._contract),
+            breaks=self._breaks,
+            new_id=self._update_id,
+            now=self.wall(),
+        )
+
+    async def write(
+        self, decision: Decision, extra: Batch = NOTHING, fence: LeadershipRow | None = None
+    ) -> Revision | None:
+        """The revision at which `decision` and `extra` hold, or None when somebody was faster.
+
+        Raises what a proposal raises.
+        """
+        kv = self.kv
+        compares: list[Compare[Any]] = list(extra.compares)
+        writes: list[Put[Any] | Delete[Any]] = list(extra.changes)
+        begun = {row.artifact for row in decision.rollouts}
+        for base, row in sorted(decision.desired.items()):
+            key = keys.desired(base)
+            compares.append(self._compare(key))
+            if row != kv.get(key) or base in begun:
+                writes.append(Delete(key) if row is None else Put(key, row))
+        for base, override in sorted(decision.overrides.items()):
+            override_key = keys.override(base)
+            compares.append(self._compare(override_key))
+            writes.append(Delete(override_key) if override is None else Put(override_key, override))
+        for rollout in decision.rollouts:
+            compares.append(self._compare(keys.traffic(rollout.artifact)))
+            writes += _begun(rollout)
+        writes += self._watched(decision)
+        if not writes:
+            return kv.revision
+        batch = Batch(tuple(compares), tuple(writes))
+        result = await (kv.propose(batch) if fence is None else kv.propose(batch, fence=fence))
+        return result.revision if result.applied else None
+
+    def _compare(self, key: Key[Any]) -> Compare[Any]:
+        return Compare(key, self.kv.version(key))
+
+    def _watched(self, decision: Decision) -> list[Put[Any] | Delete[Any]]:
+        if decision.watch is not None:
+            return [Put(keys.atomic_apply(decision.watch.id), decision.watch)]
+        if decision.unwatch and self.kv.get(keys.atomic_apply(decision.unwatch)) is not None:
+            return [Delete(keys.atomic_apply(decision.unwatch))]
+        return []
+
+    def _contract(self, artifact: Artifact) -> ContractDescription | None:
+        own = self._contracts(artifact)
+        if own is not None:
+            return own
+        row = self.kv.get(keys.contract(artifact))
+        if row is None:
+            return None
+        try:
+            return read_description(json.loads(row.text))
+        except (BadInput, ValueError):  # of a release that writes them otherwise: as if it were not there
+            return None
+
+    def _breaks(self, old: Artifact, new: Artifact) -> Sequence[str]:
+        kv = self.kv
+        before, after = kv.get(keys.contract(old)), kv.get(keys.contract(new))
+        if before is None or after is None:
+            return ()
+        in_force = {row.artifact for row in kv.rows(keys.DESIRED)}
+        callers = [row for row in kv.rows(keys.CONTRACTS) if row.artifact in in_force]
+        return breaking_changes(before, after, callers)
+
+    def _update_id(self, base: ArtifactBase) -> str:
+        return f"{base.name}-{int(self.wall())}" if self._new_id is None else self._new_id()
+
+
+class _Remembered:
+    """Each contract is read once for one decision."""
+
+    def __init__(self, read: Own) -> None:
+        self._read = read
+        self._known: dict[Artifact, ContractDescription | None] = {}
+
+    def __call__(self, artifact: Artifact) -> ContractDescription | None:
+        if artifact not in self._known:
+            self._known[artifact] = self._read(artifact)
+        return self._known[artifact]
+
+
+def _begun(row: RolloutRow) -> tuple[Put[Any], Put[Any]]:
+    return Put(keys.rollout(row.artifact, row.id), row), Put(keys.traffic(row.artifact), traffic_of(row))
+
+
+def busy(what: str) -> Conflict:
+    """Others were faster again and again."""
+    return Conflict(what, f"others changed it {TRIES_MAX} times meanwhile; look at it, then repeat")
