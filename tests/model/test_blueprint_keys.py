@@ -95,6 +95,7 @@ def test_the_deployment_and_the_rules_of_routes_are_read():
             "instances = 2\nmin_available = 3",
             "min_available: 3 is more than the 2 instances that there may be",
         ),
+        ("instances = { idle = 0 }", "instances.idle: 0 is no number of seconds above 0, to 86400"),
         ("placement = 1", 'placement: 1 is no table; write placement = { labels = { disk = "ssd" } }'),
         ('placement = { on = "worker" }', "placement.on: 'worker' is unknown; did you mean workers?"),
         ("placement = { label = {} }", "placement.label: unknown key; did you mean labels?"),

@@ -178,6 +178,7 @@ def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: St
         wished=count,
         instances_min=wish.instances_min,
         instances_max=wish.instances_max,
+        idle_s=wish.idle_s,
         blueprint=blueprint.id,
         max_per_node=wish.max_per_node,
         placing=wish.placing,

@@ -48,6 +48,7 @@ class SliceWish:
     versions      an exact version or a range; resolved against what members offer when the blueprint is applied
     instances     how many; None leaves it to the slice's own default
     instances_min, instances_max  bounds of that default and of every override; a min of 0 lets it scale to zero
+    idle_s        how long an instance serves nothing until it counts as idle
     min_available how many ACTIVE instances nobody may take away: a number or a percentage, "" = none
     max_per_node  hard limit when set; placing  where instances may live
     singleton     at most one instance at any time
@@ -61,6 +62,7 @@ class SliceWish:
     instances: int | None = None
     instances_min: int | None = None
     instances_max: int | None = None
+    idle_s: float | None = None
     min_available: str = ""
     max_per_node: int | None = None
     placing: Placing = ANYWHERE

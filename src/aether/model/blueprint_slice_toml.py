@@ -62,7 +62,7 @@ def read_wish(path: str, entry: object, problems: list[str]) -> SliceWish | None
     table = cast(Table, entry)
     problems += unknown_keys(path, table, _SLICE)
     target = _target(f"{path}.artifact", table.get("artifact"), problems)
-    instances, low, high = _instances(f"{path}.instances", table.get("instances"), problems)
+    instances, low, high, idle_s = _instances(f"{path}.instances", table.get("instances"), problems)
     singleton = flag(f"{path}.singleton", table.get("singleton"), problems)
     most = high if instances is None else instances
     if singleton and most is not None and most > 1:
@@ -85,6 +85,7 @@ def read_wish(path: str, entry: object, problems: list[str]) -> SliceWish | None
         instances=instances,
         instances_min=low,
         instances_max=high,
+        idle_s=idle_s,
         min_available=min_available,
         max_per_node=max_per_node,
         placing=placing,
@@ -114,17 +115,19 @@ def parse_target(text: str) -> tuple[ArtifactBase, VersionRange]:
     return ArtifactBase.parse(f"{group}:{name}"), VersionRange.parse(versions)
 
 
-def _instances(path: str, value: object, problems: list[str]) -> tuple[int | None, int | None, int | None]:
-    """(exactly, at least, at most). `{max = n}` alone begins at 1: only a written 0 lets a slice scale to zero."""
+def _instances(
+    path: str, value: object, problems: list[str]
+) -> tuple[int | None, int | None, int | None, float | None]:
+    """(exactly, at least, at most, seconds until it is idle). `{max = n}` alone begins at 1: only a written 0 lets a slice scale to zero."""
     if not isinstance(value, Mapping):
-        return count(path, value, 0, INSTANCES_MAX, problems), None, None
+        return count(path, value, 0, INSTANCES_MAX, problems), None, None, None
     table = cast(Table, value)
-    problems += unknown_keys(path, table, ("min", "max"))
+    problems += unknown_keys(path, table, ("min", "max", "idle"))
     low = count(f"{path}.min", table.get("min", 1), 0, INSTANCES_MAX, problems)
     high = count(f"{path}.max", table.get("max"), 1, INSTANCES_MAX, problems)
     if low is not None and high is not None and low > high:
         problems.append(f"{path}.max: {high} is below min = {low}")
-    return None, low, high
+    return None, low, high, seconds(f"{path}.idle", table.get("idle"), problems)
 
 
 def _min_available(path: str, value: object, most: int | None, problems: list[str]) -> str:
