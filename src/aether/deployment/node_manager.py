@@ -29,6 +29,7 @@ from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
 from aether.model.limits import FAILED_BACKOFF_MAX_S, RETRY_BACKOFF_MAX_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
+from aether.model.serving import wanted_versions, with_version
 
 _log = logging.getLogger("aether.deployment")
 
@@ -329,20 +330,24 @@ class NodeDeploymentManager:
         return attrs.evolve(row, state=advance(row.state, to), reason=reason, attempt=attempt, since=now)
 
     def _routes(self, local: _Local) -> tuple[Change, ...]:
-        """The routes row, when this instance is the first, or the first of the version in force."""
-        new = local.routes
+        """The routes row, when this instance is the first of its version."""
         key, desired = keys.routes(local.artifact.base), self._desired(local)
         known = self._kv.get(key)
-        in_force = desired is not None and desired.artifact == local.artifact
-        if new is None or known == new or (known is not None and not in_force):
+        if local.routes is None or desired is None:
             return ()
-        return (Put(key, new),)
+        new = with_version(known, local.routes, wanted_versions(desired))
+        return () if new == known else (Put(key, new),)
 
     async def _write(self, local: _Local, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
         """Replace the row that was looked at last, if it still stands. False: look again."""
         change: Change = Delete(local.key) if new is None else Put(local.key, new)
+        compares = [Compare(local.key, local.version)]
+        desired = self._desired(local)
+        if desired is not None and desired.beside is not None:
+            # Instances of two versions may become ACTIVE at once: neither overwrites what the other says of itself.
+            compares += [Compare(change.key, self._kv.version(change.key)) for change in extra]
         try:
-            result = await self._kv.propose(Batch((Compare(local.key, local.version),), (change, *extra)))
+            result = await self._kv.propose(Batch(tuple(compares), (change, *extra)))
         except (TryAgain, OutcomeUnknown, Conflict) as error:
             _log.info("%s of %s: state not written yet: %s", local.instance, local.artifact, error)
             return False

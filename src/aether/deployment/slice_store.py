@@ -103,6 +103,8 @@ async def route_row(store: SliceStore, artifact: Artifact) -> RouteRow:
         concurrency=contract.options.concurrency,
         queue=contract.options.queue,
         openapi=_openapi(contract),
+        version=str(artifact.version),
+        methods=tuple(sorted(contract.methods)),
     )
 
 

@@ -19,7 +19,7 @@ from aether.invocation.acceptance import ONE_WAY
 from aether.invocation.balance import Load
 from aether.invocation.chooser import Chooser
 from aether.invocation.copying import over_msgpack
-from aether.invocation.endpoints import Endpoint, EndpointRegistry
+from aether.invocation.endpoints import Endpoint, EndpointRegistry, Terms
 from aether.invocation.holding_service import Holding
 from aether.invocation.keyed import KEY, Keyed
 from aether.invocation.local import Around, LocalHost, LocalInstance
@@ -123,10 +123,14 @@ class Attempts:
 
     async def _endpoint_appears(self, call: OutgoingCall) -> None:
         call.excluded = frozenset()
-        await self._holding.endpoint_appears(call)
+        await self._holding.endpoint_appears(call, self._chooser.has_any)
         # The contract's row arrives with the first endpoint, so a call that waited learns its terms now.
-        idempotent = call.method in self._registry.terms(call.target).idempotent
+        idempotent = call.method in self._registry.terms(call.target, call.version).idempotent
         call.idempotent = idempotent or bool(call.options.key)
+
+    def settle_version(self, call: OutgoingCall) -> Terms:
+        """Choose the version that takes the call before its first try; what is known of that one's contract."""
+        return self._registry.terms(call.target, self._chooser.settle_version(call))
 
     async def _after_nothing(self, call: OutgoingCall, endpoint: Endpoint, failure: NotStarted | Abandoned) -> None:
         """Prepare the next try, after the pause it needs; or raise."""

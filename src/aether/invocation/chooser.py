@@ -29,12 +29,14 @@ from aether.invocation.reply import (
     TimedOut,
 )
 from aether.invocation.ring import Ring, bound, owner
+from aether.invocation.rules import fitting
 from aether.invocation.traffic import Turns, sticky_version
 from aether.invocation.version_statistics import VersionCounter, VersionCounters
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.version import Version
 from aether.slice_api.call import CallOptions
+from aether.slice_api.current import RUNNING
 
 if TYPE_CHECKING:
     from random import Random
@@ -81,13 +83,16 @@ class Chooser:
         self.loads: Loads = Loads()
         self.versions: VersionCounters = VersionCounters()
         self.ejections: Ejections = Ejections()
-        self._turns: dict[ArtifactBase, tuple[Traffic, Turns]] = {}
+        self._turns: dict[tuple[ArtifactBase, frozenset[Version] | None], tuple[Traffic, Turns]] = {}
         self._rings: dict[tuple[ArtifactBase, Version | None], Ring] = {}
 
     def choose(self, call: Seeker) -> Endpoint | None:
         """The endpoint for the next try; None = nobody is left that may take it."""
         endpoints: Sequence[Endpoint] = self._registry.endpoints(call.target)
         traffic = self._registry.traffic(call.target)
+        terms = self._registry.terms(call.target)
+        if terms.only and call.method in terms.only:
+            endpoints = [e for e in endpoints if e.artifact.version in terms.only[call.method]]
         if traffic is not None:
             endpoints = self._of_version(call, traffic, endpoints)
         elif call.excluded:
@@ -96,13 +101,27 @@ class Chooser:
             return endpoints[0] if endpoints else None
         endpoints = self.ejections.usable(endpoints, self._clock(), self.loads)
         balancer = call.options.balancer or self._balancer
-        terms = self._registry.terms(call.target)
         key = call.options.affinity_key or self._affinity_key(call, terms)
         if balancer is not None:
             return self._picked(cast("Balancer", balancer), call, key, endpoints)
         if key:
             return self._owner(call, key, endpoints, terms)
         return choose(self._preferred(endpoints, terms), self.loads, self._random)
+
+    def settle_version(self, call: Seeker) -> Version | None:
+        """The version that takes the call, before its first try; None when it goes by instances alone."""
+        traffic = self._registry.traffic(call.target)
+        if traffic is not None and call.version is None:
+            call.version = self._version(call, traffic)
+        return call.version
+
+    def has_any(self, call: Seeker) -> bool:
+        """Whether any instance may take the call, tried or not."""
+        endpoints = self._registry.endpoints(call.target)
+        traffic = self._registry.traffic(call.target)
+        if traffic is None or not traffic.rules or call.method in self._registry.terms(call.target).only:
+            return bool(endpoints)
+        return any(traffic.takes(e.artifact.version) or e.artifact.version == call.version for e in endpoints)
 
     def began(self, endpoint: Endpoint) -> Load:
         """A try is on its way. Hand the load back to `ended`."""
@@ -154,7 +173,7 @@ class Chooser:
         self.ejections.keep(known)
         self.versions.keep(self._registry.artifacts())
         self._rings.clear()
-        self._turns = {base: kept for base, kept in self._turns.items() if self._registry.traffic(base) == kept[0]}
+        self._turns = {key: kept for key, kept in self._turns.items() if self._registry.traffic(key[0]) == kept[0]}
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -162,16 +181,39 @@ class Chooser:
         if call.version is None:
             call.version = self._version(call, traffic)
         left = [e for e in endpoints if e.instance not in call.excluded]
-        return [e for e in left if e.artifact.version == call.version] or left
+        own = [e for e in left if e.artifact.version == call.version]
+        if own or not traffic.rules:
+            return own or left
+        takers = [e for e in left if traffic.takes(e.artifact.version)]
+        # A method that only the version of a rule has: its calls can go nowhere else.
+        return takers or (left if call.method in self._registry.terms(call.target).only else [])
 
-    def _version(self, call: Seeker, traffic: Traffic) -> Version:
+    def _version(self, call: Seeker, traffic: Traffic) -> Version | None:
+        """None: no weights, and no rule that fits."""
         key = key_of(call.payload, call.form, traffic.sticky) if traffic.sticky else ""
+        ruled = self._ruled(call, traffic, key) if traffic.rules else None
+        if ruled is not None or not traffic.weights:
+            return ruled
+        weights, only = traffic.weights, self._registry.terms(call.target).only.get(call.method)
+        if only is not None:
+            weights = {version: weight for version, weight in weights.items() if version in only} or weights
+            if len(weights) == 1:
+                return next(iter(weights))
         if key:
-            return sticky_version(traffic.weights, key)
-        kept = self._turns.get(call.target)
+            return sticky_version(weights, key)
+        turns = (call.target, frozenset(weights) if only is not None else None)
+        kept = self._turns.get(turns)
         if kept is None:
-            kept = self._turns[call.target] = (traffic, Turns(traffic.weights, self._random))
+            kept = self._turns[turns] = (traffic, Turns(weights, self._random))
         return kept[1].next()
+
+    def _ruled(self, call: Seeker, traffic: Traffic, key: str) -> Version | None:
+        """The version that the first rule that fits names, while it has an instance."""
+        fits = fitting(call.payload, call.form, key or call.options.affinity_key or "", RUNNING.get())
+        for rule, version in traffic.rules:
+            if fits(rule) and any(e.artifact.version == version for e in self._registry.endpoints(call.target)):
+                return version
+        return None
 
     def _affinity_key(self, call: Seeker, terms: Terms) -> str:
         parameter = terms.affinity.get(call.method) if terms.affinity else None

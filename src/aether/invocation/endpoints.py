@@ -22,6 +22,8 @@ from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.rows import ZONE_LABEL, DesiredRow, InstanceRow, MemberRow, RouteRow, TrafficRow
 from aether.model.scale import IDLE
+from aether.model.serving import serving
+from aether.model.traffic_rules import TrafficRule, parse_rule
 from aether.model.version import Version
 
 
@@ -62,6 +64,8 @@ class Terms:
 
     affinity     method -> the parameter whose value decides the instance
     concurrency  calls that one instance runs at the same time; queue  that wait for it
+    only         method -> versions that have it, of a method that not all versions with instances have
+    versions     terms of each version, while two versions differ in them
     """
 
     idempotent: frozenset[str] = frozenset()
@@ -70,6 +74,8 @@ class Terms:
     affinity: Mapping[str, str] = attrs.field(factory=dict[str, str])
     concurrency: int = SLICE_CONCURRENCY_DEFAULT
     queue: int = SLICE_QUEUE_DEFAULT
+    only: Mapping[str, AbstractSet[Version]] = attrs.field(factory=dict[str, AbstractSet[Version]])
+    versions: Mapping[Version, Terms] = attrs.field(factory=dict[Version, "Terms"])
 
     def deadline_of(self, method: str) -> float:
         return self.deadlines_s.get(method, self.deadline_s)
@@ -83,12 +89,22 @@ NO_INSTANCE: Final[tuple[str, str]] = ("UNSATISFIED", "no instance yet")
 class Traffic:
     """How the versions of an artifact share its calls.
 
-    weights  whole parts; a version that is not named, or has 0, gets no call
+    weights  whole parts; a version that is not named, or has 0, gets no call; {} = each instance counts the same
     sticky   the parameter whose value decides the version; "" = by turns
+    rules    calls that go to one version whatever the weights say
     """
 
     weights: Mapping[Version, int]
     sticky: str = ""
+    rules: tuple[tuple[TrafficRule, Version], ...] = ()
+
+    def takes(self, version: Version) -> bool:
+        """Whether it gets calls that no rule speaks of."""
+        return not self.weights or version in self.weights
+
+    def knows(self, version: Version) -> bool:
+        """Whether it gets any call."""
+        return self.takes(version) or any(version == ruled for _, ruled in self.rules)
 
 
 class EndpointRegistry:
@@ -101,6 +117,8 @@ class EndpointRegistry:
         self._terms: Mapping[ArtifactBase, Terms] = {}
         self._traffic: Mapping[ArtifactBase, Traffic] = {}
         self._sleepers: Mapping[ArtifactBase, bool] = {}
+        self.ruled_fields: frozenset[str] = frozenset()
+        """Parts of requests over HTTP that some rule looks at: `header:x-beta`."""
 
     def rebuild(self, view: View) -> bool:
         """Replace the table by what `view` shows; True when anything changed."""
@@ -125,10 +143,11 @@ class EndpointRegistry:
         draining = {row.node for row in view.members if row.draining}
         traffic = {row.artifact: t for row in view.traffic if (t := _traffic(row)) is not None}
         for base in found.keys() & traffic.keys():
-            found[base] = [e for e in found[base] if e.artifact.version in traffic[base].weights]
+            found[base] = [e for e in found[base] if traffic[base].knows(e.artifact.version)]
             waiting[base] = ("ACTIVE", "but no instance of a version that has traffic")
         endpoints = {base: _staying(listed, draining) for base, listed in found.items() if listed}
-        terms = {row.artifact: _terms(row) for row in view.routes}
+        terms = _all_terms(view, endpoints)
+        self.ruled_fields = frozenset(rule.field for t in traffic.values() for rule, _ in t.rules) - {""}
         table = (endpoints, waiting, terms, traffic, sleepers)
         changed = table != (self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers)
         self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers = table
@@ -167,13 +186,42 @@ class EndpointRegistry:
         """Whether it has none now, so that a call must wake it."""
         return self._sleepers.get(base, False)
 
-    def terms(self, base: ArtifactBase) -> Terms:
-        """What is known of its contract; the default when it has no route row yet."""
-        return self._terms.get(base, _NO_TERMS)
+    def terms(self, base: ArtifactBase, version: Version | None = None) -> Terms:
+        """What is known of its contract, or of a version's; the default when it has no route row yet."""
+        terms = self._terms.get(base, _NO_TERMS)
+        return terms.versions.get(version, terms) if version is not None and terms.versions else terms
 
     def traffic(self, base: ArtifactBase) -> Traffic | None:
         """How its versions share its calls; None: each instance counts the same, whatever its version."""
         return self._traffic.get(base)
+
+
+def _all_terms(view: View, endpoints: Mapping[ArtifactBase, Sequence[Endpoint]]) -> dict[ArtifactBase, Terms]:
+    desired = {row.artifact.base: row for row in view.desired}
+    traffic = {row.artifact: row for row in view.traffic}
+    return {
+        row.artifact: _merged(
+            serving(row, desired.get(row.artifact), traffic.get(row.artifact)) if row.others else (row,),
+            row,
+            {e.artifact.version for e in endpoints.get(row.artifact, ())} if row.others else set(),
+        )
+        for row in view.routes
+    }
+
+
+def _merged(speaking: Sequence[RouteRow], row: RouteRow, active: AbstractSet[Version]) -> Terms:
+    """Terms of the version that speaks first, and where those of others that have instances differ."""
+    terms = _terms(speaking[0])
+    known = {Version.parse(r.version): r for r in (row, *row.others) if r.version}
+    versions = {version: _terms(known[version]) for version in active if version in known}
+    if len(active) < 2 or not versions:
+        return terms
+    # A version that said nothing of itself may have any method.
+    methods = {method for version in versions for method in known[version].methods}
+    having = {m: frozenset(v for v in active if v not in known or m in known[v].methods) for m in methods}
+    only = {method: versions for method, versions in having.items() if versions != active}
+    differ = any(other != terms for other in versions.values())
+    return attrs.evolve(terms, only=only, versions=versions if differ else {})
 
 
 def _terms(row: RouteRow) -> Terms:
@@ -182,7 +230,8 @@ def _terms(row: RouteRow) -> Terms:
 
 def _traffic(row: TrafficRow) -> Traffic | None:
     weights = {Version.parse(version): weight for version, weight in row.weights.items() if weight > 0}
-    return Traffic(weights, row.sticky) if weights else None
+    rules = tuple((parse_rule(text), Version.parse(row.rules[text])) for text in sorted(row.rules))
+    return Traffic(weights, row.sticky, rules) if weights or rules else None
 
 
 def _nearness(me: NodeId, members: Iterable[MemberRow]) -> Mapping[NodeId, Nearness]:

@@ -34,7 +34,7 @@ class Hedges:
         """As Attempts.answered. Raises BadInput for a method that is not idempotent."""
         if not self._registry.endpoints(call.target):
             return await self._attempts.answered(call)  # it waits for an instance, and nothing is known of the method
-        if call.method not in self._registry.terms(call.target).idempotent:
+        if call.method not in self._registry.terms(call.target, call.version).idempotent:
             rule = "mark it @aether.method(idempotent=True) if a repeat does no harm, or leave hedge_after out"
             raise BadInput(f"hedge_after: {call.span.name} is not idempotent", (rule,))
         latencies = self._latencies.of(call.target, call.method)

@@ -50,12 +50,15 @@ class Holding:
         with trio.move_on_after(after_s):
             await self._lot.park()
 
-    async def endpoint_appears(self, call: OutgoingCall) -> None:
-        """Return when `call.target` has an endpoint. Raises Overloaded, NoInstance at the end of its time."""
+    async def endpoint_appears(self, call: OutgoingCall, may_go: Callable[[OutgoingCall], bool]) -> None:
+        """Return when `call.target` has an endpoint that may take it, as `may_go` says.
+
+        Raises Overloaded, NoInstance at the end of its time.
+        """
         if len(self._lot) >= self._in_flight_max:
             raise Overloaded(f"node {self._node}, calls that wait for an instance", self._in_flight_max)
         with self._counted(call), trio.move_on_at(call.give_up_at):
-            while not self._registry.endpoints(call.target):
+            while not may_go(call):
                 if self._registry.is_asleep(call.target):
                     self._wake(call.target, call.give_up_at)
                 elif call.held and self._registry.state(call.target)[0] == SliceState.FAILED:

@@ -183,6 +183,11 @@ class Invoker:
         finally:
             call.span.close(trio.current_time(), answered=True)
 
+    @property
+    def ruled_fields(self) -> frozenset[str]:
+        """Parts of requests over HTTP that rules of traffic look at, which calls made inside them shall carry."""
+        return self._registry.ruled_fields
+
     def statistics(self) -> InvokerStatistics:
         """What was counted so far."""
         return InvokerStatistics(
@@ -290,7 +295,18 @@ class Invoker:
             began=now,
         )
         self._attempts.budgets[target].calls += 1
+        if terms.versions:
+            self._settle_version(call, in_force)
         return call, parent
+
+    def _settle_version(self, call: OutgoingCall, in_force: float) -> None:
+        """While versions differ in deadlines, or in what may be repeated, the one that takes the call decides."""
+        terms = self._attempts.settle_version(call)
+        deadline = call.began + terms.deadline_of(call.method)
+        call.own = deadline < in_force
+        call.deadline = min(deadline, in_force)
+        call.give_up_at = call.deadline - reserve_s(call.deadline - call.began)
+        call.idempotent = call.method in terms.idempotent or bool(call.options.key)
 
     def _send(self, to: NodeId, message: object, request_id: str) -> bool:
         """To a peer, or to this node itself, where a call that its caller does not wait for needs a task of its own."""

@@ -25,6 +25,7 @@ from aether.model.rows import (
     RouteRow,
     UnsatisfiedRow,
 )
+from aether.model.serving import published, serving
 
 
 class KvClusterView:
@@ -64,7 +65,10 @@ class KvClusterView:
         return self._kv.rows(keys.CONTRACTS)
 
     def routes(self) -> Iterable[RouteRow]:
-        return self._kv.rows(keys.ROUTES)
+        for row in self._kv.rows(keys.ROUTES):
+            base = row.artifact
+            versions = serving(row, self._kv.get(keys.desired(base)), self._kv.get(keys.traffic(base)))
+            yield from published(versions)
 
     def unsatisfied(self) -> Iterable[UnsatisfiedRow]:
         return self._kv.rows(keys.UNSATISFIED)

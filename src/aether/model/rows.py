@@ -19,6 +19,7 @@ from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT, TRAFFIC_PARTS_MAX
 from aether.model.placing import ANYWHERE, Placing
 from aether.model.route import Route
+from aether.model.traffic_rules import rule_problems
 from aether.model.version import Version
 
 NO_STORE: Final = StoreId("")
@@ -241,6 +242,8 @@ class RouteRow:
     concurrency calls that one instance runs at the same time
     queue       calls that wait for one instance; while it sleeps, on each node
     openapi     its operations and schemas as JSON text (slice_api.operations), "" without routes
+    version     whose contract that is, "" = nobody said; methods  the names of all its methods
+    others      the same of other versions that may run beside it (model.serving says who is asked for what)
     """
 
     artifact: ArtifactBase
@@ -252,6 +255,9 @@ class RouteRow:
     concurrency: int = SLICE_CONCURRENCY_DEFAULT
     queue: int = SLICE_QUEUE_DEFAULT
     openapi: str = ""
+    version: str = ""
+    methods: tuple[str, ...] = ()
+    others: tuple[RouteRow, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -261,7 +267,8 @@ class TrafficRow:
 
     weights  version -> whole parts of all calls; a version that is not named gets none
     sticky   the parameter whose value decides the version of a call; "" = by turns
-    rules    `header:NAME=VALUE` or `key=VALUE` -> version: such calls go there whatever the weights say
+    rules    `header:NAME=VALUE`, `cookie:NAME=VALUE` or `key=VALUE` (of `sticky`) -> version: such calls go there
+             whatever the weights say, as long as it has an instance; the first rule that fits, in the order of texts
     """
 
     artifact: ArtifactBase
@@ -274,6 +281,8 @@ class TrafficRow:
         problems = [
             problem for version, weight in self.weights.items() for problem in _weight_problems(version, weight)
         ]
+        problems += rule_problems(self.rules)
+        problems += [problem for version in self.rules.values() for problem in _weight_problems(version, 0)]
         if problems:
             raise BadInput(f"the traffic of {self.artifact} does not fit", problems)
 

@@ -16,13 +16,14 @@ from typing import Any, Final, cast
 from aether.errors import BadInput, NoInstance
 from aether.invocation.proxy import failed_error
 from aether.invocation.reply import Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
+from aether.invocation.rules import carried_on
 from aether.invocation.service import Invoker
 from aether.invocation.streaming import Input
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import IDEMPOTENCY_KEY_CHARS_MAX
 from aether.model.trace import parse_trace
 from aether.slice_api.call import PLAIN, CallOptions
-from aether.slice_api.current import RUNNING, Running
+from aether.slice_api.current import NOTHING_CARRIED, RUNNING, Running
 from aether.slice_api.http import HttpInput
 from aether.web.slices import FaultAnswer, Faulting, SliceAnswer, answered
 
@@ -47,7 +48,7 @@ class SliceCalls:
         """
         key = client_key(asked)
         options = CallOptions(key=key) if key else PLAIN
-        running = _running(asked, request_id)
+        running = self._running(asked, request_id)
         token = None if running is None else RUNNING.set(running)
         try:
             reply = await self._invoker.call(
@@ -80,7 +81,7 @@ class SliceCalls:
 
         given = {name: Input(source) for name, source in inputs.items()}
         async with AsyncExitStack() as stack:
-            with _traced(asked, request_id):
+            with _told(self._running(asked, request_id)):
                 opening = self._invoker.stream(
                     artifact,
                     method,
@@ -92,6 +93,16 @@ class SliceCalls:
                 )
                 items = await stack.enter_async_context(opening)
             yield items
+
+    def _running(self, asked: HttpInput, request_id: str) -> Running | None:
+        """What the calls made for a request are told as. None: as what they are, since nothing is to be told."""
+        traceparent = asked.headers.get("traceparent", "")
+        fields = self._invoker.ruled_fields
+        if not traceparent and not fields and RUNNING.get() is None:
+            return None
+        carried = carried_on(asked.headers, asked.cookies, fields) if fields else NOTHING_CARRIED
+        trace = parse_trace(traceparent, asked.headers.get("tracestate", ""))
+        return Running(request_id=request_id, incoming=trace, carried=carried)
 
     def _keyed(self, asked: HttpInput) -> HttpInput:
         """`asked`, now with an Idempotency-Key where a client that creates something sent none.
@@ -119,18 +130,10 @@ def client_key(asked: HttpInput) -> str:
     return key
 
 
-def _running(asked: HttpInput, request_id: str) -> Running | None:
-    """What the calls made for a request are told as. None: as what they are, since no trace is above them."""
-    traceparent = asked.headers.get("traceparent", "")
-    if not traceparent and RUNNING.get() is None:
-        return None
-    return Running(request_id=request_id, incoming=parse_trace(traceparent, asked.headers.get("tracestate", "")))
-
-
 @contextmanager
-def _traced(asked: HttpInput, request_id: str) -> Generator[None]:
-    """The calls made inside belong to the trace that the request's headers name, if any."""
-    token = RUNNING.set(_running(asked, request_id))
+def _told(running: Running | None) -> Generator[None]:
+    """The calls made inside belong to what the request says of itself: its trace, what rules look at."""
+    token = RUNNING.set(running)
     try:
         yield
     finally:

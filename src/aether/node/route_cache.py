@@ -1,6 +1,6 @@
 """The newest route table, rebuilt only when a route row changed.
 
-Knows: the routes prefix of the store.
+Knows: the routes prefix of the store; which versions of a slice get calls.
 Never: tasks; a request must see what its node has applied, not what a watcher has got round to.
 Holds: of two slices that claim one path the first keeps it, and the log says so once.
 """
@@ -11,8 +11,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from aether.kv import keys
+from aether.kv.cached_rows import CachedRows
 from aether.kv.service import KvService
+from aether.model.artifact import ArtifactBase
 from aether.model.rows import RouteRow
+from aether.model.serving import published, serving
 from aether.web.router import RouteConflict
 from aether.web.slices import RouteTable
 
@@ -26,16 +29,22 @@ class RouteCache:
         self._kv = kv
         self._changed = changed
         self._revision = -1
-        self._seen: tuple[tuple[str, int], ...] = ()
+        self._routes = CachedRows(kv, keys.ROUTES)
+        self._kept: dict[ArtifactBase, tuple[RouteRow, tuple[int, int], tuple[RouteRow, ...]]] = {}
+        self._seen: tuple[tuple[RouteRow, ...], ...] = ()
+        self._rows: tuple[RouteRow, ...] = ()
         self._table = RouteTable()
         self._conflicts: frozenset[str] = frozenset()
 
     def __call__(self) -> RouteTable:
         if self._kv.revision != self._revision:
             self._revision = self._kv.revision
-            seen = tuple((key, int(version)) for key, _, version in self._kv.scan(keys.ROUTES))
+            seen = tuple(map(self._shown, self._routes.look()))
+            self._kept = {versions[0].artifact: self._kept[versions[0].artifact] for versions in seen}
             if seen != self._seen:
-                self._seen, self._table = seen, RouteTable(self._kv.rows(keys.ROUTES))
+                self._seen = seen
+                self._rows = tuple(row for versions in seen for row in published(versions))
+                self._table = RouteTable(self._rows)
                 self._say_conflicts()
                 self._changed(self._table)
         return self._table
@@ -43,7 +52,18 @@ class RouteCache:
     def published(self) -> tuple[object, Sequence[RouteRow]]:
         """The rows themselves, and what changes whenever they do."""
         self()
-        return self._seen, tuple(self._kv.rows(keys.ROUTES))
+        return self._seen, self._rows
+
+    def _shown(self, row: RouteRow) -> tuple[RouteRow, ...]:
+        """What the versions of a slice that get calls say; the same objects as long as nothing of it changes."""
+        base = row.artifact
+        seen = (self._kv.version(keys.desired(base)), self._kv.version(keys.traffic(base)))
+        kept = self._kept.get(base)
+        if kept is None or kept[0] is not row or kept[1] != seen:
+            versions = serving(row, self._kv.get(keys.desired(base)), self._kv.get(keys.traffic(base)))
+            shown = kept[2] if kept is not None and kept[2] == versions else versions
+            kept = self._kept[base] = (row, seen, shown)
+        return kept[2]
 
     def _say_conflicts(self) -> None:
         conflicts = frozenset(map(self._described, self._table.router.conflicts))

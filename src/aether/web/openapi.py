@@ -44,9 +44,12 @@ _PROBLEM: Final[Plain] = {
 
 
 def openapi_document(published: Iterable[tuple[ArtifactBase, str]], title: str) -> Plain:
-    """The document for all slices. published  (artifact, JSON text of its operations), "" for one without routes"""
+    """The document for all slices. published  (artifact, JSON text of its operations), "" for one without routes
+
+    Of several texts of one artifact, which are its versions, the first one's operations stand where both have them.
+    """
     made = _Document()
-    for artifact, text in sorted(published):
+    for artifact, text in sorted(published, key=lambda each: each[0]):
         if text:
             made.add(artifact, cast("Plain", json.loads(text)))
     return {
@@ -77,6 +80,7 @@ class _Document:
         self._published: dict[str, Plain] = {}  # definitions as their slice spelt them
         self._spelt: dict[str, str] = {}  # shape of a path -> the template that came first
         self._ids: set[str] = set()
+        self._tags: dict[ArtifactBase, str] = {}
 
     def add(self, artifact: ArtifactBase, published: Plain) -> None:
         """Take the operations of one slice."""
@@ -91,9 +95,12 @@ class _Document:
                     item[verb] = self._operation(artifact, verb, _referring(operation, names), tag, renamed)
 
     def _tag(self, artifact: ArtifactBase, published: Plain) -> str:
+        if artifact in self._tags:  # another version of it
+            return self._tags[artifact]
         tag = str(published["slice"])
         if any(known["name"] == tag for known in self.tags):
             tag = str(artifact)
+        self._tags[artifact] = tag
         self.tags.append({"name": tag, "description": published["about"] or str(artifact)})
         return tag
 
