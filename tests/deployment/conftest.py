@@ -174,7 +174,7 @@ class FakeHost:
 
 
 async def route_row(artifact):
-    return RouteRow(artifact=artifact.base, idempotent=(f"v{artifact.version.major}",))
+    return RouteRow(artifact=artifact.base, version=str(artifact.version), idempotent=(f"v{artifact.version.major}",))
 
 
 @attrs.define(eq=False)
