@@ -185,6 +185,7 @@ class Local:
     ready: bool = True
     draining: bool = False
     handshakes_refused: dict[str, int] = attrs.field(factory=dict)
+    trees: tuple[object, ...] = ()
     uptime_s: float = 12.5
     loop_lag_s: float = 0.002
 
@@ -395,6 +396,18 @@ class Backups:
 
 
 @attrs.define
+class Trees:
+    """A directory of slices. asked  how often it was looked at"""
+
+    found: list[object] = attrs.field(factory=list)
+    asked: int = 0
+
+    async def rescan(self) -> tuple[Revision, list[object]]:
+        self.asked += 1
+        return FIRST, self.found
+
+
+@attrs.define
 class World:
     rows: Rows
     consensus: Consensus
@@ -405,6 +418,7 @@ class World:
     stored: StoredRows = attrs.field(factory=StoredRows)
     members: Members = attrs.field(factory=Members)
     duties: Duties = attrs.field(factory=Duties)
+    trees: Trees = attrs.field(factory=Trees)
     backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
@@ -434,7 +448,7 @@ class World:
             consensus=lambda: self.consensus,
             peers=lambda: self.peers,
             local=self.local,
-            actors=Actors(operator=self.operator, members=self.members, duties=self.duties),
+            actors=Actors(operator=self.operator, members=self.members, duties=self.duties, trees=self.trees),
             rows=self.stored,
             backups=self.backups,
             access=self.access,

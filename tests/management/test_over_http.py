@@ -20,7 +20,7 @@ async def client_of(world):
         consensus=lambda: world.consensus,
         peers=lambda: world.peers,
         local=world.local,
-        actors=Actors(operator=world.operator, members=world.members, duties=world.duties),
+        actors=Actors(operator=world.operator, members=world.members, duties=world.duties, trees=world.trees),
         rows=world.stored,
         backups=world.backups,
         access=world.access,

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "health": ("aether.cli.look_commands:health", "Quorum, peers and slices, judged honestly."),
     "nodes": ("aether.cli.duty_commands:nodes", "The members of the cluster; drain, activate, shut one down."),
     "members": ("aether.cli.member_commands:members", "Who belongs to the group and votes; add, remove, promote."),
-    "slices": ("aether.cli.look_commands:slices", "Every instance with its state, or the slices of an --app."),
+    "slices": ("aether.cli.slices_commands:slices", "Every instance with its state; where code comes from."),
     "routes": ("aether.cli.look_commands:routes", "The HTTP routes of deployed slices."),
     "contract": ("aether.cli.contract_commands:contract", "Contracts of running slices; export one as Python or JSON."),
     "diff": ("aether.cli.contract_commands:diff", "What changes between two versions of a contract."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from aether.management.view import Duties, Members, Operator
+from aether.management.view import Duties, Members, Operator, Trees
 
 
 @attrs.frozen(kw_only=True)
@@ -18,3 +18,4 @@ class Actors:
     operator: Operator
     members: Members
     duties: Duties
+    trees: Trees

@@ -39,6 +39,7 @@ from aether.management.endpoint import (
     get,
 )
 from aether.management.schema import Field, Kind, Schema
+from aether.management.store_endpoints import STORE_ENDPOINTS
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX
 from aether.web.router import HttpRouter
 
@@ -57,6 +58,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     get("/members", "All members, reachable or not.", queries.members),
     get("/slices", "Every slice of the cluster with its state.", queries.slices),
     get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),
+    *STORE_ENDPOINTS,
     get("/routes", "Every HTTP route of the slices.", queries.routes),
     get("/contracts", "The versions whose contract is known.", contract_queries.contracts),
     Endpoint(

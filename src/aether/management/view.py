@@ -6,7 +6,7 @@ Never: how they are answered. Each protocol is met by a class of another room wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -102,6 +102,29 @@ class ConsensusFacts(Protocol):
     def has_quorum(self) -> bool: ...
 
 
+class TreeFacts(Protocol):
+    """What is shown of one tree of slices (hosting.directory_store.TreeReport has it)."""
+
+    @property
+    def tree(self) -> str: ...
+    @property
+    def artifacts(self) -> Sequence[Artifact]: ...
+    @property
+    def problems(self) -> Sequence[str]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    @property
+    def copying(self) -> bool: ...
+
+
+class Trees(Protocol):
+    """The directory of slices of the answering node."""
+
+    async def rescan(self) -> tuple[Revision, Sequence[TreeFacts]]:
+        """Look now. Raises NotFound when this node has no such directory."""
+        ...
+
+
 class LocalNode(Protocol):
     """Facts about the answering process."""
 
@@ -123,6 +146,11 @@ class LocalNode(Protocol):
     @property
     def handshakes_refused(self) -> Mapping[str, int]:
         """Handshakes that ended without a connection, by reason, both directions."""
+        ...
+
+    @property
+    def trees(self) -> Sequence[TreeFacts]:
+        """Of its directory of slices; () without one."""
         ...
 
     @property

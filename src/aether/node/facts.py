@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 import trio
 
+from aether.hosting.directory_store import TreeReport
 from aether.model.ids import NodeId
 
 _log = logging.getLogger("aether.node")
@@ -36,6 +37,7 @@ class NodeFacts:
         self.management_address = ""
         self.ready = False
         self.draining = False
+        self._trees: Callable[[], Sequence[TreeReport]] = tuple
         self._refused: Callable[[], Mapping[str, int]] = dict[str, int]
         self._began = trio.current_time()
         self._lags: deque[float] = deque(maxlen=SAMPLES_KEPT)
@@ -47,6 +49,14 @@ class NodeFacts:
     @property
     def handshakes_refused(self) -> Mapping[str, int]:
         return self._refused()
+
+    def show_trees(self, trees: Callable[[], Sequence[TreeReport]]) -> None:
+        """From now on `trees` says what the directory of slices holds."""
+        self._trees = trees
+
+    @property
+    def trees(self) -> Sequence[TreeReport]:
+        return self._trees()
 
     @property
     def uptime_s(self) -> float:

@@ -136,6 +136,7 @@ class Node:
         self.contracts: dict[Artifact, Contract] = contracts_of(slices)
         self.shelf: Shelf = Shelf(config, seams, slices, self.contracts)
         self.store: SliceStore = self.shelf.store
+        self.facts.show_trees(self.shelf.report)
         check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self.hosting = Hosting(
             config.node,
@@ -307,7 +308,12 @@ class Node:
             self.consensus,
             self.transport,
             self.facts,
-            Actors(operator=self.managers.operator, members=self.membership.operator, duties=self.managers.duties),
+            Actors(
+                operator=self.managers.operator,
+                members=self.membership.operator,
+                duties=self.managers.duties,
+                trees=self.shelf.operator(self.kv),
+            ),
             NodeBackups(self.config, self.kv, self.consensus, self._seams),
             token,
         )

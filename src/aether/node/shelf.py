@@ -9,6 +9,7 @@ Holds: the member row follows what is available, while the node runs; an importe
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,18 +19,19 @@ from typing import Final, NoReturn
 import trio
 
 from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore
-from aether.errors import OutcomeUnknown, TryAgain
-from aether.hosting.directory_store import DirectoryStore
+from aether.errors import NotFound, OutcomeUnknown, TryAgain
+from aether.hosting.directory_store import DirectoryStore, TreeReport
 from aether.hosting.trees import check_directory
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
+from aether.model.ids import Revision
 from aether.model.rows import MemberRow
 from aether.node.config import NodeConfig
 from aether.node.enrolment import write_member
 from aether.node.seams import Seams
 from aether.slice_api.contract import Contract
 from aether.slice_api.described import DescribedSlice
-from aether.work import LimitedWork
+from aether.work import BareThreadWork, LimitedWork
 
 _log = logging.getLogger("aether.node")
 
@@ -91,12 +93,47 @@ class Shelf:
             with trio.move_on_after(FIRST_LOOK_S):
                 await self._looked.wait()
 
+    def report(self) -> tuple[TreeReport, ...]:
+        """Every tree of the directory, good or bad."""
+        return () if self.directory is None else self.directory.report()
+
+    def operator(self, kv: KvService) -> TreeOperator:
+        """What the admin API asks. kv  tells the revision of the answer"""
+        return TreeOperator(self, kv)
+
     async def _look(self, directory: DirectoryStore) -> NoReturn:
         async with trio.open_nursery() as nursery:
             await nursery.start(directory.run)
             self._looked.set()
             await trio.sleep_forever()
         raise AssertionError("sleep_forever returned")
+
+
+class TreeOperator:
+    """Looks at the trees of one node when somebody asks for it."""
+
+    def __init__(self, shelf: Shelf, kv: KvService) -> None:
+        self._shelf = shelf
+        self._kv = kv
+
+    async def rescan(self) -> tuple[Revision, tuple[TreeReport, ...]]:
+        """Look now, also again at trees that could not be described. Raises NotFound without a directory."""
+        if self._shelf.directory is None:
+            raise NotFound("directory of slices", "--slices", "start this node with --slices DIR")
+        await self._shelf.directory.rescan(eager=True)
+        return self._kv.revision, self._shelf.report()
+
+
+def check_trees(root: Path, base: Sequence[str]) -> tuple[TreeReport, ...]:
+    """Every tree in `root`, described as a node would; in a loop of its own. Raises BadInput for no such directory."""
+
+    async def looked() -> tuple[TreeReport, ...]:
+        check_directory(root)
+        store = DirectoryStore(root, BareThreadWork(1), base=base, wall=lambda: math.inf)
+        await store.rescan()
+        return store.report()
+
+    return trio.run(looked)
 
 
 def base_environment(path: Iterable[str], app_dir: Path | None) -> tuple[str, ...]:

@@ -1,0 +1,97 @@
+"""`aether slices`: what runs, and where its code comes from.
+
+Knows: which path answers which question; how trees are looked at without a node.
+Never: running what it finds in this process: a tree is described by a worker.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aether.cli.connection import Connection
+from aether.cli.exits import Exit
+from aether.cli.options import settings, shared
+from aether.cli.output import show
+
+_TREES = ["tree", "state", "artifacts", "problems", "notes"]
+
+
+@click.group(invoke_without_command=True)
+@click.option("--app", "apps", multiple=True, metavar="MODULE[:ATTR]", help="Print the slices of a module instead.")
+@click.option(
+    "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."
+)
+@shared
+@click.pass_context
+def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, **_: Any) -> None:
+    """Every instance with its state, or the slices of an --app; below, where code comes from."""
+    if context.invoked_subcommand is not None:
+        return
+    here = settings(context)
+    if apps:
+        from aether.cli.applications import describe
+
+        rows = describe(apps, app_dir)
+        show(here, rows, rows, ["artifact", "class", "instances", "routes"])
+        return
+    answer = Connection(here).get("/slices/status")
+    rows = [{"artifact": each["artifact"], **instance} for each in answer["slices"] for instance in each["instances"]]
+    rows += [{"artifact": each["artifact"], **each} for each in answer["slices"] if not each["instances"]]
+    show(here, answer, rows, ["artifact", "instance", "nodeId", "state", "reason"])
+
+
+@slices.command()
+@click.option("--trees", is_flag=True, help="The trees of the answering node, with what is wrong with them.")
+@shared
+@click.pass_context
+def store(context: click.Context, /, trees: bool, **_: Any) -> None:
+    """Which nodes can run which artifact."""
+    here = settings(context)
+    answer = Connection(here).get("/slices/store")
+    if trees:
+        show(here, answer, answer["trees"], _TREES)
+    else:
+        show(here, answer, answer["artifacts"], ["artifact", "nodes"])
+
+
+@slices.command()
+@shared
+@click.pass_context
+def rescan(context: click.Context, /, **_: Any) -> None:
+    """Let the answering node look at its trees now, and show them."""
+    here = settings(context)
+    answer = Connection(here).post("/slices/rescan")
+    show(here, answer, answer["trees"], _TREES)
+
+
+@slices.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@shared
+@click.pass_context
+def check(context: click.Context, /, directory: Path, **_: Any) -> None:
+    """Look at the trees in DIR as a node would, without one. Exit 1 when one of them cannot be used.
+
+    Their code is imported, in processes of their own.
+    """
+    from aether.node.shelf import base_environment, check_trees
+
+    here = settings(context)
+    reports = check_trees(directory, base_environment(sys.path, None))
+    rows = [_row(report) for report in reports]
+    show(here, {"directory": str(directory), "trees": rows}, rows, _TREES)
+    if any(report.problems for report in reports):
+        context.exit(Exit.FAILED)
+
+
+def _row(report: Any) -> dict[str, Any]:
+    return {
+        "tree": report.tree,
+        "state": "unfit" if report.problems else "available",
+        "artifacts": [str(artifact) for artifact in report.artifacts],
+        "problems": list(report.problems),
+        "notes": list(report.notes),
+    }
