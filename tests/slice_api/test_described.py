@@ -133,13 +133,6 @@ def paths(plain, at=()):
 
 PATHS = [path for path in paths(PLAIN) if path]
 JUNK = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=5) | st.lists(st.integers())
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 5)
-    | st.floats()
-    | st.text(max_size=5)
-    | st.lists(st.integers(), max_size=2)
-)
 
 
 @given(st.sampled_from(PATHS), JUNK | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
