@@ -21,6 +21,8 @@ from aether.deployment.sleep_manager import SleepManager
 from aether.deployment.slice_store import SliceStore, route_row
 from aether.hosting.host import Hosting
 from aether.kv.service import KvService
+from aether.management.actors import Actors
+from aether.management.view import Members, Trees
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.rows import RouteRow
@@ -79,6 +81,10 @@ class Managers:
         await nursery.start(self._sleep.run)
         await nursery.start(self._publisher.run)
         await nursery.start(self._duty_manager.run)
+
+    def actors(self, members: Members, trees: Trees) -> Actors:
+        """Whoever carries out what the admin API is asked for. members, trees  the parts of it that run elsewhere"""
+        return Actors(operator=self.operator, members=members, duties=self.duties, trees=trees)
 
     def members_changed(self) -> None:
         """The set of live members may have changed. Never blocks."""

@@ -18,7 +18,7 @@ import trio
 from aether.consensus.service import ConsensusService
 from aether.consensus.spelling import MESSAGES as CONSENSUS_MESSAGES
 from aether.deployment.operator import Operator
-from aether.deployment.slice_store import SliceStore, contracts_of
+from aether.deployment.slice_store import SliceStore
 from aether.deployment.waking_manager import Waker
 from aether.errors import AetherError
 from aether.hosting.host import Hosting
@@ -30,7 +30,6 @@ from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.messages import MESSAGES as KV_MESSAGES
 from aether.kv.service import KvService
-from aether.management.actors import Actors
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.features import FEATURE_LEVEL
@@ -54,8 +53,7 @@ from aether.node.seams import OpenedStorage, Seams
 from aether.node.shelf import Shelf
 from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
-from aether.slice_api.contract import Contract, contract_of
-from aether.slice_api.routes import check_routes
+from aether.slice_api.contract import Contract
 from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
 from aether.web.config import WebConfig
@@ -133,11 +131,10 @@ class Node:
 
     def _build_calls(self, slices: Sequence[type]) -> None:
         config, seams = self.config, self._seams
-        self.contracts: dict[Artifact, Contract] = contracts_of(slices)
-        self.shelf: Shelf = Shelf(config, seams, slices, self.contracts)
+        self.shelf: Shelf = Shelf(config, seams, slices)
+        self.contracts: dict[Artifact, Contract] = self.shelf.contracts
         self.store: SliceStore = self.shelf.store
         self.facts.show_trees(self.shelf.report)
-        check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self.hosting = Hosting(
             config.node,
             self.store,
@@ -308,12 +305,7 @@ class Node:
             self.consensus,
             self.transport,
             self.facts,
-            Actors(
-                operator=self.managers.operator,
-                members=self.membership.operator,
-                duties=self.managers.duties,
-                trees=self.shelf.operator(self.kv),
-            ),
+            self.managers.actors(self.membership.operator, self.shelf.operator(self.kv)),
             NodeBackups(self.config, self.kv, self.consensus, self._seams),
             token,
         )

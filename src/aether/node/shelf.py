@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 
 import trio
 
-from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore
+from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore, contracts_of
 from aether.errors import NotFound, OutcomeUnknown, TryAgain
 from aether.hosting.directory_store import DirectoryStore, TreeReport
 from aether.hosting.trees import check_directory
@@ -29,8 +29,9 @@ from aether.model.rows import MemberRow
 from aether.node.config import NodeConfig
 from aether.node.enrolment import write_member
 from aether.node.seams import Seams
-from aether.slice_api.contract import Contract
+from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.described import DescribedSlice
+from aether.slice_api.routes import check_routes
 from aether.work import BareThreadWork, LimitedWork
 
 _log = logging.getLogger("aether.node")
@@ -42,14 +43,17 @@ _FLOOR_S: Final = 5.0
 
 
 class Shelf:
-    """`store` is what the node loads from. directory  the trees, None without --slices"""
+    """`store` is what the node loads from.
 
-    def __init__(
-        self, config: NodeConfig, seams: Seams, slices: Sequence[type], contracts: dict[Artifact, Contract]
-    ) -> None:
+    contracts  of the imported classes; directory  the trees, None without --slices
+    """
+
+    def __init__(self, config: NodeConfig, seams: Seams, slices: Sequence[type]) -> None:
+        """Raises ContractError for a class that is no slice, and for a route that two of them claim."""
         own: SliceStore = seams.slice_store or ClassStore(slices)
         self._seams = seams
-        self._contracts = contracts
+        self.contracts: dict[Artifact, Contract] = contracts_of(slices)
+        check_routes((c.name, c.routes) for c in map(contract_of, slices))
         self._looked = trio.Event()
         self.directory: DirectoryStore | None = None
         self.store: SliceStore = own
@@ -61,7 +65,7 @@ class Shelf:
 
     def known(self, artifact: Artifact) -> Contract | DescribedSlice | None:
         """What this node knows of an artifact without waiting."""
-        known = self._contracts.get(artifact)
+        known = self.contracts.get(artifact)
         return known if known is not None or self.directory is None else self.directory.known(artifact)
 
     async def begin(self, nursery: trio.Nursery) -> None:
