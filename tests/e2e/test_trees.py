@@ -34,6 +34,16 @@ async def offered(running, artifact, *, gone=False):
             await trio.sleep(0.05)
 
 
+async def contract_known(running, artifact):
+    """An update to it can be judged, though no instance of it ever ran."""
+    with trio.fail_after(SOON_S):
+        while True:
+            known = (await running.console.get("node-1", "/contracts"))["contracts"]
+            if artifact in {each["artifact"] for each in known}:
+                return
+            await trio.sleep(0.05)
+
+
 async def answer(running, node, path):
     return await running.client.get(f"{running.http(node)}{path}")
 
@@ -59,6 +69,7 @@ async def test_a_version_that_is_copied_in_while_nodes_run_replaces_the_first(op
         shop_tree(slices, "1.1.0")
         await offered(running, "e2e:shop:1.1.0")
         await until_all_say(running, "/shop/version", "1.0.0")
+        await contract_known(running, "e2e:shop:1.1.0")
         await running.deploy("e2e:shop:1.1.0")
         await until_all_say(running, "/shop/version", "1.1.0")
         await until_all_say(running, "/shop/price/apple?pieces=2", 180)

@@ -2,15 +2,15 @@
 
 Knows: rows of contracts, of instances, of desired slices; this process's classes.
 Never: what a contract means, which instances should run.
-Holds: one row per version, at most CONTRACTS_KEPT of one slice; they go when the slice is not wanted any more. A
-       contract that cannot be written now is tried again at the next change.
+Holds: one row per version, at most CONTRACTS_KEPT of one slice, that in force besides; they go when nobody wants the
+       slice any more. A contract that cannot be written now is tried again at the next change.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import trio
 
@@ -20,7 +20,7 @@ from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.service import KvService
-from aether.model.artifact import Artifact
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT
@@ -28,6 +28,8 @@ from aether.model.rows import ContractRow
 from aether.slice_api.described import description_of, slice_of
 
 _log = logging.getLogger("aether.node")
+
+CANDIDATES_MAX: Final = CONTRACTS_KEPT // 2
 
 
 class ContractPublisher:
@@ -43,7 +45,7 @@ class ContractPublisher:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Until cancelled."""
-        async with self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.CONTRACTS) as watch:
+        async with self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.CONTRACTS, keys.MEMBERS) as watch:
             task_status.started()
             while True:
                 try:
@@ -54,19 +56,31 @@ class ContractPublisher:
                 await watch.changed()
 
     async def _publish(self) -> None:
-        """The contract of each version that has become ACTIVE here since it was last looked."""
+        """The contract of each version that has become ACTIVE here since it was last looked, or may come into force."""
         active = {
             row.artifact
             for row in self._instances.look()
             if row.node == self._node and row.incarnation == self._incarnation and row.state is SliceState.ACTIVE
         }
-        self._published &= active
-        for artifact in sorted(active - self._published):
+        told = active | self._candidates()
+        self._published &= told
+        for artifact in sorted(told - self._published):
             try:
                 await self._write(artifact)
             except NotFound as error:  # its tree has gone, and its instances stay
                 _log.info("the contract of %s stays unwritten: %s", artifact, error)
             self._published.add(artifact)
+
+    def _candidates(self) -> set[Artifact]:
+        """The newest versions that this node can run of each wanted slice: an update to one of them is judged before it
+        begins, by what it breaks.
+        """
+        wanted = {row.artifact.base for row in self._kv.rows(keys.DESIRED)}
+        versions: dict[ArtifactBase, list[Artifact]] = {}
+        for artifact in self._store.available():  # sorted
+            if artifact.base in wanted:
+                versions.setdefault(artifact.base, []).append(artifact)
+        return {artifact for each in versions.values() for artifact in each[-CANDIDATES_MAX:]}
 
     async def _write(self, artifact: Artifact) -> None:
         description = description_of(slice_of(await self._store.load(artifact)))
@@ -79,6 +93,8 @@ class ContractPublisher:
             _log.warning("the contract of %s has more than %d bytes and stays unwritten", artifact, CONTRACT_BYTES_MAX)
             return
         others = {row.artifact for row in self._kv.rows(keys.contracts_of(artifact.base))} - {artifact}
+        in_force = self._kv.get(keys.desired(artifact.base))
+        others -= set() if in_force is None else {in_force.artifact}
         oldest = sorted(others)[: max(0, len(others) + 1 - CONTRACTS_KEPT)]
         row = ContractRow(artifact=artifact, text=text)
         await self._kv.propose(Batch((), (Put(key, row), *(Delete(keys.contract(each)) for each in oldest))))
