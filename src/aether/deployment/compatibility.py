@@ -31,9 +31,15 @@ def breaking_changes(old: ContractRow, new: ContractRow, callers: Iterable[Contr
     callers  contracts of slices that run now, in the version in force; who does not depend on the slice is left alone
     Raises BadInput for a contract that no release of aether wrote.
     """
-    before, after = described(old), described(new)
-    users = [user for row in callers if row.artifact.base != old.artifact.base for user in _users(row, before)]
-    return [line for change in changes(before, after) if change.breaking for line in _hurt(change, before, users)]
+    return breaks(described(old), described(new), map(described, callers))
+
+
+def breaks(old: ContractDescription, new: ContractDescription, callers: Iterable[ContractDescription]) -> list[str]:
+    """The same of contracts that were read already."""
+    base = Artifact.parse(old.artifact).base
+    others = [caller for caller in callers if Artifact.parse(caller.artifact).base != base]
+    users = [user for caller in others for user in _users(caller, old)]
+    return [line for change in changes(old, new) if change.breaking for line in _hurt(change, old, users)]
 
 
 def described(row: ContractRow) -> ContractDescription:
@@ -49,14 +55,14 @@ def described(row: ContractRow) -> ContractDescription:
 class _User:
     """Who may call which methods."""
 
-    artifact: Artifact
+    artifact: str
     methods: frozenset[str]
 
 
-def _users(row: ContractRow, used: ContractDescription) -> Iterator[_User]:
-    for dependency in described(row).dependencies:
+def _users(caller: ContractDescription, used: ContractDescription) -> Iterator[_User]:
+    for dependency in caller.dependencies:
         if _means(dependency, used):
-            yield _User(row.artifact, frozenset(dependency.methods))
+            yield _User(caller.artifact, frozenset(dependency.methods))
 
 
 def _means(dependency: DependencyDescription, used: ContractDescription) -> bool:

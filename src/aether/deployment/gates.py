@@ -60,18 +60,6 @@ def preset(name: str) -> Preset:
     return found
 
 
-def gate_problems(gates: Gates) -> Iterator[str]:
-    """What no gate can be, with the value; an empty answer means that they can be judged by."""
-    if gates.error_rate is not None and not 0 <= gates.error_rate <= 1:
-        yield f"error_rate: {gates.error_rate} is no share of calls; it lies from 0 to 1, and 0.01 is one in a hundred"
-    if gates.p99_ms is not None and not 0 <= gates.p99_ms < float("inf"):
-        yield f"p99_ms: {gates.p99_ms} is no latency in milliseconds"
-    if gates.against_old is not None and not 1 <= gates.against_old < float("inf"):
-        yield f"against_old: {gates.against_old} is no multiple of the old version's figures; 1.0 allows no worse ones"
-    if gates.requests_min < 1:
-        yield f"requests_min: {gates.requests_min} calls say nothing; it is at least 1"
-
-
 def judge(gates: Gates, old: VersionHealth, new: VersionHealth) -> Verdict:
     """How `new` did by `gates`, beside `old`, over the same time."""
     if gates.error_rate is None and gates.p99_ms is None and gates.against_old is None:

@@ -16,6 +16,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX, ROLLOUT_RULES_MAX, ROLLOUT_STEPS_MAX
 from aether.model.rollout import TERMINAL, RolloutPlan, RolloutRow, Strategy
 from aether.model.rows import DesiredRow
+from aether.model.traffic_rules import rule_problems
 from aether.model.version import Version
 
 
@@ -116,12 +117,7 @@ def _rules(plan: RolloutPlan) -> Iterator[str]:
         yield f"rules: belong to the strategy ab, not to {plan.strategy}"
     if len(plan.rules) > ROLLOUT_RULES_MAX:
         yield f"rules: {len(plan.rules)} of them, at most {ROLLOUT_RULES_MAX}"
-    for rule in plan.rules:
-        name, sign, value = rule.partition("=")
-        kind, colon, header = name.partition(":")
-        fits = kind == "header" and colon and header if colon else name == "key"
-        if not (fits and sign and value):
-            yield f"rules: {rule!r:.60} is neither header:NAME=VALUE nor key=VALUE"
+    yield from (f"rules: {problem}" for problem in rule_problems(plan.rules))
 
 
 def _seconds(name: str, value: float) -> Iterator[str]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from aether.deployment.compatibility import breaking_changes
+from aether.deployment.compatibility import breaks
 from aether.deployment.rollout import traffic_of
 from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, no_contract, one_instance
 from aether.errors import BadInput, Conflict
@@ -122,13 +122,11 @@ class WishRows:
             return None
 
     def _breaks(self, old: Artifact, new: Artifact) -> Sequence[str]:
-        kv = self.kv
-        before, after = kv.get(keys.contract(old)), kv.get(keys.contract(new))
+        before, after = self._contract(old), self._contract(new)  # a version that never ran has no row yet
         if before is None or after is None:
             return ()
-        in_force = {row.artifact for row in kv.rows(keys.DESIRED)}
-        callers = [row for row in kv.rows(keys.CONTRACTS) if row.artifact in in_force]
-        return breaking_changes(before, after, callers)
+        callers = [self._contract(row.artifact) for row in self.kv.rows(keys.DESIRED)]
+        return breaks(before, after, [caller for caller in callers if caller is not None])
 
     def _update_id(self, base: ArtifactBase) -> str:
         return f"{base.name}-{int(self.wall())}" if self._new_id is None else self._new_id()
