@@ -84,6 +84,13 @@ class FakeKv:
     def watch(self, *prefixes):
         return Watch(self.log.watchers, prefixes)
 
+    def behind(self, nodes, revision):
+        """Every node reads the one store."""
+        return frozenset()
+
+    async def heard(self):
+        await trio.sleep_forever()
+
     @property
     def revision(self):
         return self.log.store.revision

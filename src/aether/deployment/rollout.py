@@ -8,6 +8,7 @@ Holds: a transition and its effect are one batch, so that any leader goes on fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,7 +17,7 @@ import attrs
 from aether.deployment.rollout_facts import RolloutChanges, RolloutFacts
 from aether.deployment.rollout_steps import BY_HAND, Step, count_steps, old_before, step_at
 from aether.model.limits import ROLLOUT_DEPLOY_S, ROLLOUT_RETURN_S
-from aether.model.rollout import TERMINAL, RolloutPlan, RolloutRow, RolloutState, Strategy, advance_rollout
+from aether.model.rollout import TERMINAL, Cleanup, RolloutPlan, RolloutRow, RolloutState, Strategy, advance_rollout
 from aether.model.rows import DesiredRow, TrafficRow
 from aether.model.version import Version
 
@@ -68,9 +69,28 @@ def begin_rollback(row: RolloutRow, facts: RolloutFacts, reason: str, now: float
     return _with_rows(attrs.evolve(moved, paused=False), facts, desired=_restored(row, facts, facts.desired))
 
 
+def refused(row: RolloutRow, first: RolloutRow, now: float) -> RolloutChanges:
+    """The end of an update that began while `first` was under way."""
+    return RolloutChanges(row=_moved(row, R.FAILED, now, reason=f"update {first.id} to {first.new} was under way"))
+
+
 def is_promoted(row: RolloutRow, desired: DesiredRow) -> bool:
     """Whether the new version is in force already."""
     return row.state is R.COMPLETING and desired.artifact.version == row.new
+
+
+def looks_again_s(row: RolloutRow, now: float) -> float:
+    """After how many seconds time alone may move it on; infinity when only a change of rows can."""
+    match row.state:
+        case R.VALIDATING:
+            ends = row.since + row.plan.hold_s
+        case R.COMPLETING:
+            ends = row.since + (row.plan.grace_s if row.plan.cleanup is Cleanup.GRACE_PERIOD else ROLLOUT_DEPLOY_S)
+        case R.ROLLING_BACK:
+            ends = row.since + ROLLOUT_RETURN_S
+        case _:
+            ends = row.since + ROLLOUT_DEPLOY_S
+    return ends - now if ends > now else math.inf
 
 
 # --- states ---------------------------------------------------------------------------------------------------------
@@ -217,17 +237,17 @@ def _is_judged(row: RolloutRow) -> bool:
 
 
 def _is_late(row: RolloutRow, now: float) -> bool:
-    return not row.paused and now - row.since > ROLLOUT_DEPLOY_S
+    return not row.paused and now - row.since >= ROLLOUT_DEPLOY_S
 
 
 def _may_clean_up(row: RolloutRow, now: float) -> bool:
     cleanup = row.plan.cleanup
-    return cleanup == "IMMEDIATE" or (cleanup == "GRACE_PERIOD" and now - row.since >= row.plan.grace_s)
+    return cleanup is Cleanup.IMMEDIATE or (cleanup is Cleanup.GRACE_PERIOD and now - row.since >= row.plan.grace_s)
 
 
 def _may_return(row: RolloutRow, facts: RolloutFacts, now: float) -> bool:
     """Enough of the old version serves again, or waiting longer helps nobody."""
-    if now - row.since > ROLLOUT_RETURN_S:
+    if now - row.since >= ROLLOUT_RETURN_S:
         return True
     if facts.new.active == 0:
         return facts.old.active >= min(1, facts.wanted)
@@ -243,8 +263,10 @@ def _moved(row: RolloutRow, state: RolloutState, now: float, reason: str = "") -
 
 
 def _next(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChanges:
-    """The step after this one, or the end."""
+    """The step after this one, or the end. A count that changed meanwhile may have made this step the last one."""
     if row.step >= count_steps(row.plan, facts.wanted) - 1:
+        if row.weight_old > 0:
+            return _with_rows(_moved(_with_health(row, facts), R.ROUTING, now), facts)
         return _with_rows(_moved(_with_health(row, facts), R.COMPLETING, now), facts)
     return _with_rows(attrs.evolve(_moved(_with_health(row, facts), R.ROUTING, now), step=row.step + 1), facts)
 

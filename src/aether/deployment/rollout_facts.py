@@ -7,9 +7,11 @@ Never: how either is read, computed or written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import attrs
 
+from aether.model.ids import Incarnation, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.rollout import RolloutRow
 from aether.model.rows import DesiredRow, InstanceRow, TrafficRow
@@ -17,7 +19,7 @@ from aether.model.version import Version
 
 
 @attrs.frozen
-class Standing:
+class VersionStanding:
     """Instances of one version, by what they are good for. `present` counts all rows, FAILED and leaving ones too."""
 
     present: int = 0
@@ -26,16 +28,22 @@ class Standing:
     reason: str = ""
 
     @classmethod
-    def of(cls, version: Version, rows: Iterable[InstanceRow]) -> Standing:
-        """How `version` stands; `reason` is what one of its FAILED instances says."""
+    def of(cls, version: Version, rows: Iterable[InstanceRow], live: Mapping[NodeId, Incarnation]) -> VersionStanding:
+        """How `version` stands; `reason` is what one of its FAILED instances says.
+
+        live  the processes that answer: an instance elsewhere is present until its row goes, and good for nothing
+        """
         ours = [row for row in rows if row.artifact.version == version]
         failed = [row for row in ours if row.state is SliceState.FAILED]
-        active = sum(row.state is SliceState.ACTIVE for row in ours)
+        active = sum(row.state is SliceState.ACTIVE and live.get(row.node) == row.incarnation for row in ours)
         return cls(len(ours), active, len(failed), failed[0].reason if failed else "")
 
     @property
     def all_failed(self) -> bool:
         return 0 < self.failed == self.present
+
+
+NO_INSTANCES: Final = VersionStanding()
 
 
 @attrs.frozen(kw_only=True)
@@ -53,8 +61,8 @@ class RolloutFacts:
 
     desired: DesiredRow | None
     traffic: TrafficRow | None = None
-    old: Standing = Standing()
-    new: Standing = Standing()
+    old: VersionStanding = NO_INSTANCES
+    new: VersionStanding = NO_INSTANCES
     wanted: int = 0
     is_applied: bool = False
     places: int | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
+from aether.deployment.gates import gate_problems
 from aether.deployment.rollout_steps import count_steps, old_before, step_at
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
@@ -109,7 +110,7 @@ def _problems(plan: RolloutPlan) -> Iterator[str]:
         yield f"instances: {count!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
     yield from _seconds("hold_s", plan.hold_s)
     yield from _seconds("grace_s", plan.grace_s)
-    yield from _gates(plan)
+    yield from gate_problems(plan.gates)
 
 
 def _rules(plan: RolloutPlan) -> Iterator[str]:
@@ -123,15 +124,3 @@ def _rules(plan: RolloutPlan) -> Iterator[str]:
 def _seconds(name: str, value: float) -> Iterator[str]:
     if not (math.isfinite(value) and 0 <= value <= ROLLOUT_HOLD_S_MAX):
         yield f"{name}: {value!r:.40} is no time from 0 to {ROLLOUT_HOLD_S_MAX:.0f} s"
-
-
-def _gates(plan: RolloutPlan) -> Iterator[str]:
-    gates = plan.gates
-    if gates.error_rate is not None and not 0 <= gates.error_rate <= 1:
-        yield f"error_rate: {gates.error_rate!r:.40} is no share from 0 to 1"
-    if gates.p99_ms is not None and not (gates.p99_ms >= 0 and math.isfinite(gates.p99_ms)):
-        yield f"p99_ms: {gates.p99_ms!r:.40} is no time in milliseconds"
-    if gates.against_old is not None and not (gates.against_old >= 1 and math.isfinite(gates.against_old)):
-        yield f"against_old: {gates.against_old!r:.40} is no factor of 1 or more"
-    if type(gates.requests_min) is not int or gates.requests_min < 1:
-        yield f"requests_min: {gates.requests_min!r:.40} is no whole number of 1 or more"

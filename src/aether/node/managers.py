@@ -18,6 +18,8 @@ from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
 from aether.deployment.sleep_manager import SleepManager
+        self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
+        self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
 from aether.deployment.slice_store import SliceStore, route_row
 from aether.hosting.host import Hosting
 from aether.kv.service import KvService
@@ -57,9 +59,15 @@ class Managers:
         self._store = store
         self._known = known
         self.health: HealthSource = health
+<<<<<<< HEAD
         self.operator: Operator = Operator(kv, seams.wall, self._default_instances, self._description, seams.new_id)
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
+=======
+        self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
+        self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
+        self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
+>>>>>>> f58bd85 (Updates: the leader's loop, what people ask of it, and the way back when a version fails later)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
         self.cluster: ClusterManager = make_cluster_manager(
             kv,
@@ -77,6 +85,7 @@ class Managers:
     async def begin(self, nursery: trio.Nursery) -> None:
         """Start every manager in `nursery`; returns once each of them watches the store."""
         await nursery.start(self.cluster.run)
+        await nursery.start(self._rollouts.run)
         await nursery.start(self.node.run)
         await nursery.start(self._sleep.run)
         await nursery.start(self._publisher.run)
