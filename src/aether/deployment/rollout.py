@@ -22,6 +22,7 @@ from aether.model.rows import DesiredRow, TrafficRow
 from aether.model.version import Version
 
 R = RolloutState
+_SOON_S: Final = 0.01
 
 
 def new_rollout(id: str, desired: DesiredRow, new: Version, plan: RolloutPlan, by: str, now: float) -> RolloutRow:  # noqa: A002
@@ -90,7 +91,7 @@ def looks_again_s(row: RolloutRow, now: float) -> float:
             ends = row.since + ROLLOUT_RETURN_S
         case _:
             ends = row.since + ROLLOUT_DEPLOY_S
-    return ends - now if ends > now else math.inf
+    return max(ends - now, _SOON_S) if ends > now else math.inf
 
 
 # --- states ---------------------------------------------------------------------------------------------------------
@@ -351,6 +352,7 @@ def _sized(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow, index: int
     old = old_before(row.plan, facts.wanted, index)
     if moved and (facts.is_applied or desired.instances <= step.old):
         old = step.old
+    old = max(old, -(-facts.wanted * row.weight_old // (row.weight_new + row.weight_old)))  # as many as its share
     if facts.places is not None and row.plan.strategy is Strategy.ROLLING:
         old = max(0, min(old, facts.places - step.new))
     wished = row.instances_old if desired.wished is None else desired.wished

@@ -69,8 +69,8 @@ def approve(row: RolloutRow, now: float) -> RolloutChanges | None:
     """Let a step that waits for a person go on."""
     if not row.plan.manual_approval and row.state is not R.VALIDATING:
         raise _unfit(row, "nothing waits for approval", "it goes on by itself, or as `routing` says")
-    if row.state not in (R.DEPLOYED, *_ROUTED):
-        raise _unfit(row, "nothing waits for approval", "steps are approved once the new version is deployed")
+    if row.state not in (R.DEPLOYED, R.VALIDATING):
+        raise _unfit(row, "nothing waits for approval", "a step is approved while it is DEPLOYED or VALIDATING")
     if row.approved > row.step:
         return None
     return RolloutChanges(row=attrs.evolve(row, approved=row.step + 1, updated_at=now))

@@ -17,9 +17,9 @@ from aether.deployment.health_source import HealthSource
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
+from aether.deployment.rollout_manager import RolloutManager
+from aether.deployment.rollout_operator import RolloutOperator
 from aether.deployment.sleep_manager import SleepManager
-        self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
-        self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
 from aether.deployment.slice_store import SliceStore, route_row
 from aether.hosting.host import Hosting
 from aether.kv.service import KvService
@@ -59,15 +59,11 @@ class Managers:
         self._store = store
         self._known = known
         self.health: HealthSource = health
-<<<<<<< HEAD
         self.operator: Operator = Operator(kv, seams.wall, self._default_instances, self._description, seams.new_id)
-        self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
-        self._duty_manager = DutyManager(kv, wall=seams.wall)
-=======
-        self.operator: Operator = Operator(kv, seams.wall, self._default_instances)
         self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
         self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
->>>>>>> f58bd85 (Updates: the leader's loop, what people ask of it, and the way back when a version fails later)
+        self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
+        self._duty_manager = DutyManager(kv, wall=seams.wall)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
         self.cluster: ClusterManager = make_cluster_manager(
             kv,
