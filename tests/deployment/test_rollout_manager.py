@@ -413,7 +413,7 @@ async def test_what_does_not_fit_is_refused_with_what_to_do(autojump_clock, shop
         ("2.0.0", RolloutPlan(batch=0), {}, BadInput, "batch: 0 is no whole number"),
         ("2.0.0", RolloutPlan(instances=10**6), {}, BadInput, "instances: 1000000 is no whole number from 1 to 1000"),
         ("2.0.0", RolloutPlan(strategy=Strategy.CANARY, steps=(50, 20)), {}, BadInput, "do not rise"),
-        ("2.0.0", RolloutPlan(strategy=Strategy.AB, rules=("x",)), {}, BadInput, "neither header:NAME=VALUE nor key"),
+        ("2.0.0", RolloutPlan(strategy=Strategy.AB, rules=("x",)), {}, BadInput, "write header:NAME=VALUE"),
         ("2.0.0", RolloutPlan(strategy=Strategy.AB), {}, BadInput, "needs rules"),
         ("2.0.0", RolloutPlan(gates=Gates(error_rate=2)), {}, BadInput, "error_rate: 2 is no share"),
         ("2.0.0", RolloutPlan(strategy=Strategy.BLUE_GREEN), {"max_per_node": 1}, Conflict, "room for 3; add nodes"),

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from aether.deployment.gates import gate_problems
 from aether.deployment.rollout_steps import count_steps, old_before, step_at
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX, ROLLOUT_RULES_MAX, ROLLOUT_STEPS_MAX
-from aether.model.rollout import TERMINAL, RolloutPlan, RolloutRow, Strategy
+from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX, ROLLOUT_STEPS_MAX
+from aether.model.rollout import TERMINAL, Gates, RolloutPlan, RolloutRow, Strategy
 from aether.model.rows import DesiredRow
 from aether.model.traffic_rules import rule_problems
 from aether.model.version import Version
@@ -110,17 +109,26 @@ def _problems(plan: RolloutPlan) -> Iterator[str]:
         yield f"instances: {count!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
     yield from _seconds("hold_s", plan.hold_s)
     yield from _seconds("grace_s", plan.grace_s)
-    yield from gate_problems(plan.gates)
+    yield from _gates(plan.gates)
 
 
 def _rules(plan: RolloutPlan) -> Iterator[str]:
     if plan.rules and plan.strategy is not Strategy.AB:
         yield f"rules: belong to the strategy ab, not to {plan.strategy}"
-    if len(plan.rules) > ROLLOUT_RULES_MAX:
-        yield f"rules: {len(plan.rules)} of them, at most {ROLLOUT_RULES_MAX}"
     yield from (f"rules: {problem}" for problem in rule_problems(plan.rules))
 
 
 def _seconds(name: str, value: float) -> Iterator[str]:
     if not (math.isfinite(value) and 0 <= value <= ROLLOUT_HOLD_S_MAX):
         yield f"{name}: {value!r:.40} is no time from 0 to {ROLLOUT_HOLD_S_MAX:.0f} s"
+
+
+def _gates(gates: Gates) -> Iterator[str]:
+    if gates.error_rate is not None and not 0 <= gates.error_rate <= 1:
+        yield f"error_rate: {gates.error_rate!r:.40} is no share of calls from 0 to 1; 0.01 is one in a hundred"
+    if gates.p99_ms is not None and not 0 <= gates.p99_ms < math.inf:
+        yield f"p99_ms: {gates.p99_ms!r:.40} is no latency in milliseconds"
+    if gates.against_old is not None and not 1 <= gates.against_old < math.inf:
+        yield f"against_old: {gates.against_old!r:.40} is no factor of 1 or more; 1.0 allows no worse figures"
+    if type(gates.requests_min) is not int or gates.requests_min < 1:
+        yield f"requests_min: {gates.requests_min!r:.40} is no whole number of 1 or more"
