@@ -13,7 +13,7 @@ from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
 from aether.errors import NoQuorum, NotFound, NotLeader
 from aether.kv import keys
-from aether.kv.commands import Apply, Batch, BatchResult, Put, encode_command, plain_batch, stamped
+from aether.kv.commands import Apply, Batch, BatchResult, Compare, Put, encode_command, plain_batch, stamped
 from aether.kv.history import ChangeHistory
 from aether.kv.store import Store
 from aether.kv.watch import WatcherSet
@@ -106,17 +106,22 @@ class FakeKv:
         return self.revision
 
     async def propose(self, batch, *, fence=None):
+        if fence is not None:  # as KvService guards it: the store itself refuses what a deposed leader sends
+            held = Compare(keys.leadership, self.version(keys.leadership))
+            if self.leadership != fence:
+                raise NotLeader(self.node)
+            batch = Batch((held, *batch.compares), batch.changes)
         await trio.sleep(self.latency_s)
         if not self.quorum:
             raise NoQuorum(1, 2)
         if self.before_apply:
             self.before_apply.pop(0)()
-        if fence is not None and self.get(keys.leadership) != fence:
-            raise NotLeader(self.node)
         error, happens = self.fail_next.pop(0) if self.fail_next else (None, True)
         result = self.log.apply(batch) if happens else None
         if error is not None:
             raise error
+        if result.conflict == keys.leadership.text:
+            raise NotLeader(self.node)
         return result
 
 

@@ -47,12 +47,14 @@ class Budget:
         self._is_suspect = decision.is_suspect
         self.floor: int = 0 if desired is None else needed(desired.min_available, wanted_in_all(desired))
         self.spare: int = serving - self.floor
+        self.refused: list[InstanceRow] = []
 
     def take(self, row: InstanceRow) -> bool:
         """Whether `row` may go; counts it."""
         if row.state is not S.ACTIVE or self._is_suspect(row):
             return True
         if self.spare <= 0 < self.floor:
+            self.refused.append(row)
             return False
         self.spare -= 1
         return True

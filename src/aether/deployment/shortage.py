@@ -24,10 +24,15 @@ _NAMES_SHOWN_MAX: Final = 4
 
 @attrs.frozen
 class Shortage:
-    """So many have no place and none to come; 0 when that is only a matter of time."""
+    """So many of `artifact` have no place.
 
+    to_come  places that become free by themselves; reason  "" = why_short says it
+    """
+
+    artifact: Artifact
     missing: int
-    reason: str
+    to_come: int
+    reason: str = ""
 
 
 def why_short(decision: Decision, desired: DesiredRow, artifact: Artifact, held: Sequence[InstanceRow]) -> str:
@@ -44,13 +49,18 @@ def why_short(decision: Decision, desired: DesiredRow, artifact: Artifact, held:
     able = [s for s in fitting if s.takes]
     if not able:
         where = f"the nodes that offer it are draining or do not answer: {few(s.node for s in fitting)}"
-        kept = few(sorted({row.node for row in held}))
-        return f"{where}; min_available = {desired.min_available} keeps it on {kept}" if held else where
+        return where + _kept(desired, held)
     full = [s for s in able if not s.has_room()]
     if len(full) == len(able):
-        return f"the capacity of {few(s.node for s in full)} is used up"
+        return f"the capacity of {few(s.node for s in full)} is used up" + _kept(desired, held)
     limit = f"max_per_node = {desired.max_per_node} is reached on {few(s.node for s in able if s.has_room())}"
-    return f"{limit}; the capacity of {few(s.node for s in full)} is used up" if full else limit
+    limit = f"{limit}; the capacity of {few(s.node for s in full)} is used up" if full else limit
+    return limit + _kept(desired, held)
+
+
+def _kept(desired: DesiredRow, held: Sequence[InstanceRow]) -> str:
+    where = few(sorted({row.node for row in held}))
+    return f"; min_available = {desired.min_available} keeps what runs on {where}" if held else ""
 
 
 def _wish(placing: Placing) -> str:

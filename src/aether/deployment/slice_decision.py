@@ -27,8 +27,7 @@ from aether.model.rows import DesiredRow, InstanceRow
 class Target:
     """One version that is wanted.
 
-    attempts  of instances that are tried again; retried  one that should replace another and failed
-    settled   as many as wanted are ACTIVE, and all of them answer
+    attempts  of instances that are tried again
     """
 
     artifact: Artifact
@@ -36,33 +35,47 @@ class Target:
     keep: list[InstanceRow] = attrs.field(factory=list[InstanceRow])
     attempts: list[int] = attrs.field(factory=list[int])
     missing: int = 0
-    settled: bool = False
-    retried: InstanceRow | None = None
 
 
 class SliceDecision(Decision):
     """Any number of instances."""
 
     def orders(self) -> Iterator[Order]:
-        """At most one order per row."""
+        """At most one order per row. An exchange begins only where nothing else is to do and nothing is on its way."""
         targets = self._targets()
+        leaving = self._leaving(targets)
+        shortages: list[Shortage] = []
+        is_quiet = True
+        for order in self._steps(targets, leaving, shortages):
+            is_quiet = False
+            yield order
+        yield from self._short(shortages, is_stuck=is_quiet and all(row.state is S.ACTIVE for row in self.rows))
+        if is_quiet and self.desired is not None:
+            may_move = not shortages and not leaving
+            yield from self._exchange(self.desired, targets, may_move=may_move)
+
+    def _steps(
+        self, targets: Sequence[Target], leaving: Sequence[InstanceRow], shortages: list[Shortage]
+    ) -> Iterator[Order]:
         for target in targets:
             yield from self._keep(target)
-        leaving = self._leaving(targets)
         gone = yield from self._leave(leaving, targets)
         yield from self._failed(targets)
         if self.desired is None:
             return
-        shortages: list[Shortage] = []
         for target in targets:
             shortages += yield from self._fill(self.desired, target, leaving, gone)
         if shortages:
             yield from self._without_replacement(leaving, gone)
-            missing = sum(shortage.missing for shortage in shortages)
-            if missing:
-                yield self.short(missing, (shortage.reason for shortage in shortages if shortage.missing))
-        elif not leaving:
-            yield from self._exchange(self.desired, targets)
+
+    def _short(self, shortages: Sequence[Shortage], *, is_stuck: bool) -> Iterator[Order]:
+        """Where nothing moves any more, also that is missing for which a place should come free."""
+        counted = [(s.missing if is_stuck else s.missing - s.to_come, s) for s in shortages]
+        missing = sum(count for count, _ in counted if count > 0)
+        if missing and self.desired is not None:
+            held, desired = self.budget.refused, self.desired
+            reasons = (s.reason or why_short(self, desired, s.artifact, held) for count, s in counted if count > 0)
+            yield self.short(missing, reasons)
 
     def _targets(self) -> list[Target]:
         desired = self.desired
@@ -83,12 +96,12 @@ class SliceDecision(Decision):
             pairs = _exchanges(good)
             if len(pairs) >= extra:
                 surplus = [old for new, old in pairs[:extra] if new.state is S.ACTIVE and not self.is_suspect(new)]
-                target.keep = [row for row in good if row not in surplus]
+                going = {row.instance for row in surplus}
+                target.keep = [row for row in good if row.instance not in going]
             else:
                 ranked = self.by_worth(good)
                 target.keep, surplus = ranked[: target.wanted], ranked[target.wanted :]
         target.missing = max(0, -extra)
-        target.settled = extra == 0 and all(r.state is S.ACTIVE and not self.is_suspect(r) for r in good)
         yield from each(target.keep, GROW)
         yield from each((row for row in surplus if self.budget.take(row)), SHRINK)
 
@@ -126,16 +139,14 @@ class SliceDecision(Decision):
         """A node that is drained gives away what has no other place, as far as `min_available` says that it may."""
         if self.budget.floor == 0:
             return
-        rest = [row for row in leaving if row.state is S.ACTIVE and row not in gone and self.host(row).leaves]
+        rest = [row for row in _others(leaving, gone) if row.state is S.ACTIVE and self.host(row).leaves]
         yield from each((row for row in reversed(rest) if self.budget.take(row)), SHRINK)
 
     def _failed(self, targets: Sequence[Target]) -> Iterator[Order]:
         """FAILED instances fill a gap until their back-off is over; then each is unloaded and tried again."""
         by_artifact = {target.artifact: target for target in targets}
         slots = {target.artifact: target.missing for target in targets}
-        for row in self.rows:
-            if row.state is not S.FAILED:
-                continue
+        for row in [row for row in self.rows if row.state is S.FAILED]:
             target = by_artifact.get(row.artifact)
             if target is not None and self.may_stay(row):
                 if slots[row.artifact] > 0:
@@ -147,8 +158,17 @@ class SliceDecision(Decision):
                 elif any(row.replaces == other.instance for other in target.keep):
                     if not is_due(row, self.view):
                         continue
-                    target.retried = row
+                    yield from self._tried_again(target, row)
             yield Move(row, S.UNLOAD)
+
+    def _tried_again(self, target: Target, failed: InstanceRow) -> Iterator[Order]:
+        """An instance that should replace another, and failed: the next attempt counts on."""
+        if self.desired is None or self.placement is None:
+            return
+        standing = self.choice(self.desired, target.artifact, self.placement).take(self.fleet.last_turn + 1)
+        if standing is not None:
+            new = self.new_row(target.artifact, standing.node, next_attempt(failed, self.view))
+            yield Assign(attrs.evolve(new, replaces=failed.replaces))
 
     # --- what comes ---
 
@@ -158,7 +178,8 @@ class SliceDecision(Decision):
         if target.missing == 0:
             return []
         if self.placement is None:
-            return [Shortage(target.missing, f"there is no placement strategy {desired.placing.strategy!r}")]
+            reason = f"there is no placement strategy {desired.placing.strategy!r}"
+            return [Shortage(target.artifact, target.missing, 0, reason)]
         choice = self.choice(desired, target.artifact, self.placement)
         placed: Counter[NodeId] = Counter()
         for attempt in (*target.attempts, *([0] * target.missing))[: target.missing]:
@@ -171,9 +192,8 @@ class SliceDecision(Decision):
             return []
         if not placed and not gone:
             yield from self._make_room(desired, target, leaving)
-        missing = target.missing - placed.total() - self._room_to_come(desired, target, placed)
-        held = [row for row in leaving if row not in gone] if self.budget.floor else []
-        return [Shortage(max(0, missing), why_short(self, desired, target.artifact, held))]
+        missing, to_come = target.missing - placed.total(), self._room_to_come(desired, target, placed)
+        return [Shortage(target.artifact, missing, to_come)]
 
     def _make_room(self, desired: DesiredRow, target: Target, leaving: Sequence[InstanceRow]) -> Iterator[Order]:
         """Where there is no room beside the old version, one old instance goes first: one at a time."""
@@ -193,30 +213,29 @@ class SliceDecision(Decision):
 
     # --- what is exchanged ---
 
-    def _exchange(self, desired: DesiredRow, targets: Sequence[Target]) -> Iterator[Order]:
+    def _exchange(self, desired: DesiredRow, targets: Sequence[Target], *, may_move: bool) -> Iterator[Order]:
         """Begin with one instance that should run elsewhere, or with another configuration."""
-        retried = [target for target in targets if target.retried is not None]
-        standing = sum(len(target.keep) for target in targets) + len(retried)
-        if self.placement is None or standing < len(self.rows) or not all(target.settled for target in targets):
+        if self.placement is None or not all(r.state is S.ACTIVE and not self.is_suspect(r) for r in self.rows):
             return
         for target in targets:
-            attempt = next_attempt(target.retried, self.view) if target.retried is not None else 0
-            stale = [row for row in target.keep if self.is_stale(row)]
-            found = self._renewed(desired, target, attempt) if stale else self._moved(desired, target, attempt)
+            if any(self.is_stale(row) for row in target.keep):
+                found = self._renewed(desired, target)
+            else:
+                found = self._moved(desired, target) if may_move else None
             if found is not None:
                 yield found
                 return
 
-    def _renewed(self, desired: DesiredRow, target: Target, attempt: int) -> Order | None:
+    def _renewed(self, desired: DesiredRow, target: Target) -> Order | None:
         assert self.placement is not None
         old = self.by_worth(target.keep)[-1]
         standing = self.choice(desired, target.artifact, self.placement).take(self.fleet.last_turn + 1)
         if standing is not None:
-            new = self.new_row(target.artifact, standing.node, attempt)
+            new = self.new_row(target.artifact, standing.node, 0)
             return Assign(attrs.evolve(new, replaces=old.instance))
         return Move(old, S.DEACTIVATE) if self.budget.take(old) else None
 
-    def _moved(self, desired: DesiredRow, target: Target, attempt: int) -> Order | None:
+    def _moved(self, desired: DesiredRow, target: Target) -> Order | None:
         placement, moves = self.placement, self.setting.moves
         if placement is None or not target.keep or moves[0] <= 0:
             return None
@@ -229,8 +248,13 @@ class SliceDecision(Decision):
         moves[0] -= 1
         self.host(found.row).staying -= 1
         self.fleet.give(found.better, self.fleet.last_turn + 1)
-        new = self.new_row(target.artifact, found.better.node, attempt)
+        new = self.new_row(target.artifact, found.better.node, 0)
         return Assign(attrs.evolve(new, replaces=found.row.instance))
+
+
+def _others(rows: Sequence[InstanceRow], without: Sequence[InstanceRow]) -> list[InstanceRow]:
+    named = {row.instance for row in without}
+    return [row for row in rows if row.instance not in named]
 
 
 def _exchanges(rows: Sequence[InstanceRow]) -> list[tuple[InstanceRow, InstanceRow]]:
