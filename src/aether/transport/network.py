@@ -52,6 +52,7 @@ class Cable:
     last_due: list[float] = attrs.field(factory=lambda: [0.0] * len(Lane))
     is_open: bool = True
     has_carried: bool = False
+    changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     @property
     def ends(self) -> tuple[NodeId, NodeId]:
@@ -98,7 +99,7 @@ class MemoryNetwork:
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)  # faults, not secrets
         self._running: dict[NodeId, list[End]] = {}  # several under one id is a fault too: the first answers
-        self._cables: list[Cable] = []
+        self._cables: dict[End, dict[Cable, None]] = {}  # at both ends of each
         self._blocked: dict[tuple[NodeId, NodeId], float] = {}  # direction -> since when
         self._held: list[Letter] = []
         self._numbers = itertools.count()
@@ -120,7 +121,7 @@ class MemoryNetwork:
         """Hold what travels from `a` to `b`, and unless `one_way` the other direction too, until `heal`."""
         for direction in ((a, b),) if one_way else ((a, b), (b, a)):
             self._blocked.setdefault(direction, trio.current_time())
-        self._changed.unpark_all()
+        self._tell_everybody()
 
     def heal(self) -> None:
         """End all partitions. What was held arrives, if its connection still stands."""
@@ -128,7 +129,7 @@ class MemoryNetwork:
         held, self._held = self._held, []
         for letter in held:
             self._post(letter)
-        self._changed.unpark_all()
+        self._tell_everybody()
 
     def kill(self, node: NodeId) -> None:
         """End `node` as its peers see it, at once; its `run` idles until cancelled. Nothing happens when unknown."""
@@ -147,8 +148,9 @@ class MemoryNetwork:
         running = self._running.get(transport.node, [])
         if transport in running:
             running.remove(transport)
-            for cable in [c for c in self._cables if transport in (c.source, c.target)]:
+            for cable in tuple(self._cables.get(transport, ())):
                 self.cut(cable, "it ended the connection")
+            self._cables.pop(transport, None)
             self._changed.unpark_all()
 
     def find(self, source: NodeId, target: NodeId) -> End | None:
@@ -159,21 +161,23 @@ class MemoryNetwork:
 
     def lay(self, source: End, target: End) -> Cable:
         cable = Cable(source, target)
-        self._cables.append(cable)
+        for end in (source, target):
+            self._cables.setdefault(end, {})[cable] = None
         return cable
 
     def cut(self, cable: Cable, reason: str) -> None:
         """End a connection and tell both ends that still run."""
         if cable.is_open:
             cable.is_open = False
-            self._cables.remove(cable)
+            for end in (cable.source, cable.target):
+                del self._cables[end][cable]
             self._held = [letter for letter in self._held if letter.cable is not cable]
             cable.source.cable_cut(cable, Direction.OUT, reason)
             cable.target.cable_cut(cable, Direction.IN, reason)
-            self._changed.unpark_all()
+            cable.changed.unpark_all()
 
     def cables_of(self, transport: End, peer: NodeId) -> list[Cable]:
-        return [c for c in self._cables if transport in (c.source, c.target) and peer in c.ends]
+        return [cable for cable in self._cables.get(transport, ()) if peer in cable.ends]
 
     async def wait_cut(self, cable: Cable) -> None:
         """Until `cable` is no more; cuts it when a partition outlasts PEER_SILENT_S."""
@@ -184,11 +188,17 @@ class MemoryNetwork:
                 self.cut(cable, "it is silent")
                 return
             with trio.move_on_at(deadline):
-                await self._changed.park()
+                await cable.changed.park()
 
     async def wait_changed(self, at_most_s: float) -> None:
         with trio.move_on_after(at_most_s):
             await self._changed.park()
+
+    def _tell_everybody(self) -> None:
+        self._changed.unpark_all()
+        for cables in self._cables.values():
+            for cable in cables:
+                cable.changed.unpark_all()
 
     def backoff_s(self, failures: int) -> float:
         longest: float = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16))
