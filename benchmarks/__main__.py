@@ -24,7 +24,8 @@ NAMES = (
     *("startup", "bare_call", "calls", "workers", "streams"),
     *("http", "replicated_log", "kv", "snapshots", "overload", "consensus"),
 )
-HAVE_OPTIONS = ("consensus", "http", "calls")
+WANTED = ("wide", "deploy", "updates")  # only by name: they take many minutes
+HAVE_OPTIONS = ("consensus", "http", "calls", *WANTED)
 PROCESS_S_MAX = 4 * 3_600.0  # of consensus, with everything that it can do; the others take minutes
 
 
@@ -38,10 +39,12 @@ def run_one(name: str, seconds: float, rounds: int, own: Sequence[str] = ()) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)} (default all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"some of {', '.join(NAMES)} (default all), {', '.join(WANTED)}"
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each figure is measured (default 2)")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds, of which medians count (default 3)")
-    parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=(*NAMES, *WANTED), help=argparse.SUPPRESS)
     parser.add_argument("--own", type=json.loads, default=[], help=argparse.SUPPRESS)
     options, own = parser.parse_known_args()
     if options.one:
@@ -49,11 +52,11 @@ def main() -> int:
         found = measure(options.seconds, options.rounds, *([options.own] if options.own else []))
         print(json.dumps([figure.to_plain() for figure in found]))
         return 0
-    unknown = [name for name in options.names if name not in NAMES]
+    unknown = [name for name in options.names if name not in (*NAMES, *WANTED)]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join((*NAMES, *WANTED))}")
     if own and (len(options.names) != 1 or options.names[0] not in HAVE_OPTIONS):
-        parser.error(f"{' '.join(own)}: only `consensus`, `http` and `calls`, named alone, have options of their own")
+        parser.error(f"{' '.join(own)}: only one of {', '.join(HAVE_OPTIONS)}, named alone, has options of its own")
     return report(options.names or NAMES, options.seconds, options.rounds, own)
 
 

@@ -1,0 +1,141 @@
+"""Three real nodes under a steady load, and what can be done to them meanwhile.
+
+Knows: node processes, the management API, the load.
+Never: which scenarios there are.
+Holds: clients hold their connections to EDGE, which nothing is done to; so what they see is what the cluster promises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+import httpx
+import trio
+
+from aether.forge.console import Console
+from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
+from aether.forge.steady_load import Request, Steady, SteadyLoad, http_request
+
+APPS: Final = Path(__file__).parent
+APP: Final = "zero_slice"
+ARTIFACT: Final = "bench.zero:echo"
+EDGE: Final = "node-1"
+READY_S: Final = 60.0
+WARM_S: Final = 1.0
+BEFORE_S: Final = 3.0
+AFTER_S: Final = 2.0
+SECONDS_MAX: Final = 120.0
+
+KINDS: Final = ("idempotent", "keyed", "unkeyed")
+
+
+@attrs.define
+class World:
+    """What a scenario may touch. lines  what each node printed"""
+
+    processes: LocalProcesses
+    console: Console
+    lines: dict[str, list[str]]
+
+    @property
+    def edge(self) -> str:
+        ports = self.processes.ports[EDGE]
+        return f"{ports.host}:{ports.http}"
+
+    async def active(self, count: int, node: str = EDGE, *, version: str = "1.0.0") -> None:
+        """Until `node` sees so many ACTIVE instances, and no other."""
+        with trio.fail_after(READY_S):
+            while True:
+                rows = [row for row in await self.console.instances(node) if row["artifact"].startswith(ARTIFACT + ":")]
+                fit = [r for r in rows if r["state"] == "ACTIVE" and r["artifact"].endswith(":" + version)]
+                if len(rows) == len(fit) == count:
+                    return
+                await trio.sleep(0.05)
+
+    async def scale(self, count: int) -> None:
+        await self.console.post(EDGE, "/scale", body={"artifact": f"{ARTIFACT}:1.0.0", "instances": count})
+
+    async def victim(self) -> str:
+        """A node that neither leads nor holds connections of clients."""
+        leader = await self.console.leader(EDGE)
+        return next(name for name in self.processes.running if name not in (EDGE, leader))
+
+    async def restart(self, node: str) -> None:
+        await self.processes.start(node)
+        await self.console.wait_ready(node, READY_S)
+
+    def requests(self, kind: str) -> Callable[[int], Request]:
+        """Makes the requests of one kind, each another one."""
+        to = self.edge
+
+        def make(number: int) -> Request:
+            if kind == "idempotent":
+                return http_request(kind, to, f"GET /echo/{number}")
+            body = json.dumps({"number": number}).encode()
+            key = [f'Idempotency-Key: "steady-{id(self)}-{number}"'] if kind == "keyed" else []
+            return http_request(kind, to, "POST /orders", key, body, repeatable=kind == "keyed")
+
+        return make
+
+
+@contextlib.asynccontextmanager
+async def open_world(folder: Path, *, nodes: int = 3, arguments: Sequence[str] = ()) -> AsyncGenerator[World]:
+    """A cluster whose slice is ACTIVE three times."""
+    lines: dict[str, list[str]] = {f"node-{n + 1}": [] for n in range(nodes)}
+    plan = LocalPlan(nodes=nodes, apps=(APP,), app_dir=APPS, folder=folder, arguments=arguments)
+    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
+        async with open_processes(plan, lambda node, line: lines[node].append(line)) as processes:
+            urls = {name: ports.management_url for name, ports in processes.ports.items()}
+            console = Console(client, urls, lambda node: (folder / node / "admin-token").read_text().strip())
+            world = World(processes, console, lines)
+            for node in processes.ports:
+                await console.wait_ready(node, READY_S)
+            await console.post(EDGE, "/deploy?wait=30", body={"artifact": f"{ARTIFACT}:1.0.0", "instances": 3})
+            for node in processes.ports:
+                await world.active(3, node)
+            yield world
+
+
+@attrs.frozen
+class Seen:
+    """What clients saw of one scenario. p99 in seconds; acted_s  how long it was under way"""
+
+    steady: Steady
+    before_p99_s: float
+    during_p99_s: float
+    acted_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.during_p99_s / self.before_p99_s
+
+
+async def under_load(
+    world: World,
+    act: Callable[[World], Awaitable[None]],
+    kind: str,
+    rate: float,
+    *,
+    before_s: float = BEFORE_S,
+    after_s: float = AFTER_S,
+) -> Seen:
+    """Requests of `kind` at `rate` a second while `act` is carried out, some seconds before it and some after."""
+    load = SteadyLoad(world.requests(kind), rate)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, load.run, SECONDS_MAX)
+        try:
+            await trio.sleep(WARM_S + before_s)
+            began_s = load.now_s
+            await act(world)
+            acted_s = load.now_s - began_s
+            await trio.sleep(after_s)
+        finally:
+            load.stop()
+    seen = load.seen
+    before = seen.percentile(0.99, WARM_S, began_s)
+    return Seen(seen, before, seen.percentile(0.99, began_s), acted_s)
