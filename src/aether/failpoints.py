@@ -77,6 +77,7 @@ PLACES: Final[Mapping[str, str]] = {
     "send.ReadReply": "it gets one",
     "send.Relayed": "a voter passes the log on to a learner",
     "send.RelayOrder": "a leader tells it to whom",
+    "send.RelayReport": "it says how far those are",
     "send.ProposeRequest": "a proposal goes to the leader",
     "send.ProposeRequests": "several proposals go to the leader in one message",
     "send.ProposeReply": "it was not taken",

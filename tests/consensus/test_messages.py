@@ -17,6 +17,7 @@ from aether.consensus.messages import (
     ReadRequest,
     Relayed,
     RelayOrder,
+    RelayReport,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -60,7 +61,8 @@ GOLDEN = [
     (10, ReadRequest(term=3, context=2**61), "9203cf2000000000000000"),
     (11, ReadReply(context=2**61, index=7), "92cf200000000000000007"),
     (12, Relayed(leader="a", message=Heartbeat(term=3, commit_index=6, round=9)), "93a1610593030609"),
-    (13, RelayOrder(term=3, learners=("d", "e")), "920392a164a165"),
+    (14, RelayOrder(term=3, number=2, learners=("d", "e")), "940302c392a164a165"),
+    (15, RelayReport(term=3, number=2, match=7, behind=((1, 5),), silent=(0,)), "950302079201059100"),
 ]
 
 
@@ -98,7 +100,7 @@ def test_a_field_that_came_later_is_spelt_only_where_it_is_used(tag, message, go
 
 def broken(tag):
     """Every field of the golden message replaced by what it must not be."""
-    message = GOLDEN[tag - 1][1]
+    message = next(message for number, message, _ in GOLDEN if number == tag)
     good = list(MESSAGES[tag][1](message))
     yield []
     yield [*good, "more"]
@@ -190,3 +192,18 @@ def test_random_bytes_are_an_entry_or_bad_input(raw):
     except BadInput:
         return
     assert entry.encoded == raw
+
+
+def test_an_order_that_repeats_another_names_nobody():
+    """An empty list would mean: serve nobody."""
+    _, encode, decode = MESSAGES[14]
+    for learners in (None, (), ("d",)):
+        order = RelayOrder(term=3, number=2, learners=learners)
+        assert decode(msgpack.unpackb(msgpack.packb(encode(order)))) == order
+
+
+@pytest.mark.parametrize("plain", [(3, 2, 7, [1], []), (3, 2, 7, [1, True], []), (3, 2, 7, [], ["a"]), (3, 2, 7, [])])
+def test_a_malformed_report_is_refused(plain):
+    """A relay may be broken."""
+    with pytest.raises(BadInput):
+        MESSAGES[15][2](plain)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.consensus.fan_out import decide_serving
-from aether.consensus.messages import AppendEntries, Relayed, RelayOrder, SnapshotChunk
+from aether.consensus.messages import AppendEntries, Relayed, RelayOrder, RelayReport, SnapshotChunk
+from aether.consensus.relay_orders import RelayOrders
 from aether.consensus.values import Role
 
 LEARNERS = [f"w{number}" for number in range(12)]
@@ -177,7 +178,7 @@ def test_dead_learners_keep_nobody_from_the_snapshot_that_it_needs(group):
 def test_an_order_that_is_not_repeated_ends(group):
     """A relay that lost its leader must not go on in its name."""
     pass_time(group, 12)
-    group["b"].step("a", RelayOrder(term=1, learners=("d",)))
+    group["b"].step("a", RelayOrder(term=1, number=99, learners=("d",)))
     assert group["b"]._relay._replication.progress
     for _ in range(41):
         group["b"]._relay.tick(leader_lives=True)
@@ -206,7 +207,7 @@ def test_a_relay_says_no_longer_than_it_hears_it_that_the_leader_lives(make_grou
 @pytest.mark.parametrize("sender", ["b", "x"])
 def test_only_the_leader_orders(group, sender):
     """Anybody else may be confused or hostile."""
-    group["c"].step(sender, RelayOrder(term=1, learners=("d", "e", "f", "g", "h", "x")))
+    group["c"].step(sender, RelayOrder(term=1, number=99, learners=("d", "e", "f", "g", "h", "x")))
     assert group["c"]._relay is None or "x" not in group["c"]._relay._replication.progress
 
 
@@ -216,3 +217,83 @@ def test_idle_learners_hear_of_the_leader_once_a_second(group):
     traffic = pass_time(group, 20)
     to_learners = Counter(to for _, to, _ in traffic if to in "defgh")
     assert max(to_learners.values()) <= 3
+
+
+def test_a_second_without_news_costs_one_short_message_each_way(group):
+    """However many a relay serves: the leader names them once, and hears of those alone who lag or are silent."""
+    pass_time(group, 30)
+    traffic = pass_time(group, 10)
+    orders = [message for _, _, message in traffic if isinstance(message, RelayOrder)]
+    reports = [message for _, _, message in traffic if isinstance(message, RelayReport)]
+    assert len(orders) == len(reports) == 2
+    assert {order.learners for order in orders} == {None}
+    assert {(report.match, report.behind, report.silent) for report in reports} == {(group["a"].last_index, (), ())}
+    unasked = {sender for sender, to, _ in traffic if to == "a"}  # answers at once are not among these
+    assert unasked == {"b", "c"}
+
+
+def test_a_relay_that_was_started_anew_is_told_again_whom_it_serves(group):
+    """It has forgotten, and the leader names nobody as long as it believes that a relay knows."""
+    pass_time(group, 30)
+    served = set(group["b"]._relay._replication.progress)
+    group.crash("b")
+    group.start("b")
+    pass_time(group, 40)
+    group.propose("a", "x")
+    pass_time(group, 12)
+    assert all(applied(group, name) == [b"x"] for name in "abcdefgh")
+    assert served
+
+
+def test_those_of_a_relay_whose_connection_ended_go_to_another_at_once(group):
+    """Not after the second in which it is not heard: they would miss what is committed meanwhile."""
+    pass_time(group, 30)
+    group.crash("b")
+    group["a"].peer_closed("b")
+    group.propose("a", "x")
+    pass_time(group, 2)
+    assert all(applied(group, name) == [b"x"] for name in "acdefgh")
+
+
+def test_the_word_of_a_relay_commits_nothing_and_lets_nobody_vote(group):
+    """What it says is where to go on; an acknowledgement comes from whoever holds the entry."""
+    pass_time(group, 30)
+    leadership = group["a"]._leadership
+    relay, told = next((relay, told) for relay, told in leadership._orders._told.items() if told.learners)
+    learner = told.learners[0]
+    match = group["a"]._leadership._progress[learner].match
+    group["a"].step(relay, RelayReport(term=1, number=told.number, match=10_000))
+    assert leadership._progress[learner].match == match
+    assert leadership._progress[learner].held == group["a"].commit_index
+
+
+def test_a_dead_learner_does_not_look_alive_because_its_relay_does(group):
+    """Who is silent for long may be removed; to move from relay to relay is no sign of life."""
+    pass_time(group, 30)
+    dead = next(iter(group["b"]._relay._replication.progress))
+    group.crash(dead)
+    pass_time(group, 80)
+    assert group["a"].followers[dead].silent_ticks >= 40
+
+
+@given(st.lists(st.tuples(st.sampled_from("bc"), st.sets(st.sampled_from("defg")), st.booleans(), st.integers(0, 3))))
+def test_places_are_those_of_the_list_that_the_relay_has(turns):
+    """Orders and reports may be lost or late, in any mixture: nobody is taken for somebody else."""
+    orders, relays = RelayOrders(1), {}
+    lists: dict[tuple[str, int], tuple[str, ...]] = {}
+    late: list[tuple[str, RelayReport]] = []
+    for relay, learners, arrives, delay in turns:
+        order = orders.order(relay, sorted(learners))
+        if order.learners is not None:
+            lists[relay, order.number] = order.learners
+        if arrives and (order.learners is not None or relays.get(relay) == order.number):
+            relays[relay] = order.number
+        number = relays.get(relay, 0)
+        known = lists.get((relay, number), ())
+        report = RelayReport(term=1, number=number, match=9, behind=tuple((n, n) for n in range(len(known))))
+        late.append((relay, report))
+        for sender, each in late[-delay:] if delay else []:
+            for served in orders.reported(sender, each):
+                assert lists[sender, each.number][served.held] == served.learner
+    for relay, number in relays.items():
+        assert (relay, number) in lists

@@ -29,6 +29,7 @@ from aether.consensus.messages import (
     ReadRequest,
     Relayed,
     RelayOrder,
+    RelayReport,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -45,7 +46,7 @@ from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId
 
-_ANSWERS: Final = (VoteReply, AppendReply, HeartbeatReply, SnapshotReply)
+_ANSWERS: Final = (VoteReply, AppendReply, HeartbeatReply, SnapshotReply, RelayReport)
 
 
 class RaftCore(Elector):
@@ -73,8 +74,6 @@ class RaftCore(Elector):
         )
         self._writes = WriteLedger(persisted.hard_state)
         self._relay: Relay | None = None  # of the term in which it was ordered
-        self._ticks = 0
-        self._passed_on = False  # whether the leader's last word came through another voter
         if self.configuration.voting() == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
 
@@ -127,14 +126,6 @@ class RaftCore(Elector):
             led = self._relay.term == self._term and self._leader is not None
             self._relay.tick(leader_lives=led and self._elapsed < self._config.election_ticks_min)
         self._wait_for_leader()
-        self._ticks += 1
-        if self._passed_on and self._ticks % self._config.election_ticks_min == 0:
-            self._report()
-
-    def _report(self) -> None:
-        """The leader does not hear the answers that a relay gets: tell it what is committed here."""
-        if self._leader is not None and self.commit_index:
-            self._outbox.promise(self._leader, AppendReply(term=self._term, match_index=self.commit_index))
 
     def step(self, sender: NodeId, message: Message) -> None:
         """Take one message from `sender`, which the transport has let in.
@@ -175,6 +166,9 @@ class RaftCore(Elector):
                 serving = self._leadership or self._relay
                 if serving is not None and serving.term == message.term == self._term:
                     serving.take(sender, message)
+            case RelayReport():
+                if self._leadership is not None and message.term == self._term:
+                    self._leadership.take(sender, message)
             case VoteRequest() | ReadRequest() | ReadReply():
                 raise AssertionError(f"{message} is answered whatever the term")
 
@@ -187,7 +181,7 @@ class RaftCore(Elector):
             return
         if self._relay is None or self._relay.term != self._term:
             self._relay = Relay(self._config, self._term, sender, self._log, self._outbox)
-        self._relay.ordered(order.learners)
+        self._relay.ordered(order)
 
     def propose(self, payloads: Sequence[bytes]) -> None:
         """Append all of `payloads`, or none.
@@ -273,7 +267,7 @@ class RaftCore(Elector):
     def peer_closed(self, peer: NodeId) -> None:
         """`peer` closed its connection and is not back within CLOSED_LEADER_GRACE_S. Of a leader: campaign now."""
         if self._leadership is not None:
-            self._leadership.replication.peer_closed(peer)
+            self._leadership.peer_closed(peer)
             return
         if self._relay is not None:
             self._relay.peer_closed(peer)
@@ -348,7 +342,6 @@ class RaftCore(Elector):
         if self._role is not Role.FOLLOWER:
             self._become_follower(self._term, leader)
         self._hear(leader)
-        self._passed_on = sender != leader
         match message:
             case AppendEntries():
                 self._following.append(sender, message)

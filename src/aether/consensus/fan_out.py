@@ -91,7 +91,7 @@ class FanOut:
         needy.sort(key=turn)
         used = {relay for relay in self._serving.values() if relay is not None}
         self._serving = decide_serving(learners, needy, relays, self._serving, self._direct_max)
-        self._match = {learner: progress[learner].match for learner in learners}
+        self._match = {learner: progress[learner].held for learner in learners}
         self._committed = log.committed
         self._looks += 1
         self._tried = {
@@ -107,9 +107,13 @@ class FanOut:
             if relay in relays
         }
 
+    def is_relay(self, voter: NodeId) -> bool:
+        """Whether somebody depends on `voter`."""
+        return voter in self._serving.values()
+
     def _is_needy(self, learner: NodeId, progress: Progress) -> bool:
         if progress.transfer is not None:
             return True
-        if not progress.is_relayed or progress.match >= self._committed:
+        if not progress.is_relayed or progress.held >= self._committed:
             return False
-        return progress.match == self._match.get(learner)
+        return progress.held == self._match.get(learner)

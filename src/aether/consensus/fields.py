@@ -60,6 +60,13 @@ class Fields:
             raise self._refuse(value, "a node id")
         return NodeId(value)
 
+    def numbers(self) -> tuple[int, ...]:
+        """An array of whole numbers."""
+        values = self.sequence()
+        if not all(type(value) is int and 0 <= value < 2**63 for value in values):
+            raise self._refuse(values, "an array of whole numbers")
+        return cast("tuple[int, ...]", tuple(values))
+
     def sequence(self) -> Sequence[object]:
         value = self._next()
         if not isinstance(value, list | tuple):

@@ -23,7 +23,7 @@ from aether.consensus.membership import MembershipChange, encode_configuration, 
 from aether.consensus.messages import (
     AppendReply,
     HeartbeatReply,
-    RelayOrder,
+    RelayReport,
     SnapshotReply,
     TimeoutNow,
 )
@@ -31,6 +31,7 @@ from aether.consensus.outbox import Outbox
 from aether.consensus.progress import Mode, Progress, heir_of
 from aether.consensus.quorum import Configuration
 from aether.consensus.reads import Read, ReadRounds
+from aether.consensus.relay_orders import RelayOrders
 from aether.consensus.replication import Replication
 from aether.consensus.values import StoredSnapshot
 from aether.errors import BadInput, Conflict, NotLeader, Overloaded
@@ -60,6 +61,7 @@ class Leadership:
         self._tick_round = 0  # the newest round that a tick began
         self._leaving: dict[NodeId, int] = {}  # removed members, and the tick until which they are still served
         self._fan_out = FanOut(config.workers_direct_max)
+        self._orders = RelayOrders(term)
         self._acks_changed = True
         self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
@@ -126,17 +128,17 @@ class Leadership:
         idle = learner.match == self._log.last_index and self._now % self._config.election_ticks_min
         return not learner.is_relayed and not idle
 
-    def _assign_relays(self) -> None:
-        """Learners that are too many for this leader get the log from other voters."""
+    def _assign_relays(self, lost: NodeId | None = None) -> None:
+        """Learners that are too many for this leader get the log from other voters. lost  one that is gone just now"""
         configuration = self._configuration
         ticks = self._config.election_ticks_min
         others = [voter for voter in configuration.voters if voter != self._config.node]
-        live = [voter for voter in others if self.replication.is_heard(voter, ticks)]
+        live = [voter for voter in others if voter != lost and self.replication.is_heard(voter, ticks)]
         followers = [learner for learner in configuration.learners if learner != self._config.node]  # it may be demoted
         is_heard = partial(self.replication.is_heard, ticks=ticks)
         orders = self._fan_out.look(followers, live, self._progress, self._log, is_heard)
         for relay, learners in orders.items():
-            self._outbox.send(relay, RelayOrder(term=self.term, learners=learners))
+            self._outbox.send(relay, self._orders.order(relay, learners))
 
     # --- appending and committing ------------------------------------------------------------------------------------
 
@@ -225,7 +227,7 @@ class Leadership:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply) -> None:
+    def take(self, peer: NodeId, reply: AppendReply | HeartbeatReply | SnapshotReply | RelayReport) -> None:
         """One answer of this term."""
         progress = self._progress.get(peer)
         if progress is None:
@@ -239,6 +241,8 @@ class Leadership:
                 self.heartbeat_reply(peer, reply.round)
             case SnapshotReply():
                 self.replication.snapshot_reply(peer, reply)
+            case RelayReport():
+                self._relay_report(peer, reply)
 
     def append_reply(self, peer: NodeId, reply: AppendReply) -> None:
         """A follower stored entries, or does not hold the one before them."""
@@ -257,6 +261,22 @@ class Leadership:
         if before < self._tick_round <= number:
             self.replication.heard_heartbeat(peer)
 
+    def _relay_report(self, relay: NodeId, report: RelayReport) -> None:
+        """How far those are whom `relay` serves."""
+        for served in self._orders.reported(relay, report):
+            progress = self._progress.get(served.learner)
+            if progress is None or not progress.is_relayed:
+                continue
+            progress.passed = max(progress.passed, min(served.held, self._log.committed))
+            if served.lives:
+                progress.active_tick = self._now
+
+    def peer_closed(self, peer: NodeId) -> None:
+        """What was on its way to `peer` is lost; whom it served go to others at once."""
+        self.replication.peer_closed(peer)
+        if self._fan_out.is_relay(peer):
+            self._assign_relays(lost=peer)
+
     # --- membership ---------------------------------------------------------------------------------------------------
 
     def propose_change(self, change: MembershipChange, expected_index: LogIndex) -> None:
@@ -272,17 +292,17 @@ class Leadership:
         configuration = next_configuration(known.current, change)
         for node in change.promote:
             if not self._is_caught_up(node):
-                reason = f"it holds entry {self._progress[node].match} of {self._log.last_index}; wait until it has all"
+                reason = f"it holds entry {self._progress[node].held} of {self._log.last_index}; wait until it has all"
                 raise Conflict(f"learner {node} cannot vote yet", reason)
         self.append((encode_configuration(configuration),), EntryKind.CONFIGURATION)
 
     def _is_caught_up(self, node: NodeId) -> bool:
         """Whether one message would bring it up to date, and it lives."""
         progress = self._progress[node]
-        if self._log.term_at(progress.match) is None:
+        if self._log.term_at(progress.held) is None:
             return False  # what it lacks is compacted
         lives = self.replication.is_heard(node, self._config.election_ticks_max)
-        behind = self._log.bytes_after(progress.match)
+        behind = self._log.bytes_after(progress.held)
         sends = progress.is_relayed or progress.mode is Mode.REPLICATE
         return lives and sends and behind <= self._config.append_bytes_max
 

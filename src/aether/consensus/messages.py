@@ -1,6 +1,6 @@
 """What consensus peers say to each other.
 
-Knows: the thirteen messages, their fields and units.
+Knows: the fourteen messages, their fields and units.
 Never: who sends what and when (core), how they are spelt (spelling).
 Holds: a value of these classes is well formed.
 Paper: Raft figures 2, 13 (RequestVote, AppendEntries, InstallSnapshot); dissertation 3.10 (TimeoutNow), 6.4 (reads),
@@ -169,10 +169,29 @@ class Relayed:
 
 @frozen(kw_only=True)
 class RelayOrder:
-    """Leader to voter: pass the log on to these learners, and to no others, until you hear otherwise or nothing."""
+    """Leader to voter: pass the log on to these learners, and to no others, until you hear otherwise or nothing.
+
+    number    of the order; grows when the list changes; learners  None: those that order `number` named
+    """
 
     term: Term = field(validator=_TERM)
-    learners: tuple[NodeId, ...]
+    number: int = field(validator=ge(1))
+    learners: tuple[NodeId, ...] | None
+
+
+@frozen(kw_only=True)
+class RelayReport:
+    """Relay to leader, in answer to an order: how far those are whom it serves, by their places in its list.
+
+    number  of the order that the places refer to; 0 = none is known here
+    match   what each holds durably that is not `behind`; behind  place and index; silent  who does not answer
+    """
+
+    term: Term = field(validator=_TERM)
+    number: int = field(validator=_COUNT)
+    match: LogIndex = field(validator=_INDEX)
+    behind: tuple[tuple[int, LogIndex], ...] = ()
+    silent: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -211,4 +230,5 @@ Message: TypeAlias = (
     | ReadReply
     | Relayed
     | RelayOrder
+    | RelayReport
 )

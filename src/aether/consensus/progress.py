@@ -129,6 +129,7 @@ class Progress:
     heard_round the newest round of heartbeats that it answered
     match_before  where match stood at the last heartbeat reply
     is_relayed  another node sends it the log
+    passed      what that node says it holds: where to go on, never an acknowledgement
     """
 
     next: LogIndex
@@ -141,12 +142,18 @@ class Progress:
     transfer: SnapshotTransfer | None = None
     match_before: LogIndex = attrs.field(default=LogIndex(-1))
     is_relayed: bool = False
+    passed: LogIndex = attrs.field(default=LogIndex(0))
     in_flight: deque[LogIndex] = attrs.field(factory=deque[LogIndex])
+
+    @property
+    def held(self) -> LogIndex:
+        """How far it is, as far as anybody has said. Only `match` counts where something must be durable."""
+        return max(self.match, self.passed)
 
     def serve(self, *, by_relay: bool) -> None:
         """Another node sends it the log from now on, or does so no more."""
         if self.is_relayed and not by_relay:
-            self.become_probe(LogIndex(self.match + 1))
+            self.become_probe(LogIndex(self.held + 1))
         self.is_relayed = by_relay
 
     def can_append(self, window: int) -> bool:

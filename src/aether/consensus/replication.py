@@ -178,7 +178,7 @@ class Replication:
     def describe(self) -> dict[NodeId, FollowerState]:
         """Every receiver."""
         now = self.now
-        return {peer: FollowerState(p.mode, p.match, p.next, now - p.active_tick) for peer, p in self.progress.items()}
+        return {peer: FollowerState(p.mode, p.held, p.next, now - p.active_tick) for peer, p in self.progress.items()}
 
     def check(self) -> None:
         """Assert the invariants of every receiver's progress."""

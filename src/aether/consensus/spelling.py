@@ -25,6 +25,7 @@ from aether.consensus.messages import (
     ReadRequest,
     Relayed,
     RelayOrder,
+    RelayReport,
     SnapshotChunk,
     SnapshotReply,
     TimeoutNow,
@@ -215,12 +216,27 @@ _PASSED_ON: Final[Mapping[int, Callable[[Sequence[object]], AppendEntries | Hear
 
 
 def _encode_relay_order(m: RelayOrder) -> Sequence[object]:
-    return (m.term, m.learners)
+    return (m.term, m.number, m.learners is not None, m.learners or ())
 
 
 def _decode_relay_order(values: Sequence[object]) -> RelayOrder:
-    f = Fields("RelayOrder", values, 2)
-    return RelayOrder(term=Term(f.number(1)), learners=names_of(f.sequence()))
+    f = Fields("RelayOrder", values, 4)
+    term, number, named, learners = Term(f.number(1)), f.number(1), f.flag(), names_of(f.sequence())
+    return RelayOrder(term=term, number=number, learners=learners if named else None)
+
+
+def _encode_relay_report(m: RelayReport) -> Sequence[object]:
+    return (m.term, m.number, m.match, [number for pair in m.behind for number in pair], m.silent)
+
+
+def _decode_relay_report(values: Sequence[object]) -> RelayReport:
+    f = Fields("RelayReport", values, 5)
+    term, number, match = Term(f.number(1)), f.number(), LogIndex(f.number())
+    behind, silent = f.numbers(), f.numbers()
+    if len(behind) % 2:
+        raise malformed("RelayReport", "a place without an index")
+    pairs = zip(behind[::2], map(LogIndex, behind[1::2]), strict=True)
+    return RelayReport(term=term, number=number, match=match, behind=tuple(pairs), silent=silent)
 
 
 Encode: TypeAlias = Callable[[Any], Sequence[object]]
@@ -239,6 +255,9 @@ MESSAGES: Final[Mapping[int, tuple[type[Message], Encode, Decode]]] = {
     10: (ReadRequest, _encode_read_request, _decode_read_request),
     11: (ReadReply, _encode_read_reply, _decode_read_reply),
     12: (Relayed, _encode_relayed, _decode_relayed),
-    13: (RelayOrder, _encode_relay_order, _decode_relay_order),
+    14: (RelayOrder, _encode_relay_order, _decode_relay_order),
+    15: (RelayReport, _encode_relay_report, _decode_relay_report),
 }
-"""tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 1 to 19 belong to consensus."""
+"""tag -> (class, encode to plain msgpack values, decode: BadInput when malformed). Tags 1 to 19 belong to consensus.
+
+13 was an order without a number; no tag is used twice."""
