@@ -17,6 +17,7 @@ from aether.consensus.quorum import Configuration
 from aether.consensus.spelling import MESSAGES
 from aether.consensus.values import Ready, Role
 from aether.model.ids import NodeId
+from aether.model.limits import WORKERS_SERVED_BY_LEADER_MAX
 from aether.testing.simulation.atlas import Atlas
 from aether.testing.simulation.chaos import Chaos
 from aether.testing.simulation.clients import Clients
@@ -101,6 +102,7 @@ class World:
             entries_kept=faults.entries_kept,
             apply_bytes_max=faults.apply_bytes_max,
             held_bytes_max=2_000,
+            workers_direct_max=stream(seed, "workers").choice((1, WORKERS_SERVED_BY_LEADER_MAX)),
         )
 
     # --- phases -------------------------------------------------------------------------------------------------------
