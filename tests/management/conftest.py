@@ -22,6 +22,7 @@ from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.route import Route
 from aether.model.rows import (
+    ApplyRow,
     BlueprintRow,
     ContractRow,
     DesiredRow,
@@ -87,6 +88,7 @@ class Rows:
     contract_rows: list[ContractRow] = attrs.field(factory=list)
     unsatisfied_rows: list[UnsatisfiedRow] = attrs.field(factory=list)
     blueprint_rows: list[BlueprintRow] = attrs.field(factory=list)
+    apply_rows: list[ApplyRow] = attrs.field(factory=list)
     maps: dict[str, list[tuple[bytes, bytes, Revision]]] = attrs.field(factory=dict)
     watchers: list[Changes] = attrs.field(factory=list)
     barriers: int = 0
@@ -126,6 +128,12 @@ class Rows:
     def blueprint(self, blueprint: str, number: int | None):
         found = [row for row in self.blueprint_rows if row.id == blueprint and number in (None, row.number)]
         return max(found, key=lambda row: row.number, default=None)
+
+    def blueprint_history(self, blueprint: str):
+        return [row for row in self.blueprint_rows if row.id == blueprint]
+
+    def applies(self):
+        return iter(self.apply_rows)
 
     def map_rows(self, name: str):
         return self.maps.get(name)
@@ -276,6 +284,37 @@ class BlueprintApplied:
     id: str
     number: int
     slices: tuple[Artifact, ...]
+    rollouts: dict[ArtifactBase, str] = attrs.field(factory=dict)
+    warnings: tuple[str, ...] = ()
+    missing: Callable[[], list[str]] = list
+
+
+@attrs.frozen
+class BlueprintDeleted:
+    revision: Revision
+    slices: tuple[Artifact, ...]
+
+
+@attrs.frozen
+class SlicePlanned:
+    artifact: ArtifactBase = ORDERS.base
+    action: str = "change"
+    old: Artifact | None = ORDERS
+    new: Artifact | None = ORDERS
+    instances: tuple[int, int] = (2, 3)
+    changes: tuple[str, ...] = ("wished: 2 -> 3",)
+    rollout: str = ""
+    taken_back: str = "5 instances by ann"
+    is_dependency: bool = False
+
+
+@attrs.frozen
+class BlueprintPlanned:
+    id: str = "demo"
+    number: int = 8
+    slices: tuple[SlicePlanned, ...] = (SlicePlanned(),)
+    warnings: tuple[str, ...] = ("mind the gap",)
+    changes_something: bool = True
 
 
 @attrs.define
@@ -321,9 +360,25 @@ class Operator:
         self.rows.desired_rows = kept
         return Wished(revision, base, None, changed)
 
-    async def apply(self, text: str, applied_by: str = "") -> BlueprintApplied:
-        revision = self._ask("apply", text, applied_by)
-        return BlueprintApplied(revision, "demo", 7, (ORDERS, PRICING))
+    # --- blueprints ---
+
+    async def revision(self) -> Revision:
+        return self.rows.revision
+
+    async def plan(self, text: str, *, force: bool = False) -> BlueprintPlanned:
+        self._ask("plan", text, force)
+        return BlueprintPlanned()
+
+    async def apply(self, text: str, applied_by: str = "", *, force: bool = False, if_number=None) -> BlueprintApplied:
+        conditions = () if not force and if_number is None else (force, if_number)
+        revision = self._ask("apply", text, applied_by, *conditions)
+        return BlueprintApplied(revision, "demo", 7, (ORDERS, PRICING), {ORDERS.base: "u1"}, ("mind the gap",))
+
+    async def rollback(self, identity: str, number: int | None = None, by: str = "") -> BlueprintApplied:
+        return BlueprintApplied(self._ask("rollback", identity, number, by), identity, 8, (ORDERS,))
+
+    async def delete(self, identity: str, by: str = "", *, force: bool = False) -> BlueprintDeleted:
+        return BlueprintDeleted(self._ask("delete", identity, by, force), (ORDERS, PRICING))
 
 
 @attrs.define
@@ -448,7 +503,13 @@ class World:
             consensus=lambda: self.consensus,
             peers=lambda: self.peers,
             local=self.local,
-            actors=Actors(operator=self.operator, members=self.members, duties=self.duties, trees=self.trees),
+            actors=Actors(
+                operator=self.operator,
+                members=self.members,
+                duties=self.duties,
+                trees=self.trees,
+                blueprints=self.operator,
+            ),
             rows=self.stored,
             backups=self.backups,
             access=self.access,

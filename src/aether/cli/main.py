@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "restore": ("aether.cli.disaster_commands:restore", "Make a new cluster that begins with a backup."),
     "recover": ("aether.cli.disaster_commands:recover", "Make a new cluster out of one survivor of a lost majority."),
     "wal": ("aether.cli.wal_commands:wal", "Look into the data directory of a stopped node."),
-    "blueprint": ("aether.cli.blueprint_commands:blueprint", "Apply, list and write blueprints."),
+    "blueprint": ("aether.cli.blueprint_commands:blueprint", "Plan, apply and look at blueprints; go back."),
 }
 
 

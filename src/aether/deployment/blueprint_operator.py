@@ -8,9 +8,9 @@ Holds: of two who apply at once one is told whose change won; the same text agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -25,7 +25,13 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import APP, Blueprint
 from aether.model.blueprint_toml import parse_blueprint
 from aether.model.ids import Revision
-from aether.model.rows import Applied, BlueprintRow, LeadershipRow
+from aether.model.rollout import TERMINAL
+from aether.model.rows import Applied, ApplyRow, BlueprintRow, LeadershipRow
+
+LEADER: Final = "the leader"
+"""`applied_by` of a text that was put back because an atomic apply did not come off."""
+
+REASON_CHARS_MAX: Final = 500
 
 
 @attrs.frozen
@@ -34,6 +40,7 @@ class BlueprintApplied(Applied):
 
     rollouts  artifact -> id of the update that brings its new version
     warnings  what was not asked for and may surprise: circles of dependencies, instances that find no place
+    missing   what is under way still; raises Conflict when another text is in force by now
     """
 
     id: str
@@ -41,6 +48,7 @@ class BlueprintApplied(Applied):
     slices: tuple[Artifact, ...]
     rollouts: Mapping[ArtifactBase, str] = attrs.field(factory=dict[ArtifactBase, str])
     warnings: tuple[str, ...] = ()
+    missing: Callable[[], list[str]] = attrs.field(default=list, eq=False, repr=False)
 
 
 @attrs.frozen
@@ -62,7 +70,11 @@ class BlueprintOperator:
         self._rows = rows
         self._kv = rows.kv
 
-    async def plan(self, text: str, default_id: str = APP, *, force: bool = False) -> BlueprintPlan:
+    async def revision(self) -> Revision:
+        """Everything that was acknowledged before is applied here."""
+        return await self._kv.barrier()
+
+    async def plan(self, text: str, *, default_id: str = APP, force: bool = False) -> BlueprintPlan:
         """What applying `text` would change. Raises what applying it would raise; changes nothing."""
         blueprint = parse_blueprint(text, default_id)
         await self._kv.barrier()
@@ -96,15 +108,7 @@ class BlueprintOperator:
         wish = Wish(by=applied_by, force=force)
         return await self._apply(blueprint, text, wish, known, "", None)
 
-    async def rollback(
-        self,
-        identity: str,
-        number: int | None = None,
-        by: str = "",
-        *,
-        reason: str = "",
-        fence: LeadershipRow | None = None,
-    ) -> BlueprintApplied:
+    async def rollback(self, identity: str, number: int | None = None, by: str = "") -> BlueprintApplied:
         """Put an earlier text back, as a new number. number  None = the one before that in force.
 
         Raises NotFound, Conflict (it is in force), and what apply raises.
@@ -125,7 +129,19 @@ class BlueprintOperator:
             )
         wish = Wish(by=by, force=True, prefer={a.base: a for a in found.slices})
         blueprint = parse_blueprint(found.text, identity)
-        return await self._apply(blueprint, found.text, wish, current.number, reason or f"back to {wanted}", fence)
+        return await self._apply(blueprint, found.text, wish, current.number, f"back to {wanted}", None)
+
+    async def take_back(self, row: ApplyRow, fence: LeadershipRow) -> BlueprintApplied:
+        """Put back, as a new number, what stood before an atomic apply that did not come off.
+
+        Raises Conflict when another text is in force by now, and what a fenced proposal raises.
+        """
+        before = self._kv.get(keys.blueprint(row.id, row.previous)) if row.previous else None
+        text = f'id = "{row.id}"\nslices = []\n' if before is None else before.text
+        prefer = {a.base: a for a in (*(() if before is None else before.slices), *row.before)}
+        wish = Wish(by=LEADER, force=True, prefer=prefer, taking_back=True)
+        reason = f"number {row.number} was taken back: {row.reason}"[:REASON_CHARS_MAX]
+        return await self._apply(parse_blueprint(text, row.id), text, wish, row.number, reason, fence)
 
     async def delete(self, identity: str, by: str = "", *, force: bool = False) -> BlueprintDeleted:
         """Want nothing of the blueprint any more, and forget its texts.
@@ -173,7 +189,7 @@ class BlueprintOperator:
                 )
             revision = await self._rows.write(applying.decision, extra, fence)
             if revision is not None:
-                return _applied(revision, blueprint.id, number, applying)
+                return self._applied(revision, blueprint.id, number, applying)
         raise busy(f"blueprint {blueprint.id!r}")
 
     def _wish(self, row: BlueprintRow | None, text: str, wish: Wish) -> Wish:
@@ -181,11 +197,32 @@ class BlueprintOperator:
         same = row is not None and row.text == text
         return attrs.evolve(wish, number=number if same else number + 1, previous=number - 1 if same else number)
 
+    def _applied(self, revision: Revision, identity: str, number: int, applying: Applying) -> BlueprintApplied:
+        circles = (f"slices need each other in a circle: {circle}" for circle in applying.expansion.cycles)
+        updates = {row.artifact: row.id for row in applying.decision.rollouts}
+        return BlueprintApplied(
+            revision,
+            identity,
+            number,
+            applying.slices,
+            updates,
+            (*circles, *applying.short),
+            lambda: self._missing(identity, number, updates),
+        )
 
-def _applied(revision: Revision, identity: str, number: int, applying: Applying) -> BlueprintApplied:
-    circles = (f"slices need each other in a circle: {circle}" for circle in applying.expansion.cycles)
-    rollouts = {row.artifact: row.id for row in applying.decision.rollouts}
-    return BlueprintApplied(revision, identity, number, applying.slices, rollouts, (*circles, *applying.short))
+    def _missing(self, identity: str, number: int, updates: Mapping[ArtifactBase, str]) -> list[str]:
+        row = current_revision(self._kv, identity)
+        if row is None or row.number != number:
+            reason = f": {row.reason}" if row is not None and row.reason else ""
+            raise Conflict(f"blueprint {identity}", f"number {number} is in force no more{reason}")
+        found = [self._kv.get(keys.rollout(base, update)) for base, update in updates.items()]
+        under_way = [
+            f"update {r.id} of {r.artifact} is {r.state}" for r in found if r is not None and r.state not in TERMINAL
+        ]
+        watched = self._kv.get(keys.atomic_apply(identity))
+        if watched is not None and watched.number == number:
+            under_way.append(f"blueprint {identity} is atomic, and {watched.state} still")
+        return under_way
 
 
 def _overtaken(identity: str, row: BlueprintRow | None, beside: str) -> Conflict:

@@ -36,6 +36,7 @@ class Wish:
     by      who applies it; force  also where that takes back a completed update, or hurts others
     prefer  versions that win over a range, where the text allows them: those of an earlier apply
     number, previous  of the text, and of the one in force
+    taking_back  an atomic apply did not come off: what stood before is not judged again
     """
 
     by: str = ""
@@ -43,6 +44,7 @@ class Wish:
     prefer: Mapping[ArtifactBase, Artifact] = attrs.field(factory=dict[ArtifactBase, Artifact])
     number: int = 0
     previous: int = 0
+    taking_back: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +81,7 @@ def decide_apply(blueprint: Blueprint, standing: Standing, wish: Wish) -> Applyi
     rows |= _handed_over(blueprint.id, rows, standing, wish.force)
     overrides |= {base: None for base, row in rows.items() if row is None and base in standing.overrides}
     short = tuple(line for row in rows.values() if row is not None and (line := shortage(row, standing.members)))
-    if short and blueprint.mode is Mode.ATOMIC:
+    if short and blueprint.mode is Mode.ATOMIC and not wish.taking_back:
         raise Conflict(f"blueprint {blueprint.id}", f"mode is atomic, and not all would run: {'; '.join(short)}")
     decision = Decision(
         desired=rows,
@@ -257,7 +259,7 @@ def _watch(
     blueprint: Blueprint, rows: Rows, rollouts: Iterable[RolloutRow], standing: Standing, wish: Wish
 ) -> ApplyRow | None:
     """What an atomic apply is watched for; None when it brings no new slice and no new version."""
-    if blueprint.mode is not Mode.ATOMIC:
+    if blueprint.mode is not Mode.ATOMIC or wish.taking_back:
         return None
     known = standing.desired
     slices = {base: row.artifact for base, row in rows.items() if row is not None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from aether.management.view import Duties, Members, Operator, Trees
+from aether.management.view import Blueprints, Duties, Members, Operator, Trees
 
 
 @attrs.frozen(kw_only=True)
@@ -19,3 +19,4 @@ class Actors:
     members: Members
     duties: Duties
     trees: Trees
+    blueprints: Blueprints

@@ -83,20 +83,6 @@ async def undeploy(actors: Actors, body: Mapping[str, object], by: str) -> Chang
     return _changed(shown, wish.revision, wish.artifact)
 
 
-async def apply(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
-    applied = await actors.operator.apply(cast("str", body["toml"]), cast("str", body.get("appliedBy", by)))
-    answer: Answer = {
-        "status": "applied",
-        "blueprint": f"{applied.id}:{applied.number}",
-        "id": applied.id,
-        "number": applied.number,
-        "slices": len(applied.slices),
-        "artifacts": [str(artifact) for artifact in applied.slices],
-        "revision": applied.revision,
-    }
-    return Changed(answer, applied.revision, frozenset(artifact.base for artifact in applied.slices))
-
-
 def _changed(shown: Answer, revision: Revision, artifact: ArtifactBase) -> Changed:
     return Changed(shown | {"revision": revision}, revision, frozenset({artifact}))
 

@@ -15,6 +15,7 @@ from aether.kv.watch_service import Watch
 from aether.model.duty import DutyRow
 from aether.model.ids import Revision
 from aether.model.rows import (
+    ApplyRow,
     BlueprintRow,
     ContractRow,
     DesiredRow,
@@ -83,13 +84,21 @@ class KvClusterView:
         chosen = number or self._kv.get(keys.blueprint_current(blueprint))
         return self._kv.get(keys.blueprint(blueprint, chosen)) if chosen else None
 
+    def blueprint_history(self, blueprint: str) -> Iterable[BlueprintRow]:
+        return self._kv.rows(keys.blueprints_of(blueprint))
+
+    def applies(self) -> Iterable[ApplyRow]:
+        return self._kv.rows(keys.APPLIES)
+
     def map_rows(self, name: str) -> Iterable[tuple[bytes, bytes, Revision]] | None:
         prefix = keys.map_entries(name)
         rows = [(_user_key(text), prefix.codec.decode(raw), version) for text, raw, version in self._kv.scan(prefix)]
         return rows if rows or self._kv.get(keys.map_definition(name)) is not None else None
 
     def watch_instances(self) -> Watch:
-        return self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.UNSATISFIED, keys.MEMBERS)
+        return self._kv.watch(
+            keys.INSTANCES, keys.DESIRED, keys.ROLLOUTS, keys.BLUEPRINTS_CURRENT, keys.UNSATISFIED, keys.MEMBERS
+        )
 
     async def barrier(self) -> Revision:
         return await self._kv.barrier()

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from aether.management import commands, contract_queries, member_commands, queries, rows_service
+from aether.management.blueprint_endpoints import BLUEPRINT_ENDPOINTS
 from aether.management.duty_endpoints import DUTY_ENDPOINTS
 from aether.management.endpoint import (
     ADDRESS,
@@ -40,7 +41,7 @@ from aether.management.endpoint import (
 )
 from aether.management.schema import Field, Kind, Schema
 from aether.management.store_endpoints import STORE_ENDPOINTS
-from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX
+from aether.model.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from aether.web.router import HttpRouter
 
 PREFIXES: Final = ("", "/api")
@@ -66,15 +67,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         about="The contract of one version as data: methods, schemas, faults.",
         query=Schema(FRESH),
         read=lambda facts, query, variables: contract_queries.contract(facts, query, variables["artifact"]),
-    ),
-    get("/blueprints", "The blueprints in force.", queries.blueprints),
-    Endpoint(
-        path="/blueprints/{id}",
-        about="One blueprint with its text.",
-        query=Schema(
-            (*FRESH, Field("number", Kind.WHOLE, low=1, high=NUMBER_MAX, about="an earlier one of the same id"))
-        ),
-        read=lambda facts, query, variables: queries.blueprint(facts, query, variables["id"]),
     ),
     Endpoint(
         path="/maps/{name}",
@@ -182,19 +174,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         member_commands.transfer_leader,
         (attrs.evolve(NODE, required=False),),
     ),
-    Endpoint(
-        path="/blueprint",
-        about="Put a blueprint in force.",
-        query=WAIT,
-        body=Schema(
-            (
-                Field("toml", Kind.TEXT, required=True, also=("blueprint",), high=HTTP_MANAGEMENT_BODY_BYTES_MAX),
-                BY,
-            )
-        ),
-        change=commands.apply,
-        toml=True,
-    ),
+    *BLUEPRINT_ENDPOINTS,
 )
 
 

@@ -14,6 +14,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.duty import Duty, DutyRow
 from aether.model.ids import NodeId, Revision
 from aether.model.rows import (
+    ApplyRow,
     BlueprintRow,
     ContractRow,
     DesiredRow,
@@ -58,6 +59,14 @@ class ClusterView(Protocol):
 
     def blueprint(self, blueprint: str, number: int | None) -> BlueprintRow | None:
         """One blueprint as applied the `number`th time; None = as now in force."""
+        ...
+
+    def blueprint_history(self, blueprint: str) -> Iterable[BlueprintRow]:
+        """Every text of it that is kept."""
+        ...
+
+    def applies(self) -> Iterable[ApplyRow]:
+        """Atomic applies that are not ACTIVE yet."""
         ...
 
     def map_rows(self, name: str) -> Iterable[tuple[bytes, bytes, Revision]] | None:
@@ -186,7 +195,9 @@ class WishAnswer(RevisionAnswer, Protocol):
 
 
 class BlueprintAnswer(RevisionAnswer, Protocol):
-    """What applying a blueprint text put in force."""
+    """What applying a blueprint text put in force; `missing` says what is not so yet, and raises Conflict when another
+    text is in force by now.
+    """
 
     @property
     def id(self) -> str: ...
@@ -194,6 +205,69 @@ class BlueprintAnswer(RevisionAnswer, Protocol):
     def number(self) -> int: ...
     @property
     def slices(self) -> Collection[Artifact]: ...
+    @property
+    def rollouts(self) -> Mapping[ArtifactBase, str]: ...
+    @property
+    def warnings(self) -> Collection[str]: ...
+    @property
+    def missing(self) -> Callable[[], list[str]]: ...
+
+
+class DeletedAnswer(RevisionAnswer, Protocol):
+    """What is wanted no more."""
+
+    @property
+    def slices(self) -> Collection[Artifact]: ...
+
+
+class SlicePlanned(Protocol):
+    """What becomes of one slice; `instances` before and after."""
+
+    @property
+    def artifact(self) -> ArtifactBase: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def old(self) -> Artifact | None: ...
+    @property
+    def new(self) -> Artifact | None: ...
+    @property
+    def instances(self) -> tuple[int, int]: ...
+    @property
+    def changes(self) -> Collection[str]: ...
+    @property
+    def rollout(self) -> str: ...
+    @property
+    def taken_back(self) -> str: ...
+    @property
+    def is_dependency(self) -> bool: ...
+
+
+class BlueprintPlanned(Protocol):
+    """What applying a text would change."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def slices(self) -> Iterable[SlicePlanned]: ...
+    @property
+    def warnings(self) -> Collection[str]: ...
+    @property
+    def changes_something(self) -> bool: ...
+
+
+class Blueprints(Protocol):
+    """Texts. Each mutation returns once this node has applied it. Raises as Operator does."""
+
+    async def revision(self) -> Revision: ...
+    async def plan(self, text: str, *, force: bool = False) -> BlueprintPlanned: ...
+    async def apply(
+        self, text: str, applied_by: str = "", *, force: bool = False, if_number: int | None = None
+    ) -> BlueprintAnswer: ...
+    async def rollback(self, identity: str, number: int | None = None, by: str = "") -> BlueprintAnswer: ...
+    async def delete(self, identity: str, by: str = "", *, force: bool = False) -> DeletedAnswer: ...
 
 
 class Operator(Protocol):
@@ -211,7 +285,6 @@ class Operator(Protocol):
         reason: str = "",
     ) -> WishAnswer: ...
     async def undeploy(self, artifact: str) -> WishAnswer: ...
-    async def apply(self, text: str, applied_by: str = "") -> BlueprintAnswer: ...
 
 
 class MemberWish(RevisionAnswer, Protocol):

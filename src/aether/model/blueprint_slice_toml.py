@@ -118,7 +118,10 @@ def parse_target(text: str) -> tuple[ArtifactBase, VersionRange]:
 def _instances(
     path: str, value: object, problems: list[str]
 ) -> tuple[int | None, int | None, int | None, float | None]:
-    """(exactly, at least, at most, seconds until it is idle). `{max = n}` alone begins at 1: only a written 0 lets a slice scale to zero."""
+    """(exactly, at least, at most, seconds until it is idle).
+
+    `{max = n}` alone begins at 1: only a written 0 lets a slice scale to zero.
+    """
     if not isinstance(value, Mapping):
         return count(path, value, 0, INSTANCES_MAX, problems), None, None, None
     table = cast(Table, value)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import trio
 
+from aether.deployment.apply_manager import ApplyManager
 from aether.deployment.cluster_manager import ClusterDeploymentManager
 from aether.deployment.duty_manager import DutyManager
 from aether.deployment.duty_operator import DutyOperator
@@ -76,6 +77,7 @@ class Managers:
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)
         self._sleep = SleepManager(node, incarnation, kv, hosting.usage, wall=seams.wall)
+        self._applies = ApplyManager(kv, self.operator.blueprints, self.rollouts.rollback, wall=seams.wall)
         self._publisher = ContractPublisher(node, incarnation, kv, store)
 
     async def begin(self, nursery: trio.Nursery) -> None:
@@ -86,10 +88,17 @@ class Managers:
         await nursery.start(self._sleep.run)
         await nursery.start(self._publisher.run)
         await nursery.start(self._duty_manager.run)
+        await nursery.start(self._applies.run)
 
     def actors(self, members: Members, trees: Trees) -> Actors:
         """Whoever carries out what the admin API is asked for. members, trees  the parts of it that run elsewhere"""
-        return Actors(operator=self.operator, members=members, duties=self.duties, trees=trees)
+        return Actors(
+            operator=self.operator,
+            members=members,
+            duties=self.duties,
+            trees=trees,
+            blueprints=self.operator.blueprints,
+        )
 
     def members_changed(self) -> None:
         """The set of live members may have changed. Never blocks."""
