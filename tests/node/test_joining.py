@@ -1,7 +1,7 @@
 """Joining on the wire, and what either side does with strangers, floods and lies."""
 
-import msgpack
 import attrs
+import msgpack
 import pytest
 import trio
 from hypothesis import given

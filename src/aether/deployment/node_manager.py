@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn
 
 import attrs
 import trio
 
+from aether.deployment.contact_manager import ContactManager
 from aether.deployment.digest import started_with
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
+from aether.deployment.reasons import REASON_CHARS_MAX, first_line
 from aether.deployment.stages import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
@@ -27,7 +29,7 @@ from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
-from aether.model.limits import FAILED_BACKOFF_MAX_S, RETRY_BACKOFF_MAX_S
+from aether.model.limits import CLEANUP_S, FAILED_BACKOFF_MAX_S, MEMBER_LOST_S, RETRY_BACKOFF_MAX_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
 from aether.model.serving import wanted_versions, with_version
 
@@ -38,7 +40,7 @@ Change = Put[Any] | Delete[Any]
 
 _VERBS: Final = {S.LOADING: "load", S.ACTIVATING: "start", S.DEACTIVATING: "stop", S.UNLOADING: "unload"}
 _ABSENT: Final = Revision(0)
-_REASON_CHARS_MAX: Final = 500
+_NO_CONTACT: Final = f"no majority answered for {MEMBER_LOST_S:g} s: stopped, so that another may start"
 _WAITS_PAUSE_S: Final = 0.25  # in front of a row that only says what an instance waits for
 
 
@@ -87,7 +89,7 @@ class NodeDeploymentManager:
 
     host        the room where instances live
     route_row   the routes row of an artifact that is loaded here
-    timeouts_s  how long each transitional state may last
+    timeouts_s  how long each transitional state may last, where the desired row does not say
     """
 
     def __init__(
@@ -110,10 +112,14 @@ class NodeDeploymentManager:
         self._timeouts_s = timeouts_s
         self._locals: dict[InstanceId, _Local] = {}
         self._rows = CachedRows(kv, keys.INSTANCES)
+        self._contact = ContactManager(kv.barrier, self._lost_contact)
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled; then instances are left to hosting, which owns them."""
         async with self._kv.watch(keys.INSTANCES, keys.DESIRED) as watch, trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._contact.run)
             task_status.started()
             while True:
                 self._look(nursery)
@@ -124,7 +130,7 @@ class NodeDeploymentManager:
         local = self._locals.get(instance)
         if local is not None:
             _log.error("%s of %s crashed", local.instance, local.artifact, exc_info=error)
-            local.crash = f"crashed: {_first_line(error)}"
+            local.crash = f"crashed: {first_line(error)}"
             local.running = False  # hosting has ended it
             local.wake()
 
@@ -132,8 +138,28 @@ class NodeDeploymentManager:
         """Hosting reports what a starting instance waits for ("" = nothing any more). Never blocks."""
         local = self._locals.get(instance)
         if local is not None:
-            local.waits_for = reason[:_REASON_CHARS_MAX]
+            local.waits_for = reason[:REASON_CHARS_MAX]
             local.wake()
+
+    def _lost_contact(self, instance: InstanceId) -> None:
+        """A singleton stops by itself: the majority may have chosen another one, and cannot tell."""
+        local = self._locals.get(instance)
+        if local is None or self._nursery is None:
+            return
+        _log.error("%s of %s: %s", local.instance, local.artifact, _NO_CONTACT)
+        local.give_up(_NO_CONTACT)
+        if local.running:
+            local.running = False
+            self._nursery.start_soon(self._cut, local)
+
+    async def _cut(self, local: _Local) -> None:
+        """End it at once, without a drain; then its row may say so."""
+        try:
+            await self._host.unload(local.instance)
+        except Exception as error:  # noqa: BLE001 - whatever its end raised, it is over
+            _log.warning("%s of %s raised at its end", local.instance, local.artifact, exc_info=error)
+        local.crash = _NO_CONTACT
+        local.wake()
 
     # --- from rows to tasks ---------------------------------------------------------------------------------------
 
@@ -192,6 +218,7 @@ class NodeDeploymentManager:
                 case _:
                     await woken.wait()
         await self._clean_up(local)
+        self._contact.forget(local.instance)
         del self._locals[local.instance]
 
     # --- one step -------------------------------------------------------------------------------------------------
@@ -232,15 +259,20 @@ class NodeDeploymentManager:
             failure = await self._attempt(local, S.ACTIVATING, lambda: self._start(local, row, desired))
             nursery.cancel_scope.cancel()
         local.running = failure is None and local.crash is None
+        if row.token and not local.running:
+            self._contact.forget(local.instance)
         return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
 
     async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
         local.routes, local.digest = await self._route_row(local.artifact), started_with(desired)
+        if row.token:
+            await self._contact.keep(local.instance)
         await self._host.activate(row, desired)
 
     async def _deactivate(self, local: _Local) -> str | None:
         failure = await self._attempt(local, S.DEACTIVATING, lambda: self._stop(local))
         local.running = False
+        self._contact.forget(local.instance)
         return failure
 
     async def _stop(self, local: _Local) -> None:
@@ -265,19 +297,30 @@ class NodeDeploymentManager:
 
     async def _attempt(self, local: _Local, during: SliceState, work: Callable[[], Awaitable[object]]) -> str | None:
         """Run `work` within its time; None, or why it failed in one line."""
-        limit_s = self._timeouts_s[during]
+        limit_s = self._limit_s(local, during)
         failure: str | None = None
         with trio.move_on_after(limit_s) as scope:
             local.attempt, local.ended = scope, ""
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - whatever user code raises belongs into the row
-                failure = _first_line(error)
+                failure = first_line(error)
                 _log.warning("%s of %s: %s failed", local.instance, local.artifact, _VERBS[during], exc_info=error)
         local.attempt = None
         if scope.cancelled_caught:
             return local.ended or f"{_VERBS[during]} did not finish in {limit_s:g} s"
         return failure
+
+    def _limit_s(self, local: _Local, during: SliceState) -> float:
+        """What the desired row says, else the default; a stop has at least the time of its drain, and to clean up."""
+        desired = self._desired(local)
+        if desired is None:
+            return self._timeouts_s[during]
+        given = desired.timeouts_s.get(during.value.lower())
+        if given is not None:
+            return given
+        drain_s = desired.drain_s if during is S.DEACTIVATING and desired.drain_s is not None else 0.0
+        return max(self._timeouts_s[during], drain_s + 2 * CLEANUP_S if drain_s else 0.0)
 
     async def _show_waits(self, local: _Local) -> NoReturn:
         """Keep the reason of an ACTIVATING row at what it waits for."""
@@ -352,18 +395,3 @@ class NodeDeploymentManager:
             _log.info("%s of %s: state not written yet: %s", local.instance, local.artifact, error)
             return False
         return result.applied
-
-
-def _first_line(error: BaseException) -> str:
-    """The class and the first line of an exception; of a group with one leaf, that leaf's."""
-    leaf = _only_leaf(error)
-    lines = str(leaf).splitlines()
-    name = type(leaf).__name__
-    return (f"{name}: {lines[0]}" if lines else name)[:_REASON_CHARS_MAX]
-
-
-def _only_leaf(error: BaseException) -> BaseException:
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return _only_leaf(group.exceptions[0]) if len(group.exceptions) == 1 else group

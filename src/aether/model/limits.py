@@ -165,6 +165,8 @@ FAILED_BACKOFF_MIN_S: Final = 1.0
 FAILED_BACKOFF_MAX_S: Final = 60.0
 RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
 MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
+CONTACT_CONFIRM_S: Final = 0.5  # how often a node that hosts a singleton asks the majority whether it still belongs
+SINGLETON_LOST_S: Final = 8.0  # a singleton of a member silent for this long is replaced
 IDLE_S: Final = 300.0  # without a call, after which a slice that may scale to zero does
 IDLE_LOOK_S_MIN: Final = 0.1  # how often its instances are looked at: a quarter of the time they may be idle,
 IDLE_LOOK_S_MAX: Final = 5.0  # and at least as often as this
@@ -229,6 +231,10 @@ assert 9 * BLUEPRINT_SLICES_MAX + BLUEPRINTS_KEPT <= BATCH_OPERATIONS_MAX
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 # A snapshot chunk, with what it says of the membership, is not split: chunks keep their order.
 assert SNAPSHOT_CHUNK_BYTES + 4 * 1024 <= FRAME_CHUNK_BYTES
+# A singleton that hears no majority has been stopped, cleaned up after included, before another one is started; a tenth
+# is for clocks that differ in rate.
+assert CONTACT_CONFIRM_S * 2 < MEMBER_LOST_S
+assert (MEMBER_LOST_S + CLEANUP_S) * 1.1 < SINGLETON_LOST_S
 # What is queued for a worker holds at least one frame of the largest size.
 assert FRAME_BYTES_MAX <= WORKER_OUTBOX_BYTES_MAX
 # Calls that are cut off at the end of a drain have time to clean up before their instance is given up.
