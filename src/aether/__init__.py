@@ -64,6 +64,7 @@ from aether.slice_api.exchange import Body, Event, Request, Response
 from aether.slice_api.faults import Fault
 from aether.slice_api.fields import (
     config,
+    fencing_token,
     secret,
     state,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "current_call",
     "delete",
     "each",
+    "fencing_token",
     "get",
     "head",
     "lifespan",

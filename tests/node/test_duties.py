@@ -83,7 +83,7 @@ async def test_a_node_that_is_shut_down_leaves_in_order_and_works_again_when_it_
     assert duty_of(cluster, name) is Duty.SHUTTING_DOWN
     await cluster.restart(name)
     await until(lambda: duty_of(cluster, name) is Duty.ON_DUTY)
-    assert other.kv.get(keys.duty(name)) is None or other.kv.get(keys.duty(name)).duty is not Duty.SHUTTING_DOWN
+    await until(lambda: other.kv.get(keys.duty(name)) is None)
 
 
 async def test_a_leader_that_drains_lets_another_lead_and_keeps_its_vote(aether_cluster):
@@ -109,7 +109,7 @@ async def test_words_that_cannot_be_carried_out_are_refused_and_repeats_are_harm
     assert (first.changed, second.changed) == (True, False)
     with pytest.raises(Conflict, match="no other node is on duty"):
         await one.drain("node-1")
-    with pytest.raises(Conflict, match="too few voters|no other node"):
+    with pytest.raises(Conflict, match="no other node"):
         await one.shutdown("node-1")
     await one.activate("node-2")
     with pytest.raises(Conflict, match="too few voters"):

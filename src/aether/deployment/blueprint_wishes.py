@@ -185,7 +185,7 @@ def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: St
         max_per_node=wish.max_per_node,
         placing=wish.placing,
         min_available=wish.min_available,
-        singleton=wish.singleton,
+        singleton=wish.singleton or standing.is_singleton(artifact),
         config=wish.config,
         bind=blueprint.bind,
         host=wish.host,

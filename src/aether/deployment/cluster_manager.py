@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from aether.deployment.duties import duties_of
+from aether.deployment.leases import Leases
 from aether.deployment.order_changes import Change, changes_of, guards
 from aether.deployment.orders import Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
@@ -51,13 +52,14 @@ class _Settled:
     duties: tuple[DutyRow, ...]
     present: Present
     learners: frozenset[NodeId]
+    leased: frozenset[NodeId]
 
     def is_same(self, other: _Settled | None) -> bool:
         return (
             other is not None
             and self.rows.is_same(other.rows)
-            and (self.fence, self.duties, self.present, self.learners)
-            == (other.fence, other.duties, other.present, other.learners)
+            and (self.fence, self.duties, self.present, self.learners, self.leased)
+            == (other.fence, other.duties, other.present, other.learners, other.leased)
         )
 
 
@@ -95,6 +97,7 @@ class ClusterDeploymentManager:
         self._voters = voters
         self._floor_s = floor_s
         self._presence = Presence(lost_s, rebalance_after_s)
+        self._leases = Leases()
         self._sight = Sight(kv)
         self._strategies = Strategies()
         self._settled: _Settled | None = None
@@ -140,18 +143,20 @@ class ClusterDeploymentManager:
                 await self._act(fence, present)
             except (TryAgain, OutcomeUnknown) as error:
                 _log.info("orders not written: %s", error)
-        pause_s = self._presence.pause_s(trio.current_time())
-        return self._floor_s if pause_s is None else min(self._floor_s, pause_s)
+        now = trio.current_time()
+        pauses = (self._presence.pause_s(now), self._leases.pause_s(now))
+        return min([self._floor_s, *(pause_s for pause_s in pauses if pause_s is not None)])
 
     async def _act(self, fence: LeadershipRow, present: Present) -> None:
         await settle_overrides(self._kv, self._sight.desired(), fence, self._wall())
         seen, rows = self._kv.revision, self._sight.rows()
         learners = frozenset(present.members.keys() - self._voters() if self._voters is not None else ())
-        now = _Settled(fence, rows, self._sight.duties(), present, learners)
+        leased = self._leases.look(rows.instances, self._live(), fence, trio.current_time())
+        now = _Settled(fence, rows, self._sight.duties(), present, learners, leased)
         if now.is_same(self._settled):
             return
         self._settled = None
-        view = self._sight.view(rows, present, learners, self._wall())
+        view = self._sight.view(rows, present, learners, leased, self._wall())
         orders = await self._decide(view)
         done = [order for order in orders if not isinstance(order, Unsatisfied)]
         for part in _parts(done, _ORDERS_PER_BATCH):

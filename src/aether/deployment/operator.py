@@ -16,7 +16,7 @@ import attrs
 from aether.deployment.blueprint_operator import BlueprintApplied, BlueprintOperator
 from aether.deployment.merging import OPERATOR
 from aether.deployment.sleeping import bounded
-from aether.deployment.standing import Decision, Defaults, Standing, no_contract, one_instance
+from aether.deployment.standing import Decision, Defaults, Standing, no_contract, not_once, one_instance
 from aether.deployment.wishes import (
     check_instances,
     decide_deploy,
@@ -34,7 +34,7 @@ from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 
 if TYPE_CHECKING:
-    from aether.slice_api.contract import Contract
+    from aether.slice_api.contract import Contract, SliceOptions
 
 __all__ = ["BlueprintApplied", "Operator", "Wished"]
 
@@ -58,7 +58,7 @@ class Operator:
 
     wall      wall-clock seconds, stamped into rows
     defaults  a slice's own instance count, where this process knows it (else 1); contracts  likewise
-    new_id    names of updates
+    new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
 
     All raise NoQuorum, NotLeader or OutcomeUnknown as the store does, and Conflict when others keep changing the same
     rows. Cancelled, a mutation may or may not happen.
@@ -71,10 +71,11 @@ class Operator:
         defaults: Defaults = one_instance,
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
+        is_singleton: Callable[[Artifact], bool] = not_once,
     ) -> None:
         self._kv = kv
         self._wall = wall
-        self._rows = WishRows(kv, wall, defaults, contracts, new_id)
+        self._rows = WishRows(kv, wall, defaults, contracts, new_id, is_singleton)
         self.blueprints: BlueprintOperator = BlueprintOperator(self._rows)
 
     async def apply(self, text: str, applied_by: str = "", default_id: str = APP) -> BlueprintApplied:
@@ -139,7 +140,7 @@ class Operator:
         await self._kv.barrier()
         for _ in range(TRIES_MAX):
             decided = decide_implicit(wanted, self._rows.standing().desired).desired
-            rows = {base: row and bounded(row, slices[row.artifact].scale) for base, row in decided.items()}
+            rows = {base: row and _as_written(row, slices[row.artifact]) for base, row in decided.items()}
             revision = await self._rows.write(Decision(desired=rows))
             if revision is not None:
                 return Applied(revision)
@@ -167,3 +168,8 @@ def _named(text: str) -> tuple[ArtifactBase, Version | None]:
         return ArtifactBase.parse(text), None
     artifact = Artifact.parse(text)
     return artifact.base, artifact.version
+
+
+def _as_written(row: DesiredRow, options: SliceOptions) -> DesiredRow:
+    """With what the slice says of its count."""
+    return attrs.evolve(bounded(row, options.scale), singleton=options.singleton)

@@ -27,7 +27,7 @@ class View:
     duties   of members that are not simply ON_DUTY; forced  those of them whose drain waits for nothing
     learners members that have no vote
     resting  members that came a moment ago: nothing moves there for the sake of balance yet
-    singletons  what outlives the instances of singletons
+    singletons  what outlives the instances of singletons; leased  silent nodes that may still run one
     desired_at, failed_at  revisions of desired rows and of rows of FAILED instances: a wish that is newer than the
              failure is tried at once
     now      wall-clock seconds, compared with `since` of FAILED rows
@@ -43,6 +43,7 @@ class View:
     learners: frozenset[NodeId] = frozenset()
     resting: frozenset[NodeId] = frozenset()
     singletons: Mapping[ArtifactBase, SingletonRow] = attrs.field(factory=dict[ArtifactBase, SingletonRow])
+    leased: frozenset[NodeId] = frozenset()
     desired_at: Mapping[ArtifactBase, Revision] = attrs.field(factory=dict[ArtifactBase, Revision])
     failed_at: Mapping[InstanceId, Revision] = attrs.field(factory=dict[InstanceId, Revision])
     now: float = 0.0

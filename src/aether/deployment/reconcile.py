@@ -54,11 +54,14 @@ def reconcile(
     fleet = Fleet(view)
     for _ in fleet.prepare():
         yield ()
-    rows = _Rows(fleet)
+    rows = _Rows(fleet, view)
     yield from rows.sort_out(view.instances)
     moves = [REBALANCE_MOVES_MAX - rows.moves]
     setting = Setting(view, fleet, new_id, placement, strategies, moves)
     for base in sorted(view.desired.keys() | rows.ours.keys(), key=str):
+        if base in rows.leased:
+            yield ()  # its last instance may still run where nobody can see it
+            continue
         desired = view.desired.get(base)
         ours = sorted(rows.ours.get(base, ()), key=_instance)
         kind = SingletonDecision if desired is not None and desired.singleton else SliceDecision
@@ -73,14 +76,16 @@ def reconcile(
 class _Rows:
     """Instances by slice, without those of lost nodes.
 
-    moves  exchanges for the sake of balance that are on their way
+    moves  exchanges for the sake of balance that are on their way; leased  singletons that must not be replaced yet
     """
 
     fleet: Fleet
+    view: View
     ours: defaultdict[ArtifactBase, list[InstanceRow]] = attrs.field(
         factory=lambda: defaultdict[ArtifactBase, list[InstanceRow]](list)
     )
     moves: int = 0
+    leased: set[ArtifactBase] = attrs.field(factory=set[ArtifactBase])
 
     def sort_out(self, instances: tuple[InstanceRow, ...]) -> Iterator[tuple[Order, ...]]:
         """Fill in, with places to yield; orders to forget what is lost."""
@@ -95,7 +100,10 @@ class _Rows:
     def _carried(self, row: InstanceRow, going: Mapping[str, int]) -> bool:
         host = self.fleet.hosts(row)
         if host is None:
-            return False
+            if not row.token or not self._may_still_run(row):
+                return False
+            self.leased.add(row.artifact.base)
+            return True
         self.ours[row.artifact.base].append(row)
         if row.turn > host.turn:
             host.turn = row.turn
@@ -105,6 +113,9 @@ class _Rows:
             if row.state in RANK and row.instance not in going:
                 host.staying += 1
         return True
+
+    def _may_still_run(self, row: InstanceRow) -> bool:
+        return row.node in self.view.leased and row.node not in self.view.members
 
 
 def _instance(row: InstanceRow) -> InstanceId:

@@ -80,7 +80,9 @@ class Sight:
             self._routed = routes, frozenset(row.artifact for row in routes)
         return Rows(self._desired.look(), self._instances.look(), self._singletons.look(), self._routed[1])
 
-    def view(self, rows: Rows, present: Present, learners: frozenset[NodeId], now: float) -> View:
+    def view(
+        self, rows: Rows, present: Present, learners: frozenset[NodeId], leased: frozenset[NodeId], now: float
+    ) -> View:
         """now  wall-clock seconds."""
         duties = self.duties()
         failed = [row for row in rows.instances if row.state is SliceState.FAILED]
@@ -91,6 +93,7 @@ class Sight:
             suspect=present.suspect,
             resting=present.resting,
             learners=learners,
+            leased=leased,
             routes=rows.routes,
             duties=duties_of(present.members.values(), duties),
             forced=forced_drains(duties),

@@ -41,6 +41,11 @@ def no_contract(artifact: Artifact) -> None:
     """Of a process that knows none."""
 
 
+def not_once(artifact: Artifact) -> bool:
+    """Whether a slice says that it is a singleton, where this process does not have its code."""
+    return False
+
+
 def one_update(base: ArtifactBase) -> str:
     """A name for an update, where at most one of each slice is ever begun."""
     return f"update-of-{base.name}"
@@ -51,7 +56,7 @@ class Standing:
     """members   those that are known, and what each can load
     running   versions with at least one ACTIVE instance
     rollouts  the last one of each artifact that was not undone: under way, or completed
-    defaults  a slice's own count; contracts  of versions, as far as they are known here
+    defaults  a slice's own count; is_singleton  whether it says so; contracts  of versions, as far as they are known here
     breaks    what an update from one version to another breaks, a line each
     new_id    names an update; now  wall-clock seconds
     """
@@ -62,6 +67,7 @@ class Standing:
     running: frozenset[Artifact] = frozenset()
     rollouts: Mapping[ArtifactBase, RolloutRow] = _NO_ROLLOUTS
     defaults: Defaults = one_instance
+    is_singleton: Callable[[Artifact], bool] = not_once
     contracts: Contracts = no_contract
     breaks: Callable[[Artifact, Artifact], Sequence[str]] = lambda old, new: ()
     new_id: Callable[[ArtifactBase], str] = one_update

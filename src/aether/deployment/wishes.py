@@ -39,7 +39,8 @@ def decide_deploy(base: ArtifactBase, versions: VersionRange, instances: int | N
     overrides: dict[ArtifactBase, OverrideRow | None] = {}
     if current is None:
         count = standing.defaults(artifact) if instances is None else instances
-        row = DesiredRow(artifact=artifact, instances=count, wished=count, blueprint=ADHOC)
+        once = standing.is_singleton(artifact)
+        row = DesiredRow(artifact=artifact, instances=count, wished=count, blueprint=ADHOC, singleton=once)
     else:
         _check_no_rollout(base, standing, "deploy another version")
         row = attrs.evolve(current, artifact=artifact)

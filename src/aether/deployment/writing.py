@@ -13,7 +13,15 @@ from typing import Any, Final
 
 from aether.deployment.compatibility import breaks
 from aether.deployment.rollout import traffic_of
-from aether.deployment.standing import Decision, Defaults, Standing, newest_rollouts, no_contract, one_instance
+from aether.deployment.standing import (
+    Decision,
+    Defaults,
+    Standing,
+    newest_rollouts,
+    no_contract,
+    not_once,
+    one_instance,
+)
 from aether.errors import BadInput, Conflict
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
@@ -36,7 +44,7 @@ class WishRows:
 
     wall      wall-clock seconds; defaults  a slice's own count, where this process knows it
     contracts of the versions whose code this process has; those of others are read from their rows
-    new_id    names of updates
+    new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
     """
 
     def __init__(
@@ -46,12 +54,14 @@ class WishRows:
         defaults: Defaults = one_instance,
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
+        is_singleton: Callable[[Artifact], bool] = not_once,
     ) -> None:
         self.kv: KvService = kv
         self.wall: Callable[[], float] = wall
         self._defaults = defaults
         self._contracts = contracts
         self._new_id = new_id
+        self._is_singleton = is_singleton
 
     def standing(self) -> Standing:
         """What stands now."""
@@ -63,6 +73,7 @@ class WishRows:
             running=frozenset(r.artifact for r in kv.rows(keys.INSTANCES) if r.state is SliceState.ACTIVE),
             rollouts=newest_rollouts(kv.rows(keys.ROLLOUTS)),
             defaults=self._defaults,
+            is_singleton=self._is_singleton,
             contracts=_Remembered(self._contract),
             breaks=self._breaks,
             new_id=self._update_id,

@@ -65,7 +65,7 @@ def constructed(
                 assert base is not None
                 values[name] = bind_proxy(contract_of(cast("type", field.type)), base, caller)
             case Text(text):
-                values[name] = field.read(text)
+                values[name] = int(text) if field.kind == "token" else field.read(text)
             case Shared(map_name):
                 values[name] = Map[Any, Any](field.key_type, field.value_type, backend(map_name), name=map_name)
     return values
@@ -76,7 +76,7 @@ def _fits(field: FieldSpec, value: Given) -> bool:
         case Bound():
             return field.kind == "dependency"
         case Text():
-            return field.kind in ("config", "secret")
+            return field.kind in ("config", "secret", "token")
         case Shared(map_name):
             return isinstance(field.spec, MapSpec) and field.spec.name == map_name
 

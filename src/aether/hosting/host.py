@@ -16,6 +16,7 @@ import trio
 from aether.errors import Conflict, NotFound
 from aether.hosting.chained import Chained
 from aether.hosting.failures import Place
+from aether.hosting.fencing import Fence, fence_of
 from aether.hosting.hosts import Birth, Host, InProcess, Living, wanted_place
 from aether.hosting.injection import Classes, Reports, Sources, given_values
 from aether.hosting.replicated_map import ReplicatedBackend
@@ -139,6 +140,7 @@ class Hosting:
             place=Place(slice=contract.name, instance=row.instance, node=self._node),
             drain_s=self._drain_s if desired.drain_s is None else desired.drain_s,
             memory_mb=wanted.memory_mb,
+            fence=fence_of(row, is_singleton=contract.options.singleton),
         )
         hosted = _Hosted(row.artifact, host.instance(birth), birth.drain_s)
         error = await self._nursery.start(self._live, row.instance, hosted)
@@ -209,8 +211,8 @@ class Hosting:
             self._sources.reports.instance_crashed(instance, hosted.error)
 
     def _built_in(self, invoker: Invoker) -> dict[str, Host]:
-        def backend(name: str) -> ReplicatedBackend:
-            return ReplicatedBackend(self._kv, name)
+        def backend(name: str, fence: Fence | None) -> ReplicatedBackend:
+            return ReplicatedBackend(self._kv, name, fence)
 
         here = InProcess(invoker, backend, self._work, self._middleware)
         apart = Chained(WorkerProcesses(invoker, backend), self._middleware)

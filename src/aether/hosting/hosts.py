@@ -8,13 +8,14 @@ Holds: a living instance is served, drained and reported alike, so that callers 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
 
 from aether.errors import BadInput, ContractError
 from aether.hosting.chain import Chain
 from aether.hosting.failures import Place
+from aether.hosting.fencing import Fence
 from aether.hosting.given import Given, constructed
 from aether.hosting.instance import RunningInstance
 from aether.invocation.local import LocalInstance
@@ -39,6 +40,7 @@ class Birth:
     given      values of its fields, resolved; place  how its failures name it
     drain_s    how long running calls may last after it was told to stop
     memory_mb  most MiB that it may use, where the place can tell; None = no limit
+    fence      of a singleton
     """
 
     instance: InstanceId
@@ -47,6 +49,11 @@ class Birth:
     place: Place
     drain_s: float
     memory_mb: int | None = None
+    fence: Fence | None = None
+
+
+Backends: TypeAlias = Callable[[str, Fence | None], MapBackend]
+"""The bytes of a map, by its name, for whoever writes with that fence."""
 
 
 class Living(LocalInstance, Protocol):
@@ -90,7 +97,7 @@ class InProcess:
     """Instances in this process, in the loop of the node: co-located calls are awaits."""
 
     invoker: Invoker
-    backend: Callable[[str], MapBackend]
+    backend: Backends
     work: Work
     middleware: tuple[Middleware, ...] = ()
 
@@ -101,7 +108,7 @@ class InProcess:
             raise ContractError(
                 f"{contract.artifact} is not imported here, so it lives in a worker process, and this node starts none"
             )
-        arguments = constructed(contract, birth.given, self.invoker, self.backend)
+        arguments = constructed(contract, birth.given, self.invoker, lambda name: self.backend(name, birth.fence))
         chain = Chain(self.middleware, contract, place) if self.middleware else None
         return RunningInstance(contract.cls(**arguments), contract, place, self.work, birth.drain_s, chain)
 

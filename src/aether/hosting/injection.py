@@ -91,6 +91,8 @@ async def given_values(sources: Sources, row: InstanceRow, contract: AnySlice, d
                 _configured(values, field, contract, sources.secrets, "secret")
             case "map":
                 values[field.name] = await _map(sources, field)
+            case "token":
+                values[field.name] = Text(str(row.token))
             case "state" | "default":
                 pass
     return values

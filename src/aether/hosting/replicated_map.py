@@ -11,7 +11,8 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from aether.errors import Conflict
+from aether.errors import Conflict, Overloaded
+from aether.hosting.fencing import Fence
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.key_parts import escape, unescape
@@ -24,13 +25,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 DEFINE_TRIES_MAX: Final = 8
+FENCED_TRIES_MAX: Final = 8
 
 
 class ReplicatedBackend:
-    """MapBackend of slice_api over one map of the store."""
+    """MapBackend of slice_api over one map of the store. fence  of the singleton that writes, None for others"""
 
-    def __init__(self, kv: KvService, name: str) -> None:
+    def __init__(self, kv: KvService, name: str, fence: Fence | None = None) -> None:
         self._kv = kv
+        self._fence = fence
         self._name = name
         self._prefix = keys.map_entries(name)
 
@@ -42,7 +45,10 @@ class ReplicatedBackend:
         return None if value is None else RawEntry(key, value, self._kv.version(row))
 
     async def apply(self, changes: Mapping[bytes, bytes | None], if_versions: Mapping[bytes, int]) -> bool:
-        """All or nothing, once; False when a version differs. Raises QuotaExceeded, NoQuorum, OutcomeUnknown."""
+        """All or nothing, once; False when a version differs.
+
+        Raises QuotaExceeded, NoQuorum, OutcomeUnknown; Conflict when the singleton that writes has been replaced.
+        """
         compares = tuple(
             Compare(keys.map_entry(self._name, key), Revision(version)) for key, version in if_versions.items()
         )
@@ -50,7 +56,18 @@ class ReplicatedBackend:
             Delete(keys.map_entry(self._name, key)) if value is None else Put(keys.map_entry(self._name, key), value)
             for key, value in changes.items()
         )
-        return (await self._kv.propose(Batch(compares, changed))).applied
+        if self._fence is None:
+            return (await self._kv.propose(Batch(compares, changed))).applied
+        return await self._apply_fenced(self._fence, Batch(compares, changed))
+
+    async def _apply_fenced(self, fence: Fence, batch: Batch) -> bool:
+        """The row of the token may be written without a new token: then this instance is still the one."""
+        for _ in range(FENCED_TRIES_MAX):
+            compares = (fence.compare(self._kv), *batch.compares)
+            result = await self._kv.propose(Batch(compares, batch.changes))
+            if result.applied or result.conflict != fence.key.text:
+                return result.applied
+        raise Overloaded(f"writes of the token of {fence.base}", FENCED_TRIES_MAX)
 
     async def scan(self, prefix: bytes, after: bytes | None, limit: int) -> Sequence[RawEntry]:
         """In order of the keys' bytes. Looks at every entry under `prefix`: texts of rows are ordered differently."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 
 from aether.errors import ContractError
-from aether.hosting.hosts import Birth
+from aether.hosting.hosts import Backends, Birth
 from aether.hosting.worker_instance import WorkerInstance
 from aether.hosting.worker_link import Mail
 from aether.hosting.worker_outward import Outward
@@ -20,7 +20,6 @@ from aether.hosting.worker_program import program_of
 from aether.hosting.worker_streams import NodeStreams, Send
 from aether.invocation.service import Invoker
 from aether.slice_api.described import DescribedSlice
-from aether.slice_api.maps import MapBackend
 from aether.slice_api.program import Program
 
 
@@ -32,7 +31,7 @@ class WorkerProcesses:
     """
 
     invoker: Invoker
-    backend: Callable[[str], MapBackend]
+    backend: Backends
     program: Callable[[type], Program] = program_of
 
     def instance(self, birth: Birth) -> WorkerInstance:
@@ -44,7 +43,7 @@ class WorkerProcesses:
         return WorkerInstance(birth, program, self._outward, self._streams)
 
     def _outward(self, birth: Birth, mail: Mail) -> Outward:
-        return Outward(self.invoker, self.backend, birth.given, mail)
+        return Outward(self.invoker, lambda name: self.backend(name, birth.fence), birth.given, mail)
 
     def _streams(self, birth: Birth, send: Send) -> NodeStreams:
         return NodeStreams(self.invoker, birth, send)

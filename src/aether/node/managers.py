@@ -60,9 +60,11 @@ class Managers:
         self._store = store
         self._known = known
         self.health: HealthSource = health
-        self.operator: Operator = Operator(kv, seams.wall, self._default_instances, self._description, seams.new_id)
         self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
         self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
+        self.operator: Operator = Operator(
+            kv, seams.wall, self._default_instances, self._description, seams.new_id, self._is_singleton
+        )
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
@@ -111,6 +113,10 @@ class Managers:
     def _description(self, artifact: Artifact) -> ContractDescription | None:
         contract = self._known(artifact)
         return None if contract is None else description_of(contract)
+
+    def _is_singleton(self, artifact: Artifact) -> bool:
+        contract = self._known(artifact)
+        return contract is not None and contract.options.singleton
 
     async def _route_row(self, artifact: Artifact) -> RouteRow:
         return await route_row(self._store, artifact)

@@ -29,7 +29,7 @@ from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_
 from aether.slice_api.codec import Form, codec_of
 from aether.slice_api.coordinates import coordinates
 from aether.slice_api.faults import Fault, FaultPlain, decode_fault_as, fault_class, fault_classes
-from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec, StateSpec
+from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec, StateSpec, TokenSpec
 from aether.slice_api.maps import Map, MemoryMap
 from aether.slice_api.marks import SLICE, STANDS_FOR, is_protocol, is_slice, marks_of
 from aether.slice_api.methods import MethodSpec, method_spec
@@ -37,7 +37,7 @@ from aether.slice_api.routes import routes_of
 from aether.slice_api.settings import reader_of
 
 T = TypeVar("T")
-FieldKind = Literal["dependency", "config", "secret", "map", "state", "default"]
+FieldKind = Literal["dependency", "config", "secret", "map", "state", "token", "default"]
 _NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
 
 
@@ -45,6 +45,7 @@ _NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
 class SliceOptions:
     """The arguments of `@aether.slice`, as written. memory_mb  None = no limit of its own
 
+    singleton  at most one instance in the cluster at any time
     scale  what `instances` said as bounds; `instances` is then how many are wanted at first
     """
 
@@ -57,6 +58,7 @@ class SliceOptions:
     host: str = IN_PROCESS
     memory_mb: int | None = None
     scale: Scale | None = None
+    singleton: bool = False
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -325,6 +327,10 @@ def _specified(where: str, spec: Spec, tp: TypeOf) -> FieldKind:
             return "secret"
         case StateSpec():
             return "state"
+        case TokenSpec():
+            if bare(tp) is not int:
+                raise ContractError(f"{where} is annotated {type_name(tp)}; a fencing token is annotated `int`")
+            return "token"
         case MapSpec():
             if origin_of(bare(tp)) is not Map or len(typing.get_args(bare(tp))) != 2:
                 raise ContractError(f"{where} is annotated {type_name(tp)}; a map is annotated `aether.Map[K, V]`")

@@ -49,6 +49,7 @@ def slice(  # noqa: A001
     deadline_s: float = CALL_DEADLINE_S,
     host: str = IN_PROCESS,
     memory_mb: int | None = None,
+    singleton: bool = False,
 ) -> Callable[[type[T]], type[T]]: ...
 def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
     """Make a class a slice; the class stays the same object, and a unit test constructs it like any other.
@@ -63,6 +64,8 @@ def slice(*classes: Any, **options: Any) -> Any:  # noqa: A001
     host         where its instances live: "node", in the process of their node; "process", each in one of its own, with
                  an interpreter, a core and crashes of its own
     memory_mb    with host="process": an instance that uses more MiB is ended and restarted
+    singleton    at most one instance in the whole cluster at any time; its maps refuse the writes of one that was
+                 replaced without knowing it, and `aether.fencing_token` numbers its instances
 
     Raises ContractError, with the fix in its message, when the class breaks a rule of contracts.
     """
@@ -328,6 +331,11 @@ def _options(options: dict[str, Any]) -> SliceOptions:
     problem = host_problem(made.host, made.memory_mb)
     if problem:
         raise ContractError(f"aether.slice(host={made.host!r}, memory_mb={made.memory_mb!r}): {problem}")
+    if type(made.singleton) is not bool:
+        raise ContractError(f"aether.slice(singleton={made.singleton!r}): give True or False")
+    most = made.instances if made.scale is None else made.scale.max
+    if made.singleton and most != 1:
+        raise ContractError(f"aether.slice(singleton=True) runs once; instances says {most}: leave it out")
     if made.json_case not in ("snake", "camel"):
         raise ContractError(f'aether.slice(json_case={made.json_case!r}): give "snake" or "camel"')
     _deadline(made.deadline_s)

@@ -274,6 +274,7 @@ def _read_options(plain: object) -> SliceOptions:
         deadline_s=_seconds(part.get("deadline_s")),
         host=WORKER,
         memory_mb=memory_mb,
+        singleton=_is(part.get("singleton", False), bool, "singleton"),
     )
 
 

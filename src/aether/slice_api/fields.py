@@ -1,6 +1,6 @@
 """Field specifiers: where the value of a slice's field comes from.
 
-Knows: config, secret, map and state; the attrs field each becomes; the spec that hosting reads back.
+Knows: config, secret, map, state and fencing token; the attrs field each becomes; the spec that hosting reads back.
 Never: where configuration is stored, replicated maps.
 Holds: a plainly constructed slice works: maps are in memory, state is fresh, config takes its default.
 """
@@ -52,7 +52,12 @@ class StateSpec:
     factory: Callable[[], Any]
 
 
-Spec = ConfigSpec | SecretSpec | MapSpec | StateSpec
+@attrs.frozen
+class TokenSpec:
+    """The fencing token of an instance of a singleton."""
+
+
+Spec = ConfigSpec | SecretSpec | MapSpec | StateSpec | TokenSpec
 
 
 @overload
@@ -121,6 +126,17 @@ def state(*, factory: Callable[[], T]) -> T:
         raise ContractError(f"aether.state(factory=...) needs a function such as `dict` or a lambda, got {factory!r}")
     made: Any = attrs.field(factory=factory, metadata={SPEC: StateSpec(factory)})
     return made  # type: ignore[no-any-return]  # attrs puts factory()'s value there
+
+
+def fencing_token() -> int:
+    """The number of this instance among all that ever ran of a singleton: above that of every instance before it.
+
+    Give it to whatever outside the cluster the slice changes, and let that refuse a lower one than it has seen. The
+    slice's own maps do so by themselves. Annotate the field `int`; 0 when the class is constructed plainly, and in an
+    ordinary slice.
+    """
+    made: int = attrs.field(default=0, metadata={SPEC: TokenSpec()})
+    return made
 
 
 def _key(what: str, key: str) -> str:
