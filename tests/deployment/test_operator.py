@@ -343,7 +343,9 @@ async def test_undeploy_of_another_version_leaves_the_one_in_force(operator, kv)
 
 
 def contract(artifact, instances=1):
-    return types.SimpleNamespace(artifact=artifact, options=types.SimpleNamespace(instances=instances, scale=None))
+    return types.SimpleNamespace(
+        artifact=artifact, options=types.SimpleNamespace(instances=instances, scale=None, singleton=False)
+    )
 
 
 async def test_the_slices_of_an_opening_process_are_wanted_as_blueprint_app(operator, kv):

@@ -56,7 +56,7 @@ class Standing:
     """members   those that are known, and what each can load
     running   versions with at least one ACTIVE instance
     rollouts  the last one of each artifact that was not undone: under way, or completed
-    defaults  a slice's own count; is_singleton  whether it says so; contracts  of versions, as far as they are known here
+    defaults  a slice's own count; is_singleton  whether it says so; contracts  of versions, where they are known here
     breaks    what an update from one version to another breaks, a line each
     new_id    names an update; now  wall-clock seconds
     """
