@@ -22,7 +22,7 @@ from benchmarks.figure import Figure, table
 
 NAMES = (
     *("startup", "bare_call", "calls", "workers", "streams"),
-    *("http", "replicated_log", "kv", "snapshots", "overload", "consensus"),
+    *("http", "replicated_log", "kv", "snapshots", "overload", "consensus", "reconcile"),
 )
 WANTED = ("wide", "deploy", "updates")  # only by name: they take many minutes
 HAVE_OPTIONS = ("consensus", "http", "calls", *WANTED)

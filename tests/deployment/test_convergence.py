@@ -265,7 +265,8 @@ def check_settled(played, short):
             if desired.max_per_node is None or not desired.min_available:
                 assert len(mine) <= wanted
             if hosts and (desired.max_per_node is None or not desired.min_available):
-                assert all(r.digest in ("", digest) for r in mine), "no instance is left with an old configuration"
+                stale = [r for r in mine if r.node in hosts and r.digest not in ("", digest)]
+                assert not stale, "no instance is left with an old configuration"
             if hosts and desired.max_per_node is None:
                 assert len(mine) == wanted, "there was a place for each"
             good += len(mine)
@@ -334,7 +335,8 @@ def test_nothing_goes_below_what_must_stay_available(seen, seed):
 def test_of_two_versions_neither_is_taken_while_it_is_wanted(seen, seed):
     """A step of an update must not cost the version that has the traffic."""
     calm = dict.fromkeys(seen.members, Duty.ON_DUTY)
-    alive = tuple(r for r in seen.instances if r.node in seen.members and r.incarnation == HERE)
+    here = (r for r in seen.instances if r.node in seen.members and r.incarnation == HERE)
+    alive = tuple(attrs.evolve(r, digest="") for r in here)  # another configuration is a reason of its own
     desired = wish(2, beside=V2, beside_instances=2)
     start = attrs.evolve(seen, instances=alive, desired={OLD.base: desired}, duties=calm, forced=frozenset())
     played = Played(start, seed)

@@ -36,7 +36,7 @@ from aether.model.rows import LeadershipRow
 
 _log = logging.getLogger("aether.deployment")
 
-_ORDERS_PER_BATCH: Final = 200  # each costs up to three operations, and about half a kilobyte
+_ORDERS_PER_BATCH: Final = 100  # each costs up to three operations, and about half a kilobyte; one batch is one step
 _YIELD_S: Final = 0.005
 _GATHER_S_MAX: Final = 0.1
 

@@ -98,7 +98,7 @@ class Fleet:
                     self._groups.append([])
                     for artifact in available:
                         self._offers.setdefault(artifact, []).append(number)
-                done += len(available)
+                done += 1 + len(available)
             self._groups[number].append(standing)
             if done >= _STEP:
                 done = 0

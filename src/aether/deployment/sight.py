@@ -17,7 +17,7 @@ from aether.deployment.presence import Present
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.service import KvService
-from aether.model.artifact import ArtifactBase
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.duty import DutyRow
 from aether.model.ids import NodeId
 from aether.model.lifecycle import SliceState
@@ -40,6 +40,36 @@ class Rows:
         )
 
 
+class _SharedOffers:
+    """Rows of members, those with equal offers with the same tuple of them; each row is compared once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[NodeId, tuple[MemberRow, MemberRow]] = {}
+        self._known: dict[tuple[Artifact, ...], tuple[Artifact, ...]] = {}
+        self._last: tuple[tuple[MemberRow, ...], tuple[MemberRow, ...]] = (), ()
+
+    def take(self, row: MemberRow) -> bool:
+        """Whether `row` is new."""
+        known = self._rows.get(row.node)
+        if known is not None and known[0] is row:
+            return False
+        offered = self._known.setdefault(row.available, row.available)
+        self._rows[row.node] = row, row if offered is row.available else attrs.evolve(row, available=offered)
+        return True
+
+    def shared(self, rows: tuple[MemberRow, ...]) -> tuple[MemberRow, ...]:
+        """All rows, and nothing else remembered. The same tuple gives the same one."""
+        if self._last[0] is not rows:
+            for row in rows:
+                self.take(row)
+            self._rows = {row.node: self._rows[row.node] for row in rows}
+            found = tuple(shared for _, shared in self._rows.values())
+            if len(self._known) > len(rows):
+                self._known = {row.available: row.available for row in found}
+            self._last = rows, found
+        return self._last[1]
+
+
 class Sight:
     """Over one node's store."""
 
@@ -52,6 +82,7 @@ class Sight:
         self._duties = CachedRows(kv, keys.DUTIES)
         self._unsatisfied = CachedRows(kv, keys.UNSATISFIED)
         self._routes = CachedRows(kv, keys.ROUTES)
+        self._offers = _SharedOffers()
         self._routed: tuple[object, frozenset[ArtifactBase]] = (None, frozenset())
 
     def catch_up(self) -> Iterator[None]:
@@ -59,9 +90,13 @@ class Sight:
         for rows in (self._desired, self._instances, self._singletons, self._members, self._routes, self._unsatisfied):
             yield from rows.catch_up()
             yield
+        for row in self._members.look():
+            if self._offers.take(row):
+                yield
 
     def members(self) -> tuple[MemberRow, ...]:
-        return self._members.look()
+        """Members that offer the same share one tuple: who compares them has little to do."""
+        return self._offers.shared(self._members.look())
 
     def duties(self) -> tuple[DutyRow, ...]:
         """What was said of members; who is not named is on duty."""

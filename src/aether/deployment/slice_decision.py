@@ -228,12 +228,15 @@ class SliceDecision(Decision):
 
     def _renewed(self, desired: DesiredRow, target: Target) -> Order | None:
         assert self.placement is not None
-        old = self.by_worth(target.keep)[-1]
+        stale = [row for row in reversed(self.by_worth(target.keep)) if self.is_stale(row)]
         standing = self.choice(desired, target.artifact, self.placement).take(self.fleet.last_turn + 1)
         if standing is not None:
             new = self.new_row(target.artifact, standing.node, 0)
-            return Assign(attrs.evolve(new, replaces=old.instance))
-        return Move(old, S.DEACTIVATE) if self.budget.take(old) else None
+            return Assign(attrs.evolve(new, replaces=stale[0].instance))
+        for row in stale:
+            if target.artifact in self.host(row).row.available:  # else it would not come back
+                return Move(row, S.DEACTIVATE) if self.budget.take(row) else None
+        return None
 
     def _moved(self, desired: DesiredRow, target: Target) -> Order | None:
         placement, moves = self.placement, self.setting.moves

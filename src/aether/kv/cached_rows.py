@@ -20,7 +20,8 @@ from aether.model.ids import Revision
 
 T = TypeVar("T")
 
-_ROWS_PER_STEP: Final = 100
+_ROWS_PER_STEP: Final = 10
+_ROWS_PER_PAGE: Final = 200
 _ROUNDS_MAX: Final = 8  # of a store that changes faster than it can be followed
 
 
@@ -78,14 +79,15 @@ class CachedRows(Generic[T]):
     def _read_all(self) -> Iterator[None]:
         seen: set[str] = set()
         after = ""
-        while page := self._kv.page(self._prefix, after, _ROWS_PER_STEP):
-            for text, raw, version in page:
+        while page := self._kv.page(self._prefix, after, _ROWS_PER_PAGE):
+            for number, (text, raw, version) in enumerate(page, 1):
                 self._take(text, raw, version)
                 seen.add(text)
+                if number % _ROWS_PER_STEP == 0:
+                    yield
             after = page[-1][0]
-            if len(page) < _ROWS_PER_STEP:
+            if len(page) < _ROWS_PER_PAGE:
                 break
-            yield
         for text in self._rows.keys() - seen:
             del self._rows[text]
             self._values = None
