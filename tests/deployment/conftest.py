@@ -207,6 +207,7 @@ class World:
         self.nodes = {}
         self.reachable = {}
         self.term = 0
+        self.make_cluster_manager = ClusterDeploymentManager
         self._nursery = nursery
         self._incarnations = itertools.count(1)
         self._instances = itertools.count(1)
@@ -218,7 +219,7 @@ class World:
     async def start(self, name, *available, draining=False, **limits):
         node, incarnation = NodeId(name), Incarnation(f"i{next(self._incarnations)}")
         kv, host = FakeKv(self.log, node), FakeHost()
-        cluster = ClusterDeploymentManager(kv, lambda: dict(self.reachable), wall=self.wall, new_id=self._new_id)
+        cluster = self.make_cluster_manager(kv, lambda: dict(self.reachable), wall=self.wall, new_id=self._new_id)
         manager = NodeDeploymentManager(node, incarnation, kv, host, route_row, wall=self.wall, **limits)
         host.manager = manager
         started = Node(kv, host, incarnation, cluster, manager, trio.CancelScope())

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from aether.deployment import plugins
-from aether.deployment.idle_manager import IdleNodeManager, ManualClusterManager
+from aether.deployment.idle_manager import IdleNodeManager
 from aether.deployment.placement import least_loaded, spread
 from aether.deployment.plugins import BUILT_IN, load_plugin
 from aether.errors import BadInput, NotFound
@@ -62,17 +62,13 @@ def test_an_unknown_name_lists_the_known_ones(monkeypatch):
         load_plugin(plugins.PLACEMENT, "spraed")
 
 
-@pytest.mark.parametrize("make", [ManualClusterManager, IdleNodeManager])
-async def test_idle_managers_run_and_do_nothing(autojump_clock, make):
-    """They fit the same place as the real ones, and leave the store alone: they are given none."""
-    manager = make(object(), wall=None)
+async def test_an_idle_node_manager_runs_and_does_nothing(autojump_clock):
+    """It fits the same place as the real one, and leaves the store alone: it is given none."""
+    manager = IdleNodeManager(object(), wall=None)
     with trio.move_on_after(100) as scope:
         async with trio.open_nursery() as nursery:
             await nursery.start(manager.run)
-            if isinstance(manager, IdleNodeManager):
-                manager.instance_crashed(InstanceId("x"), ValueError())
-                manager.instance_waits(InstanceId("x"), "")
-            else:
-                manager.members_changed()
+            manager.instance_crashed(InstanceId("x"), ValueError())
+            manager.instance_waits(InstanceId("x"), "")
 
     assert scope.cancelled_caught

@@ -270,6 +270,38 @@ class Duties:
 
 
 @attrs.frozen
+class Placed:
+    artifact: Artifact
+    instance: str
+    node: NodeId
+    count: int
+    revision: int
+
+
+@attrs.define
+class Placements:
+    """Remembers what it was asked."""
+
+    asked: list[tuple[object, ...]] = attrs.field(factory=list)
+    fails: AetherError | None = None
+
+    def _placed(self, *what: object) -> Placed:
+        if self.fails is not None:
+            raise self.fails
+        self.asked.append(what)
+        return Placed(Artifact.parse("shop:pricing:1.0.0"), "x1", NodeId("n2"), 1, FIRST)
+
+    async def place(self, artifact, node):
+        return self._placed("place", artifact, node)
+
+    async def move(self, instance, to):
+        return self._placed("move", instance, to)
+
+    async def unplace(self, instance, *, force=False):
+        return self._placed("unplace", instance, force)
+
+
+@attrs.frozen
 class Wished:
     revision: Revision
     artifact: ArtifactBase
@@ -474,6 +506,7 @@ class World:
     members: Members = attrs.field(factory=Members)
     duties: Duties = attrs.field(factory=Duties)
     trees: Trees = attrs.field(factory=Trees)
+    placements: Placements = attrs.field(factory=Placements)
     backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
@@ -509,6 +542,7 @@ class World:
                 duties=self.duties,
                 trees=self.trees,
                 blueprints=self.operator,
+                placements=self.placements,
             ),
             rows=self.stored,
             backups=self.backups,

@@ -26,6 +26,7 @@ async def client_of(world):
             duties=world.duties,
             trees=world.trees,
             blueprints=world.operator,
+            placements=world.placements,
         ),
         rows=world.stored,
         backups=world.backups,

@@ -55,10 +55,19 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
     "--lease-reads", is_flag=True, default=None, help="The leader answers reads alone; failover takes longer."
 )
 @click.option("--priority", type=int, help="Among nodes with equal logs the highest is wished for as leader [0].")
+@click.option("--cluster-manager", metavar="NAME", help="Who places instances [reconcile]; `manual`: orders alone.")
+@click.option("--placement", metavar="NAME", help="How a node is chosen for an instance [spread].")
 @click.option("--insecure", is_flag=True, help="Accept changes without a token, and addresses that are not loopback.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def node(
-    apps: tuple[str, ...], app_dir: Path, file: Path | None, values: tuple[str, ...], log_level: str, **given: Any
+    apps: tuple[str, ...],
+    app_dir: Path,
+    file: Path | None,
+    values: tuple[str, ...],
+    log_level: str,
+    cluster_manager: str | None,
+    placement: str | None,
+    **given: Any,
 ) -> int:
     """Run one node of a cluster in this process.
 
@@ -66,6 +75,7 @@ def node(
     """
     from aether.cli.applications import load_slices
     from aether.cluster import run_node
+    from aether.cluster.replaced import Parts
     from aether.node.config import Sources, load, set_values
 
     toml = _read(file) if file is not None else ""
@@ -73,7 +83,8 @@ def node(
     config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
     config = attrs.evolve(set_values(config, values), app_dir=app_dir)
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    return run_node(config, load_slices(apps, app_dir))
+    slices = load_slices(apps, app_dir)  # from here on their folder is on the path, for parts of the same application
+    return run_node(config, slices, Parts(cluster_manager=cluster_manager, placement=placement))
 
 
 def _read(file: Path) -> str:

@@ -21,6 +21,7 @@ import trio
 
 from aether.cluster.opening import only_leaf, open_node
 from aether.cluster.own_slices import deploy_own
+from aether.cluster.replaced import Parts, replaced
 from aether.errors import AddressInUse, AetherError
 from aether.failpoints import VARIABLE, from_environment, nothing
 from aether.model.ids import NodeId
@@ -81,9 +82,9 @@ def _as_parameter(error: AetherError) -> AetherError:
     return error
 
 
-def run_node(config: NodeConfig, slices: Sequence[type]) -> int:
+def run_node(config: NodeConfig, slices: Sequence[type], parts: Parts | None = None) -> int:
     """Run one node that deploys nothing by itself, until a signal ends it. The exit code: 0, or 130 after Ctrl-C."""
-    return trio.run(_main, config, slices, False)
+    return trio.run(_main, config, slices, False, parts)
 
 
 @attrs.define
@@ -129,11 +130,12 @@ def _seams() -> Seams:
     return Seams(reach=reach, open_storage=lambda config: open_storage(config, reach))
 
 
-async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool) -> int:
+async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool, parts: Parts | None = None) -> int:
     ending = _Ending()
+    seams = _seams() if parts is None else replaced(_seams(), parts, slices)
     try:
         with _signals(ending), ending.scope:
-            async with open_node(config, slices, (), _seams()) as node, trio.open_nursery() as nursery:
+            async with open_node(config, slices, (), seams) as node, trio.open_nursery() as nursery:
                 nursery.start_soon(_leave, node, ending)
                 nursery.start_soon(_hear_operator, node, ending)
                 if not deploys:

@@ -173,7 +173,7 @@ def _check_change(old: Artifact, new: Artifact, standing: Standing, force: bool)
 
 
 def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: Standing) -> DesiredRow:
-    count = _wished(wish, artifact, standing)
+    count, current = _wished(wish, artifact, standing), standing.desired.get(wish.artifact)
     return DesiredRow(
         artifact=artifact,
         instances=count,
@@ -184,6 +184,7 @@ def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: St
         blueprint=blueprint.id,
         max_per_node=wish.max_per_node,
         placing=wish.placing,
+        placed={} if current is None else current.placed,
         min_available=wish.min_available,
         singleton=wish.singleton or standing.is_singleton(artifact),
         config=wish.config,

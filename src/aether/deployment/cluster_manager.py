@@ -76,6 +76,8 @@ class ClusterDeploymentManager:
               turns moving off
     """
 
+    name: str = "reconcile"
+
     def __init__(
         self,
         kv: KvService,

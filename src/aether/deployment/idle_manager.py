@@ -1,4 +1,4 @@
-"""The managers of a node that takes no part.
+"""The node manager of a node that takes no part.
 
 Knows: how to do nothing for ever.
 Never: reads or writes the store.
@@ -11,23 +11,6 @@ from typing import NoReturn
 import trio
 
 from aether.model.ids import InstanceId
-
-
-class ManualClusterManager:
-    """Places nothing: instance rows are written by other means, such as a third party's scheduler.
-
-    Every node of a cluster wants the same cluster manager, because any of them may lead.
-    """
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        task_status.started()
-        await trio.sleep_forever()
-
-    def members_changed(self) -> None:
-        pass
 
 
 class IdleNodeManager:

@@ -28,6 +28,12 @@ class ClusterManager(Protocol):
         ...
 
 
+def manager_name(manager: ClusterManager) -> str:
+    """How a cluster manager calls itself: its `name`, else that of its class."""
+    name = getattr(manager, "name", "")
+    return name if isinstance(name, str) and name else type(manager).__name__
+
+
 class NodeManager(Protocol):
     """Carries out the orders for the instances of its own node."""
 

@@ -23,7 +23,7 @@ BALANCERS: Final = "aether.balancers"
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     CLUSTER_MANAGERS: {
         "reconcile": "aether.deployment.cluster_manager:ClusterDeploymentManager",
-        "manual": "aether.deployment.idle_manager:ManualClusterManager",
+        "manual": "aether.deployment.manual_manager:ManualDeploymentManager",
     },
     NODE_MANAGERS: {
         "host": "aether.deployment.node_manager:NodeDeploymentManager",

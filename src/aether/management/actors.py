@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from aether.management.view import Blueprints, Duties, Members, Operator, Trees
+from aether.management.view import Blueprints, Duties, Members, Operator, Placements, Trees
 
 
 @attrs.frozen(kw_only=True)
@@ -20,3 +20,4 @@ class Actors:
     duties: Duties
     trees: Trees
     blueprints: Blueprints
+    placements: Placements

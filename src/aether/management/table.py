@@ -39,6 +39,7 @@ from aether.management.endpoint import (
     Endpoint,
     get,
 )
+from aether.management.placement_endpoints import PLACEMENT_ENDPOINTS
 from aether.management.schema import Field, Kind, Schema
 from aether.management.store_endpoints import STORE_ENDPOINTS
 from aether.model.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
@@ -56,6 +57,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     get("/status", "This node: role, leader, term, revision, addresses.", queries.status),
     get("/nodes", "The reachable members.", queries.nodes),
     *DUTY_ENDPOINTS,
+    *PLACEMENT_ENDPOINTS,
     get("/members", "All members, reachable or not.", queries.members),
     get("/slices", "Every slice of the cluster with its state.", queries.slices),
     get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),

@@ -319,6 +319,27 @@ class DutyAnswer(RevisionAnswer, Protocol):
     def missing(self) -> Callable[[], list[str]]: ...
 
 
+class PlacementAnswer(RevisionAnswer, Protocol):
+    """What an order for one instance came to; `count` orders of its slice are in force."""
+
+    @property
+    def artifact(self) -> Artifact: ...
+    @property
+    def instance(self) -> str: ...
+    @property
+    def node(self) -> NodeId: ...
+    @property
+    def count(self) -> int: ...
+
+
+class Placements(Protocol):
+    """Orders for single instances. Each returns once it is applied here. Raises as Operator does."""
+
+    async def place(self, artifact: str, node: str) -> PlacementAnswer: ...
+    async def move(self, instance: str, to: str) -> PlacementAnswer: ...
+    async def unplace(self, instance: str, *, force: bool = False) -> PlacementAnswer: ...
+
+
 class Duties(Protocol):
     """What is asked of nodes. Each returns once the word is applied here. Raises as Operator does."""
 

@@ -43,6 +43,7 @@ class MemberRow:
                      `capacity` is how many instances it takes in all
     draining         the node takes no new instances
     feature_level    of its release (model.features)
+    cluster_manager  name of the manager that places instances while this node leads; "" of an older release
     """
 
     node: NodeId
@@ -58,6 +59,7 @@ class MemberRow:
     joining: bool = False
     draining: bool = False
     feature_level: int = 1
+    cluster_manager: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +114,7 @@ class DesiredRow:
     beside, beside_instances  a second version that runs beside the one in force, while a rollout wants it
     max_per_node  hard limit when set; otherwise spread is a preference
     placing       where instances may live
+    placed        order -> node, where a cluster's manager places nothing by itself; the first instance has its id
     min_available  how many ACTIVE instances nobody may take away, as a number or as percent of `instances` ("2", "60%")
     singleton     at most one instance at any time, with a fencing token
     is_dependency wanted because another slice of the blueprint needs it
@@ -131,6 +134,7 @@ class DesiredRow:
     beside_instances: int = 0
     max_per_node: int | None = None
     placing: Placing = ANYWHERE
+    placed: Mapping[InstanceId, NodeId] = attrs.field(factory=dict[InstanceId, NodeId])
     min_available: str = ""
     singleton: bool = False
     is_dependency: bool = False

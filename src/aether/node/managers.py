@@ -15,9 +15,10 @@ from aether.deployment.cluster_manager import ClusterDeploymentManager
 from aether.deployment.duty_manager import DutyManager
 from aether.deployment.duty_operator import DutyOperator
 from aether.deployment.health_source import HealthSource
-from aether.deployment.managers import ClusterManager, NodeManager
+from aether.deployment.managers import ClusterManager, NodeManager, manager_name
 from aether.deployment.node_manager import NodeDeploymentManager
 from aether.deployment.operator import Operator
+from aether.deployment.placement_operator import PlacementOperator
 from aether.deployment.rollout_manager import RolloutManager
 from aether.deployment.rollout_operator import RolloutOperator
 from aether.deployment.sleep_manager import SleepManager
@@ -76,6 +77,8 @@ class Managers:
             placement=seams.placement,
             voters=voters,
         )
+        self.name: str = manager_name(self.cluster)
+        self.placements: PlacementOperator = PlacementOperator(kv, lambda: InstanceId(seams.new_id()))
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)
         self._sleep = SleepManager(node, incarnation, kv, hosting.usage, wall=seams.wall)
@@ -100,6 +103,7 @@ class Managers:
             duties=self.duties,
             trees=trees,
             blueprints=self.operator.blueprints,
+            placements=self.placements,
         )
 
     def members_changed(self) -> None:

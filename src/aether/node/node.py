@@ -381,6 +381,7 @@ class Node:
             available=self.store.available(),
             labels={ZONE_LABEL: self.config.zone} if self.config.zone else {},
             feature_level=FEATURE_LEVEL,
+            cluster_manager=self.managers.name,
             draining=facts.draining,
         )
 
