@@ -139,9 +139,9 @@ class PlacementOperator:
     def _ordered(self, row: InstanceRow) -> tuple[DesiredRow, InstanceId]:
         """The row whose order led to this instance, and the order: the one of its name, or one of its node's."""
         desired = self._kv.get(keys.desired(row.artifact.base))
-        placed = {} if desired is None else desired.placed
-        if desired is None or row.node not in placed.values():
+        if desired is None or row.node not in desired.placed.values():
             raise NotFound("order for instance", row.instance, "it leaves already")
+        placed = desired.placed
         if placed.get(row.instance) == row.node:
             return desired, row.instance
         others = {r.instance for r in self._kv.rows(keys.instances_of(row.artifact.base))}
