@@ -56,7 +56,9 @@ class _Ordered:
         yield from self._leaving(keep)
         if self.desired is None:
             return
-        attempts = {row.node: next_attempt(row, self.view) for row in self.rows if row.state is S.FAILED and row not in waiting}
+        attempts = {
+            row.node: next_attempt(row, self.view) for row in self.rows if row.state is S.FAILED and row not in waiting
+        }
         problems: list[str] = []
         taken = {row.instance for row in self.rows}
         for order, node in lacking:
