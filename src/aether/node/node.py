@@ -202,7 +202,7 @@ class Node:
                 await self.membership.enter(nursery)
                 nursery.start_soon(self.membership.leave_when_removed, self.leave)
                 await self.shelf.looked()
-                nursery.start_soon(self.shelf.publish, self.kv, self._member)
+                await nursery.start(self.shelf.publish, self.kv, self._member)
                 await self.managers.begin(nursery)
                 await nursery.start(self._duty_keeper().run)
                 self.facts.ready = True

@@ -74,10 +74,18 @@ class Shelf:
             await self._seams.work.run(check_directory, self.directory.root)
             nursery.start_soon(self._look, self.directory)
 
-    async def publish(self, kv: KvService, member: Callable[[], MemberRow]) -> None:
-        """Keep this node's member row telling what is available; until cancelled."""
+    async def publish(
+        self,
+        kv: KvService,
+        member: Callable[[], MemberRow],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Keep this node's member row telling what is available; until cancelled. `started` once it does."""
         if self.directory is None:
+            task_status.started()
             return
+        is_told = False
         while True:
             row = member()
             try:
@@ -87,7 +95,11 @@ class Shelf:
                 written = False
             if not written:
                 await trio.sleep(_RETRY_S)
-            elif row.available == self.store.available():
+                continue
+            if not is_told:
+                is_told = True
+                task_status.started()
+            if row.available == self.store.available():
                 with trio.move_on_after(_FLOOR_S):
                     await self.directory.changed()
 
