@@ -96,7 +96,7 @@ async def test_a_tree_that_cannot_be_described_says_why(root, code, said):
 
 async def test_an_import_that_hangs_is_ended(root, monkeypatch):
     monkeypatch.setattr(worker_describing, "TREE_DESCRIBE_S", 3.0)
-    write_tree(root, "t:thing:1.0.0", "import time\nwhile True:\n    time.sleep(1)\n", slice_="thing:Thing")
+    write_tree(root, "t:thing:1.0.0", "import threading\nthreading.Event().wait()\n", slice_="thing:Thing")
 
     assert "took more than 3 s" in await problem(root)
 
