@@ -61,6 +61,9 @@ class SocketLine:
 
     async def receive(self) -> bytes:
         while True:
+            if self._file < 0:  # whoever watched a handler begins to read when its connection has ended
+                await trio.lowlevel.checkpoint()
+                return b""
             try:
                 await trio.lowlevel.wait_readable(self._file)
                 return os.read(self._file, RECEIVE_BYTES)

@@ -1,0 +1,59 @@
+"""Nodes are drained and shut down by an operator while requests come in, through the drained node itself too."""
+
+import pytest
+import trio
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+
+class Load:
+    """Requests one after another through each of some nodes, over connections that are kept."""
+
+    def __init__(self, running):
+        self.running = running
+        self.stopped = False
+        self.bad, self.closing, self.count = [], set(), 0
+
+    async def through(self, node):
+        while not self.stopped:
+            answer = await self.running.client.get(f"{self.running.http(node)}/echo/hi")
+            self.count += 1
+            if answer.status_code != 200:
+                self.bad.append((node, answer.status_code, answer.text))
+            if answer.headers.get("connection") == "close":
+                self.closing.add(node)
+            await trio.sleep(0.005)
+
+
+async def test_a_drain_a_return_and_a_shutdown_from_afar_cost_no_request(open_cluster):
+    async with open_cluster() as running:
+        await running.ready()
+        await running.deploy("e2e:echo:1.0.0", 3)
+        load = Load(running)
+        async with trio.open_nursery() as nursery:
+            for node in ("node-1", "node-2", "node-2"):
+                nursery.start_soon(load.through, node)
+            await trio.sleep(0.5)
+            drained = await running.console.post("node-1", "/nodes/node-2/drain?wait=60", body={})
+            assert drained["pending"] == []
+            ready = await running.client.get(f"http://{running.connect('node-2')}/health/ready")
+            assert ready.status_code == 503
+            assert "DECOMMISSIONED" in ready.json()["detail"]
+            await trio.sleep(0.5)
+            assert load.closing == {"node-2"}, "its clients are told to go elsewhere"
+
+            await running.console.post("node-2", "/node/activate/node-2?wait=60", body={})
+            await trio.sleep(0.3)
+            gone = await running.console.post("node-1", "/nodes/node-3/shutdown?wait=60", body={})
+            assert gone["pending"] == []
+            assert (await running.ended("node-3"))[0] == 0
+            await trio.sleep(0.5)
+            load.stopped = True
+        assert load.bad == []
+        assert load.count > 50
+
+        await running.processes.start("node-3")
+        await running.ready("node-3")
+        with trio.fail_after(30):
+            while (await running.console.get("node-1", "/node/lifecycle/node-3"))["state"] != "ON_DUTY":
+                await trio.sleep(0.1)
