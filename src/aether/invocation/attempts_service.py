@@ -204,10 +204,8 @@ class Attempts:
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
             broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
             self._chooser.ended(endpoint, load, result, now - began, late=late, broken=broken)
-            if isinstance(result, Opened | Onward) and load.counter is not None:
-                load.counter.answered(now - began)
-            if isinstance(result, Opened):
-                load.opened()
+            if call.opening is not None:
+                _opened(load, result, now - began)
 
     async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
@@ -296,6 +294,14 @@ class Attempts:
                 await trio.sleep_until(call.deadline)
             return TimedOut(call.span.hop(trio.current_time()))
         return result
+
+
+def _opened(load: Load, result: object, latency_s: float) -> None:
+    """What the first word of a stream means for the load of its instance, and for the counts of its version."""
+    if isinstance(result, Opened | Onward) and load.counter is not None:
+        load.counter.answered(latency_s)
+    if isinstance(result, Opened):
+        load.opened()
 
 
 def _scope(call: OutgoingCall) -> trio.CancelScope:
