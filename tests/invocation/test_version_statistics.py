@@ -169,7 +169,9 @@ async def test_a_stream_is_one_call_that_fails_when_it_breaks(autojump_clock, ne
 
         async def ticks(method, payload, inputs):
             yield 1
-            if payload == "break":
+            if payload == "break later":
+                await trio.sleep(10)
+            if payload:
                 raise_ = Failed(kind="ValueError", message="no")
                 raise _Raised(raise_)
 
@@ -197,7 +199,7 @@ async def test_a_stream_is_one_call_that_fails_when_it_breaks(autojump_clock, ne
                 _ = [item async for item in stream]
         assert (counted(here).requests, counted(here).errors) == (2, 1)
 
-        async with here.invoker.stream(PRICING.base, "ticks", "break", form=Form.WIRE):
+        async with here.invoker.stream(PRICING.base, "ticks", "break later", form=Form.WIRE):
             pass  # who leaves before the end has no complaint
         await trio.sleep(1)
         assert (counted(here).requests, counted(here).errors) == (3, 1)
