@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aether.deployment.manual import carry_out
+from aether.deployment.manual_manager import ManualDeploymentManager
 from aether.deployment.orders import Assign, Forget, Move, Unsatisfied, View
 from aether.deployment.placement_operator import PlacementOperator
 from aether.errors import BadInput, Conflict, NotFound
@@ -169,10 +170,8 @@ def test_from_any_rows_it_comes_to_what_was_ordered_and_never_above(rows, placed
 
 
 @pytest.fixture
-async def manual(world, autojump_clock):
+async def manual(world):
     """Three nodes with the manual manager; `manual.operator` orders, from any node."""
-    from aether.deployment.manual_manager import ManualDeploymentManager
-
     world.make_cluster_manager = ManualDeploymentManager
     for name in ("n1", "n2", "n3"):
         node = await world.start(name, str(ECHO))
@@ -187,7 +186,7 @@ async def settle():
     await trio.sleep(3)
 
 
-async def test_orders_place_move_and_take_back_single_instances(manual):
+async def test_orders_place_move_and_take_back_single_instances(autojump_clock, manual):
     placed = await manual.placements.place(str(ECHO), "n2")
     await settle()
     assert (manual.states(), placed.count) == (["n2:ACTIVE"], 1)
@@ -201,7 +200,7 @@ async def test_orders_place_move_and_take_back_single_instances(manual):
     assert manual.states() == []
 
 
-async def test_no_instance_moves_when_its_node_is_lost_and_it_is_back_when_the_node_is(manual):
+async def test_no_instance_moves_when_its_node_is_lost_and_it_is_back_when_the_node_is(autojump_clock, manual):
     await manual.placements.place(str(ECHO), "n2")
     await settle()
     manual.kill("n2")
@@ -213,7 +212,7 @@ async def test_no_instance_moves_when_its_node_is_lost_and_it_is_back_when_the_n
     assert manual.states() == ["n2:ACTIVE"]
 
 
-async def test_an_order_is_refused_where_the_cluster_places_by_itself(manual):
+async def test_an_order_is_refused_where_the_cluster_places_by_itself(autojump_clock, manual):
     key = keys.member(NodeId("n1"))  # the leader decides
     row_ = manual.nodes["n1"].kv.get(key)
     manual.log.apply(Batch((), (Put(key, attrs.evolve(row_, cluster_manager="reconcile")),)))
@@ -222,7 +221,7 @@ async def test_an_order_is_refused_where_the_cluster_places_by_itself(manual):
         await manual.placements.place(str(ECHO), "n2")
 
 
-async def test_an_order_that_cannot_be_carried_out_is_refused_with_what_there_is(manual):
+async def test_an_order_that_cannot_be_carried_out_is_refused_with_what_there_is(autojump_clock, manual):
     with pytest.raises(NotFound, match="n1, n2, n3"):
         await manual.placements.place(str(ECHO), "n9")
     with pytest.raises(BadInput, match=r"n2 cannot run a:echo:9\.0\.0"):
@@ -233,7 +232,7 @@ async def test_an_order_that_cannot_be_carried_out_is_refused_with_what_there_is
         await manual.placements.unplace("x99")
 
 
-async def test_nobody_orders_more_than_a_blueprint_wants(manual):
+async def test_nobody_orders_more_than_a_blueprint_wants(autojump_clock, manual):
     wish = DesiredRow(artifact=ECHO, instances=1, blueprint="shop")
     manual.log.apply(Batch((), (Put(keys.desired(BASE), wish),)))
     await manual.placements.place("a:echo", "n1")
@@ -242,7 +241,7 @@ async def test_nobody_orders_more_than_a_blueprint_wants(manual):
         await manual.placements.place("a:echo", "n2")
 
 
-async def test_an_instance_that_is_needed_is_given_up_by_force_alone(manual):
+async def test_an_instance_that_is_needed_is_given_up_by_force_alone(autojump_clock, manual):
     wish = DesiredRow(artifact=ECHO, instances=1, blueprint="shop", min_available="1")
     manual.log.apply(Batch((), (Put(keys.desired(BASE), wish),)))
     placed = await manual.placements.place("a:echo", "n1")

@@ -73,7 +73,7 @@ def test_falling_asleep_and_waking_are_changes_of_the_table():
 
 
 @pytest.fixture
-async def sleeper(lone_node, nursery, autojump_clock):
+async def sleeper(lone_node, nursery):
     """A node alone whose slice sleeps; `node.woken` are the wakes it was told, `node.show` its next view."""
     woken = []
     node = lone_node(None, "n1", wake=lambda target, until: woken.append((target, until)))
@@ -114,7 +114,7 @@ async def call(node, payload=1):
     return await node.invoker.call(BASE, "quote", payload, form=Form.WIRE)
 
 
-async def test_a_call_waits_says_that_it_does_and_goes_when_somebody_is_there(sleeper, nursery):
+async def test_a_call_waits_says_that_it_does_and_goes_when_somebody_is_there(autojump_clock, sleeper, nursery):
     answers = []
 
     async def ask():
@@ -135,7 +135,7 @@ async def test_a_call_waits_says_that_it_does_and_goes_when_somebody_is_there(sl
     assert answers == [Done(1)]
 
 
-async def test_one_that_falls_asleep_again_while_a_call_waits_is_to_be_woken_again(sleeper, nursery):
+async def test_one_that_falls_asleep_again_while_a_call_waits_is_to_be_woken_again(autojump_clock, sleeper, nursery):
     nursery.start_soon(call, sleeper)
     await trio.sleep(0.1)
     sleeper.show(instances=1)
@@ -145,7 +145,7 @@ async def test_one_that_falls_asleep_again_while_a_call_waits_is_to_be_woken_aga
     assert len(sleeper.woken) == 2
 
 
-async def test_over_its_queue_a_call_is_refused_with_the_time_to_come_again(sleeper, nursery):
+async def test_over_its_queue_a_call_is_refused_with_the_time_to_come_again(autojump_clock, sleeper, nursery):
     for _ in range(3):
         nursery.start_soon(call, sleeper)
     await trio.sleep(0.1)
@@ -154,13 +154,13 @@ async def test_over_its_queue_a_call_is_refused_with_the_time_to_come_again(slee
         await call(sleeper)
 
 
-async def test_a_call_that_gave_up_makes_room_for_the_next(sleeper):
+async def test_a_call_that_gave_up_makes_room_for_the_next(autojump_clock, sleeper):
     for _ in range(10):
         with pytest.raises(NoInstance, match=r"IDLE.*sleeps"), trio.fail_after(1):
             await call(sleeper)
 
 
-async def test_calls_learn_why_the_slice_cannot_wake(sleeper, nursery):
+async def test_calls_learn_why_the_slice_cannot_wake(autojump_clock, sleeper, nursery):
     errors = []
 
     async def ask():
@@ -181,7 +181,7 @@ async def test_calls_learn_why_the_slice_cannot_wake(sleeper, nursery):
     assert len(errors) == 4
 
 
-async def test_held_calls_that_find_the_first_instance_full_wait_on_within_their_time(sleeper, nursery):
+async def test_held_calls_that_find_the_first_instance_full_wait_on_within_their_time(autojump_clock, sleeper, nursery):
     """All of them were let go at once, by every node: that is no reason to refuse what was held."""
     answers = []
 
@@ -200,7 +200,7 @@ async def test_held_calls_that_find_the_first_instance_full_wait_on_within_their
     assert len(answers) == 3
 
 
-async def test_a_call_that_was_not_held_is_refused_when_all_are_full(sleeper):
+async def test_a_call_that_was_not_held_is_refused_when_all_are_full(autojump_clock, sleeper):
     sleeper.instances[InstanceId("i1")] = Instance(room=0)
     sleeper.show(row(SliceState.ACTIVE), instances=1)
 
