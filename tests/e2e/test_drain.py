@@ -1,7 +1,15 @@
 """Nodes are drained and shut down by an operator while requests come in, through the drained node itself too."""
 
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import trio
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "drain.md").read_text()
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -57,3 +65,23 @@ async def test_a_drain_a_return_and_a_shutdown_from_afar_cost_no_request(open_cl
         with trio.fail_after(30):
             while (await running.console.get("node-1", "/node/lifecycle/node-3"))["state"] != "ON_DUTY":
                 await trio.sleep(0.1)
+
+
+async def test_the_commands_of_the_page_do_what_it_says(open_cluster):
+    async with open_cluster() as running:
+        await running.ready()
+        await running.deploy("e2e:echo:1.0.0", 3)
+        lines = re.findall(r"^\$ aether (.*)$", PAGE, re.M)
+        assert len(lines) == 4
+        for line in lines:
+            words = [*shlex.split(line), "-c", running.connect("node-1")]
+            done = await trio.run_process(
+                [sys.executable, "-m", "aether", *words], capture_stdout=True, stderr=subprocess.STDOUT, check=False
+            )
+            assert done.returncode == 0, (line, done.stdout.decode())
+            if "drain" in words:
+                assert (await running.console.get("node-1", "/node/lifecycle/node-2"))["state"] == "DECOMMISSIONED"
+            if "activate" in words:
+                assert (await running.console.get("node-1", "/node/lifecycle/node-2"))["state"] == "ON_DUTY"
+        assert (await running.ended("node-3"))[0] == 0
+        assert (await running.client.get(f"{running.http('node-2')}/echo/hi")).status_code == 200
