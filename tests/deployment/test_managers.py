@@ -7,8 +7,11 @@ import trio
 
 from aether.errors import NoQuorum, NotFound, OutcomeUnknown, Overloaded
 from aether.kv import keys
+from aether.kv.commands import Batch, Put
+from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
 from aether.model.lifecycle import NEXT, TIMEOUTS_S
+from aether.model.rows import DesiredRow
 
 PRICING = "shop:pricing:1.0.0"
 NEWER = "shop:pricing:1.1.0"
@@ -473,6 +476,28 @@ async def test_time_outs_are_parameters(autojump_clock, world):
 
     assert await world.until(lambda: world.states() == ["n1:FAILED"]) == pytest.approx(2.0, abs=0.1)
     assert world.instances()[0].reason == "load did not finish in 2 s"
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit_s"),
+    [({"timeouts_s": {"deactivating": 5.0}}, 5), ({"drain_s": 60.0}, 70), ({"drain_s": 1.0}, 30)],
+)
+async def test_a_stop_has_the_time_that_its_desired_row_gave_it_even_when_that_is_gone(
+    autojump_clock, world, fields, limit_s
+):
+    """A long drain must not be cut off by the default of a stop, also when nobody wants the slice any more."""
+    node = await world.start("n1", PRICING)
+    world.elect("n1")
+    artifact = Artifact.parse(PRICING)
+    wish = DesiredRow(artifact=artifact, instances=1, blueprint="adhoc", **fields)
+    world.log.apply(Batch((), (Put(keys.desired(artifact.base), wish),)))
+    await world.until(active(world, 1))
+    node.host.fail["deactivate", "pricing"] = ["hang"]
+
+    await world.operator.undeploy(BASE)
+    took_s = await world.until(lambda: world.states() == ["n1:FAILED"], within_s=90)
+    assert took_s == pytest.approx(limit_s, abs=1.0)
+    assert world.instances()[0].reason == f"stop did not finish in {limit_s} s"
 
 
 async def test_rows_of_an_earlier_incarnation_are_not_touched_by_their_node(autojump_clock, world):

@@ -131,3 +131,24 @@ async def test_a_drain_that_nobody_can_relieve_waits_and_says_why_until_it_is_fo
     await duties.drain("node-2", force=True)
     await until(lambda: duty_of(cluster, "node-2") is Duty.DECOMMISSIONED)
     assert hosts(cluster) == ["node-1", "node-3"]
+
+
+async def test_a_drain_never_takes_more_than_min_available_allows(aether_cluster):
+    cluster = await aether_cluster(Greeter, nodes=3)
+    text = 'id = "app"\n[[slices]]\nartifact = "tests.duties:greeter:1.0.0"\ninstances = 3\nmin_available = "100%"\n'
+    await cluster.nodes[0].apply(text)
+    fewest = [len(hosts(cluster))]
+
+    async def watch():
+        while True:
+            fewest.append(len(hosts(cluster)))
+            await trio.sleep(0.005)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        for node in ("node-2", "node-3"):
+            await cluster.node("node-1").drain(node)
+            await until(lambda node=node: duty_of(cluster, node) is Duty.DECOMMISSIONED)
+            await cluster.node("node-1").activate(node)
+        nursery.cancel_scope.cancel()
+    assert min(fewest) == 3

@@ -49,7 +49,7 @@ class _Local:
     """One instance of this process, and how far it has come whatever its row says.
 
     seen      its row at the last look at all rows; row, version  at the last look at it alone
-    running   it was started and not yet stopped
+    running   it was started and not yet stopped; wish  the desired row that it was started for
     attempt   the scope of the work in progress; ended is why it was cancelled from outside
     """
 
@@ -63,6 +63,7 @@ class _Local:
     running: bool = False
     unloaded: bool = False
     routes: RouteRow | None = None
+    wish: DesiredRow | None = None
     attempt: trio.CancelScope | None = None
     ended: str = ""
     crash: str | None = None
@@ -265,6 +266,7 @@ class NodeDeploymentManager:
 
     async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
         local.routes, local.digest = await self._route_row(local.artifact), started_with(desired)
+        local.wish = desired
         if row.token:
             await self._contact.keep(local.instance)
         await self._host.activate(row, desired)
@@ -313,7 +315,7 @@ class NodeDeploymentManager:
 
     def _limit_s(self, local: _Local, during: SliceState) -> float:
         """What the desired row says, else the default; a stop has at least the time of its drain, and to clean up."""
-        desired = self._desired(local)
+        desired = self._desired(local) or local.wish
         if desired is None:
             return self._timeouts_s[during]
         given = desired.timeouts_s.get(during.value.lower())
