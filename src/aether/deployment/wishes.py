@@ -133,7 +133,8 @@ def not_offered(base: ArtifactBase, versions: VersionRange, offered: Iterable[Ar
     near = difflib.get_close_matches(str(base), sorted({str(a.base) for a in known}), n=_NEAREST_MAX, cutoff=0.7)
     if near:
         return f"{base}:{versions}: no member offers it; did you mean {' or '.join(near)}?"
-    return f"{base}:{versions}: no member offers it; start a node with --app and the module that defines it"
+    way = "start a node with --app and the module that defines it, or put its tree into --slices"
+    return f"{base}:{versions}: no member offers it; {way}"
 
 
 def check_owner(base: ArtifactBase, desired: Desired, owner: str) -> None:

@@ -19,7 +19,7 @@ from typing import Final, NoReturn
 import trio
 
 from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore, contracts_of
-from aether.errors import NotFound, OutcomeUnknown, TryAgain
+from aether.errors import BadInput, NotFound, OutcomeUnknown, TryAgain
 from aether.hosting.directory_store import DirectoryStore, TreeReport
 from aether.hosting.trees import check_directory
 from aether.kv.service import KvService
@@ -93,6 +93,9 @@ class Shelf:
             except (TryAgain, OutcomeUnknown) as error:
                 _log.debug("what is available is not told yet: %s", error)
                 written = False
+            except BadInput as error:  # more than a row holds: what was told before stays
+                _log.warning("what is available cannot be told: %s", error)
+                written = True
             if not written:
                 await trio.sleep(_RETRY_S)
                 continue
