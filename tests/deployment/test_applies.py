@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from aether.deployment.applies import Next, judge_apply
 from aether.deployment.apply_manager import ApplyManager
 from aether.deployment.blueprint_operator import LEADER
+from aether.deployment.operator import Operator
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
 from aether.model.artifact import Artifact
@@ -134,7 +135,7 @@ SECOND = (
 async def three(world, nursery):
     for name in ("n1", "n2", "n3"):
         node = await world.start(name, str(OLD), str(STOCK))
-        manager = ApplyManager(node.kv, world.operator.blueprints, None, wall=world.wall)
+        manager = ApplyManager(node.kv, Operator(node.kv, world.wall).blueprints, None, wall=world.wall)
         nursery.start_soon(manager.run)
     world.elect("n1")
     await world.operator.apply(FIRST, "ann")

@@ -276,7 +276,11 @@ def test_an_update_that_breaks_callers_is_refused_unless_forced():
 
     with pytest.raises(Conflict, match=r"2\.0\.0 breaks its callers: shop:orders:1\.0\.0 calls it"):
         apply(state, text("pricing", version="2.0.0"))
-    assert apply(state, text("pricing", version="2.0.0"), Wish(force=True)).decision.rollouts
+    forced = apply(state, text("pricing", version="2.0.0"), Wish(force=True))
+    assert forced.decision.rollouts
+    assert plan_of("shop", forced, state, None, "").warnings == (
+        "shop:pricing:2.0.0 breaks its callers: shop:orders:1.0.0 calls it: quote: gone",
+    )
 
 
 # --- room -----------------------------------------------------------------------------------------------------------

@@ -77,13 +77,21 @@ def plan_of(
         f"the contract of {artifact} is not known here: what it needs is not looked for"
         for artifact in applying.expansion.unknown
     )
+    slices = tuple(_slice(base, applying, standing) for base in order if base in rows)
     return BlueprintPlan(
         id=identity,
         number=number + 1 if is_new else number,
         is_new_text=is_new,
-        slices=tuple(_slice(base, applying, standing) for base in order if base in rows),
-        warnings=(*circles, *applying.short, *unknown),
+        slices=slices,
+        warnings=(*circles, *applying.short, *_broken(slices, standing), *unknown),
     )
+
+
+def _broken(slices: tuple[SlicePlan, ...], standing: Standing) -> Iterator[str]:
+    """Whom a change of version breaks: seen when it is forced, else it is refused."""
+    for each in slices:
+        if each.old is not None and each.new is not None and each.old != each.new:
+            yield from (f"{each.new} breaks its callers: {line}" for line in standing.breaks(each.old, each.new))
 
 
 def _slice(base: ArtifactBase, applying: Applying, standing: Standing) -> SlicePlan:
