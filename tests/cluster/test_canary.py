@@ -71,14 +71,19 @@ class Load:
             self.failures += 1
 
 
-async def outcome(cluster, version, other):
-    """Begin the canary under load; its row when it is over."""
+async def offered(cluster, other):
+    """Every node can load `other` from now on."""
     for node in cluster.nodes:
         inner = node._node
         inner.store.register(other)
         key = keys.member(inner.config.node)
         member = attrs.evolve(inner.kv.get(key), available=inner.store.available())
         await inner.kv.propose(Batch(changes=(Put(key, member),)))
+
+
+async def outcome(cluster, version, other):
+    """Begin the canary under load; its row when it is over."""
+    await offered(cluster, other)
     load = Load(cluster.nodes)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(load.run)
@@ -121,3 +126,33 @@ async def test_an_unhealthy_canary_is_taken_back_with_the_reason(aether_cluster,
     rows = cluster.nodes[0]._node.kv.rows(keys.instances_of(OLD.base))
     assert {r.artifact for r in rows if r.state is SliceState.ACTIVE} == {OLD}
     assert load.failures < 60, "it saw a tenth of the calls, and not for long"
+
+
+@aether.slice(artifact="test.canary:shop:5.0.0", instances=2)
+class OtherShop:
+    @aether.get("/places")
+    async def places(self) -> str:
+        return "5"
+
+
+@aether.slice(artifact="test.canary:front:1.0.0", instances=1)
+class Front:
+    shop: Shop
+
+    async def front(self) -> str:
+        return await self.shop.place()
+
+
+async def test_an_update_that_breaks_its_callers_is_refused_unless_forced(aether_cluster):
+    cluster = await aether_cluster(Shop, Front, nodes=3)
+    new = Artifact.parse("test.canary:shop:5.0.0")
+    await offered(cluster, OtherShop)
+    rollouts = cluster.nodes[0]._node.managers.rollouts
+    with trio.fail_after(20):
+        while cluster.nodes[0]._node.kv.get(keys.contract(new)) is None:
+            await trio.sleep(0.1)
+    with pytest.raises(aether.Conflict) as caught:
+        await rollouts.start(str(new.base), "5.0.0", PLAN, "tester")
+    assert "test.canary:front:1.0.0 calls it: place: method-removed" in str(caught.value)
+    begun = await rollouts.start(str(new.base), "5.0.0", attrs.evolve(PLAN, force=True), "tester")
+    assert begun.row.new == new.version
