@@ -4,7 +4,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether.deployment.merging import bounds, expired, is_over, merged, merged_count
+from aether.deployment.merging import bounds, expired, is_void, merged, merged_count
 from aether.model.artifact import Artifact
 from aether.model.limits import INSTANCES_MAX
 from aether.model.rows import DesiredRow, OverrideRow
@@ -34,7 +34,7 @@ overrides = st.none() | st.builds(
     OverrideRow,
     artifact=st.just(PRICING.base),
     instances=counts,
-    owner=st.sampled_from(["operator", "scaler", "ingress"]),
+    owner=st.sampled_from(["operator", "scaler", "ingress", "sleep"]),
     until=st.sampled_from([0.0, NOW - 1, NOW, NOW + 1]),
 )
 
@@ -46,7 +46,7 @@ def test_a_merged_count_lies_within_the_bounds_and_says_what_holds(row, override
 
     low, high = bounds(row)
     assert low <= count <= high <= INSTANCES_MAX
-    holds = override is not None and not is_over(override, NOW)
+    holds = override is not None and not is_void(row, override, NOW)
     wanted = override.instances if holds else row.instances if row.wished is None else row.wished
     assert count == wanted or (wanted < low and count == low) or (wanted > high and count == high)
 
@@ -65,7 +65,7 @@ def test_settling_once_is_enough_and_leaves_what_is_right(row, override):
     assert expired(known, desired, NOW) == {}
     if override is not None and row.beside is None:
         assert desired[PRICING.base] == merged(row, override, NOW)
-        assert (PRICING.base in known) == (not is_over(override, NOW))
+        assert (PRICING.base in known) == (not is_void(row, override, NOW))
 
 
 @given(rows(), overrides)
@@ -82,3 +82,16 @@ def test_an_override_of_what_nobody_wants_goes():
     override = OverrideRow(artifact=PRICING.base, instances=3, owner="operator")
 
     assert expired({PRICING.base: override}, {}, NOW)[PRICING.base].drop
+
+
+def test_what_let_a_slice_sleep_is_void_once_its_blueprint_says_that_it_may_not():
+    """Else a slice that is wanted three times would sleep for ever, and no call would wake it."""
+    slept = OverrideRow(artifact=PRICING.base, instances=0, owner="sleep")
+    light = DesiredRow(artifact=PRICING, instances=0, wished=3, instances_min=0, blueprint="shop")
+
+    assert merged_count(light, slept, NOW) == 0
+    for low in (None, 1):
+        row = attrs.evolve(light, instances_min=low)
+        assert merged_count(row, slept, NOW) == 3
+        settled = expired({PRICING.base: slept}, {PRICING.base: row}, NOW)[PRICING.base]
+        assert (settled.drop, settled.row.instances) == (True, 3)

@@ -20,6 +20,12 @@ from aether.model.rows import DesiredRow, OverrideRow
 OPERATOR: Final = "operator"
 """Owner of what people ask for by `scale`; an explicit count in a blueprint takes it back, and nobody else's."""
 
+INGRESS: Final = "ingress"
+"""Owner of the count of a slice that a call woke."""
+
+SLEEP: Final = "sleep"
+"""Owner of the count 0 of a slice that nobody called."""
+
 
 @attrs.frozen(kw_only=True)
 class Settled:
@@ -35,7 +41,7 @@ def merged_count(row: DesiredRow, override: OverrideRow | None, now: float) -> i
     now  wall-clock seconds
     """
     wished = row.instances if row.wished is None else row.wished
-    if override is not None and not is_over(override, now):
+    if override is not None and not is_void(row, override, now):
         wished = override.instances
     low, high = bounds(row)
     return max(low, min(high, wished))
@@ -59,10 +65,15 @@ def is_over(override: OverrideRow, now: float) -> bool:
     return 0 < override.until <= now
 
 
+def is_void(row: DesiredRow, override: OverrideRow, now: float) -> bool:
+    """Whether it says nothing about `row`: it is over, or it let a slice sleep that may do so no longer."""
+    return is_over(override, now) or (override.owner in (INGRESS, SLEEP) and row.instances_min != 0)
+
+
 def expired(
     overrides: Mapping[ArtifactBase, OverrideRow], desired: Mapping[ArtifactBase, DesiredRow], now: float
 ) -> dict[ArtifactBase, Settled]:
-    """Overrides that are over, or of slices that nobody wants, with the counts that follow; and counts that do not
+    """Overrides that are void, or of slices that nobody wants, with the counts that follow; and counts that do not
     say what their override says, for whatever reason. {} when all is as it should be.
     """
     found: dict[ArtifactBase, Settled] = {}
@@ -72,7 +83,7 @@ def expired(
             found[base] = Settled(drop=True)
         elif row.beside is None:
             settled = merged(row, override, now)
-            drop = is_over(override, now)
+            drop = is_void(row, override, now)
             if drop or settled != row:
                 found[base] = Settled(row=None if settled == row else settled, drop=drop)
     return found

@@ -16,18 +16,12 @@ from typing import Final
 import attrs
 
 from aether.deployment.budget import needed
-from aether.deployment.merging import OPERATOR, is_over, merged_count
+from aether.deployment.merging import INGRESS, OPERATOR, SLEEP, is_over, merged_count
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.limits import IDLE_S
 from aether.model.rows import DesiredRow, InstanceRow, OverrideRow
 from aether.model.scale import Scale
-
-INGRESS: Final = "ingress"
-"""Owner of the count of a slice that a call woke."""
-
-SLEEP: Final = "sleep"
-"""Owner of the count 0 of a slice that nobody called."""
 
 
 @attrs.frozen
