@@ -18,8 +18,10 @@ from aether.management.backup_source import OpenBackup
 from aether.management.service import ManagementApi
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.duty import Duty, DutyRow
+from aether.model.health import Health, VersionHealth
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
 from aether.model.lifecycle import SliceState
+from aether.model.rollout import RolloutRow
 from aether.model.route import Route
 from aether.model.rows import (
     ApplyRow,
@@ -34,6 +36,7 @@ from aether.model.rows import (
     RouteRow,
     UnsatisfiedRow,
 )
+from aether.model.version import Version
 from aether.web.problem import problem_of
 from aether.web.request import Request, Response
 
@@ -495,6 +498,61 @@ class Trees:
 
 
 @attrs.define
+class Count:
+    present: int = 3
+    active: int = 2
+
+
+@attrs.define
+class Update:
+    """What the stand-in answers, and what it was asked."""
+
+    row: RolloutRow
+    revision: int = 9
+    changed: bool = True
+    old: Count = attrs.field(factory=Count)
+    new: Count = attrs.field(factory=Count)
+    missing: object = list
+
+
+class Rollouts:
+    """Carries out nothing; remembers what it was asked."""
+
+    def __init__(self):
+        artifact = Artifact.parse("shop:pricing:1.0.0")
+        self.row = RolloutRow(id="r1", artifact=artifact.base, old=artifact.version, new=Version.parse("2.0.0"))
+        self.asked = []
+        self.fails = None
+
+    def _answer(self, *asked):
+        self.asked.append(asked)
+        if self.fails is not None:
+            raise self.fails
+        return Update(self.row)
+
+    async def start(self, artifact, version="", plan=None, by=""):
+        return self._answer("start", artifact, version, plan, by)
+
+    async def known(self):
+        return [self._answer("known")]
+
+    async def health(self, name):
+        return self._answer("health", name), Health(new=VersionHealth(requests=4, errors=1, p99_ms=7.0))
+
+    async def route(self, name, new, old):
+        return self._answer("route", name, new, old)
+
+    async def rollback(self, name, by=""):
+        return self._answer("rollback", name, by)
+
+    def __getattr__(self, word):
+        async def ask(name):
+            return self._answer(word, name)
+
+        return ask
+
+
+@attrs.define
 class World:
     rows: Rows
     consensus: Consensus
@@ -507,6 +565,7 @@ class World:
     duties: Duties = attrs.field(factory=Duties)
     trees: Trees = attrs.field(factory=Trees)
     placements: Placements = attrs.field(factory=Placements)
+    rollouts: Rollouts = attrs.field(factory=Rollouts)
     backups: Backups = attrs.field(factory=Backups)
 
     async def ask(
@@ -543,6 +602,7 @@ class World:
                 trees=self.trees,
                 blueprints=self.operator,
                 placements=self.placements,
+                rollouts=self.rollouts,
             ),
             rows=self.stored,
             backups=self.backups,

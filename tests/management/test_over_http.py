@@ -27,6 +27,7 @@ async def client_of(world):
             trees=world.trees,
             blueprints=world.operator,
             placements=world.placements,
+            rollouts=world.rollouts,
         ),
         rows=world.stored,
         backups=world.backups,

@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {  # name -> (module:attribute, help l
     "place": ("aether.cli.placement_commands:place", "Order an instance on a node, where nothing else places any."),
     "unplace": ("aether.cli.placement_commands:unplace", "Take the order for an instance back."),
     "placements": ("aether.cli.placement_commands:placements", "Where instances were ordered."),
+    "rollout": ("aether.cli.rollout_commands:rollout", "Update a slice to another version, step by step."),
+    "update": ("aether.cli.rollout_commands:update", "The same in the original's spelling, traffic by hand."),
     "kv": ("aether.cli.kv_commands:kv", "Read, write and watch rows of the replicated store."),
     "backup": ("aether.cli.disaster_commands:backup", "Save the state of a working cluster to a file."),
     "restore": ("aether.cli.disaster_commands:restore", "Make a new cluster that begins with a backup."),

@@ -19,6 +19,7 @@ from aether.cluster.replaced import Parts, replaced
 from aether.deployment.managers import ClusterManager, NodeManager
 from aether.deployment.operator import BlueprintApplied
 from aether.deployment.placement import Placement
+from aether.deployment.rollout_operator import RolloutApplied, RolloutOperator
 from aether.deployment.slice_store import SliceStore
 from aether.errors import BadInput
 from aether.hosting.replicated_map import replicated_map
@@ -26,6 +27,7 @@ from aether.invocation.balance import Balancer
 from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
 from aether.model.ids import NodeId, Revision, node_id
+from aether.model.rollout import Cleanup, Gates, RolloutPlan, Strategy
 from aether.node.config import NodeConfig, flatten, parse_contacts, parse_peers
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
@@ -227,6 +229,42 @@ class Cluster:
     async def undeploy(self, artifact: str | type) -> Revision:
         """Want no instance any more. Calls in flight finish. Does nothing when the artifact is not deployed."""
         return (await self._node.operator.undeploy(_text(artifact))).revision
+
+    async def rollout(
+        self,
+        artifact: str | type,
+        version: str = "",
+        *,
+        strategy: str = "rolling",
+        steps: Sequence[int] = (),
+        hold_s: float = 0.0,
+        batch: int = 1,
+        instances: int | None = None,
+        rules: Sequence[str] = (),
+        gates: Gates | None = None,
+        manual_approval: bool = False,
+        cleanup: str = "IMMEDIATE",
+        force: bool = False,
+    ) -> RolloutApplied:
+        """Begin to update a slice to another version; a slice class stands for its own version.
+
+        The options are those of `aether rollout start`. Returns once the update is written; the leader carries it out,
+        and `rollouts` says where it stands. Raises NotFound, BadInput, Conflict.
+        """
+        try:
+            plan = RolloutPlan(
+                strategy=Strategy(strategy.replace("-", "_")), steps=tuple(steps), hold_s=hold_s, batch=batch,
+                instances=instances, rules=tuple(rules), gates=gates or Gates(), manual_approval=manual_approval,
+                cleanup=Cleanup(cleanup), force=force,
+            )  # fmt: skip
+        except ValueError as error:
+            raise BadInput("the plan of the update does not fit", (str(error),)) from error
+        return await self.rollouts.start(_text(artifact), version, plan, by=f"node {self.node}")
+
+    @property
+    def rollouts(self) -> RolloutOperator:
+        """The updates: get, route, approve, complete, rollback, pause, resume, health."""
+        return self._node.managers.rollouts
 
     async def apply(self, blueprint: str) -> BlueprintApplied:
         """Apply the text of a blueprint (TOML): all of it, or nothing. Raises BadInput with every problem, Conflict."""

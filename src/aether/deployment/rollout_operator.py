@@ -19,7 +19,15 @@ from aether.deployment.rollout import new_rollout
 from aether.deployment.rollout_facts import NO_INSTANCES, RolloutChanges, RolloutFacts, VersionStanding
 from aether.deployment.rollout_guards import check_none_open, check_plan, check_room, check_version, open_rollout
 from aether.deployment.rollout_view import RolloutView
-from aether.deployment.rollout_wishes import approve, complete, pause, resume, route, take_back
+from aether.deployment.rollout_wishes import (
+    approve,
+    complete,
+    pause,
+    resume,
+    route,
+    take_back,
+    waits_for_a_person,
+)
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
@@ -43,12 +51,14 @@ class RolloutApplied(Applied):
     """The update as it stands after a wish; `changed` is False when it was so before.
 
     old, new  the instances of both versions
+    missing   what it does by itself until it is over or waits for a person; [] when nothing
     """
 
     row: RolloutRow
     changed: bool = True
     old: VersionStanding = NO_INSTANCES
     new: VersionStanding = NO_INSTANCES
+    missing: Callable[[], list[str]] = list
 
 
 class RolloutOperator:
@@ -194,7 +204,13 @@ class RolloutOperator:
 
     def _shown(self, row: RolloutRow, revision: Revision, *, changed: bool = True) -> RolloutApplied:
         old, new = (self._view.standing(row.artifact, version) for version in (row.old, row.new))
-        return RolloutApplied(revision, row, changed, old, new)
+        return RolloutApplied(revision, row, changed, old, new, lambda: self._missing(row))
+
+    def _missing(self, of: RolloutRow) -> list[str]:
+        row = self._kv.get(keys.rollout(of.artifact, of.id))
+        if row is None or waits_for_a_person(row):
+            return []
+        return [f"update {row.id} of {row.artifact} is {row.state}, at {row.weight_new}:{row.weight_old}"]
 
 
 def _target(artifact: str, version: str) -> tuple[ArtifactBase, Version]:

@@ -7,7 +7,6 @@ Holds: what is so already changes nothing and is no error; what cannot be says w
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import attrs
@@ -15,36 +14,17 @@ import attrs
 from aether.deployment.rollout import begin_rollback, is_promoted, traffic_of
 from aether.deployment.rollout_facts import RolloutChanges, RolloutFacts
 from aether.deployment.rollout_steps import step_of_share
-from aether.errors import BadInput, Conflict
-from aether.model.limits import TRAFFIC_PARTS_MAX
+from aether.errors import Conflict
+from aether.model.ratio import check_parts
 from aether.model.rollout import TERMINAL, Cleanup, RolloutRow, RolloutState, Strategy, advance_rollout
 
 R = RolloutState
 _ROUTED: Final = (R.ROUTING, R.VALIDATING)
 
 
-def parse_ratio(text: str) -> tuple[int, int]:
-    """`new:old` as parts of the traffic. Raises BadInput."""
-    match = re.fullmatch(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*", text, re.ASCII)
-    if match is None:
-        raise BadInput(f"{text[:40]!r} is no ratio", ("routing: write new:old as two whole numbers, such as 1:3",))
-    return check_weights(int(match[1]), int(match[2]))
-
-
-def check_weights(new: int, old: int) -> tuple[int, int]:
-    """Raises BadInput unless both are parts of some traffic."""
-    for name, weight in (("newWeight", new), ("oldWeight", old)):
-        if type(weight) is not int or not 0 <= weight <= TRAFFIC_PARTS_MAX:
-            problem = f"{name}: {weight!r:.40} is no whole number of parts from 0 to {TRAFFIC_PARTS_MAX}"
-            raise BadInput("the shares do not fit", (problem,))
-    if new == old == 0:
-        raise BadInput("the shares do not fit", ("routing: 0:0 gives nobody any traffic; one must be above 0",))
-    return new, old
-
-
 def route(row: RolloutRow, facts: RolloutFacts, new: int, old: int, now: float) -> RolloutChanges | None:
     """Share the traffic as told; an update that goes by steps is paused where it then stands."""
-    check_weights(new, old)
+    check_parts(new, old)
     if row.state not in (R.DEPLOYED, *_ROUTED):
         raise _unfit(row, "its traffic cannot be moved", _when_not_routed(row))
     if row.plan.strategy is Strategy.ROLLING:
@@ -123,6 +103,21 @@ def take_back(row: RolloutRow, facts: RolloutFacts, reason: str, now: float) -> 
             row, "it cannot be rolled back", f"{row.new} is in force and {row.old} goes; update to {row.old} afterwards"
         )
     return begin_rollback(row, facts, reason, now)
+
+
+def waits_for_a_person(row: RolloutRow) -> bool:
+    """Whether it is over, or goes on only when told."""
+    if row.state in TERMINAL:
+        return True
+    if row.paused and row.state is not R.ROLLING_BACK:
+        return True
+    if row.plan.strategy is Strategy.MANUAL:
+        return row.state in (R.DEPLOYED, R.ROUTING)
+    if row.state is R.COMPLETING:
+        return row.plan.cleanup is Cleanup.MANUAL
+    if row.state in (R.DEPLOYED, R.VALIDATING) and row.plan.manual_approval and row.approved <= row.step:
+        return True
+    return row.plan.strategy is Strategy.AB and row.state is R.VALIDATING
 
 
 def _with_traffic(row: RolloutRow) -> RolloutChanges:

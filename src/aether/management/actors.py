@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from aether.management.rollout_wish import Rollouts
 from aether.management.view import Blueprints, Duties, Members, Operator, Placements, Trees
 
 
@@ -21,3 +22,4 @@ class Actors:
     trees: Trees
     blueprints: Blueprints
     placements: Placements
+    rollouts: Rollouts

@@ -25,6 +25,7 @@ Read = Callable[[Facts, Query, Mapping[str, str]], Answer]
 Change = Callable[[Actors, Body, str], Awaitable[Changed]]
 Look = Callable[[RowStore, Query], Awaitable[Answer]]
 Wish = Callable[[Body], Wanted]
+Ask = Callable[[Actors, Query, Mapping[str, str]], Awaitable[Answer]]
 
 NO_BODY: Final = Schema()
 WAIT_S_MAX: Final = 3600.0
@@ -41,6 +42,7 @@ class Endpoint:
     Exactly one says what it does:
     read       answers a GET, from the facts
     look       answers a GET, from the rows, perhaps after waiting
+    ask        answers a GET, by asking who carries mutations out
     is_backup  answers a GET with the file
     change     carries out a POST (and PUT, as the original); its body holds the variables of the path too
     wish       reads from a POST which row is to be written
@@ -53,6 +55,7 @@ class Endpoint:
     body: Schema = NO_BODY
     read: Read | None = None
     look: Look | None = None
+    ask: Ask | None = None
     is_backup: bool = False
     change: Change | None = None
     wish: Wish | None = None

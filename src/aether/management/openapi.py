@@ -17,7 +17,13 @@ from aether.web.problem import PROBLEM_TYPE
 from aether.web.request import JSON_TYPE
 from aether.web.router import parse_template
 
-_TYPES: Final = {Kind.TEXT: "string", Kind.WHOLE: "integer", Kind.SECONDS: "number", Kind.FLAG: "boolean"}
+_TYPES: Final = {
+    Kind.TEXT: "string",
+    Kind.WHOLE: "integer",
+    Kind.SECONDS: "number",
+    Kind.NUMBER: "number",
+    Kind.FLAG: "boolean",
+}
 
 PROBES: Final = {
     "/health/live": "Whether the process runs.",
@@ -66,7 +72,7 @@ def _object(schema: Schema) -> dict[str, object]:
 
 def _field(field: Field) -> dict[str, object]:
     shown: dict[str, object] = {"type": _TYPES[field.kind]} if field.kind in _TYPES else {}
-    if field.kind in (Kind.WHOLE, Kind.SECONDS):
+    if field.kind in (Kind.WHOLE, Kind.SECONDS, Kind.NUMBER):
         shown["minimum"] = field.low
         if math.isfinite(field.high):
             shown["maximum"] = field.high

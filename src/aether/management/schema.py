@@ -30,6 +30,7 @@ class Kind(enum.Enum):
     TEXT = "text"
     WHOLE = "a whole number"
     SECONDS = "a number of seconds"
+    NUMBER = "a number"
     FLAG = "true or false"
     ANY = "a JSON value"  # of a body only
 
@@ -134,7 +135,7 @@ def _checked(field: Field, value: object, name: str, problems: list[str]) -> obj
             fits = isinstance(value, str) and _is_unicode(value)
         case Kind.WHOLE:
             fits = isinstance(value, int) and not isinstance(value, bool)
-        case Kind.SECONDS:
+        case Kind.SECONDS | Kind.NUMBER:
             fits = isinstance(value, int | float) and not isinstance(value, bool)
         case Kind.FLAG:
             fits = isinstance(value, bool)
@@ -194,6 +195,7 @@ _READ: Mapping[Kind, Callable[[str], object]] = {
     Kind.TEXT: str,
     Kind.WHOLE: _whole,
     Kind.SECONDS: _seconds,
+    Kind.NUMBER: _seconds,
     Kind.FLAG: lambda text: _FLAGS[text.lower()],
 }
 

@@ -136,6 +136,8 @@ class ManagementApi:
                 return json_response(await endpoint.look(self._rows, query), headers=_HEADERS)
             except Compacted as error:
                 return _gone(error, request)
+        if endpoint.ask is not None:
+            return json_response(await endpoint.ask(self._actors, query, found.variables), headers=_HEADERS)
         assert endpoint.read is not None
         return json_response(endpoint.read(self._facts(), query, found.variables), headers=_HEADERS)
 

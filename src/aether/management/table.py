@@ -40,6 +40,7 @@ from aether.management.endpoint import (
     get,
 )
 from aether.management.placement_endpoints import PLACEMENT_ENDPOINTS
+from aether.management.rollout_endpoints import ROLLOUT_ENDPOINTS
 from aether.management.schema import Field, Kind, Schema
 from aether.management.store_endpoints import STORE_ENDPOINTS
 from aether.model.limits import KEY_BYTES_MAX, VALUE_BYTES_MAX
@@ -58,6 +59,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     get("/nodes", "The reachable members.", queries.nodes),
     *DUTY_ENDPOINTS,
     *PLACEMENT_ENDPOINTS,
+    *ROLLOUT_ENDPOINTS,
     get("/members", "All members, reachable or not.", queries.members),
     get("/slices", "Every slice of the cluster with its state.", queries.slices),
     get("/slices/status", "Every instance with state, node, reason and attempt.", queries.slices_status),

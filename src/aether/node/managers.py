@@ -104,6 +104,7 @@ class Managers:
             trees=trees,
             blueprints=self.operator.blueprints,
             placements=self.placements,
+            rollouts=self.rollouts,
         )
 
     def members_changed(self) -> None:
