@@ -188,6 +188,15 @@ async def test_one_word_speaks_for_all_instances(world, states, wanted, state):
     assert slices[0]["state"] == state
 
 
+async def test_a_slice_that_sleeps_is_idle_and_lacks_nothing(world):
+    """Nobody should be woken at night because nobody called a slice."""
+    world.rows.desired_rows[1] = attrs.evolve(world.rows.desired_rows[1], instances=0, instances_min=0)
+    del world.rows.instance_rows[2:]
+
+    assert (await world.ask("GET", "/slices")).json["slices"][0]["state"] == "IDLE"
+    assert not [p for p in (await world.ask("GET", "/health")).json["problems"] if "pricing" in p]
+
+
 async def test_slice_status_shows_each_instance_with_its_reason(world):
     """Why is it not ACTIVE? The answer must be here, not in a log."""
     row = world.rows.instance_rows[2]
