@@ -19,6 +19,7 @@ import tomli
 from aether.errors import BadInput
 from aether.model.ids import NodeId, is_name, node_id
 from aether.model.limits import CALL_DEADLINE_S, CORE_MAX, CORE_MAX_HIGHEST, DRAIN_S, LOG_ENTRIES_BETWEEN_SNAPSHOTS
+from aether.model.rows import CAPACITY_LABEL
 from aether.slice_api.route_options import Cors
 from aether.transport.address import split_address
 
@@ -61,6 +62,7 @@ class NodeConfig:
     settings    what slices read through `aether.config`, dotted name -> text; secrets  through `aether.secret`
     deadline_s  default deadline of a call; drain_s  how long calls may finish when the node leaves
     zone        where the node stands; calls prefer instances of their own zone; "" = not said
+    labels      what placement may ask for; `capacity` is how many instances the node takes in all
     docs        the HTTP port answers /docs and /openapi.json where no slice does
     lease_reads, priority  see RaftConfig
     cors        which pages of other origins may read the answers of routes that say nothing themselves
@@ -90,6 +92,7 @@ class NodeConfig:
     lease_reads: bool = False
     priority: int = 0
     zone: str = ""
+    labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     docs: bool = True
     snapshot_entries: int = LOG_ENTRIES_BETWEEN_SNAPSHOTS
     cors: Cors | None = None
@@ -109,7 +112,9 @@ class NodeConfig:
 def _name_problems(config: NodeConfig) -> list[str]:
     named = {"cluster name": config.cluster, "--zone": config.zone or "none"}
     rule = "use letters, digits and inner . _ -"
-    return [f"{what} {name!r}: {rule}" for what, name in named.items() if not is_name(name)]
+    capacity = config.labels.get(CAPACITY_LABEL, "0")
+    wrong = [] if capacity.isascii() and capacity.isdigit() else [f"label capacity {capacity!r}: give a whole number"]
+    return [f"{what} {name!r}: {rule}" for what, name in named.items() if not is_name(name)] + wrong
 
 
 def _group_problems(config: NodeConfig) -> list[str]:
@@ -225,6 +230,7 @@ FILE_KEYS: Mapping[str, set[str] | None] = {
         "snapshot_entries",
     },
     "ports": {"cluster", "http", "management"},
+    "labels": None,
     "config": None,  # free: what slices read
     "secrets": None,
 }
@@ -267,6 +273,7 @@ def load(sources: Sources) -> NodeConfig:
         bind=str(pick("bind", "node", "bind") or "127.0.0.1"),
         advertise=str(advertise) if advertise else None,
         zone=str(pick("zone", "node", "zone") or ""),
+        labels=flatten(section["labels"]),
         port=_port(*found("port", "ports", "cluster"), CLUSTER_PORT),
         http_port=_port(*found("http_port", "ports", "http"), HTTP_PORT),
         management_port=_port(*found("management_port", "ports", "management"), MANAGEMENT_PORT),

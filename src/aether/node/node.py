@@ -379,7 +379,7 @@ class Node:
             boots=self._opened.boots,
             ephemeral=self._opened.ephemeral,
             available=self.store.available(),
-            labels={ZONE_LABEL: self.config.zone} if self.config.zone else {},
+            labels={**self.config.labels, **({ZONE_LABEL: self.config.zone} if self.config.zone else {})},
             feature_level=FEATURE_LEVEL,
             cluster_manager=self.managers.name,
             draining=facts.draining,
