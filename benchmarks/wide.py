@@ -70,8 +70,8 @@ class Found:
         return getattr(self.busy, what) / self.busy.log_index
 
 
-async def measure(nodes: int, seconds: float) -> Found:
-    """Everything at one size; `seconds` of idling and of entries."""
+async def measure(nodes: int, seconds: float, pause_s: float) -> Found:
+    """Everything at one size; `seconds` of idling and of entries, `pause_s` between two of one node."""
     began = time.perf_counter()
     slices = [_slice(number) for number in range(SLICES)]
     async with wide_cluster(nodes, *slices) as cluster:
@@ -81,7 +81,7 @@ async def measure(nodes: int, seconds: float) -> Found:
         gc.disable()  # a collection would count for whoever allocates next, and look at the objects of all nodes
         try:
             idle = await _cost_of(cluster, trio.sleep, seconds)
-            busy = await _cost_of(cluster, _propose, cluster, seconds)
+            busy = await _cost_of(cluster, _propose, cluster, seconds, pause_s)
             gc.enable()
             deployed = await _cost_of(cluster, _deploy, cluster)
             healed = await _cost_of(cluster, _lose, cluster)
@@ -99,7 +99,7 @@ async def _cost_of(cluster: WideCluster, work: object, *args: object) -> tuple[C
     return cluster.cost(name).since(before), trio.current_time() - began
 
 
-async def _propose(cluster: WideCluster, seconds: float) -> None:
+async def _propose(cluster: WideCluster, seconds: float, pause_s: float) -> None:
     """PROPOSERS nodes write again and again, as the managers of nodes do while something is deployed."""
     nodes = list(cluster.nodes.values())
     kv = nodes[0].kv
@@ -108,10 +108,10 @@ async def _propose(cluster: WideCluster, seconds: float) -> None:
 
     async def write(number: int) -> None:
         mine = nodes[number * len(nodes) // PROPOSERS].kv
-        await trio.sleep(PAUSE_S * number / PROPOSERS)
+        await trio.sleep(pause_s * number / PROPOSERS)
         while trio.current_time() < until:
             await mine.propose(Batch((), (Put(keys.map_entry(MAP, b"%04d" % number), VALUE),)))
-            await trio.sleep(PAUSE_S)
+            await trio.sleep(pause_s)
 
     async with trio.open_nursery() as nursery:
         for number in range(PROPOSERS):
@@ -152,8 +152,8 @@ def is_converged(cluster: WideCluster, count: int) -> bool:
     return True
 
 
-def run(nodes: int, seconds: float) -> Found:
-    return trio.run(measure, nodes, seconds, clock=trio.testing.MockClock(autojump_threshold=0))
+def run(nodes: int, seconds: float, pause_s: float = PAUSE_S) -> Found:
+    return trio.run(measure, nodes, seconds, pause_s, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def figures(seconds: float, rounds: int, own: Sequence[str] = ()) -> list[Figure]:

@@ -100,6 +100,23 @@ def test_a_benchmark_runs_and_prints_each_of_its_rows(name: str) -> None:
         assert any(line.startswith(row + "  ") for line in lines), f"no row {row!r} in:\n{done.stdout}"
 
 
+WANTED = {
+    "deploy": (["--slices", "3", "--instances", "1", "--nodes", "2"], "3 slices x 1 on 2 processes: apply until all"),
+    "updates": (["--rate", "50", "--only", "scale-down"], "scale-down: requests that failed"),
+}
+
+
+@pytest.mark.process
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", WANTED)
+def test_a_benchmark_that_runs_only_when_it_is_named_runs(name: str) -> None:
+    """They take many minutes when they are wanted, and must not be found broken then."""
+    options, row = WANTED[name]
+    done = run("--seconds", "0.5", "--rounds", "1", name, *options)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert row in done.stdout
+
+
 def check_peers(done: subprocess.CompletedProcess[str]) -> None:
     """A peer has its row, or a line that says why not: nothing is left out unsaid."""
     for peer, module in PEERS.items():
