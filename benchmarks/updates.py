@@ -22,7 +22,7 @@ import trio
 
 from benchmarks.figure import Figure, Goal
 from benchmarks.open_loop import HttpLoop
-from benchmarks.updates_cluster import Seen, World, open_world, under_load
+from benchmarks.updates_cluster import EDGE, Seen, World, open_world, under_load
 
 RATE_MAX: Final = 2_000.0
 SHARE: Final = 0.6
@@ -31,12 +31,44 @@ CALIBRATION_S: Final = 3.0
 CALIBRATION_CLIENTS: Final = 32
 RATIO_MAX: Final = 3.0
 FAILURES_PRINTED: Final = 10
+SLEEPS: Final = 3
+SLEEP_S: Final = 1.0
 
 
 async def scale_down(world: World) -> None:
     """Three instances, then one."""
     await world.scale(1)
     await world.active(1)
+
+
+async def scale_to_zero(world: World) -> None:
+    """No instance at all, again and again, while requests come in; each time the next one wakes the slice."""
+    for _ in range(SLEEPS):
+        await world.scale(0)
+        await trio.sleep(SLEEP_S)
+    await world.scale(3)
+    await world.active(3)
+
+
+async def drain_by_word(world: World) -> None:
+    """`aether nodes drain`: the node gives its work away and stays; then it works again."""
+    node = await world.victim()
+    await world.console.post(EDGE, f"/nodes/{node}/drain", body={})
+    with trio.fail_after(60.0):
+        while any(row["nodeId"] == node for row in await world.console.instances(EDGE)):  # noqa: ASYNC110 - of another process
+            await trio.sleep(0.05)
+    await world.console.post(EDGE, f"/nodes/{node}/activate", body={})
+
+
+def update(strategy: str) -> Callable[[World], Awaitable[None]]:
+    """A really different tree replaces what runs."""
+
+    async def act(world: World) -> None:
+        await world.offer("1.1.0")
+        await world.apply("1.1.0", strategy=strategy)
+        await world.active(3, version="1.1.0")
+
+    return act
 
 
 async def drain(world: World) -> None:
@@ -68,6 +100,11 @@ class Scenario:
 
 SCENARIOS: Final = {
     "scale-down": Scenario(scale_down),
+    "scale to zero and back": Scenario(scale_to_zero),
+    "rolling": Scenario(update("rolling")),
+    "canary": Scenario(update("canary")),
+    "blue-green": Scenario(update("blue_green")),
+    "drain by word": Scenario(drain_by_word),
     "drain": Scenario(drain),
     "drain, un-keyed": Scenario(drain, "unkeyed"),
     "kill, idempotent": Scenario(kill),

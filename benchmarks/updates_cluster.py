@@ -20,6 +20,7 @@ import trio
 from aether.forge.console import Console
 from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from aether.forge.steady_load import Request, Steady, SteadyLoad, http_request
+from aether.testing.trees import write_tree
 
 APPS: Final = Path(__file__).parent
 APP: Final = "zero_slice"
@@ -31,16 +32,27 @@ BEFORE_S: Final = 3.0
 AFTER_S: Final = 2.0
 SECONDS_MAX: Final = 120.0
 
-KINDS: Final = ("idempotent", "keyed", "unkeyed")
+BLUEPRINT: Final = """
+id = "zero"
+
+[deployment]
+strategy = "{strategy}"
+
+[[slices]]
+artifact = "bench.zero:echo:{version}"
+instances = {{ min = 0, max = 9 }}
+"""
+"""Without a number, so that the slice's own default counts: three."""
 
 
 @attrs.define
 class World:
-    """What a scenario may touch. lines  what each node printed"""
+    """What a scenario may touch. lines  what each node printed; slices  the directory of trees of every node"""
 
     processes: LocalProcesses
     console: Console
     lines: dict[str, list[str]]
+    slices: Path
 
     @property
     def edge(self) -> str:
@@ -54,6 +66,22 @@ class World:
                 rows = [row for row in await self.console.instances(node) if row["artifact"].startswith(ARTIFACT + ":")]
                 fit = [r for r in rows if r["state"] == "ACTIVE" and r["artifact"].endswith(":" + version)]
                 if len(rows) == len(fit) == count:
+                    return
+                await trio.sleep(0.05)
+
+    async def apply(self, version: str, *, strategy: str = "rolling") -> None:
+        """Put the slice in force; an update begins when another version is."""
+        await self.console.post(EDGE, "/blueprint", text=BLUEPRINT.format(strategy=strategy, version=version))
+
+    async def offer(self, version: str) -> None:
+        """Give every node a tree with other code, and wait until all of them have seen it."""
+        artifact = f"{ARTIFACT}:{version}"
+        code = (APPS / f"{APP}.py").read_text().replace(f"{ARTIFACT}:1.0.0", artifact)
+        write_tree(self.slices, artifact, {f"{APP}.py": code.replace('f"{number}"', f'f"{{number}} of {version}"')})
+        with trio.fail_after(READY_S):
+            while True:
+                members = (await self.console.get(EDGE, "/members"))["members"]
+                if all(artifact in member["available"] for member in members):
                     return
                 await trio.sleep(0.05)
 
@@ -87,15 +115,18 @@ class World:
 async def open_world(folder: Path, *, nodes: int = 3, arguments: Sequence[str] = ()) -> AsyncGenerator[World]:
     """A cluster whose slice is ACTIVE three times."""
     lines: dict[str, list[str]] = {f"node-{n + 1}": [] for n in range(nodes)}
-    plan = LocalPlan(nodes=nodes, apps=(APP,), app_dir=APPS, folder=folder, arguments=arguments)
+    slices = folder / "slices"
+    slices.mkdir(parents=True)
+    options = ("--slices", str(slices), *arguments)
+    plan = LocalPlan(nodes=nodes, apps=(APP,), app_dir=APPS, folder=folder, arguments=options)
     async with httpx.AsyncClient(trust_env=False, timeout=30.0) as client:
         async with open_processes(plan, lambda node, line: lines[node].append(line)) as processes:
             urls = {name: ports.management_url for name, ports in processes.ports.items()}
             console = Console(client, urls, lambda node: (folder / node / "admin-token").read_text().strip())
-            world = World(processes, console, lines)
+            world = World(processes, console, lines, slices)
             for node in processes.ports:
                 await console.wait_ready(node, READY_S)
-            await console.post(EDGE, "/deploy?wait=30", body={"artifact": f"{ARTIFACT}:1.0.0", "instances": 3})
+            await world.apply("1.0.0")
             for node in processes.ports:
                 await world.active(3, node)
             yield world

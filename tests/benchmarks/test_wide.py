@@ -6,7 +6,7 @@ from benchmarks.wide import run
 
 @pytest.fixture(scope="module")
 def found():
-    return {nodes: run(nodes, 2.0, pause_s=0.5) for nodes in (20, 60)}
+    return {nodes: run(nodes, 2.0, pause_s=1.0) for nodes in (20, 60)}
 
 
 @pytest.mark.timeout(300)

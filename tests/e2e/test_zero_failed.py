@@ -1,7 +1,7 @@
 """What is done to a cluster under load costs no request: each must get its 2xx, however long it takes."""
 
 import pytest
-from benchmarks.updates import drain, kill, scale_down
+from benchmarks.updates import drain, drain_by_word, kill, scale_down, scale_to_zero, update
 from benchmarks.updates_cluster import open_world, under_load
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -10,8 +10,11 @@ RATE = 150.0
 
 SCENARIOS = {
     "scale-down": (scale_down, "idempotent"),
-    "drain": (drain, "idempotent"),
-    "drain, neither idempotent nor keyed": (drain, "unkeyed"),
+    "scale to zero and back": (scale_to_zero, "idempotent"),
+    "rolling update": (update("rolling"), "idempotent"),
+    "drain by an operator": (drain_by_word, "idempotent"),
+    "drain by SIGTERM": (drain, "idempotent"),
+    "drain by SIGTERM, neither idempotent nor keyed": (drain, "unkeyed"),
     "kill, idempotent": (kill, "idempotent"),
     "kill, keyed": (kill, "keyed"),
 }
