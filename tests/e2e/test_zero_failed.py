@@ -12,6 +12,8 @@ SCENARIOS = {
     "scale-down": (scale_down, "idempotent"),
     "scale to zero and back": (scale_to_zero, "idempotent"),
     "rolling update": (update("rolling"), "idempotent"),
+    "canary": (update("canary"), "idempotent"),
+    "blue-green update": (update("blue_green"), "idempotent"),
     "drain by an operator": (drain_by_word, "idempotent"),
     "drain by SIGTERM": (drain, "idempotent"),
     "drain by SIGTERM, neither idempotent nor keyed": (drain, "unkeyed"),
