@@ -6,16 +6,16 @@ from benchmarks.wide import run
 
 @pytest.fixture(scope="module")
 def found():
-    return {nodes: run(nodes, 2.0, pause_s=1.0) for nodes in (20, 60)}
+    return {nodes: run(nodes, 2.0, pause_s=1.0) for nodes in (20, 40)}
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", ["sent_bytes", "sent_frames", "received_bytes", "received_frames", "steps"])
-def test_three_times_the_nodes_cost_the_leader_less_than_twice(found, what):
+def test_twice_the_nodes_cost_the_leader_hardly_more(found, what):
     """Each worker that the leader hears or writes to by itself shows here at once."""
-    few, many = found[20], found[60]
-    assert many.per_second(what) <= 1.5 * few.per_second(what)
-    assert many.per_entry(what) <= 1.5 * few.per_entry(what)
+    few, many = found[20], found[40]
+    assert many.per_second(what) <= 1.25 * few.per_second(what)
+    assert many.per_entry(what) <= 1.25 * few.per_entry(what)
 
 
 def test_a_wide_cluster_deploys_and_heals(found):
