@@ -159,3 +159,43 @@ def test_a_change_that_is_not_through_in_time_ends_with_its_own_code(listener, c
 
     assert run(["members", "promote", "n4", "--wait", "5", "-c", listener.address]) == 5
     assert "not yet a voter" in capsys.readouterr().err
+
+
+U = {"updateId": "r1", "artifact": "shop:pricing", "routing": "1:3", "step": 0, "paused": False, "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "body"),
+    [
+        (
+            "rollout start shop:pricing 2.0.0 -s canary --steps 5,50",
+            "/rollouts/start",
+            {"artifact": "shop:pricing", "version": "2.0.0", "strategy": "canary", "steps": "5,50"},
+        ),
+        (
+            "update start shop:pricing 2.0.0 -n 3 --latency 500 --manual-approval --cleanup grace_period",
+            "/rolling-update/start",
+            {
+                "artifact": "shop:pricing", "version": "2.0.0", "instances": 3, "maxLatencyMs": 500.0,
+                "requireManualApproval": True, "cleanupPolicy": "GRACE_PERIOD",
+            },
+        ),
+        ("update routing r1 -r 1:3", "/rollouts/r1/routing", {"routing": "1:3"}),
+        ("rollout rollback shop:pricing", "/rollouts/shop%3Apricing/rollback", {}),
+        ("rollout approve", "/rollouts/current/approve", {}),
+        ("rollout status --watch", "/rollouts/current", None),
+    ],
+)  # fmt: skip
+def test_a_word_about_an_update_is_asked_as_written(listener, capsys, arguments, path, body):
+    listener.answers = [(200, U | {"state": "COMPLETED"})]
+    assert run([*arguments.split(), "-c", listener.address, "--token", "t"]) == 0
+    assert listener.asked == [(path, body)]
+    assert "COMPLETED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_what_is_refused_about_an_update_is_read_and_fails(listener, capsys, status):
+    """0:0, an unknown id, complete before routed: the answer's own words."""
+    listener.answers = [(status, {"title": "no", "status": status, "detail": "0:0 gives nobody any traffic"})]
+    assert run(["rollout", "routing", "r1", "-r", "0:0", "-c", listener.address, "--token", "t"]) in (1, 4)
+    assert "0:0 gives nobody any traffic" in capsys.readouterr().err
