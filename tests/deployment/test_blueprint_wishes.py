@@ -15,6 +15,7 @@ from aether.deployment.wishes import decide_undeploy
 from aether.errors import BadInput, Conflict
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint_toml import parse_blueprint
+from aether.model.duty import Duty
 from aether.model.ids import Incarnation, NodeId
 from aether.model.rollout import RolloutRow, RolloutState, Strategy
 from aether.model.rows import DesiredRow, MemberRow, OverrideRow
@@ -289,7 +290,7 @@ def test_an_update_that_breaks_callers_is_refused_unless_forced():
 def test_an_atomic_blueprint_that_finds_no_room_is_refused_and_another_one_is_warned_of():
     state = standing({"pricing": []})
     source = text("pricing", extra="instances = 3\nmax_per_node = 1\n")
-    line = "2 of 3 instances of shop:pricing:1.0.0 find no place: max_per_node = 1 on 1 that may take it: n1"
+    line = "2 of 3 instances of shop:pricing:1.0.0 find no place: max_per_node = 1 is reached on n1"
 
     assert apply(state, source).short == (line,)
     with pytest.raises(Conflict, match="mode is atomic, and not all would run: 2 of 3"):
@@ -301,7 +302,9 @@ def test_labels_and_pins_count_before_anything_is_placed():
     source = text("pricing", extra='placement = { labels = { disk = "ssd" } }\n')
 
     (line,) = apply(state, source).short
-    assert line.startswith("1 of 1 instances of shop:pricing:1.0.0 find no place: none of the members that offer it")
+    assert line.startswith(
+        "1 of 1 instances of shop:pricing:1.0.0 find no place: no node that offers it has label disk"
+    )
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -336,3 +339,47 @@ def test_a_plan_of_what_is_so_changes_nothing():
     state = after(state, apply(state, source).decision)
 
     assert all(s.action is Action.UNCHANGED for s in plan(state, source).slices)
+
+
+# --- room: as the decision about places sees it -----------------------------------------------------------------------
+
+
+def crowded(**fields):
+    """`pricing` 1.0.0 is in force, and serves."""
+    old = DesiredRow(artifact=artifact("pricing"), instances=1, wished=1, blueprint="shop", max_per_node=1)
+    state = standing({"pricing": []}, desired={base("pricing"): old}, running=frozenset({artifact("pricing")}))
+    return attrs.evolve(state, **fields)
+
+
+def test_an_update_that_comes_with_a_blueprint_needs_room_as_any_other():
+    """The one instance may not go, and there is no second place."""
+    extra = "instances = 1\nmax_per_node = 1\nmin_available = 1\n"
+    source = text("pricing", version="2.0.0", extra=extra)
+    with pytest.raises(Conflict, match=r"2 instances of two versions do not fit, the members have room for 1"):
+        apply(crowded(), source)
+    back = apply(crowded(), source, Wish(force=True, taking_back=True))
+    assert len(back.decision.rollouts) == 1, "what did not come off goes back all the same"
+    (second,) = apply(crowded(), text("pricing", version="2.0.0", extra="max_per_node = 1\n")).decision.rollouts
+    assert second.new == artifact("pricing", "2.0.0").version
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "why"),
+    [
+        ({"duties": {NodeId("n1"): Duty.DECOMMISSIONED}}, "", "draining or do not answer: n1"),
+        ({"duties": {NodeId("n1"): Duty.JOINING}}, "", "draining or do not answer: n1"),
+        ({"learners": frozenset({NodeId("n1")})}, 'placement = { on = "core" }\n', "has kind = core: n1"),
+    ],
+)
+def test_a_member_that_takes_no_instances_is_no_room(fields, extra, why):
+    state = attrs.evolve(standing({"pricing": []}), **fields)
+    (line,) = apply(state, text("pricing", extra=extra)).short
+    assert line.startswith("1 of 1 instances of shop:pricing:1.0.0 find no place: ")
+    assert why in line
+
+
+def test_the_capacity_of_members_bounds_what_they_hold():
+    state = standing({"pricing": []})
+    member = attrs.evolve(state.members[0], labels={"capacity": "2"})
+    (line,) = apply(attrs.evolve(state, members=(member,)), text("pricing", extra="instances = 3\n")).short
+    assert line.startswith("1 of 3 instances of shop:pricing:1.0.0 find no place: ")

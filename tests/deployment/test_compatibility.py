@@ -8,12 +8,16 @@ import attrs
 import pytest
 
 import aether
-from aether.deployment.compatibility import breaking_changes
+from aether.deployment.compatibility import breaks, described
 from aether.errors import BadInput
 from aether.model.artifact import Artifact
 from aether.model.rows import ContractRow
 from aether.slice_api.contract import contract_of
 from aether.slice_api.description import describe, read_description
+
+
+def breaking_changes(old, new, callers):
+    return breaks(described(old), described(new), map(described, callers))
 
 
 @aether.slice(artifact="tests.compat:pricing:1.0.0")

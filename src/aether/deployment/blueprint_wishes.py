@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from aether.deployment.budget import needed
 from aether.deployment.dependencies import Expansion, expand, needed_by
+from aether.deployment.fleet import Fleet
 from aether.deployment.merging import OPERATOR, merged
 from aether.deployment.rollout import new_rollout
-from aether.deployment.room import shortage
+from aether.deployment.rollout_guards import check_room
+from aether.deployment.room import room_for, shortage
 from aether.deployment.standing import Decision, Standing
 from aether.deployment.wishes import check_owner, not_offered, resolve
 from aether.errors import BadInput, Conflict
@@ -67,6 +70,7 @@ def decide_apply(blueprint: Blueprint, standing: Standing, wish: Wish) -> Applyi
         check_owner(each.artifact, standing.desired, blueprint.id)
     targets = _targets(blueprint, standing, wish)
     expansion = _expanded(blueprint, targets, standing)
+    fleet = standing.fleet()
     rows: Rows = {base: None for base, row in standing.desired.items() if row.blueprint == blueprint.id}
     overrides: dict[ArtifactBase, OverrideRow | None] = {}
     rollouts: list[RolloutRow] = []
@@ -75,12 +79,12 @@ def decide_apply(blueprint: Blueprint, standing: Standing, wish: Wish) -> Applyi
         if override is not None and override.owner == OPERATOR and each.instances is not None:
             override = overrides[each.artifact] = None
         row = merged(_row(blueprint, each, targets[each.artifact], standing), override, standing.now)
-        rows[each.artifact], rollout = _stepwise(blueprint, row, standing, wish)
+        rows[each.artifact], rollout = _stepwise(blueprint, row, standing, fleet, wish)
         rollouts += () if rollout is None else (rollout,)
     rows |= _dependencies(blueprint, expansion, rows, standing)
     rows |= _handed_over(blueprint.id, rows, standing, wish.force)
     overrides |= {base: None for base, row in rows.items() if row is None and base in standing.overrides}
-    short = tuple(line for row in rows.values() if row is not None and (line := shortage(row, standing.members)))
+    short = tuple(line for row in rows.values() if row is not None and (line := shortage(row, fleet)))
     if short and blueprint.mode is Mode.ATOMIC and not wish.taking_back:
         raise Conflict(f"blueprint {blueprint.id}", f"mode is atomic, and not all would run: {'; '.join(short)}")
     decision = Decision(
@@ -127,7 +131,7 @@ def _targets(blueprint: Blueprint, standing: Standing, wish: Wish) -> dict[Artif
 
 
 def _stepwise(
-    blueprint: Blueprint, row: DesiredRow, standing: Standing, wish: Wish
+    blueprint: Blueprint, row: DesiredRow, standing: Standing, fleet: Fleet, wish: Wish
 ) -> tuple[DesiredRow, RolloutRow | None]:
     """The row as it may be written now, and the update that brings the rest. Raises Conflict."""
     base, new = row.artifact.base, row.artifact
@@ -151,6 +155,8 @@ def _stepwise(
         return row, None  # nobody is served by the old version: there is nothing to be careful about
     now = attrs.evolve(row, artifact=current.artifact)
     plan = RolloutPlan(strategy=blueprint.strategy, force=wish.force)
+    if not wish.taking_back:
+        check_room(base, plan, row.instances, needed(row.min_available, row.instances), room_for(now, fleet, new))
     return now, new_rollout(standing.new_id(base), now, new.version, plan, wish.by, standing.now)
 
 

@@ -25,17 +25,11 @@ _CALLS_ONLY: Final = frozenset({Rule.STREAM_CHANGED, Rule.FAULT_RENAMED, Rule.ID
 _ROUTES_SHOWN: Final = 3
 
 
-def breaking_changes(old: ContractRow, new: ContractRow, callers: Iterable[ContractRow]) -> list[str]:
+def breaks(old: ContractDescription, new: ContractDescription, callers: Iterable[ContractDescription]) -> list[str]:
     """Each change from `old` to `new` that breaks one of `callers` or HTTP clients; [] = none does.
 
     callers  contracts of slices that run now, in the version in force; who does not depend on the slice is left alone
-    Raises BadInput for a contract that no release of aether wrote.
     """
-    return breaks(described(old), described(new), map(described, callers))
-
-
-def breaks(old: ContractDescription, new: ContractDescription, callers: Iterable[ContractDescription]) -> list[str]:
-    """The same of contracts that were read already."""
     base = Artifact.parse(old.artifact).base
     others = [caller for caller in callers if Artifact.parse(caller.artifact).base != base]
     users = [user for caller in others for user in _users(caller, old)]

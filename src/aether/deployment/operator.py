@@ -8,12 +8,13 @@ Holds: each decision is made on a state at least as new as the request, and writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 import attrs
 
 from aether.deployment.blueprint_operator import BlueprintApplied, BlueprintOperator
+from aether.deployment.known_contracts import Own
 from aether.deployment.merging import OPERATOR
 from aether.deployment.sleeping import bounded
 from aether.deployment.standing import Decision, Defaults, Standing, no_contract, not_once, one_instance
@@ -24,12 +25,13 @@ from aether.deployment.wishes import (
     decide_scale,
     decide_undeploy,
 )
-from aether.deployment.writing import TRIES_MAX, Own, WishRows, busy
+from aether.deployment.writing import TRIES_MAX, WishRows, busy
 from aether.errors import BadInput
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import APP
 from aether.model.blueprint_toml import parse_target
+from aether.model.ids import NodeId
 from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 
@@ -59,6 +61,7 @@ class Operator:
     wall      wall-clock seconds, stamped into rows
     defaults  a slice's own instance count, where this process knows it (else 1); contracts  likewise
     new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
+    voters    of the group; None = every member counts as one
 
     All raise NoQuorum, NotLeader or OutcomeUnknown as the store does, and Conflict when others keep changing the same
     rows. Cancelled, a mutation may or may not happen.
@@ -72,10 +75,11 @@ class Operator:
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
         is_singleton: Callable[[Artifact], bool] = not_once,
+        voters: Callable[[], Collection[NodeId]] | None = None,
     ) -> None:
         self._kv = kv
         self._wall = wall
-        self._rows = WishRows(kv, wall, defaults, contracts, new_id, is_singleton)
+        self._rows = WishRows(kv, wall, defaults, contracts, new_id, is_singleton, voters)
         self.blueprints: BlueprintOperator = BlueprintOperator(self._rows)
 
     async def apply(self, text: str, applied_by: str = "", default_id: str = APP) -> BlueprintApplied:

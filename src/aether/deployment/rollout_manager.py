@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import trio
@@ -42,6 +42,7 @@ class RolloutManager:
     live    the members that answer right now, this node included, each with its incarnation
     wall    wall-clock seconds; new_id  of an update that leads back to the version before
     health  how the calls to each version went; None = no gate is ever judged
+    voters  of the group; None = every member counts as one
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class RolloutManager:
         wall: Callable[[], float],
         new_id: Callable[[], str],
         health: HealthSource | None = None,
+        voters: Callable[[], Collection[NodeId]] | None = None,
         floor_s: float = RECONCILE_FLOOR_S,
         lost_s: float = MEMBER_LOST_S,
     ) -> None:
@@ -67,7 +69,7 @@ class RolloutManager:
         self._woken = trio.Event()
         self._rollouts = CachedRows(kv, keys.ROLLOUTS)
         self._members = CachedRows(kv, keys.MEMBERS)
-        self._view = RolloutView(kv, live, self._members.look)
+        self._view = RolloutView(kv, live, self._members.look, voters)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. Raises only what is a bug: a store without quorum is waited for."""

@@ -8,13 +8,13 @@ Holds: each decision is made on a state at least as new as the request, and writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import attrs
 
-from aether.deployment.compatibility import breaking_changes
 from aether.deployment.health_source import HealthSource
+from aether.deployment.known_contracts import KnownContracts, Own
 from aether.deployment.rollout import new_rollout
 from aether.deployment.rollout_facts import NO_INSTANCES, RolloutChanges, RolloutFacts, VersionStanding
 from aether.deployment.rollout_guards import check_none_open, check_plan, check_room, check_version, open_rollout
@@ -29,6 +29,7 @@ from aether.deployment.rollout_wishes import (
     waits_for_a_person,
 )
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
+from aether.deployment.standing import no_contract
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
 from aether.kv.service import KvService
@@ -36,7 +37,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.health import Health
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.rollout import TERMINAL, RolloutPlan, RolloutRow
-from aether.model.rows import Applied, DesiredRow
+from aether.model.rows import Applied
 from aether.model.version import Version
 
 CURRENT: Final = "current"
@@ -67,6 +68,8 @@ class RolloutOperator:
     All raise NoQuorum or OutcomeUnknown as the store does, NotFound for an update that nobody knows, and Conflict when
     the update stands where the wish does not fit, or others keep changing it. Cancelled, a wish may or may not happen.
     An update is named by its id, by its artifact (the one under way, else the last), or by `current`.
+
+    voters  of the group; None = every member counts as one; contracts  of versions whose code this process has
     """
 
     def __init__(
@@ -77,12 +80,15 @@ class RolloutOperator:
         wall: Callable[[], float],
         new_id: Callable[[], str],
         health: HealthSource | None = None,
+        voters: Callable[[], Collection[NodeId]] | None = None,
+        contracts: Own = no_contract,
     ) -> None:
         self._kv = kv
         self._wall = wall
         self._new_id = new_id
         self._health = health
-        self._view = RolloutView(kv, live, lambda: tuple(kv.rows(keys.MEMBERS)))
+        self._view = RolloutView(kv, live, lambda: tuple(kv.rows(keys.MEMBERS)), voters)
+        self._contracts = KnownContracts(kv, contracts)
 
     async def start(
         self, artifact: str, version: str = "", plan: RolloutPlan = ROLLING, by: str = ""
@@ -102,7 +108,7 @@ class RolloutOperator:
             assert desired is not None
             row = new_rollout(self._new_id(), desired, new, plan, by, self._wall())
             at = RolloutRows(self._kv, row)
-            self._check(row, self._view.facts(row, at, (), self._wall()), desired)
+            self._check(row, self._view.facts(row, at, (), self._wall()))
             result = await write_start(self._kv, at, row)
             if result.applied:
                 return self._shown(row, result.revision)
@@ -187,16 +193,11 @@ class RolloutOperator:
             raise NotFound("update", name[:80], "aether rollout list shows those that are known")
         return found[0]
 
-    def _check(self, row: RolloutRow, facts: RolloutFacts, desired: DesiredRow) -> None:
+    def _check(self, row: RolloutRow, facts: RolloutFacts) -> None:
         check_room(row.artifact, row.plan, facts.wanted, facts.needed, facts.places)
         if row.plan.force:
             return
-        old, new = (self._kv.get(keys.contract(row.artifact.at(v))) for v in (row.old, row.new))
-        if old is None or new is None:
-            return  # too large to be published, or not yet
-        in_force = {other.artifact for other in self._kv.rows(keys.DESIRED)}
-        callers = [known for known in self._kv.rows(keys.CONTRACTS) if known.artifact in in_force]
-        broken = breaking_changes(old, new, callers)
+        broken = self._contracts.breaks(row.artifact.at(row.old), row.artifact.at(row.new))
         if broken:
             raise Conflict(
                 str(row.artifact), f"{row.new} breaks its callers: {'; '.join(broken)}; --force updates all the same"

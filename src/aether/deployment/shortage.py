@@ -17,7 +17,7 @@ from aether.model.placing import Kind, Placing
 from aether.model.rows import DesiredRow, InstanceRow
 
 if TYPE_CHECKING:
-    from aether.deployment.decision import Decision
+    from aether.deployment.fleet import Fleet
 
 _NAMES_SHOWN_MAX: Final = 4
 
@@ -35,9 +35,8 @@ class Shortage:
     reason: str = ""
 
 
-def why_short(decision: Decision, desired: DesiredRow, artifact: Artifact, held: Sequence[InstanceRow]) -> str:
+def why_short(fleet: Fleet, desired: DesiredRow, artifact: Artifact, held: Sequence[InstanceRow]) -> str:
     """What would have to change. held  instances that must stay where they should not, for the sake of the budget."""
-    fleet = decision.fleet
     offering = fleet.offering(artifact)
     if not offering:
         versions = fleet.offered_versions(artifact)

@@ -60,7 +60,7 @@ class SingletonDecision(Decision):
         elif row.state is not S.ACTIVE or self.host(row).is_forced or self._may_go(desired, artifact, row):
             yield from each((row,), SHRINK)
         else:
-            yield self.short(1, (why_short(self, desired, artifact, (row,) if self.budget.floor else ()),))
+            yield self.short(1, (why_short(self.fleet, desired, artifact, (row,) if self.budget.floor else ()),))
 
     def _may_go(self, desired: DesiredRow, artifact: Artifact, row: InstanceRow) -> bool:
         """With a place to go to; from a drained node not against `min_available`."""
@@ -79,7 +79,7 @@ class SingletonDecision(Decision):
             return
         standing = self.choice(desired, artifact, self.placement).take(self.fleet.last_turn + 1)
         if standing is None:
-            yield self.short(1, (why_short(self, desired, artifact, ()),))
+            yield self.short(1, (why_short(self.fleet, desired, artifact, ()),))
             return
         memory = self._memory()
         after = attrs.evolve(memory, token=memory.token + 1, attempt=0)

@@ -74,7 +74,9 @@ class SliceDecision(Decision):
         missing = sum(count for count, _ in counted if count > 0)
         if missing and self.desired is not None:
             held, desired = self.budget.refused, self.desired
-            reasons = (s.reason or why_short(self, desired, s.artifact, held) for count, s in counted if count > 0)
+            reasons = (
+                s.reason or why_short(self.fleet, desired, s.artifact, held) for count, s in counted if count > 0
+            )
             yield self.short(missing, reasons)
 
     def _targets(self) -> list[Target]:

@@ -12,7 +12,11 @@ from typing import Final
 import attrs
 
 from aether.deployment.dependencies import Contracts
+from aether.deployment.fleet import Fleet
+from aether.deployment.room import fleet_of
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.duty import Duty
+from aether.model.ids import NodeId
 from aether.model.rollout import TERMINAL, RolloutRow, RolloutState
 from aether.model.rows import ApplyRow, DesiredRow, MemberRow, OverrideRow
 
@@ -20,6 +24,7 @@ Defaults = Callable[[Artifact], int]
 Desired = Mapping[ArtifactBase, DesiredRow]
 _NO_ROWS: Final[Desired] = {}
 _NO_OVERRIDES: Final[Mapping[ArtifactBase, OverrideRow]] = {}
+_NO_DUTIES: Final[Mapping[NodeId, Duty]] = {}
 _NO_ROLLOUTS: Final[Mapping[ArtifactBase, RolloutRow]] = {}
 
 
@@ -54,6 +59,7 @@ def one_update(base: ArtifactBase) -> str:
 @attrs.frozen(kw_only=True)
 class Standing:
     """members   those that are known, and what each can load
+    duties    of members that are not simply ON_DUTY; learners  members that have no vote
     running   versions with at least one ACTIVE instance
     rollouts  the last one of each artifact that was not undone: under way, or completed
     defaults  a slice's own count; is_singleton  whether it says so; contracts  of versions, where they are known here
@@ -64,6 +70,8 @@ class Standing:
     desired: Desired = _NO_ROWS
     overrides: Mapping[ArtifactBase, OverrideRow] = _NO_OVERRIDES
     members: tuple[MemberRow, ...] = ()
+    duties: Mapping[NodeId, Duty] = _NO_DUTIES
+    learners: frozenset[NodeId] = frozenset()
     running: frozenset[Artifact] = frozenset()
     rollouts: Mapping[ArtifactBase, RolloutRow] = _NO_ROLLOUTS
     defaults: Defaults = one_instance
@@ -77,6 +85,10 @@ class Standing:
     def offered(self) -> frozenset[Artifact]:
         """What members can load."""
         return frozenset(a for member in self.members for a in member.available)
+
+    def fleet(self) -> Fleet:
+        """The members as places for instances."""
+        return fleet_of(self.members, self.duties, self.learners)
 
     def under_way(self, base: ArtifactBase) -> RolloutRow | None:
         """The update of `base` that is not over."""

@@ -7,12 +7,13 @@ Holds: a decision is written whole or not at all, and only while every row that 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from aether.deployment.compatibility import breaks
+from aether.deployment.duties import duties_of
+from aether.deployment.known_contracts import KnownContracts, Own
 from aether.deployment.rollout import traffic_of
+from aether.deployment.room import learners_of
 from aether.deployment.standing import (
     Decision,
     Defaults,
@@ -22,21 +23,20 @@ from aether.deployment.standing import (
     not_once,
     one_instance,
 )
-from aether.errors import BadInput, Conflict
+from aether.errors import Conflict
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.ids import Revision
+from aether.model.ids import NodeId, Revision
 from aether.model.lifecycle import SliceState
 from aether.model.rollout import RolloutRow
 from aether.model.rows import LeadershipRow
-from aether.slice_api.description import ContractDescription, read_description
+from aether.slice_api.description import ContractDescription
 
 TRIES_MAX: Final = 8
 NOTHING: Final = Batch()
-Own = Callable[[Artifact], ContractDescription | None]
 
 
 class WishRows:
@@ -45,6 +45,7 @@ class WishRows:
     wall      wall-clock seconds; defaults  a slice's own count, where this process knows it
     contracts of the versions whose code this process has; those of others are read from their rows
     new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
+    voters    of the group; None = every member counts as one
     """
 
     def __init__(
@@ -55,27 +56,32 @@ class WishRows:
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
         is_singleton: Callable[[Artifact], bool] = not_once,
+        voters: Callable[[], Collection[NodeId]] | None = None,
     ) -> None:
         self.kv: KvService = kv
         self.wall: Callable[[], float] = wall
         self._defaults = defaults
-        self._contracts = contracts
+        self._contracts = KnownContracts(kv, contracts)
         self._new_id = new_id
         self._is_singleton = is_singleton
+        self._voters = voters
 
     def standing(self) -> Standing:
         """What stands now."""
         kv = self.kv
+        members = tuple(kv.rows(keys.MEMBERS))
         return Standing(
             desired={row.artifact.base: row for row in kv.rows(keys.DESIRED)},
             overrides={row.artifact: row for row in kv.rows(keys.OVERRIDES)},
-            members=tuple(kv.rows(keys.MEMBERS)),
+            members=members,
+            duties=duties_of(members, kv.rows(keys.DUTIES)),
+            learners=learners_of(members, self._voters),
             running=frozenset(r.artifact for r in kv.rows(keys.INSTANCES) if r.state is SliceState.ACTIVE),
             rollouts=newest_rollouts(kv.rows(keys.ROLLOUTS)),
             defaults=self._defaults,
             is_singleton=self._is_singleton,
-            contracts=_Remembered(self._contract),
-            breaks=self._breaks,
+            contracts=_Remembered(self._contracts.of),
+            breaks=self._contracts.breaks,
             new_id=self._update_id,
             now=self.wall(),
         )
@@ -119,25 +125,6 @@ class WishRows:
         if decision.unwatch and self.kv.get(keys.atomic_apply(decision.unwatch)) is not None:
             return [Delete(keys.atomic_apply(decision.unwatch))]
         return []
-
-    def _contract(self, artifact: Artifact) -> ContractDescription | None:
-        own = self._contracts(artifact)
-        if own is not None:
-            return own
-        row = self.kv.get(keys.contract(artifact))
-        if row is None:
-            return None
-        try:
-            return read_description(json.loads(row.text))
-        except (BadInput, ValueError):  # of a release that writes them otherwise: as if it were not there
-            return None
-
-    def _breaks(self, old: Artifact, new: Artifact) -> Sequence[str]:
-        before, after = self._contract(old), self._contract(new)  # a version that never ran has no row yet
-        if before is None or after is None:
-            return ()
-        callers = [self._contract(row.artifact) for row in self.kv.rows(keys.DESIRED)]
-        return breaks(before, after, [caller for caller in callers if caller is not None])
 
     def _update_id(self, base: ArtifactBase) -> str:
         return f"{base.name}-{int(self.wall())}" if self._new_id is None else self._new_id()

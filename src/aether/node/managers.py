@@ -61,10 +61,18 @@ class Managers:
         self._store = store
         self._known = known
         self.health: HealthSource = health
-        self.rollouts: RolloutOperator = RolloutOperator(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
-        self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health)
+        self.rollouts: RolloutOperator = RolloutOperator(
+            kv,
+            live,
+            wall=seams.wall,
+            new_id=seams.new_id,
+            health=health,
+            voters=voters,
+            contracts=self._description,
+        )
+        self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health, voters=voters)
         self.operator: Operator = Operator(
-            kv, seams.wall, self._default_instances, self._description, seams.new_id, self._is_singleton
+            kv, seams.wall, self._default_instances, self._description, seams.new_id, self._is_singleton, voters
         )
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
