@@ -58,6 +58,7 @@ class Group:
         self.priorities: dict[str, int] = {}  # from the next start on
         self.slow: set[NodeId] = set()  # nodes whose machines take their time with a snapshot
         self.cut: set[tuple[NodeId, NodeId]] = set()
+        self.loses: Callable[[NodeId, NodeId, Message], bool] = lambda source, target, message: False
         self.said: list[str] = []
         self.reads: list[tuple[str, int, int]] = []  # node, context, index (0: refused)
         for name in self.names:
@@ -179,7 +180,7 @@ class Group:
         """Deliver what waits now; what that causes waits for the next call. Over the real encoding."""
         messages = self.take(sender, to)
         for source, target, message in messages:
-            if (source, target) in self.cut:
+            if (source, target) in self.cut or self.loses(source, target, message):
                 self.said.append(f"  {source}>{target} lost: {describe(message)}")
             elif target in self.cores:
                 self.said.append(f"  {source}>{target} {describe(message)}")

@@ -175,6 +175,25 @@ def test_dead_learners_keep_nobody_from_the_snapshot_that_it_needs(group):
     assert group["i"].commit_index == group["a"].commit_index
 
 
+def test_a_snapshot_of_which_no_byte_arrives_keeps_nobody_from_its_own(make_group):
+    """Heartbeats come through to d, and chunks do not: with one turn only, e would never get its snapshot."""
+    group = make_group("abc", workers_direct_max=1, entries_kept=0, snapshot_chunk_bytes=4)
+    group.elect("a")
+    group.propose("a", "x")
+    group.stabilize()
+    for name in "abc":
+        group.snapshot(name)
+    group.join("d")
+    group.loses = lambda source, target, message: target == "d" and isinstance(message, SnapshotChunk)
+    group.change("a", add="d")
+    pass_time(group, 30)
+    assert group["a"].followers["d"].match == 0
+    group.join("e")
+    group.change("a", add="e")
+    pass_time(group, 400)
+    assert group["e"].commit_index == group["a"].commit_index
+
+
 def test_an_order_that_is_not_repeated_ends(group):
     """A relay that lost its leader must not go on in its name."""
     pass_time(group, 12)

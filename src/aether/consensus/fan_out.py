@@ -3,19 +3,22 @@
 Knows: learners, voters that live, what each learner has reported.
 Never: messages, entries.
 Holds: the leader serves at most `WORKERS_SERVED_BY_LEADER_MAX` learners as long as another voter lives; whoever needs a
-       snapshot, or gets nowhere with its relay, comes first; nobody is moved without a reason. The dead, who get
-       nowhere either, keep nobody from the leader: in turns, all in need are tried.
+       snapshot, or gets nowhere with its relay, comes first; nobody is moved without a reason. The dead, and those
+       whom no chunk reaches, keep nobody from the leader: in turns, all in need are tried.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from aether.consensus.log import RaftLog
 from aether.consensus.progress import Progress
 from aether.model.ids import LogIndex, NodeId
+
+TRANSFER_PATIENCE_ROUNDS: Final = 100
+"""A snapshot that moves no byte for so many answered heartbeats lets the next learner in need have its turn."""
 
 Serving: TypeAlias = dict[NodeId, NodeId | None]
 """learner -> the voter that passes the log on to it; None = the leader itself."""
@@ -84,7 +87,8 @@ class FanOut:
         """
 
         def turn(learner: NodeId) -> int:
-            receives = progress[learner].transfer is not None and is_heard(learner)
+            transfer = progress[learner].transfer
+            receives = transfer is not None and is_heard(learner) and transfer.waited < TRANSFER_PATIENCE_ROUNDS
             return -1 if receives else self._tried.get(learner, 0)
 
         needy = [learner for learner in learners if self._is_needy(learner, progress[learner])]

@@ -155,8 +155,9 @@ class Chaos:
             self._loop.later(delay_us, partial(self._close, peer, node.name))
 
     def _close(self, at: NodeId, peer: NodeId) -> None:
-        node = self._site.nodes[at]
-        if at != peer and self._is_awake(node):
+        """After healing, whoever runs has connected again long before its peers would presume it dead."""
+        node, is_back = self._site.nodes[at], self._loop.healed and self._is_awake(self._site.nodes[peer])
+        if at != peer and self._is_awake(node) and not is_back:
             self._turn(node, partial(node.peer_closed, peer), "closed", peer)
 
     # --- time ---------------------------------------------------------------------------------------------------------
