@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether.deployment.gates import PRESETS, Finding, judge, preset
+from aether.deployment.gates import Finding, judge
 from aether.errors import BadInput
+from aether.model.gate_presets import PRESETS, preset
 from aether.model.health import VersionHealth
 from aether.model.rollout import Gates
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from aether.deployment.rollout import begin_rollback, decide_rollout, new_rollout, traffic_of
 from aether.deployment.rollout_facts import RolloutFacts, VersionStanding
 from aether.deployment.rollout_steps import count_steps, old_before, step_at, step_of_share
+from aether.deployment.rollout_wishes import approve, waits_for, waits_for_a_person
+from aether.errors import Conflict
 from aether.model.artifact import Artifact
 from aether.model.limits import ROLLOUT_DEPLOY_S
 from aether.model.rollout import (
@@ -435,3 +437,32 @@ def test_steps_only_rise_and_end_with_everything(plan, wanted):
             Strategy.AB,
             Strategy.MANUAL,
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "plan", "said"),
+    [
+        ({"state": R.ROUTING}, {}, ""),
+        ({"state": R.ROUTING, "paused": True}, {}, "resume (paused)"),
+        ({"state": R.ROLLING_BACK, "paused": True}, {}, ""),
+        ({"state": R.COMPLETED, "paused": True}, {"cleanup": Cleanup.MANUAL}, ""),
+        ({"state": R.DEPLOYED}, {"strategy": Strategy.MANUAL}, "routing"),
+        ({"state": R.ROUTING, "weight_new": 1, "weight_old": 0}, {"strategy": Strategy.MANUAL}, "complete"),
+        ({"state": R.VALIDATING}, {"strategy": Strategy.CANARY, "manual_approval": True}, "approve"),
+        ({"state": R.VALIDATING, "approved": 1}, {"strategy": Strategy.CANARY, "manual_approval": True}, ""),
+        ({"state": R.VALIDATING}, {"strategy": Strategy.AB, "rules": ("key=a",)}, "complete, or rollback"),
+        ({"state": R.COMPLETING}, {"cleanup": Cleanup.MANUAL}, "complete, or rollback"),
+    ],
+)
+def test_what_an_update_wants_of_a_person_is_said(changes, plan, said):
+    """A table that shows VALIDATING alone leaves whoever looks at it waiting for ever."""
+    row = attrs.evolve(Played(RolloutPlan(**plan)).row, **changes)
+    assert waits_for(row) == said
+    assert waits_for_a_person(row) == (said != "" or row.state is R.COMPLETED)
+
+
+def test_nothing_of_an_update_that_is_over_can_be_approved():
+    """Not: it goes on by itself."""
+    row = attrs.evolve(Played(RolloutPlan()).row, state=R.COMPLETED)
+    with pytest.raises(Conflict, match="while it is COMPLETED: it is over"):
+        approve(row, 0.0)

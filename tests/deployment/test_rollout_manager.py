@@ -240,7 +240,7 @@ async def test_every_write_may_be_lost_or_unanswered(autojump_clock, shop, happe
 async def test_a_completed_update_writes_the_blueprint_anew(autojump_clock, shop):
     """So that applying it again changes nothing, and its history says why."""
     shop.want()
-    shop.put(keys.blueprint("shop", 1), BlueprintRow(id="shop", number=1, text=TEXT))
+    shop.put(keys.blueprint("shop", 1), BlueprintRow(id="shop", number=1, text=TEXT, slices=(OLD,)))
     shop.put(keys.blueprint_current("shop"), 1)
     await shop.lead("n1")
     await shop.operator.start("shop:pricing:2.0.0")
@@ -248,6 +248,8 @@ async def test_a_completed_update_writes_the_blueprint_anew(autojump_clock, shop
     row = shop.kv.get(keys.blueprint("shop", shop.kv.get(keys.blueprint_current("shop"))))
     assert row.text == TEXT.replace("1.0.0", "2.0.0")
     assert (row.number, row.applied_by) == (2, "rollout r1")
+    assert row.reason == "shop:pricing updated to 2.0.0"
+    assert row.slices == (NEW,)
 
 
 async def test_the_health_of_a_step_decides_over_it(autojump_clock, shop):
@@ -380,6 +382,11 @@ async def test_rollback_twice_is_once(autojump_clock, shop):
     assert shop.versions() == ["1.0.0"] * 3
 
 
+async def test_where_there_never_was_an_update_the_answer_says_how_to_begin_one(shop):
+    with pytest.raises(NotFound, match="none is known yet; aether rollout start"):
+        await shop.operator.get("current")
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "message"),
     [
@@ -387,7 +394,7 @@ async def test_rollback_twice_is_once(autojump_clock, shop):
         (lambda o: o.start("shop:nothing", "1.0.0"), NotFound, "no deployment 'shop:nothing'"),
         (lambda o: o.start("shop", "1.0.0"), BadInput, "shop"),
         (lambda o: o.start("shop:pricing", "x"), BadInput, "x"),
-        (lambda o: o.start("shop:pricing"), BadInput, "no version"),
+        (lambda o: o.start("shop:pricing"), BadInput, "no version is given: version: name the one that shop:pricing"),
         (lambda o: o.start("shop:pricing:1.0.0", "2.0.0"), BadInput, "two versions"),
         (lambda o: o.get("nope"), NotFound, "no update 'nope'"),
         (lambda o: o.route("nope", 1, 1), NotFound, "no update 'nope'"),

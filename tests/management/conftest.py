@@ -513,6 +513,7 @@ class Update:
     old: Count = attrs.field(factory=Count)
     new: Count = attrs.field(factory=Count)
     missing: object = list
+    waits_for: str = ""
 
 
 class Rollouts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import trio
 
 from aether.consensus.entry import Entry, EntryKind
 from aether.consensus.values import Role
@@ -15,7 +16,7 @@ from aether.kv.service import KvService
 from aether.kv.store import Store
 from aether.management.kv_view import KvClusterView
 from aether.model.artifact import Artifact
-from aether.model.rows import BlueprintRow, DesiredRow
+from aether.model.rows import ApplyRow, BlueprintRow, DesiredRow
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
 
@@ -74,3 +75,12 @@ async def test_the_watch_wakes_for_wishes_and_the_rows_are_read_again(written):
         await changes.changed()
     assert [row.instances for row in written.view.desired()] == [2]
     assert written.view.revision == 1
+
+
+async def test_who_waits_for_an_atomic_apply_hears_that_it_is_settled(written, autojump_clock):
+    """Its row goes after the last instance is ACTIVE, and no row of an instance changes then."""
+    async with written.view.watch_instances() as changes:
+        row = ApplyRow(id="demo", number=1, previous=0, slices=(PRICING,), timeout_s=60.0)
+        written.put(keys.atomic_apply("demo"), row)
+        with trio.fail_after(1):
+            await changes.changed()

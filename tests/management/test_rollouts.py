@@ -42,6 +42,26 @@ async def test_ours_takes_a_whole_plan(world):
     assert world.rollouts.asked == [("start", "shop:pricing:2.0.0", "", plan, "admin")]
 
 
+async def test_gates_go_by_name_and_single_ones_say_otherwise(world):
+    start = {"artifact": "shop:pricing:2.0.0", "strategy": "canary"}
+    bodies = [{"gates": "STRICT"}, {"gates": "strict", "maxLatencyMs": 90}, {"gates": "manual-only"}]
+    for body in bodies:
+        assert (await world.ask("POST", "/rollouts/start", start | body)).status == 200
+    strict, faster, by_hand = (asked[3] for asked in world.rollouts.asked)
+    assert (strict.gates, strict.manual_approval) == (Gates(error_rate=0.001, p99_ms=200.0), False)
+    assert faster.gates == Gates(error_rate=0.001, p99_ms=90.0)
+    assert (by_hand.gates, by_hand.manual_approval) == (Gates(), True)
+    refused = await world.ask("POST", "/rollouts/start", start | {"gates": "loose"})
+    assert refused.status == 400
+    assert "there are default, strict, relaxed, manual_only" in str(refused.json)
+
+
+async def test_an_update_is_taken_back_in_the_name_of_whoever_says_so(world):
+    """At night the table must tell which of two operators it was."""
+    assert (await world.ask("POST", "/rollouts/r1/rollback", {"by": "ann"})).status == 200
+    assert world.rollouts.asked == [("rollback", "r1", "ann")]
+
+
 @pytest.mark.parametrize("prefix", ["/rollouts", "/rolling-update", "/api/rolling-update"])
 @pytest.mark.parametrize("body", [{"routing": "1:3"}, {"newWeight": 1, "oldWeight": 3}])
 async def test_traffic_is_shared_in_either_spelling(world, prefix, body):

@@ -16,7 +16,7 @@ import click
 from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
 from aether.cli.exits import CommandFailed, Exit
-from aether.cli.options import Settings, settings, shared
+from aether.cli.options import Settings, settings, shared, user_name
 from aether.cli.output import show
 from aether.cli.times import local_time
 
@@ -83,7 +83,7 @@ def apply(
 ) -> None:
     """Apply FILE (TOML): all of it, or nothing."""
     here = settings(context)
-    body: dict[str, Any] = {"toml": _read(file), "force": force, "appliedBy": _me()}
+    body: dict[str, Any] = {"toml": _read(file), "force": force, "appliedBy": user_name()}
     if if_number is not None:
         body["ifNumber"] = if_number
     _applied(here, Connection(here).post("/blueprint", body, wait_s=wait_s))
@@ -139,7 +139,7 @@ def history(context: click.Context, /, id: str, **_: Any) -> None:  # noqa: A002
 def rollback(context: click.Context, /, id: str, number: int | None, wait_s: float | None, **_: Any) -> None:  # noqa: A002
     """Put an earlier text of blueprint ID back, as a new number."""
     here = settings(context)
-    body: dict[str, Any] = {"appliedBy": _me()} | ({} if number is None else {"number": number})
+    body: dict[str, Any] = {"appliedBy": user_name()} | ({} if number is None else {"number": number})
     _applied(here, Connection(here).post(f"/blueprints/{id}/rollback", body, wait_s=wait_s))
 
 
@@ -211,16 +211,6 @@ def _dated(here: Settings, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if here.output != "table":
         return rows
     return [{**row, "appliedAt": local_time(row["appliedAt"])} for row in rows]
-
-
-def _me() -> str:
-    """The name of whoever runs this command, for the record."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container without a passwd entry
-        return "somebody"
 
 
 def _read(file: Path) -> str:

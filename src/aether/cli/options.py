@@ -6,6 +6,7 @@ Never: HTTP.
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -67,3 +68,11 @@ def settings(context: click.Context) -> Settings:
         color=not found.get("no_color") and colors_welcome(),
         token=found.get("token"),
     )
+
+
+def user_name() -> str:
+    """Of whoever runs this command, for the record."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a passwd entry
+        return "somebody"

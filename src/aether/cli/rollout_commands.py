@@ -15,14 +15,26 @@ import click
 
 from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
-from aether.cli.options import settings, shared
+from aether.cli.options import Settings, settings, shared, user_name
 from aether.cli.output import show
+from aether.cli.times import local_time
+from aether.model.gate_presets import PRESETS
 
-_COLUMNS: Final = ["updateId", "artifact", "oldVersion", "newVersion", "strategy", "state", "routing", "reason"]
-_HEALTH: Final = ["version", "requestCount", "failureCount", "errorRate", "avgLatencyMs", "p99LatencyMs"]
+_COLUMNS: Final = [
+    *("updateId", "artifact", "versions", "strategy", "state", "routing", "oldActive", "newActive", "since"),
+    *("waitsFor", "reason"),
+]
+_HEALTH: Final = ["version", "calls", "failed", "errors", "meanMs", "p50Ms", "p99Ms"]
 _OVER: Final = ("COMPLETED", "ROLLED_BACK", "FAILED")
 _WATCH_S: Final = 0.5
 C = TypeVar("C", bound=Callable[..., Any])
+
+
+class _Strategy(click.Choice):  # type: ignore[type-arg]
+    """A strategy as it is typed, or as the tables show it (`blue_green`)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(str(value).lower().replace("_", "-"), param, ctx)
 
 
 @click.group()
@@ -46,6 +58,11 @@ def update(**_: Any) -> None:
 def _gates(command: C) -> C:
     options = [
         click.option("-n", "--instances", type=click.IntRange(1), help="Of the new version [as many as the old]."),
+        click.option(
+            "--gates",
+            type=click.Choice(list(PRESETS), case_sensitive=False),
+            help="Gates by name; --error-rate, --latency say otherwise.",
+        ),
         click.option("--error-rate", type=click.FloatRange(0, 1), help="Gate: share of calls that may fail."),
         click.option("--latency", type=click.FloatRange(0), metavar="MS", help="Gate: p99 in milliseconds."),
         click.option("--manual-approval", is_flag=True, help="Each step waits for `approve`."),
@@ -65,8 +82,8 @@ def _plan(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a body for options that were given."""
     names = {
         "instances": "instances", "error_rate": "maxErrorRate", "latency": "maxLatencyMs", "cleanup": "cleanupPolicy",
-        "manual_approval": "requireManualApproval", "force": "force", "strategy": "strategy", "steps": "steps",
-        "hold": "holdS", "batch": "batch", "sticky": "sticky", "against_old": "againstOld",
+        "gates": "gates", "manual_approval": "requireManualApproval", "force": "force", "strategy": "strategy",
+        "steps": "steps", "hold": "holdS", "batch": "batch", "sticky": "sticky", "against_old": "againstOld",
         "requests_min": "requestsMin", "grace": "graceS",
     }  # fmt: skip
     body = {field: given[name] for name, field in names.items() if given.get(name) not in (None, False)}
@@ -79,7 +96,7 @@ def _plan(given: Mapping[str, Any]) -> dict[str, Any]:
 @click.option(
     "-s",
     "--strategy",
-    type=click.Choice(["immediate", "rolling", "canary", "blue-green", "ab", "manual"]),
+    type=_Strategy(["immediate", "rolling", "canary", "blue-green", "ab", "manual"]),
     help="How traffic moves [rolling].",
 )
 @click.option("--steps", metavar="1,5,...", help="Percentages of a canary [1,5,25,50,100]; the one share of ab.")
@@ -116,11 +133,11 @@ def _start(
 ) -> None:
     here = settings(context)
     connection = Connection(here)
-    body = {"artifact": artifact, **({"version": version} if version else {}), **_plan(given)}
+    body = {"artifact": artifact, **({"version": version} if version else {}), **_plan(given), "by": user_name()}
     answer = connection.post(path, body, wait_s=wait_s)
     if wait_s is not None:
         answer = connection.get(f"/rollouts/{answer['updateId']}")
-    show(here, answer, [answer], _COLUMNS)
+    _show(here, answer, [answer])
 
 
 @click.command("list")
@@ -130,7 +147,7 @@ def list_updates(context: click.Context, /, **_: Any) -> None:
     """Updates that are known, the newest first; finished ones too."""
     here = settings(context)
     answer = Connection(here).get("/rollouts")
-    show(here, answer, answer["updates"], _COLUMNS)
+    _show(here, answer, answer["updates"])
 
 
 @click.command()
@@ -145,9 +162,9 @@ def status(context: click.Context, /, update: str, watch: bool, **_: Any) -> Non
     while True:
         answer = connection.get(f"/rollouts/{quote(update, safe='')}")
         update = answer["updateId"]  # `current` stays the same one
-        seen = (answer["state"], answer["routing"], answer["step"], answer["paused"], answer["reason"])
+        seen = [answer[name] for name in ("state", "routing", "step", "oldActive", "newActive", "waitsFor", "reason")]
         if seen != known:
-            show(here, answer, [answer], _COLUMNS)
+            _show(here, answer, [answer])
         if not watch or answer["state"] in _OVER:
             return
         known = seen
@@ -162,7 +179,12 @@ def health(context: click.Context, /, update: str, **_: Any) -> None:
     """How the calls to both versions of UPDATE went, over all nodes."""
     here = settings(context)
     answer = Connection(here).get(f"/rollouts/{quote(update, safe='')}/health")
-    show(here, answer, [answer["oldVersion"], answer["newVersion"]], _HEALTH)
+    versions = [answer["oldVersion"], answer["newVersion"]]
+    show(here, answer, [_health_row(each) for each in versions] if here.output == "table" else versions, _HEALTH)
+    if here.output == "table":
+        click.echo("(calls since each node started; gates judge those since the last share)")
+        if answer["verdict"]:
+            click.echo(f"{answer['verdict'].get('finding', '')}: {answer['verdict'].get('reason', '')}")
 
 
 @click.command()
@@ -175,14 +197,14 @@ def routing(context: click.Context, /, update: str, ratio: str, **_: Any) -> Non
     _word(context, update, "routing", {"routing": ratio}, None)
 
 
-def _plain(word: str, about: str) -> click.Command:
+def _plain(word: str, about: str, *, names_its_user: bool = False) -> click.Command:
     @click.command(word, help=about)
     @click.argument("update", default="current")
     @wait_option
     @shared
     @click.pass_context
     def command(context: click.Context, /, update: str, wait_s: float | None, **_: Any) -> None:
-        _word(context, update, word, {}, wait_s)
+        _word(context, update, word, {"by": user_name()} if names_its_user else {}, wait_s)
 
     return command
 
@@ -193,7 +215,37 @@ def _word(context: click.Context, update: str, word: str, body: dict[str, Any], 
     answer = connection.post(f"/rollouts/{quote(update, safe='')}/{word}", body, wait_s=wait_s)
     if wait_s is not None:
         answer = connection.get(f"/rollouts/{answer['updateId']}")
-    show(here, answer, [answer], _COLUMNS)
+    _show(here, answer, [answer])
+
+
+def _show(here: Settings, answer: Any, updates: list[dict[str, Any]]) -> None:
+    show(here, answer, [_row(each) for each in updates] if here.output == "table" else updates, _COLUMNS)
+
+
+def _row(update: dict[str, Any]) -> dict[str, Any]:
+    """What a line of the table says: versions as a pair, ACTIVE instances of all, since when it stands so."""
+    counts = {f"{v}Active": f"{update[f'{v}Active']}/{update[f'{v}Instances']}" for v in ("old", "new")}
+    found = update["health"].get("reason", "") if update["health"].get("finding") == "TOO_FEW" else ""
+    is_over = update["state"] in _OVER
+    return {
+        **update,
+        **counts,
+        "versions": f"{update['oldVersion']} -> {update['newVersion']}",
+        "since": local_time(update["updatedAt"]),
+        "waitsFor": update["waitsFor"] or ("" if is_over else found),
+    }
+
+
+def _health_row(version: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": version["version"],
+        "calls": version["requestCount"],
+        "failed": version["failureCount"],
+        "errors": f"{100 * version['errorRate']:.3g} %",
+        "meanMs": f"{version['avgLatencyMs']:.1f}",
+        "p50Ms": f"{version['p50LatencyMs']:.1f}",
+        "p99Ms": f"{version['p99LatencyMs']:.1f}",
+    }
 
 
 for _group in (rollout, update):
@@ -204,7 +256,7 @@ for _group in (rollout, update):
         routing,
         _plain("approve", "Let the step of UPDATE that waits go on."),
         _plain("complete", "Put the new version of UPDATE in force for good, once it has all the traffic."),
-        _plain("rollback", "Take UPDATE back: traffic first, instances afterwards."),
+        _plain("rollback", "Take UPDATE back: traffic first, instances afterwards.", names_its_user=True),
         _plain("pause", "Let UPDATE stand still; what fails is taken back all the same."),
         _plain("resume", "Let UPDATE go on."),
     ):

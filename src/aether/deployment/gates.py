@@ -9,12 +9,11 @@ Holds: GOOD is said of a sufficient sample only, BAD also when no further call c
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
 
-from aether.errors import BadInput
 from aether.model.health import VersionHealth
 from aether.model.rollout import Gates
 
@@ -34,30 +33,6 @@ class Verdict:
 
     finding: Finding
     reason: str
-
-
-@attrs.frozen
-class Preset:
-    """Gates by name. manual_approval  health alone never lets an update go on"""
-
-    gates: Gates
-    manual_approval: bool = False
-
-
-PRESETS: Final[Mapping[str, Preset]] = {
-    "default": Preset(Gates(error_rate=0.01, p99_ms=500.0)),
-    "strict": Preset(Gates(error_rate=0.001, p99_ms=200.0)),
-    "relaxed": Preset(Gates(error_rate=0.05, p99_ms=1000.0)),
-    "manual_only": Preset(Gates(), manual_approval=True),
-}
-
-
-def preset(name: str) -> Preset:
-    """The gates of that name, however it is spelt (`STRICT`, `manual-only`). Raises BadInput."""
-    found = PRESETS.get(name.strip().lower().replace("-", "_"))
-    if found is None:
-        raise BadInput(f"{name!r:.40} names no gates", (f"there are {', '.join(PRESETS)}",))
-    return found
 
 
 def judge(gates: Gates, old: VersionHealth, new: VersionHealth) -> Verdict:

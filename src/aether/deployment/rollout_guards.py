@@ -46,10 +46,9 @@ def check_version(base: ArtifactBase, desired: DesiredRow | None, new: Version, 
     versions = sorted(a.version for a in offered if a.base == base)
     if new not in versions:
         known = ", ".join(map(str, versions)) or "none"
-        raise BadInput(
-            f"no member offers {base.at(new)}",
-            (f"version: {new} is not among those that members can load: {known}; start a node with its code",),
-        )
+        fix = "copy its tree into the --slices of nodes, or start a node with its code"
+        problem = f"version: {new} is not among those that members can load: {known}; {fix}"
+        raise BadInput(f"no member offers {base.at(new)}", (problem,))
 
 
 def check_plan(plan: RolloutPlan) -> None:

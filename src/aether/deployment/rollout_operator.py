@@ -26,6 +26,7 @@ from aether.deployment.rollout_wishes import (
     resume,
     route,
     take_back,
+    waits_for,
     waits_for_a_person,
 )
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
@@ -53,6 +54,7 @@ class RolloutApplied(Applied):
 
     old, new  the instances of both versions
     missing   what it does by itself until it is over or waits for a person; [] when nothing
+    waits_for what a person has to do before it goes on; "" when nothing
     """
 
     row: RolloutRow
@@ -60,6 +62,7 @@ class RolloutApplied(Applied):
     old: VersionStanding = NO_INSTANCES
     new: VersionStanding = NO_INSTANCES
     missing: Callable[[], list[str]] = list
+    waits_for: str = ""
 
 
 class RolloutOperator:
@@ -189,6 +192,8 @@ class RolloutOperator:
             found = [one] if one is not None else ours[-1:]
         else:
             found = [row for row in rows if row.id == name]
+        if not found and name == CURRENT:
+            raise NotFound("update", name, "none is known yet; aether rollout start ARTIFACT VERSION begins one")
         if not found:
             raise NotFound("update", name[:80], "aether rollout list shows those that are known")
         return found[0]
@@ -205,7 +210,7 @@ class RolloutOperator:
 
     def _shown(self, row: RolloutRow, revision: Revision, *, changed: bool = True) -> RolloutApplied:
         old, new = (self._view.standing(row.artifact, version) for version in (row.old, row.new))
-        return RolloutApplied(revision, row, changed, old, new, lambda: self._missing(row))
+        return RolloutApplied(revision, row, changed, old, new, lambda: self._missing(row), waits_for(row))
 
     def _missing(self, of: RolloutRow) -> list[str]:
         row = self._kv.get(keys.rollout(of.artifact, of.id))
@@ -222,7 +227,8 @@ def _target(artifact: str, version: str) -> tuple[ArtifactBase, Version]:
             raise BadInput("two versions", (f"version: {artifact} names another one than {version}; give one",))
         return named.base, named.version
     if not version:
-        raise BadInput("no version", (f"version: which one {artifact[:80]} is to be updated to",))
+        fix = f"version: name the one that {artifact[:80]} is to be updated to, as in {artifact[:80]}:1.2.0"
+        raise BadInput("no version is given", (fix,))
     return ArtifactBase.parse(artifact), Version.parse(version)
 
 

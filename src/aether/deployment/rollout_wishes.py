@@ -47,6 +47,7 @@ def route(row: RolloutRow, facts: RolloutFacts, new: int, old: int, now: float) 
 
 def approve(row: RolloutRow, now: float) -> RolloutChanges | None:
     """Let a step that waits for a person go on."""
+    _check_under_way(row, "nothing waits for approval")
     if not row.plan.manual_approval and row.state is not R.VALIDATING:
         raise _unfit(row, "nothing waits for approval", "it goes on by itself, or as `routing` says")
     if row.state not in (R.DEPLOYED, R.VALIDATING):
@@ -105,19 +106,24 @@ def take_back(row: RolloutRow, facts: RolloutFacts, reason: str, now: float) -> 
     return begin_rollback(row, facts, reason, now)
 
 
+def waits_for(row: RolloutRow) -> str:
+    """What a person has to do before it goes on, in words; "" when it is over or goes on by itself."""
+    if row.state in TERMINAL or row.state is R.ROLLING_BACK:
+        return ""
+    if row.paused:
+        return "resume (paused)"
+    if row.plan.strategy is Strategy.MANUAL and row.state in (R.DEPLOYED, R.ROUTING):
+        return "complete" if row.weight_old == 0 and row.weight_new > 0 else "routing"
+    if row.state is R.COMPLETING:
+        return "complete, or rollback" if row.plan.cleanup is Cleanup.MANUAL else ""
+    if row.state in (R.DEPLOYED, R.VALIDATING) and row.plan.manual_approval and row.approved <= row.step:
+        return "approve"
+    return "complete, or rollback" if row.plan.strategy is Strategy.AB and row.state is R.VALIDATING else ""
+
+
 def waits_for_a_person(row: RolloutRow) -> bool:
     """Whether it is over, or goes on only when told."""
-    if row.state in TERMINAL:
-        return True
-    if row.paused and row.state is not R.ROLLING_BACK:
-        return True
-    if row.plan.strategy is Strategy.MANUAL:
-        return row.state in (R.DEPLOYED, R.ROUTING)
-    if row.state is R.COMPLETING:
-        return row.plan.cleanup is Cleanup.MANUAL
-    if row.state in (R.DEPLOYED, R.VALIDATING) and row.plan.manual_approval and row.approved <= row.step:
-        return True
-    return row.plan.strategy is Strategy.AB and row.state is R.VALIDATING
+    return row.state in TERMINAL or waits_for(row) != ""
 
 
 def _with_traffic(row: RolloutRow) -> RolloutChanges:

@@ -117,4 +117,7 @@ def _revised(kv: KvService, desired: DesiredRow, row: RolloutRow, now: float) ->
     if text == known.text:
         return Batch()
     by = f"{BY_ROLLOUT}{row.id}"
-    return next_revision(kv, desired.blueprint, text, by=by, at=now, reason=f"updated to {row.new} by {by}")[1]
+    new = row.artifact.at(row.new)
+    slices = tuple(new if each.base == row.artifact else each for each in known.slices)
+    reason = f"{row.artifact} updated to {row.new}"
+    return next_revision(kv, desired.blueprint, text, by=by, at=now, reason=reason, slices=slices)[1]

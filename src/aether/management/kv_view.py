@@ -97,7 +97,8 @@ class KvClusterView:
 
     def watch_instances(self) -> Watch:
         return self._kv.watch(
-            keys.INSTANCES, keys.DESIRED, keys.ROLLOUTS, keys.BLUEPRINTS_CURRENT, keys.UNSATISFIED, keys.MEMBERS
+            *(keys.INSTANCES, keys.DESIRED, keys.ROLLOUTS, keys.BLUEPRINTS_CURRENT, keys.APPLIES),
+            *(keys.UNSATISFIED, keys.MEMBERS),
         )
 
     async def barrier(self) -> Revision:

@@ -17,6 +17,7 @@ from aether.management.endpoint import ARTIFACT, FRESH, INSTANCES, WAIT_S_MAX, E
 from aether.management.queries import Answer
 from aether.management.rollout_wish import RolloutAnswer, Rollouts, plan_of, shown, shown_health
 from aether.management.schema import Field, Kind, Schema
+from aether.model.gate_presets import PRESETS
 from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX
 from aether.model.ratio import check_parts, parse_ratio
 from aether.model.rollout import Strategy
@@ -57,7 +58,7 @@ def _wish(ask: _Wish) -> Callable[[Actors, Mapping[str, object], str], Awaitable
 
 
 async def _rollback(actors: Actors, body: Mapping[str, object], by: str) -> Changed:
-    return _changed(await actors.rollouts.rollback(cast("str", body["id"]), by))
+    return _changed(await actors.rollouts.rollback(cast("str", body["id"]), cast("str", body.get("by", by))))
 
 
 def _changed(update: RolloutAnswer) -> Changed:
@@ -101,6 +102,7 @@ _START: Final = Schema(
         Field("batch", Kind.WHOLE, low=1, high=INSTANCES_MAX, about="instances that are replaced at a time (rolling)"),
         Field("rules", Kind.ANY, about="of ab: `header:NAME=VALUE`, `cookie:NAME=VALUE` or `key=VALUE`"),
         Field("sticky", Kind.TEXT, high=200, about="the parameter whose value decides the version of a call"),
+        Field("gates", Kind.TEXT, high=40, about=f"{', '.join(PRESETS)}; single gates say otherwise"),
         Field("maxErrorRate", Kind.NUMBER, also=("error_rate",), high=1, about="gate: share of calls that may fail"),
         Field("maxLatencyMs", Kind.NUMBER, also=("p99_ms",), high=math.inf, about="gate: p99 in milliseconds"),
         Field("againstOld", Kind.NUMBER, also=("against_old",), low=1, about="gate: times the old version's figures"),
@@ -112,6 +114,7 @@ _START: Final = Schema(
         Field("by", Kind.TEXT, high=200, about="who began it, for the record"),
     )
 )
+_BY: Final = Schema((Field("by", Kind.TEXT, high=200, about="who wants it, for the record"),))
 _ROUTING: Final = Schema(
     (
         Field("routing", Kind.TEXT, also=("ratio",), high=40, about="new:old as parts of the traffic"),
@@ -157,7 +160,13 @@ def _paths(listed: str, one: str, strategy: Strategy, also: str) -> tuple[Endpoi
         ),
         asked("approve", "Let the step that waits go on", lambda rollouts, name: rollouts.approve(name)),
         asked("complete", "Put the new version in force for good", lambda rollouts, name: rollouts.complete(name)),
-        Endpoint(path=f"{one}/{{id}}/rollback", about=f"Take an update back{also}.", query=_WAIT, change=_rollback),
+        Endpoint(
+            path=f"{one}/{{id}}/rollback",
+            about=f"Take an update back{also}.",
+            query=_WAIT,
+            body=_BY,
+            change=_rollback,
+        ),
         asked("pause", "Let an update stand still", lambda rollouts, name: rollouts.pause(name)),
         asked("resume", "Let a paused update go on", lambda rollouts, name: rollouts.resume(name)),
     )

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, cast
 from aether.errors import BadInput
 from aether.management.queries import Answer
 from aether.management.view import RevisionAnswer
+from aether.model.gate_presets import Preset, preset
 from aether.model.health import Health, VersionHealth
 from aether.model.rollout import Cleanup, Gates, RolloutPlan, RolloutRow, Strategy
 
@@ -41,6 +42,8 @@ class RolloutAnswer(RevisionAnswer, Protocol):
     def new(self) -> Count: ...
     @property
     def missing(self) -> Callable[[], list[str]]: ...
+    @property
+    def waits_for(self) -> str: ...
 
 
 class Rollouts(Protocol):
@@ -61,6 +64,7 @@ class Rollouts(Protocol):
 def plan_of(body: Mapping[str, object], strategy: Strategy) -> RolloutPlan:
     """The plan in a body that fits its schema; `strategy` unless it names one. Raises BadInput."""
     named = cast("str | None", body.get("strategy"))
+    gates = preset(cast("str", body["gates"])) if "gates" in body else Preset(Gates())
     return RolloutPlan(
         strategy=strategy if named is None else _word(Strategy, "strategy", named.lower().replace("-", "_")),
         steps=tuple(_percent(each) for each in _listed("steps", body.get("steps"))),
@@ -70,12 +74,12 @@ def plan_of(body: Mapping[str, object], strategy: Strategy) -> RolloutPlan:
         rules=tuple(map(str, _listed("rules", body.get("rules"), split=False))),
         sticky=cast("str", body.get("sticky", "")),
         gates=Gates(
-            error_rate=cast("float | None", body.get("maxErrorRate")),
-            p99_ms=cast("float | None", body.get("maxLatencyMs")),
+            error_rate=cast("float | None", body.get("maxErrorRate", gates.gates.error_rate)),
+            p99_ms=cast("float | None", body.get("maxLatencyMs", gates.gates.p99_ms)),
             against_old=cast("float | None", body.get("againstOld")),
             requests_min=cast("int", body.get("requestsMin", Gates().requests_min)),
         ),
-        manual_approval=bool(body.get("requireManualApproval")),
+        manual_approval=bool(body.get("requireManualApproval", gates.manual_approval)),
         cleanup=_word(Cleanup, "cleanupPolicy", str(body.get("cleanupPolicy", Cleanup.IMMEDIATE)).upper()),
         grace_s=float(cast("float", body.get("graceS", RolloutPlan().grace_s))),
         force=bool(body.get("force")),
@@ -136,6 +140,7 @@ def shown(update: RolloutAnswer) -> Answer:
         "step": row.step,
         "steps": list(plan.steps),
         "paused": row.paused,
+        "waitsFor": update.waits_for,
         "reason": _said(row.reason),
         "by": _said(row.by),
         "requireManualApproval": plan.manual_approval,
