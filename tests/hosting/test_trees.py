@@ -111,6 +111,62 @@ def test_metadata_that_is_no_text_or_too_long_is_a_problem(root):
     assert "bytes" in second.problem
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 30_000,
+        "x = " + "{a=" * 10_000,
+        ".".join(["a"] * 20_000) + " = 1",
+        "x = " + "1" * 60_000,
+        'artifact = "a:b:1.0.0"\nslice = "m:C"\npath = ["a\\u0000b"]',
+    ],
+    ids=["arrays", "tables", "keys", "digits", "null byte"],
+)
+def test_metadata_beyond_all_measure_is_a_problem_of_its_tree_alone(root, text):
+    put(root, text)
+    shop_tree(root, "1.0.0")
+    bad, good = scan_trees(root)
+
+    assert bad.problem.startswith("aether.toml: ")
+    assert good.problem == ""
+
+
+def test_links_that_lead_nowhere_or_in_a_circle_leave_the_other_trees_alone(root):
+    shop_tree(root, "1.0.0")
+    odd = put(root, 'artifact = "a:b:1.0.0"\nslice = "m:C"\n', "b/1.0.0")
+    for link, target in {"one": "two", "two": "one", "self": "self", "long": "x" * 300, "up": ".."}.items():
+        (odd / link).symlink_to(target)
+    put(root, "", "c/1.0.0")
+    (root / "c" / "1.0.0" / "aether.toml").unlink()
+    (root / "c" / "1.0.0" / "aether.toml").symlink_to("aether.toml")
+    put(root, 'artifact = "a:d:1.0.0"\nslice = "m:C"\n', "d/1.0.0")
+    (root / "d" / "2.0.0").symlink_to("x" * 300)
+    (root / "long").symlink_to("x" * 300)
+    found = {tree.name: tree.problem for tree in scan_trees(root)}
+
+    assert found["shop/1.0.0"] == found["b/1.0.0"] == found["d/1.0.0"] == ""
+    assert "aether.toml" in found["c/1.0.0"]
+    assert found.keys() == {"shop/1.0.0", "b/1.0.0", "c/1.0.0", "d/1.0.0"}
+
+
+def test_metadata_that_is_a_link_to_a_pipe_is_not_waited_for(root):
+    place = put(root, "")
+    (root / ".hidden").mkdir()
+    os.mkfifo(root / ".hidden" / "pipe")
+    (place / "aether.toml").unlink()
+    (place / "aether.toml").symlink_to("../../.hidden/pipe")
+
+    assert "aether.toml is no file" in only(root).problem
+
+
+def test_names_that_are_no_text_or_several_lines_are_spelt(root):
+    (root / os.fsdecode(b"\xff\xfe") / "1\n2").mkdir(parents=True)
+    tree = only(root)
+
+    assert tree.name == "\\udcff\\udcfe/1\\n2"
+    tree.problem.encode()
+
+
 def test_a_tree_without_metadata_is_not_complete(root):
     (root / "pricing" / "1.0.0").mkdir(parents=True)
 

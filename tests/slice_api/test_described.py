@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import aether
@@ -135,6 +135,7 @@ PATHS = [path for path in paths(PLAIN) if path]
 JUNK = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=5) | st.lists(st.integers())
 
 
+@example(("fields", 0, "kind"), [])
 @given(st.sampled_from(PATHS), JUNK | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
 def test_a_description_that_was_tampered_with_is_read_or_refused_and_nothing_else(path, junk):
     plain = json.loads(json.dumps(PLAIN))

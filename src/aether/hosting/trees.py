@@ -76,34 +76,56 @@ def check_directory(root: Path) -> None:
 
 def scan_trees(root: Path) -> tuple[Tree, ...]:
     """Every tree below `root`, sorted by name. Blocks. Raises OSError when `root` itself cannot be read."""
-    root = root.resolve()
+    root = _real(root)
     owners = frozenset({0, root.stat().st_uid})
     found: list[Tree] = []
     for folder in _places(root):
         name = f"{folder.parent.name}/{folder.name}"
         if len(found) == TREES_MAX:
-            found.append(Tree(name=name, folder=str(folder), problem=f"{TREES_MAX} trees are the most; it is left out"))
+            problem = f"{TREES_MAX} trees are the most; it is left out"
+            found.append(Tree(name=_legible(name), folder=str(folder), problem=problem))
             break
         tree = _tree(root, folder, name, owners)
         if tree is not None:
-            found.append(tree)
+            name, problem, note = map(_legible, (tree.name, tree.problem, tree.note))
+            found.append(attrs.evolve(tree, name=name, problem=problem, note=note))
     return tuple(found)
 
 
 def _places(root: Path) -> Iterator[Path]:
     for outer in sorted(root.iterdir()):
-        if outer.name.startswith(".") or not outer.is_dir():
+        if outer.name.startswith(".") or not _may_be_folder(outer):
             continue
         try:
-            yield from sorted(inner for inner in outer.iterdir() if not inner.name.startswith(".") and inner.is_dir())
+            inner = sorted(outer.iterdir())
         except OSError:  # it went meanwhile, or is not ours to read
-            yield outer / "?"
+            inner = [outer / "?"]
+        yield from (folder for folder in inner if not folder.name.startswith(".") and _may_be_folder(folder))
+
+
+def _may_be_folder(place: Path) -> bool:
+    """True also for what cannot be told: whoever looks into it is told why."""
+    try:
+        return place.name == "?" or place.is_dir()
+    except OSError:
+        return True
+
+
+def _real(place: Path | str) -> Path:
+    """Without links; of links that lead in a circle, as far as they lead."""
+    return Path(os.path.realpath(place))
+
+
+def _legible(text: str) -> str:
+    """Names of files are bytes; reports and log lines are text, a line each."""
+    spelt = text.encode(errors="backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in spelt)
 
 
 def _tree(root: Path, folder: Path, name: str, owners: frozenset[int]) -> Tree | None:
     """None for another name of a tree that is in `root` anyway."""
     try:
-        real = folder.resolve()
+        real = _real(folder)
         if real != folder:
             if real.is_relative_to(root):
                 return None
@@ -155,7 +177,7 @@ def _entries(folder: Path | str, depth: int) -> Iterator[os.DirEntry[str]]:
 def _check_entry(entry: os.DirEntry[str], where: str, root: Path, owners: frozenset[int]) -> None:
     facts = entry.stat(follow_symlinks=False)
     if entry.is_symlink():
-        if not Path(entry.path).resolve().is_relative_to(root):
+        if not _real(entry.path).is_relative_to(root):
             raise _Unfit(f"{where} is a link that leads out of {root}")
     elif facts.st_mode & stat.S_IWOTH:
         raise _Unfit(f"everybody may write to {where}, so anybody's code would run: chmod -R o-w")
@@ -173,23 +195,30 @@ def _metadata(folder: Path) -> tuple[tuple[TreeSlice, ...], tuple[str, ...]]:
     file = folder / METADATA
     if not file.exists():
         raise _Unfit(f"no {METADATA} (yet)")
-    with file.open("rb") as opened:
-        raw = opened.read(TREE_METADATA_BYTES_MAX + 1)
+    raw = _read_start(file, TREE_METADATA_BYTES_MAX + 1)
     if len(raw) > TREE_METADATA_BYTES_MAX:
         raise _Unfit(f"{METADATA} has more than {TREE_METADATA_BYTES_MAX} bytes")
     slices, entries = read_metadata(raw)
-    path = [(folder / entry).resolve() for entry in entries]
+    path = [_real(folder / entry) for entry in entries]
     for entry, resolved in zip(entries, path, strict=True):
         if not resolved.is_relative_to(folder) or not resolved.is_dir():
             raise _Unfit(f"{METADATA}: path {entry!r} is no folder of the tree")
     return slices, tuple(map(str, path))
 
 
+def _read_start(file: Path, bytes_max: int) -> bytes:
+    """Raises _Unfit for what a link may lead to and nobody may ever end: a pipe, a device. Raises OSError."""
+    with os.fdopen(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise _Unfit(f"{METADATA} is no file")
+        return opened.read(bytes_max)
+
+
 def read_metadata(raw: bytes) -> tuple[tuple[TreeSlice, ...], tuple[str, ...]]:
     """The slices and the relative search path that an `aether.toml` names. Raises BadInput with every problem."""
     try:
         table = tomli.loads(raw.decode())
-    except (UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no text, no TOML, a number or a nesting beyond all measure
         raise BadInput(METADATA, (str(error),)) from error
     problems = [f"{key}: unknown key" for key in table.keys() - {"artifact", "slice", "slices", "path"}]
     listed: Any = table.get("slices", [])
@@ -205,7 +234,7 @@ def read_metadata(raw: bytes) -> tuple[tuple[TreeSlice, ...], tuple[str, ...]]:
     problems += (f"{artifact}: named twice" for artifact in sorted({a for a in artifacts if artifacts.count(a) > 1}))
     path: Any = table.get("path", ["."])
     folders: list[object] = cast("list[object]", path) if isinstance(path, list) else []
-    if not folders or not all(isinstance(entry, str) for entry in folders):
+    if not folders or not all(isinstance(entry, str) and "\0" not in entry for entry in folders):
         problems.append('path: write a list of folders in the tree, such as ["."]')
     if problems:
         raise BadInput(METADATA, tuple(problems))

@@ -281,7 +281,7 @@ def _read_options(plain: object) -> SliceOptions:
 def _read_field(plain: object) -> DescribedField:
     part = _table(plain, "fields[]")
     kind = part.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise _misfit("kind", "a kind of field", kind)
     return DescribedField(
         name=_is(part.get("name"), str, "name"),
