@@ -14,6 +14,8 @@ from aether.model.ids import Incarnation, NodeId
 from aether.model.limits import BLUEPRINT_SLICES_MAX, BLUEPRINTS_KEPT, INSTANCES_MAX
 from aether.model.rollout import RolloutRow, RolloutState
 from aether.model.rows import BlueprintRow, MemberRow, OverrideRow
+from aether.slice_api.contract import SliceOptions
+from aether.slice_api.description import ContractDescription
 
 PRICING, PRICING_2 = Artifact.parse("shop:pricing:1.0.0"), Artifact.parse("shop:pricing:2.0.0")
 STOCK = Artifact.parse("shop:stock:1.0.0")
@@ -152,7 +154,8 @@ async def test_a_blueprint_stays_in_force_while_no_member_offers_its_slices(oper
 
 async def test_a_missing_count_is_the_slice_s_own_default_and_later_the_count_in_force(kv, operator):
     """The node that takes the second request may not know the slice at all."""
-    knowing = Operator(kv, lambda: 0.0, lambda artifact: 7)
+    said = ContractDescription(name="P", methods={}, faults={}, definitions={}, options=SliceOptions(instances=7))
+    knowing = Operator(kv, lambda: 0.0, lambda artifact: said)
     await knowing.apply(ONE)
     assert desired(kv)["shop:pricing:1.0.0"].instances == 7
 

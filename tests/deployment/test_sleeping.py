@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from aether.deployment.sleeping import (
     Quiet,
-    bounded,
     decide_sleep,
     decide_sleepers,
     decide_wake,
@@ -19,7 +18,6 @@ from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow, InstanceRow, OverrideRow
-from aether.model.scale import Scale
 from aether.model.version import Version
 
 ECHO = Artifact.parse("a:echo:1.0.0")
@@ -149,10 +147,3 @@ def test_what_a_row_said_before_its_instance_became_active_again_is_said_anew():
     assert not is_idle(again)
     assert noted(again, Quiet(0, 0.0), 60.0, 30.0, NOW) == attrs.evolve(again, idle_since=0.0)
     assert noted(again, Quiet(0, 0.0), 60.0, 70.0, NOW) == attrs.evolve(again, idle_since=NOW - 70.0)
-
-
-def test_the_bounds_of_a_slice_come_from_its_decorator():
-    plain = DesiredRow(artifact=ECHO, instances=1, blueprint="app")
-
-    assert bounded(plain, None) == plain
-    assert bounded(plain, Scale(0, 20, idle_s=5)) == attrs.evolve(plain, instances_min=0, instances_max=20, idle_s=5)

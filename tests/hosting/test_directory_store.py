@@ -36,11 +36,9 @@ def said(each, tree, base):
     """A slice without methods."""
     artifact = str(each.artifact)
     contract = {"format": 1, "name": each.qualname, "artifact": artifact, "doc": "", "json_case": "snake"}
-    options = {"instances": 1, "concurrency": 4, "queue": 4, "json_case": "snake", "deadline_s": 1.0, "memory_mb": None}
     whole = {
         "format": 1,
-        "contract": {**contract, "methods": [], "faults": [], "definitions": {}},
-        "options": options,
+        "contract": {**contract, "methods": [], "faults": [], "definitions": {}, "options": {}},
         "methods": {},
         "openapi": "",
         "fields": [],

@@ -111,6 +111,24 @@ def test_what_is_told_says_all_that_a_node_asks_a_contract_for():
     assert field_of(found, "token").key == "shop.token"
 
 
+def test_bounds_and_singletons_are_told_too():
+    """A tree of slices may scale to zero, or run once, like an imported class."""
+
+    @aether.slice(artifact="shop:lazy:1.0.0", instances=aether.Scale(0, 4, idle_s=9.0))
+    class Lazy:
+        async def say(self) -> str:
+            return ""
+
+    @aether.slice(artifact="shop:single:1.0.0", singleton=True)
+    class Single:
+        async def say(self) -> str:
+            return ""
+
+    assert told(Lazy).options.scale == aether.Scale(0, 4, idle_s=9.0)
+    assert told(Single).options.singleton
+    assert description_of(told(Lazy)) == description_of(contract_of(Lazy))
+
+
 def test_what_a_store_gave_is_asked_alike():
     assert slice_of(Till) is contract_of(Till)
     assert slice_of(found := told(Till)) is found

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aether
+from aether.slice_api.compatibility import changes
 from aether.slice_api.contract import contract_of
 from aether.slice_api.description import describe, read_description
 
@@ -136,3 +137,60 @@ def test_texts_for_people_do_not_change_the_hash_and_types_do():
 
     assert found.hash_of("place") == GOLDEN
     assert found.hash_of("narrow") != GOLDEN
+
+
+# --- what a slice says of itself --------------------------------------------------------------------------------------
+
+
+def test_another_count_is_no_change_of_the_contract():
+    """How many there are is the matter of whoever deploys it; callers see nothing of it."""
+
+    def shop(**options):
+        @aether.slice(artifact="tests.description:counted:1.0.0", **options)
+        class Counted:
+            async def place(self, customer: str) -> None: ...
+
+        return describe(contract_of(Counted))
+
+    one, many = shop(), shop(instances=aether.Scale(0, 20), queue=3, host="process", memory_mb=512)
+
+    assert one.hash_of("place") == many.hash_of("place")
+    assert changes(one, many) == changes(many, one) == ()
+    assert many.options.scale == aether.Scale(0, 20)
+    assert shop(singleton=True).options.singleton
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"instances": 0},
+        {"instances": True},
+        {"instances": 1_000_000},
+        {"singleton": "yes"},
+        {"singleton": True, "instances": 2},
+        {"singleton": True, "scale": {"min": 0, "max": 2}},
+        {"scale": {"min": 2, "max": 1}},
+        {"scale": {"max": 1}},
+        {"scale": [0, 1]},
+        {"queue": -1},
+        {"concurrency": 0},
+        {"deadline_s": float("inf")},
+        {"host": "../x"},
+        {"memory_mb": 1, "host": "process"},
+    ],
+)
+def test_options_out_of_bounds_are_refused(wrong):
+    plain = {**json.loads(json.dumps(describe(contract_of(Shop)).to_plain())), "options": wrong}
+
+    with pytest.raises(aether.BadInput, match=r"options|Scale"):
+        read_description(plain)
+
+
+def test_options_that_are_not_known_or_not_there_do_no_harm():
+    """Of a newer release, and of an older one."""
+    plain = json.loads(json.dumps(describe(contract_of(Shop)).to_plain()))
+
+    assert read_description({**plain, "options": {**plain["options"], "colour": "red"}}) == read_description(plain)
+    assert read_description({**plain, "options": {}}).options.instances == 1
+    del plain["options"]
+    assert read_description(plain).options is None

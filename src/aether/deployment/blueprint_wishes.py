@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from aether.deployment.budget import needed
+from aether.deployment.defaults import own_row, too_many
 from aether.deployment.dependencies import Expansion, expand, needed_by
 from aether.deployment.fleet import Fleet
-from aether.deployment.merging import OPERATOR, merged
+from aether.deployment.merging import OPERATOR, merged, merged_count
 from aether.deployment.rollout import new_rollout
 from aether.deployment.rollout_guards import check_room
 from aether.deployment.room import room_for, shortage
@@ -69,6 +70,7 @@ def decide_apply(blueprint: Blueprint, standing: Standing, wish: Wish) -> Applyi
     for each in blueprint.slices:
         check_owner(each.artifact, standing.desired, blueprint.id)
     targets = _targets(blueprint, standing, wish)
+    _check_once(blueprint, targets, standing)
     expansion = _expanded(blueprint, targets, standing)
     fleet = standing.fleet()
     rows: Rows = {base: None for base, row in standing.desired.items() if row.blueprint == blueprint.id}
@@ -179,20 +181,16 @@ def _check_change(old: Artifact, new: Artifact, standing: Standing, force: bool)
 
 
 def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: Standing) -> DesiredRow:
-    count, current = _wished(wish, artifact, standing), standing.desired.get(wish.artifact)
-    return DesiredRow(
+    current = standing.desired.get(wish.artifact)
+    row = DesiredRow(
         artifact=artifact,
-        instances=count,
-        wished=count,
-        instances_min=wish.instances_min,
-        instances_max=wish.instances_max,
-        idle_s=wish.idle_s,
+        instances=1,
         blueprint=blueprint.id,
         max_per_node=wish.max_per_node,
         placing=wish.placing,
         placed={} if current is None else current.placed,
         min_available=wish.min_available,
-        singleton=wish.singleton or standing.is_singleton(artifact),
+        singleton=wish.singleton,
         config=wish.config,
         bind=blueprint.bind,
         host=wish.host,
@@ -201,21 +199,36 @@ def _row(blueprint: Blueprint, wish: SliceWish, artifact: Artifact, standing: St
         drain_s=wish.drain_s,
         security=blueprint.security,
     )
+    return _counted(row, wish, current, standing)
 
 
-def _wished(wish: SliceWish, artifact: Artifact, standing: Standing) -> int:
-    """The count that is written; else the one in force, for another node may not know the slice's own default."""
-    if wish.instances is not None:
-        return wish.instances
-    current = standing.desired.get(wish.artifact)
-    if current is None or current.is_dependency:
-        count = standing.defaults(artifact)
-    else:
-        count = current.instances if current.wished is None else current.wished
-    if wish.singleton:
-        count = min(count, 1)
-    low = wish.instances_min or 0
-    return max(low, count if wish.instances_max is None else min(count, wish.instances_max))
+def _counted(row: DesiredRow, wish: SliceWish, current: DesiredRow | None, standing: Standing) -> DesiredRow:
+    """With the count and the bounds of the text, else the slice's own; those in force while that is not known here."""
+    own = standing.defaults(row.artifact)
+    row = own_row(row, own)
+    if own is None and current is not None and not current.is_dependency:
+        wished = current.instances if current.wished is None else current.wished
+        low, high, idle_s = current.instances_min, current.instances_max, current.idle_s
+        row = attrs.evolve(row, wished=wished, instances_min=low, instances_max=high, idle_s=idle_s)
+        row = attrs.evolve(row, singleton=row.singleton or (current.singleton and row.artifact == current.artifact))
+    said = (wish.instances_min, wish.instances_max, wish.idle_s)
+    if wish.instances is not None or said != (None, None, None):
+        count = row.wished if wish.instances is None else wish.instances
+        row = attrs.evolve(row, wished=count, instances_min=said[0], instances_max=said[1], idle_s=said[2])
+    number = merged_count(row, None, standing.now)
+    return attrs.evolve(row, instances=number, wished=number)
+
+
+def _check_once(blueprint: Blueprint, targets: Mapping[ArtifactBase, Artifact], standing: Standing) -> None:
+    problems: list[str] = []
+    for each in blueprint.slices:
+        artifact = targets[each.artifact]
+        own = standing.defaults(artifact)
+        most = max(each.instances or 0, each.instances_max or 0)
+        if own is not None and own.singleton and most > 1:
+            problems.append(too_many(artifact, most))
+    if problems:
+        raise BadInput(f"blueprint {blueprint.id!r} asks for more than one of a singleton", tuple(problems))
 
 
 def _expanded(blueprint: Blueprint, targets: Mapping[ArtifactBase, Artifact], standing: Standing) -> Expansion:
@@ -237,6 +250,8 @@ def _dependencies(blueprint: Blueprint, expansion: Expansion, rows: Rows, standi
         row = standing.desired.get(artifact.base)
         if row is None or not row.is_dependency:
             row = DesiredRow(artifact=artifact, instances=1, wished=1, blueprint=blueprint.id, is_dependency=True)
+            own = standing.defaults(artifact)
+            row = attrs.evolve(row, singleton=own is not None and own.singleton)
         added[artifact.base] = attrs.evolve(row, bind=blueprint.bind, security=blueprint.security)
     for base in [base for base, row in rows.items() if row is None and base not in added] if expansion.unknown else ():
         if standing.desired[base].is_dependency:

@@ -55,9 +55,9 @@ def merged(row: DesiredRow, override: OverrideRow | None, now: float) -> Desired
 
 
 def bounds(row: DesiredRow) -> tuple[int, int]:
-    """The fewest and the most instances that `row` allows."""
-    low = row.instances_min or 0
-    return low, max(low, INSTANCES_MAX if row.instances_max is None else row.instances_max)
+    """The fewest and the most instances that `row` allows: a singleton has one at most."""
+    low, high = row.instances_min or 0, INSTANCES_MAX if row.instances_max is None else row.instances_max
+    return (min(low, 1), 1) if row.singleton else (low, max(low, high))
 
 
 def is_over(override: OverrideRow, now: float) -> bool:

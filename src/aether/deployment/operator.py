@@ -16,8 +16,7 @@ import attrs
 from aether.deployment.blueprint_operator import BlueprintApplied, BlueprintOperator
 from aether.deployment.known_contracts import Own
 from aether.deployment.merging import OPERATOR
-from aether.deployment.sleeping import bounded
-from aether.deployment.standing import Decision, Defaults, Standing, no_contract, not_once, one_instance
+from aether.deployment.standing import Decision, Standing, no_contract
 from aether.deployment.wishes import (
     check_instances,
     decide_deploy,
@@ -36,7 +35,7 @@ from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 
 if TYPE_CHECKING:
-    from aether.slice_api.contract import Contract, SliceOptions
+    from aether.slice_api.contract import Contract
 
 __all__ = ["BlueprintApplied", "Operator", "Wished"]
 
@@ -58,10 +57,9 @@ class Wished(Applied):
 class Operator:
     """Mutations of the desired state. Each answers once this node has applied it. `blueprints` for those of texts.
 
-    wall      wall-clock seconds, stamped into rows
-    defaults  a slice's own instance count, where this process knows it (else 1); contracts  likewise
-    new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
-    voters    of the group; None = every member counts as one
+    wall       wall-clock seconds, stamped into rows; new_id  names of updates
+    contracts  of versions whose code this process has; those of others are read from their rows
+    voters     of the group; None = every member counts as one
 
     All raise NoQuorum, NotLeader or OutcomeUnknown as the store does, and Conflict when others keep changing the same
     rows. Cancelled, a mutation may or may not happen.
@@ -71,15 +69,13 @@ class Operator:
         self,
         kv: KvService,
         wall: Callable[[], float],
-        defaults: Defaults = one_instance,
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
-        is_singleton: Callable[[Artifact], bool] = not_once,
         voters: Callable[[], Collection[NodeId]] | None = None,
     ) -> None:
         self._kv = kv
         self._wall = wall
-        self._rows = WishRows(kv, wall, defaults, contracts, new_id, is_singleton, voters)
+        self._rows = WishRows(kv, wall, contracts, new_id, voters)
         self.blueprints: BlueprintOperator = BlueprintOperator(self._rows)
 
     async def apply(self, text: str, applied_by: str = "", default_id: str = APP) -> BlueprintApplied:
@@ -139,13 +135,10 @@ class Operator:
 
     async def implicit(self, contracts: Iterable[Contract]) -> Applied:
         """Want the slices of an opening process, as blueprint `app`, where nobody wants them yet: first writer wins."""
-        slices = {c.artifact: c.options for c in contracts if c.artifact is not None}
-        wanted = [(artifact, options.instances) for artifact, options in slices.items()]
+        wanted = {c.artifact: c.options for c in contracts if c.artifact is not None}
         await self._kv.barrier()
         for _ in range(TRIES_MAX):
-            decided = decide_implicit(wanted, self._rows.standing().desired).desired
-            rows = {base: row and _as_written(row, slices[row.artifact]) for base, row in decided.items()}
-            revision = await self._rows.write(Decision(desired=rows))
+            revision = await self._rows.write(decide_implicit(wanted, self._rows.standing().desired))
             if revision is not None:
                 return Applied(revision)
         raise busy("the slices of this process")
@@ -172,8 +165,3 @@ def _named(text: str) -> tuple[ArtifactBase, Version | None]:
         return ArtifactBase.parse(text), None
     artifact = Artifact.parse(text)
     return artifact.base, artifact.version
-
-
-def _as_written(row: DesiredRow, options: SliceOptions) -> DesiredRow:
-    """With what the slice says of its count."""
-    return attrs.evolve(bounded(row, options.scale), singleton=options.singleton)

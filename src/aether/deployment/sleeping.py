@@ -21,7 +21,6 @@ from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.limits import IDLE_S
 from aether.model.rows import DesiredRow, InstanceRow, OverrideRow
-from aether.model.scale import Scale
 
 
 @attrs.frozen
@@ -36,13 +35,6 @@ class Changed:
 def may_sleep(row: DesiredRow) -> bool:
     """Whether `row` allows no instance at all."""
     return row.instances_min == 0
-
-
-def bounded(row: DesiredRow, scale: Scale | None) -> DesiredRow:
-    """`row` with the bounds that the slice itself asks for."""
-    if scale is None:
-        return row
-    return attrs.evolve(row, instances_min=scale.min, instances_max=scale.max, idle_s=scale.idle_s)
 
 
 def idle_s(row: DesiredRow) -> float:

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from aether.deployment.defaults import defaults_of
 from aether.deployment.dependencies import Contracts
 from aether.deployment.fleet import Fleet
 from aether.deployment.room import fleet_of
@@ -19,18 +20,13 @@ from aether.model.duty import Duty
 from aether.model.ids import NodeId
 from aether.model.rollout import TERMINAL, RolloutRow, RolloutState
 from aether.model.rows import ApplyRow, DesiredRow, MemberRow, OverrideRow
+from aether.slice_api.contract import SliceOptions
 
-Defaults = Callable[[Artifact], int]
 Desired = Mapping[ArtifactBase, DesiredRow]
 _NO_ROWS: Final[Desired] = {}
 _NO_OVERRIDES: Final[Mapping[ArtifactBase, OverrideRow]] = {}
 _NO_DUTIES: Final[Mapping[NodeId, Duty]] = {}
 _NO_ROLLOUTS: Final[Mapping[ArtifactBase, RolloutRow]] = {}
-
-
-def one_instance(artifact: Artifact) -> int:
-    """The default of a slice whose code this process does not have."""
-    return 1
 
 
 def newest_rollouts(rows: Iterable[RolloutRow]) -> dict[ArtifactBase, RolloutRow]:
@@ -46,11 +42,6 @@ def no_contract(artifact: Artifact) -> None:
     """Of a process that knows none."""
 
 
-def not_once(artifact: Artifact) -> bool:
-    """Whether a slice says that it is a singleton, where this process does not have its code."""
-    return False
-
-
 def one_update(base: ArtifactBase) -> str:
     """A name for an update, where at most one of each slice is ever begun."""
     return f"update-of-{base.name}"
@@ -62,7 +53,7 @@ class Standing:
     duties    of members that are not simply ON_DUTY; learners  members that have no vote
     running   versions with at least one ACTIVE instance
     rollouts  the last one of each artifact that was not undone: under way, or completed
-    defaults  a slice's own count; is_singleton  whether it says so; contracts  of versions, where they are known here
+    contracts  of versions, where they are known here
     breaks    what an update from one version to another breaks, a line each
     new_id    names an update; now  wall-clock seconds
     """
@@ -74,8 +65,6 @@ class Standing:
     learners: frozenset[NodeId] = frozenset()
     running: frozenset[Artifact] = frozenset()
     rollouts: Mapping[ArtifactBase, RolloutRow] = _NO_ROLLOUTS
-    defaults: Defaults = one_instance
-    is_singleton: Callable[[Artifact], bool] = not_once
     contracts: Contracts = no_contract
     breaks: Callable[[Artifact, Artifact], Sequence[str]] = lambda old, new: ()
     new_id: Callable[[ArtifactBase], str] = one_update
@@ -89,6 +78,10 @@ class Standing:
     def fleet(self) -> Fleet:
         """The members as places for instances."""
         return fleet_of(self.members, self.duties, self.learners)
+
+    def defaults(self, artifact: Artifact) -> SliceOptions | None:
+        """What a version says of itself; None while its contract is not known here."""
+        return defaults_of(self.contracts(artifact))
 
     def under_way(self, base: ArtifactBase) -> RolloutRow | None:
         """The update of `base` that is not over."""

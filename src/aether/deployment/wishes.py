@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from aether.deployment.defaults import counted_row, own_row
 from aether.deployment.dependencies import Contracts, needed_by
 from aether.deployment.merging import OPERATOR, bounds, merged
 from aether.deployment.standing import Decision, Desired, Standing
@@ -21,6 +22,7 @@ from aether.model.blueprint import ADHOC, APP
 from aether.model.limits import INSTANCES_MAX
 from aether.model.rows import DesiredRow, OverrideRow
 from aether.model.version import Version, VersionRange
+from aether.slice_api.contract import SliceOptions
 
 _NEAREST_MAX = 3
 
@@ -38,14 +40,14 @@ def decide_deploy(base: ArtifactBase, versions: VersionRange, instances: int | N
     override = standing.overrides.get(base)
     overrides: dict[ArtifactBase, OverrideRow | None] = {}
     if current is None:
-        count = standing.defaults(artifact) if instances is None else instances
-        once = standing.is_singleton(artifact)
-        row = DesiredRow(artifact=artifact, instances=count, wished=count, blueprint=ADHOC, singleton=once)
+        row = DesiredRow(artifact=artifact, instances=1, blueprint=ADHOC)
+        own = standing.defaults(artifact)
+        row = own_row(row, own) if instances is None else counted_row(row, own, instances)
     else:
         _check_no_rollout(base, standing, "deploy another version")
-        row = attrs.evolve(current, artifact=artifact)
+        row = _at_version(current, artifact, standing)
         if instances is not None:
-            row = attrs.evolve(row, wished=instances)
+            row = attrs.evolve(counted_row(row, None, instances), instances=current.instances)
             if override is not None and override.owner == OPERATOR:
                 override = overrides[base] = None
     return Decision(desired={base: merged(row, override, standing.now)}, overrides=overrides)
@@ -94,6 +96,8 @@ def decide_scale(base: ArtifactBase, version: Version | None, override: Override
         raise Conflict(str(base), f"version {current.artifact.version} is in force, not {version}; scale {base}")
     _check_no_rollout(base, standing, "scale it")
     low, high = bounds(current)
+    if current.singleton:
+        counted_row(current, None, override.instances)
     if not low <= override.instances <= high:
         raise BadInput(
             f"instances: {override.instances} is not within {low} to {high}, as blueprint {current.blueprint!r} says",
@@ -107,11 +111,11 @@ def decide_scale(base: ArtifactBase, version: Version | None, override: Override
     return Decision(desired={base: merged(current, wanted, standing.now)}, overrides=overrides)
 
 
-def decide_implicit(wanted: Iterable[tuple[Artifact, int]], desired: Desired) -> Decision:
+def decide_implicit(wanted: Mapping[Artifact, SliceOptions], desired: Desired) -> Decision:
     """Rows of blueprint `app` for slices that nobody wants yet; of several versions the newest."""
     rows: Mapping[ArtifactBase, DesiredRow | None] = {
-        artifact.base: DesiredRow(artifact=artifact, instances=instances, wished=instances, blueprint=APP)
-        for artifact, instances in sorted(wanted)
+        artifact.base: own_row(DesiredRow(artifact=artifact, instances=1, blueprint=APP), wanted[artifact])
+        for artifact in sorted(wanted)
         if artifact.base not in desired
     }
     return Decision(desired=rows)
@@ -154,6 +158,15 @@ def resolve(
         return current.artifact
     version = versions.newest(a.version for a in offered if a.base == base)
     return None if version is None else base.at(version)
+
+
+def _at_version(row: DesiredRow, artifact: Artifact, standing: Standing) -> DesiredRow:
+    """`row` in another version, which may say of itself that it runs once, or no longer."""
+    own = standing.defaults(artifact)
+    if artifact == row.artifact or own is None:
+        return attrs.evolve(row, artifact=artifact)
+    wished = min(1, row.instances if row.wished is None else row.wished) if own.singleton else row.wished
+    return attrs.evolve(row, artifact=artifact, singleton=own.singleton, wished=wished)
 
 
 def _same_word(known: OverrideRow | None, said: OverrideRow | None) -> bool:

@@ -14,15 +14,7 @@ from aether.deployment.duties import duties_of
 from aether.deployment.known_contracts import KnownContracts, Own
 from aether.deployment.rollout import traffic_of
 from aether.deployment.room import learners_of
-from aether.deployment.standing import (
-    Decision,
-    Defaults,
-    Standing,
-    newest_rollouts,
-    no_contract,
-    not_once,
-    one_instance,
-)
+from aether.deployment.standing import Decision, Standing, newest_rollouts, no_contract
 from aether.errors import Conflict
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
@@ -42,9 +34,8 @@ NOTHING: Final = Batch()
 class WishRows:
     """Of one node.
 
-    wall      wall-clock seconds; defaults  a slice's own count, where this process knows it
+    wall      wall-clock seconds; new_id  names of updates
     contracts of the versions whose code this process has; those of others are read from their rows
-    new_id    names of updates; is_singleton  whether a slice says so, where this process knows it
     voters    of the group; None = every member counts as one
     """
 
@@ -52,18 +43,14 @@ class WishRows:
         self,
         kv: KvService,
         wall: Callable[[], float],
-        defaults: Defaults = one_instance,
         contracts: Own = no_contract,
         new_id: Callable[[], str] | None = None,
-        is_singleton: Callable[[Artifact], bool] = not_once,
         voters: Callable[[], Collection[NodeId]] | None = None,
     ) -> None:
         self.kv: KvService = kv
         self.wall: Callable[[], float] = wall
-        self._defaults = defaults
         self._contracts = KnownContracts(kv, contracts)
         self._new_id = new_id
-        self._is_singleton = is_singleton
         self._voters = voters
 
     def standing(self) -> Standing:
@@ -78,8 +65,6 @@ class WishRows:
             learners=learners_of(members, self._voters),
             running=frozenset(r.artifact for r in kv.rows(keys.INSTANCES) if r.state is SliceState.ACTIVE),
             rollouts=newest_rollouts(kv.rows(keys.ROLLOUTS)),
-            defaults=self._defaults,
-            is_singleton=self._is_singleton,
             contracts=_Remembered(self._contracts.of),
             breaks=self._contracts.breaks,
             new_id=self._update_id,

@@ -98,6 +98,7 @@ CALL_ANSWER_BYTES_MAX: Final = 64 * 1024  # of one answer that is kept for its k
 CALL_KEY_SETTLE_S: Final = 10.0  # for writing what came of a call with a key
 CONTRACT_BYTES_MAX: Final = 256 * 1024  # of one description in its row
 CONTRACTS_KEPT: Final = 10  # versions of one slice that others can read and compare
+CONTRACTS_OFFERED_MAX: Final = 1_000  # slices of one node whose contracts are told before anybody wants them
 CALL_EXTRA_ENTRIES_MAX: Final = 16  # what a call says of itself beside its arguments
 
 # --- worker processes ---

@@ -1,9 +1,10 @@
-"""Writes down the contract of each slice that runs here, so that other nodes, versions and repositories can read it.
+"""Writes down the contract of each slice that runs here, or could, so that other nodes, versions and repositories can
+read it: whoever decides about a slice on a node without its code decides as if the code were there.
 
 Knows: rows of contracts, of instances, of desired slices; this process's classes.
 Never: what a contract means, which instances should run.
-Holds: one row per version, at most CONTRACTS_KEPT of one slice, that in force besides; they go when nobody wants the
-       slice any more. A contract that cannot be written now is tried again at the next change.
+Holds: one row per version, at most CONTRACTS_KEPT of one slice, that in force besides; they go when nobody wants or
+       offers the slice any more. A contract that cannot be written now is tried again at the next change.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT
+from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT, CONTRACTS_OFFERED_MAX
 from aether.model.rows import ContractRow
 from aether.slice_api.described import description_of, slice_of
 
@@ -62,25 +63,27 @@ class ContractPublisher:
             for row in self._instances.look()
             if row.node == self._node and row.incarnation == self._incarnation and row.state is SliceState.ACTIVE
         }
-        told = active | self._candidates()
-        self._published &= told
-        for artifact in sorted(told - self._published):
+        told = dict.fromkeys([*sorted(active), *self._candidates()])
+        self._published &= told.keys()
+        for artifact in [each for each in told if each not in self._published]:
             try:
                 await self._write(artifact)
             except NotFound as error:  # its tree has gone, and its instances stay
                 _log.info("the contract of %s stays unwritten: %s", artifact, error)
             self._published.add(artifact)
 
-    def _candidates(self) -> set[Artifact]:
-        """The newest versions that this node can run of each wanted slice: an update to one of them is judged before it
-        begins, by what it breaks.
+    def _candidates(self) -> list[Artifact]:
+        """The newest versions that this node can run of each slice, wanted ones first: whoever deploys one looks at
+        what it says of itself, and an update to it is judged before it begins, by what it breaks.
         """
         wanted = {row.artifact.base for row in self._kv.rows(keys.DESIRED)}
         versions: dict[ArtifactBase, list[Artifact]] = {}
         for artifact in self._store.available():  # sorted
-            if artifact.base in wanted:
-                versions.setdefault(artifact.base, []).append(artifact)
-        return {artifact for each in versions.values() for artifact in each[-CANDIDATES_MAX:]}
+            versions.setdefault(artifact.base, []).append(artifact)
+        first = sorted(versions, key=lambda base: (base not in wanted, base))
+        told = [base for base in first if base in wanted]
+        told = first[: max(len(told), CONTRACTS_OFFERED_MAX)]
+        return [artifact for base in told for artifact in versions[base][-CANDIDATES_MAX:]]
 
     async def _write(self, artifact: Artifact) -> None:
         description = description_of(slice_of(await self._store.load(artifact)))
@@ -100,12 +103,15 @@ class ContractPublisher:
         await self._kv.propose(Batch((), (Put(key, row), *(Delete(keys.contract(each)) for each in oldest))))
 
     async def _forget_unwanted(self) -> None:
-        """The leader's task: contracts of slices that nobody wants and that run nowhere."""
+        """The leader's task: contracts of slices that nobody wants or offers and that run nowhere."""
         if self._kv.leadership is None:
             return
         used = {row.artifact.base for row in self._instances.look()}
         used |= {row.artifact.base for row in self._kv.rows(keys.DESIRED)}
-        for artifact in [row.artifact for row in self._kv.rows(keys.CONTRACTS)]:
+        unused = [row.artifact for row in self._kv.rows(keys.CONTRACTS) if row.artifact.base not in used]
+        if unused:
+            used |= {artifact.base for member in self._kv.rows(keys.MEMBERS) for artifact in member.available}
+        for artifact in unused:
             if artifact.base not in used:
                 unwanted = Compare(keys.desired(artifact.base), Revision(0))
                 await self._kv.propose(Batch((unwanted,), (Delete(keys.contract(artifact)),)))

@@ -71,9 +71,7 @@ class Managers:
             contracts=self._description,
         )
         self._rollouts = RolloutManager(kv, live, wall=seams.wall, new_id=seams.new_id, health=health, voters=voters)
-        self.operator: Operator = Operator(
-            kv, seams.wall, self._default_instances, self._description, seams.new_id, self._is_singleton, voters
-        )
+        self.operator: Operator = Operator(kv, seams.wall, self._description, seams.new_id, voters)
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
         make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
@@ -119,17 +117,9 @@ class Managers:
         """The set of live members may have changed. Never blocks."""
         self.cluster.members_changed()
 
-    def _default_instances(self, artifact: Artifact) -> int:
-        contract = self._known(artifact)
-        return 1 if contract is None else contract.options.instances
-
     def _description(self, artifact: Artifact) -> ContractDescription | None:
         contract = self._known(artifact)
         return None if contract is None else description_of(contract)
-
-    def _is_singleton(self, artifact: Artifact) -> bool:
-        contract = self._known(artifact)
-        return contract is not None and contract.options.singleton
 
     async def _route_row(self, artifact: Artifact) -> RouteRow:
         return await route_row(self._store, artifact)

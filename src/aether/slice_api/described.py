@@ -18,7 +18,7 @@ import attrs
 
 from aether.errors import BadInput
 from aether.model.artifact import Artifact
-from aether.model.hosts import WORKER, host_problem
+from aether.model.hosts import WORKER
 from aether.model.limits import OPENAPI_BYTES_MAX, SLICE_DESCRIPTION_BYTES_MAX
 from aether.model.route import Route, RouteKind
 from aether.slice_api.contract import Contract, FieldKind, FieldSpec, SliceOptions, contract_of
@@ -158,7 +158,6 @@ def describe_slice(contract: Contract) -> str:
     plain = {
         "format": FORMAT,
         "contract": describe(contract).to_plain(),
-        "options": attrs.asdict(contract.options),
         "fields": [_plain_field(field) for field in contract.fields],
         "methods": {name: _plain_method(spec) for name, spec in contract.methods.items()},
         "routes": [_plain_route(route) for route in contract.routes],
@@ -226,13 +225,16 @@ def read_slice(text: str, program: Program, artifact: Artifact) -> DescribedSlic
     contract = read_description(whole.get("contract"))
     if contract.artifact != str(artifact):
         raise BadInput(f"the class is {contract.artifact!r:.200}, where {artifact} was looked for")
+    options = contract.options
+    if options is None:
+        raise _misfit("contract.options", "an object", None)
     facts = _table(whole.get("methods"), "methods")
     methods = {name: _read_method(contract, name, facts.get(name)) for name in contract.methods}
     return DescribedSlice(
         program=program,
         artifact=artifact,
         contract=contract,
-        options=_read_options(whole.get("options")),
+        options=attrs.evolve(options, host=WORKER),  # the one host where such a slice can live
         fields=tuple(_read_field(each) for each in _items(whole.get("fields"), "fields")),
         methods=types.MappingProxyType(methods),
         routes=tuple(_read_route(each, contract) for each in _items(whole.get("routes"), "routes")),
@@ -251,30 +253,6 @@ def _read_method(contract: ContractDescription, name: str, plain: object) -> Des
         deadline_s=method.deadline_s,
         affinity=None if affinity is None else _is(affinity, str, "affinity"),
         reads_key=_is(facts.get("reads_key"), bool, "reads_key"),
-    )
-
-
-def _read_options(plain: object) -> SliceOptions:
-    """The options, with the one host where such a slice can live."""
-    part = _table(plain, "options")
-    memory_mb = part.get("memory_mb")
-    if memory_mb is not None:
-        problem = host_problem(WORKER, _is(memory_mb, int, "memory_mb"))
-        if problem:
-            raise BadInput(f"memory_mb={memory_mb}", (problem,))
-    json_case = part.get("json_case")
-    if json_case not in ("snake", "camel"):
-        raise _misfit("json_case", "snake or camel", json_case)
-    return SliceOptions(
-        artifact=None,
-        instances=_count(part, "instances"),
-        concurrency=_count(part, "concurrency", 1),
-        queue=_count(part, "queue"),
-        json_case=json_case,
-        deadline_s=_seconds(part.get("deadline_s")),
-        host=WORKER,
-        memory_mb=memory_mb,
-        singleton=_is(part.get("singleton", False), bool, "singleton"),
     )
 
 
@@ -347,12 +325,6 @@ def _count(part: Mapping[str, object], name: str, least: int = 0) -> int:
     if value < least:
         raise _misfit(name, f"at least {least}", value)
     return value
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise _misfit("deadline_s", "seconds above 0", value)
-    return float(value)
 
 
 def _at_most(text: str, chars_max: int, where: str) -> str:

@@ -20,10 +20,12 @@ import attrs
 from aether.errors import BadInput
 from aether.slice_api.annotations import bare, origin_of
 from aether.slice_api.codec import Form
-from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.contract import Contract, FieldSpec, SliceOptions, contract_of
 from aether.slice_api.faults import Fault, detail_of
 from aether.slice_api.http_plan import STREAMS, ParameterSpec
+from aether.slice_api.marks import is_slice
 from aether.slice_api.methods import MethodSpec
+from aether.slice_api.option_description import plain_options, read_options
 from aether.slice_api.schema import ANNOTATIONS, AT, Schema, Schemas
 
 FORMAT: Final = 1
@@ -90,6 +92,7 @@ class ContractDescription:
     """A whole contract. artifact  `group:artifact:version`, "" of a Protocol; definitions  of named types, by name
 
     dependencies  the slices that it calls; () of a Protocol
+    options  what the slice says of itself; None of a Protocol, and where an earlier release wrote it
     """
 
     name: str
@@ -100,6 +103,7 @@ class ContractDescription:
     faults: Mapping[str, FaultDescription]
     definitions: Mapping[str, Schema]
     dependencies: tuple[DependencyDescription, ...] = ()
+    options: SliceOptions | None = None
 
     def hash_of(self, method: str) -> str:
         """The schema hash of one method: equal exactly when both sides spell its arguments and results alike."""
@@ -121,6 +125,7 @@ class ContractDescription:
             "faults": [attrs.asdict(fault) for fault in self.faults.values()],
             "definitions": dict(self.definitions),
             "dependencies": [attrs.asdict(dependency) for dependency in self.dependencies],
+            **({} if self.options is None else {"options": plain_options(self.options)}),
         }
 
 
@@ -140,6 +145,7 @@ def describe(contract: Contract) -> ContractDescription:
             faults=faults,
             definitions=schemas.definitions,
             dependencies=tuple(_dependency(field) for field in contract.fields if field.kind == "dependency"),
+            options=attrs.evolve(contract.options, artifact=None) if is_slice(contract.cls) else None,
         )
     return made
 
@@ -188,15 +194,17 @@ def read_description(plain: object) -> ContractDescription:
     methods = [_read_method(part) for part in _list(whole, "methods")]
     faults = [_read_fault(part) for part in _list(whole, "faults")]
     definitions = _object(whole.get("definitions"), "definitions")
+    options, json_case = whole.get("options"), _text(whole, "json_case")
     return ContractDescription(
         name=_text(whole, "name"),
         artifact=_text(whole, "artifact"),
         doc=_text(whole, "doc"),
-        json_case=_text(whole, "json_case"),
+        json_case=json_case,
         methods={m.name: m for m in methods},
         faults={fault.name: fault for fault in faults},
         definitions={name: _object(value, f"definitions.{name}") for name, value in definitions.items()},
         dependencies=tuple(_read_dependency(part) for part in _list({"dependencies": [], **whole}, "dependencies")),
+        options=None if options is None else read_options(options, json_case),
     )
 
 
