@@ -261,10 +261,9 @@ def check_settled(played, short):
             keeping = may_keep(seen, desired)
             hosts = {m.node for m in keeping if artifact in m.available}
             mine = [r for r in rows if r.artifact == artifact and r.node in {m.node for m in keeping}]
-            # With max_per_node the budget may forbid the only way on: one must go before the next one comes.
-            if desired.max_per_node is None or not desired.min_available:
-                assert len(mine) <= wanted
-            if hosts and (desired.max_per_node is None or not desired.min_available):
+            # Where something has no place, the budget may forbid to take even what nobody wants any more.
+            assert len(mine) <= wanted or len(rows) <= needed(desired.min_available, wanted_in_all(desired))
+            if hosts and len(mine) <= wanted and (desired.max_per_node is None or not desired.min_available):
                 stale = [r for r in mine if r.node in hosts and r.digest not in ("", digest)]
                 assert not stale, "no instance is left with an old configuration"
             if hosts and desired.max_per_node is None:
@@ -281,7 +280,7 @@ def serving(played, base):
     return sum(r.state is S.ACTIVE and r.artifact.base == base for r in played.rows.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(worlds(), st.integers(0, 2**32))
 def test_any_rows_become_exactly_what_is_wanted(seen, seed):
     """Two versions, labels, pins, kinds, zones, budgets, drains, configurations, exchanges that were under way."""
@@ -444,6 +443,63 @@ def test_another_configuration_restarts_one_instance_at_a_time(instances, limit,
     assert {r.digest for r in played.rows.values()} == {started_with(after)}
     assert low >= had - (limit is not None)
     assert high <= had + 2, "one more, and one that is on its way out"
+
+
+def test_a_changed_configuration_costs_each_instance_one_start_and_no_move():
+    """A replacement is placed as if the one that it replaces had gone: nothing is left to balance afterwards."""
+    here = [member(n) for n in NODES[:4]]
+    played = Played(view([wish(1, OTHER), wish(3)], (), here, now=100.0))
+    played.settle()
+    changed = wish(3, config={"a": "b"})
+    played.view = attrs.evolve(played.view, desired={OTHER.base: wish(1, OTHER), OLD.base: changed})
+    played.assigned = 0
+
+    played.settle()
+
+    assert played.assigned == 3
+    assert len({*played.where(OLD), *played.where(OTHER)}) == 4
+
+
+def test_another_version_costs_each_instance_one_start_and_no_move():
+    here = [member(n) for n in NODES[:4]]
+    played = Played(view([wish(1, OTHER), wish(3)], (), here, now=100.0))
+    played.settle()
+    played.view = attrs.evolve(played.view, desired={OTHER.base: wish(1, OTHER), OLD.base: wish(3, NEW)})
+    played.assigned = 0
+
+    played.settle()
+
+    assert played.assigned == 3
+    assert len({*played.where(NEW), *played.where(OTHER)}) == 4
+
+
+def test_exchanges_that_were_made_void_do_not_take_turns_for_ever():
+    """a0001 should have gone for a0002 when another instance failed, wherefore both stayed. Now a0003 is exchanged."""
+    rows = [row(1, "n1"), row(2, "n2", replaces="a0001", turn=2), row(3, "n3"), row(4, "n4", replaces="a0003", turn=4)]
+    played = Played(view([wish(3)], rows, [member(n) for n in NODES[:4]], now=100.0))
+    moved = set()
+
+    played.settle(each=lambda: moved.update(r.instance for r in played.rows.values() if r.state is not S.ACTIVE))
+
+    assert moved == {"a0003"}
+    assert sorted(played.rows) == ["a0001", "a0002", "a0004"], "the exchange that was begun last is carried out"
+    assert played.assigned == 0
+
+
+def test_exchanges_that_were_made_void_do_not_use_up_the_moves():
+    """Pairs of which both stay are nothing that is on its way."""
+    pairs = [Artifact.parse(f"shop:s{n}:1.0.0") for n in range(REBALANCE_MOVES_MAX)]
+    here = [member(n, OLD, *pairs) for n in NODES[:2]]
+    stay = [
+        [row(10 + 2 * n, "n1", artifact=a), row(11 + 2 * n, "n2", artifact=a, replaces=f"a{10 + 2 * n:04}", turn=n)]
+        for n, a in enumerate(pairs)
+    ]
+    rows = [*itertools.chain.from_iterable(stay), *(row(n, "n1") for n in range(4))]
+    played = Played(view([wish(4), *(wish(2, a) for a in pairs)], rows, here, now=100.0))
+
+    played.settle()
+
+    assert Counter(played.where()) == {"n1": 2, "n2": 2}
 
 
 def test_a_configuration_that_does_not_start_leaves_the_others_serving():

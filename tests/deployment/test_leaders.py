@@ -5,12 +5,15 @@ import itertools
 import pytest
 import trio
 
+from aether.deployment.digest import started_with
 from aether.errors import OutcomeUnknown
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
+from aether.kv.watch_service import Watch
 from aether.model.artifact import Artifact
 from aether.model.duty import Duty, DutyRow
 from aether.model.ids import NodeId
+from aether.model.limits import REBALANCE_AFTER_S
 from aether.model.rows import DesiredRow
 from aether.model.version import Version
 
@@ -42,8 +45,9 @@ def settled(world):
         wanted[row.artifact] = row.instances
         if row.beside is not None:
             wanted[row.artifact.base.at(row.beside)] = row.beside_instances
+    digests = {row.artifact.base: started_with(row) for row in world.rows(keys.DESIRED)}
     counts = {artifact: sum(row.artifact == artifact for row in rows) for artifact in wanted}
-    active = all(row.state == "ACTIVE" for row in rows)
+    active = all(row.state == "ACTIVE" and row.digest == digests[row.artifact.base] for row in rows)
     return active and counts == wanted and len(rows) == sum(wanted.values()) and hosted == {r.instance for r in rows}
 
 
@@ -72,15 +76,43 @@ async def tell(world, proposals):
     for chapter in STORY:
         want(world, *chapter)
         await world.until(lambda: settled(world), within_s=150)
+    took = proposals.count
+    await stays(world)
+    return took
+
+
+async def stays(world):
+    """Nothing is written any more, once all members have rested and were given their share."""
     await trio.sleep(5)
-    await world.until(lambda: settled(world))  # a node that has rested may just be given its share
-    return proposals.count
+    assert settled(world), "and stays, for somebody rests"
+    await trio.sleep(REBALANCE_AFTER_S)  # more than the longest that it takes until nobody rests
+    await world.until(lambda: settled(world))
+    await still(world)
+
+
+async def still(world):
+    """Not a single row changes for long."""
+    revision = world.log.store.revision
+    await trio.sleep(4 * REBALANCE_AFTER_S)
+    assert world.log.history[-1][0] <= revision, "and stays for good"
 
 
 def extra(world):
     """Instances beyond the most that any chapter wanted, with those that replace others."""
     pricing = [r for r in world.instances("shop:pricing") if r.state not in ("UNLOAD", "UNLOADING")]
     return len(pricing) > 3 + 4 or len(world.instances("shop:stock")) > 1
+
+
+async def test_a_story_that_nobody_disturbs_leaves_nothing_to_balance(autojump_clock, world):
+    """Every replacement stood in the right place from the beginning: no node is given its share later."""
+    for name in ("n1", "n2", "n3", "n4"):
+        await world.start(name, *OFFERED)
+    world.elect("n1")
+    for chapter in STORY:
+        want(world, *chapter)
+        await world.until(lambda: settled(world), within_s=150)
+
+    await still(world)
 
 
 async def test_the_story_takes_no_more_proposals_than_the_tests_below_go_through(autojump_clock, world):
@@ -148,12 +180,14 @@ async def test_leadership_that_goes_to_and_fro_at_every_proposal_ends_in_the_sam
         want(world, *chapter)
         await world.until(lambda: settled(world), within_s=150)
     assert not extra(world)
+    await stays(world)
 
 
 async def watched(world, seen):
-    while True:
-        seen.append(extra(world))
-        await trio.sleep(0.005)
+    async with Watch(world.log.watchers, ("",)) as watch:
+        while True:
+            seen.append(extra(world))
+            await watch.changed()
 
 
 async def test_an_answer_that_was_lost_doubles_no_singleton(autojump_clock, world):

@@ -94,7 +94,9 @@ class Decision:
         """Places for one more of `artifact`."""
         placing = desired.placing
         pools = self.fleet.pools(artifact, placing)
-        same = Counter(row.node for row in self.rows if occupies(row) or row.state is S.FAILED)
+        going = self.fleet.going
+        staying = (r for r in self.rows if (occupies(r) or r.state is S.FAILED) and r.instance not in going)
+        same = Counter(row.node for row in staying)
         occupied = Counter(row.node for row in self.rows if occupies(row))
         return Choice(self.fleet, pools, placement, same, occupied, desired.max_per_node, placing.spread)
 

@@ -18,9 +18,10 @@ from sortedcontainers import SortedList
 
 from aether.deployment.orders import View
 from aether.deployment.placement import Candidate, Placement, Rank
+from aether.deployment.stages import RANK
 from aether.model.artifact import Artifact
 from aether.model.duty import Duty
-from aether.model.ids import NodeId
+from aether.model.ids import InstanceId, NodeId
 from aether.model.placing import Kind, Placing
 from aether.model.rows import CAPACITY_LABEL, InstanceRow, MemberRow
 
@@ -37,7 +38,8 @@ class Standing:
     """One member, and what this decision has given it so far.
 
     takes    may get new instances; leaves  gives its instances away; is_forced  without waiting
-    load     instances that run, start or stop there; staying  those of them that nothing replaces
+    load     instances that run, start or stop there, as its capacity counts them
+    staying  those of them that neither stop nor are to go: what a choice counts
     turn     highest number of an assignment there
     """
 
@@ -78,6 +80,7 @@ class Fleet:
             node: _standing(view, view.members[node], order) for order, node in enumerate(sorted(view.members))
         }
         self.last_turn: int = 0
+        self.going: set[InstanceId] = set()  # instances that serve until their replacement does
         self._offers: dict[Artifact, list[int]] = {}
         self._groups: list[list[Standing]] = []
         self._pools: dict[PoolKey, dict[str, Pool]] = {}
@@ -116,6 +119,14 @@ class Fleet:
         standing.turn = max(standing.turn, turn)
         self.last_turn = max(self.last_turn, turn)
         self._changed.append(standing)
+
+    def release(self, row: InstanceRow) -> None:
+        """It is to go: places are chosen as if it had gone, though it takes up room until then."""
+        if row.state in RANK and row.instance not in self.going:
+            self.going.add(row.instance)
+            standing = self.standings[row.node]
+            standing.staying -= 1
+            self._changed.append(standing)
 
     def offering(self, artifact: Artifact) -> list[Standing]:
         """Members that can load it, whether or not they may get it, by their ids."""
@@ -208,7 +219,7 @@ def candidate(standing: Standing, order: int, same: int) -> Candidate:
     return Candidate(
         node=standing.row.node,
         same=same,
-        load=standing.load,
+        load=standing.staying,
         order=order,
         turn=standing.turn,
         capacity=standing.capacity,

@@ -25,7 +25,7 @@ class Candidate:
     """A node that may take one more instance of a slice.
 
     same      instances of this slice there, FAILED ones included, so that a retry prefers another node
-    load      running or starting instances of all slices there
+    load      running or starting instances of all slices there, without those that are to go
     order     its place among the members: by their ids, or as `pin` names them
     turn      the number of the last instance that was assigned to it; numbers rise with each assignment, 0 = none
     capacity  how many instances it takes in all, None = no limit; reconcile keeps it

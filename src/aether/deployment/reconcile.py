@@ -9,20 +9,21 @@ Holds: the same view and ids give the same orders on whichever node leads; obeyi
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import attrs
 
 from aether.deployment.decision import Setting
+from aether.deployment.exchanges import exchanges
 from aether.deployment.fleet import Fleet
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, bin_pack, least_loaded, pinned, round_robin, spread
 from aether.deployment.singleton import SingletonDecision
 from aether.deployment.slice_decision import SliceDecision
 from aether.deployment.stages import RANK, backoff_s, occupies
-from aether.model.artifact import ArtifactBase
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId
 from aether.model.limits import REBALANCE_MOVES_MAX
 from aether.model.rows import InstanceRow
@@ -89,15 +90,27 @@ class _Rows:
 
     def sort_out(self, instances: tuple[InstanceRow, ...]) -> Iterator[tuple[Order, ...]]:
         """Fill in, with places to yield; orders to forget what is lost."""
-        replacing = [row for row in instances if row.replaces]
-        going = Counter(row.replaces for row in replacing if row.state in RANK)
+        going = self._going(instances)
+        self.fleet.going |= going
         for start in range(0, len(instances), _ROWS_PER_STEP):
-            lost = [row for row in instances[start : start + _ROWS_PER_STEP] if not self._carried(row, going)]
+            lost = [row for row in instances[start : start + _ROWS_PER_STEP] if not self._carried(row)]
             yield tuple(Forget(row) for row in sorted(lost, key=lambda row: (str(row.artifact.base), row.instance)))
-        existing = {row.instance for rows in self.ours.values() for row in rows} if replacing else set[InstanceId]()
-        self.moves = len(going.keys() & existing)
+        self.moves = len(going)
 
-    def _carried(self, row: InstanceRow, going: Mapping[str, int]) -> bool:
+    def _going(self, instances: tuple[InstanceRow, ...]) -> set[InstanceId]:
+        """Those that another one should replace. With more wanted meanwhile both stay: that exchange is over."""
+        artifacts = {row.artifact for row in instances if row.replaces}
+        standing = defaultdict[Artifact, list[InstanceRow]](list)
+        for row in instances if artifacts else ():
+            if row.artifact in artifacts and row.state in RANK and self.fleet.hosts(row) is not None:
+                standing[row.artifact].append(row)
+        going: set[InstanceId] = set()
+        for artifact, rows in standing.items():
+            extra = max(0, len(rows) - _wanted(self.view, artifact))
+            going.update(old.instance for _, old in exchanges(rows)[:extra])
+        return going
+
+    def _carried(self, row: InstanceRow) -> bool:
         host = self.fleet.hosts(row)
         if host is None:
             if not row.token or not self._may_still_run(row):
@@ -110,12 +123,19 @@ class _Rows:
             self.fleet.last_turn = max(self.fleet.last_turn, row.turn)
         if occupies(row):
             host.load += 1
-            if row.state in RANK and row.instance not in going:
+            if row.state in RANK and row.instance not in self.fleet.going:
                 host.staying += 1
         return True
 
     def _may_still_run(self, row: InstanceRow) -> bool:
         return row.node in self.view.leased and row.node not in self.view.members
+
+
+def _wanted(view: View, artifact: Artifact) -> int:
+    desired = view.desired.get(artifact.base)
+    if desired is None:
+        return 0
+    return desired.instances if artifact == desired.artifact else desired.beside_instances
 
 
 def _instance(row: InstanceRow) -> InstanceId:

@@ -14,12 +14,13 @@ from collections.abc import Generator, Iterator, Sequence
 import attrs
 
 from aether.deployment.decision import Decision
+from aether.deployment.exchanges import exchanges
 from aether.deployment.orders import Assign, Move, Order
 from aether.deployment.rebalance import is_rebalanced, next_move, ranked_by
 from aether.deployment.shortage import Shortage, why_short
 from aether.deployment.stages import GROW, RANK, SHRINK, S, each, is_due, next_attempt
 from aether.model.artifact import Artifact
-from aether.model.ids import InstanceId, NodeId
+from aether.model.ids import NodeId
 from aether.model.rows import DesiredRow, InstanceRow
 
 
@@ -44,6 +45,8 @@ class SliceDecision(Decision):
         """At most one order per row. An exchange begins only where nothing else is to do and nothing is on its way."""
         targets = self._targets()
         leaving = self._leaving(targets)
+        for row in leaving:
+            self.fleet.release(row)
         shortages: list[Shortage] = []
         is_quiet = True
         for order in self._steps(targets, leaving, shortages):
@@ -95,17 +98,27 @@ class SliceDecision(Decision):
         extra = len(good) - target.wanted
         target.keep, surplus = good, []
         if extra > 0:
-            pairs = _exchanges(good)
-            if len(pairs) >= extra:
-                surplus = [old for new, old in pairs[:extra] if new.state is S.ACTIVE and not self.is_suspect(new)]
-                going = {row.instance for row in surplus}
-                target.keep = [row for row in good if row.instance not in going]
-            else:
-                ranked = self.by_worth(good)
-                target.keep, surplus = ranked[: target.wanted], ranked[target.wanted :]
+            surplus = self._surplus(good, extra)
+            going = {row.instance for row in surplus}
+            target.keep = [row for row in good if row.instance not in going]
         target.missing = max(0, -extra)
         yield from each(target.keep, GROW)
         yield from each((row for row in surplus if self.budget.take(row)), SHRINK)
+
+    def _surplus(self, good: Sequence[InstanceRow], extra: int) -> list[InstanceRow]:
+        """Those beyond what is wanted that may go now: first who serves nobody, then who was replaced.
+
+        Who is on its way out must stay that: of two that take turns in going neither would ever be gone.
+        """
+        pairs = exchanges(good)
+        coming = {new.instance for new, _ in pairs} - {old.instance for _, old in pairs}
+        ranked = self.by_worth(good)
+        idle = [r for r in reversed(ranked) if r.state is not S.ACTIVE and r.instance not in coming][:extra]
+        replaced = [(new, old) for new, old in pairs if old.state is S.ACTIVE]
+        rest = extra - len(idle)
+        if len(replaced) < rest:
+            return ranked[len(good) - extra :]
+        return idle + [old for new, old in replaced[:rest] if new.state is S.ACTIVE and not self.is_suspect(new)]
 
     # --- what goes ---
 
@@ -231,6 +244,7 @@ class SliceDecision(Decision):
     def _renewed(self, desired: DesiredRow, target: Target) -> Order | None:
         assert self.placement is not None
         stale = [row for row in reversed(self.by_worth(target.keep)) if self.is_stale(row)]
+        self.fleet.release(stale[0])
         standing = self.choice(desired, target.artifact, self.placement).take(self.fleet.last_turn + 1)
         if standing is not None:
             new = self.new_row(target.artifact, standing.node, 0)
@@ -251,7 +265,7 @@ class SliceDecision(Decision):
         if found is None or found.better.node in self.view.resting:
             return None
         moves[0] -= 1
-        self.host(found.row).staying -= 1
+        self.fleet.release(found.row)
         self.fleet.give(found.better, self.fleet.last_turn + 1)
         new = self.new_row(target.artifact, found.better.node, 0)
         return Assign(attrs.evolve(new, replaces=found.row.instance))
@@ -260,10 +274,3 @@ class SliceDecision(Decision):
 def _others(rows: Sequence[InstanceRow], without: Sequence[InstanceRow]) -> list[InstanceRow]:
     named = {row.instance for row in without}
     return [row for row in rows if row.instance not in named]
-
-
-def _exchanges(rows: Sequence[InstanceRow]) -> list[tuple[InstanceRow, InstanceRow]]:
-    """Who should replace whom, both still there."""
-    by_id = {row.instance: row for row in rows}
-    pairs = ((row, by_id.get(InstanceId(row.replaces))) for row in rows if row.replaces)
-    return [(new, old) for new, old in pairs if old is not None and old.state is S.ACTIVE]
