@@ -2,6 +2,7 @@
 
 import pytest
 
+from aether.deployment.reasons import first_line
 from aether.errors import BadInput, CallFailed, OutcomeUnknown, Overloaded
 from aether.hosting.failures import MESSAGE_CHARS_MAX, TRACEBACK_CHARS_MAX, Place, failure_of, refusal_of
 from aether.invocation.proxy import failed_error
@@ -88,3 +89,27 @@ def test_what_could_not_be_read_and_what_does_not_fit_have_their_own_status(malf
     refusal = refusal_of(BadInput("the body", ("qty: missing",), malformed=malformed))
 
     assert (refusal.fault.status, refusal.fault.fields["problems"]) == (status, ["qty: missing"])
+
+
+class Untold(Exception):
+    """Its author's mistake is in the telling."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def test_an_exception_that_cannot_tell_its_message_is_a_failure_like_any_other():
+    outcome = failure_of(Untold(), HERE, "place")
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.kind, outcome.message) == ("Untold", "(its message cannot be read)")
+    assert first_line(Untold()) == "Untold: (its message cannot be read)"
+
+
+def test_a_message_with_half_a_character_can_be_sent():
+    outcome = failure_of(ValueError("half \udcff"), HERE, "place")
+
+    assert isinstance(outcome, Failed)
+    assert outcome.message == "half \\udcff"
+    outcome.traceback.encode()
+    first_line(ValueError("half \udcff")).encode()

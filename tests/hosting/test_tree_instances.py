@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 HEAD = 'import aether\n\n\n@aether.slice(artifact="t:thing:1.0.0")\nclass Thing:\n    async def say(self) -> str:\n'
 GARBAGE = """import os
-for n in range(3, 9):
+for n in range(3, 1_000):
     try:
         os.write(n, bytes([0, 0, 0, 3, 97, 98, 99]))
     except OSError:
@@ -92,6 +92,65 @@ async def test_a_tree_that_cannot_be_described_says_why(root, code, said):
     write_tree(root, "t:thing:1.0.0", code, slice_="thing:Thing")
 
     assert said in await problem(root)
+
+
+FLAWED = """class Odd(BaseException):
+    def __str__(self):
+        raise RuntimeError("no")
+raise Odd
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (FLAWED, "Odd: (its message cannot be read)"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("raise ValueError('half \\udcff')\n", "ValueError: half"),
+    ],
+)
+async def test_an_import_that_raises_what_can_hardly_be_told_leaves_the_other_slices(root, code, said):
+    more = '\n[[slices]]\nartifact = "t:odd:1.0.0"\nslice = "odd:Odd"'
+    write_tree(root, "t:thing:1.0.0", {"thing.py": GOOD, "odd.py": code}, extra=more)
+    found = await described(root)
+
+    assert isinstance(found["t:thing:1.0.0"], DescribedSlice)
+    assert said in found["t:odd:1.0.0"]
+
+
+LEFT = """import os, subprocess, threading, time
+threading.Thread(target=time.sleep, args=(100,)).start()
+subprocess.Popen(["sleep", "101"])
+if os.fork() == 0:
+    time.sleep(102)
+    os._exit(0)
+"""
+
+
+async def test_what_an_import_leaves_running_is_not_waited_for_and_ended(root):
+    write_tree(root, "t:thing:1.0.0", LEFT + f"open({str(root / '.group')!r}, 'w').write(str(os.getpgid(0)))\n" + GOOD)
+    found = await described(root)
+
+    assert isinstance(found["t:thing:1.0.0"], DescribedSlice)
+    group = int((root / ".group").read_text())
+    assert group != os.getpgid(0)
+    with trio.fail_after(10.0):
+        while any(_group(each) == group for each in psutil.process_iter() if each.is_running()):
+            await trio.sleep(0.05)
+
+
+def _group(process):
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None
+
+
+async def test_bytes_that_no_worker_says_are_a_problem_of_the_tree(root):
+    code = GARBAGE.replace("bytes([0, 0, 0, 3, 97, 98, 99])", "bytes([255]) * 100_000") + GOOD
+    write_tree(root, "t:thing:1.0.0", code)
+
+    assert "frame" in await problem(root)
 
 
 async def test_an_import_that_hangs_is_ended(root, monkeypatch):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Final, cast
 
+from aether.slice_api.faults import text_of
+
 REASON_CHARS_MAX: Final = 500
 
 
 def first_line(error: BaseException) -> str:
     """The class and the first line of an exception; of a group with one leaf, that leaf's."""
     leaf = _only_leaf(error)
-    lines = str(leaf).splitlines()
+    lines = text_of(leaf).splitlines()
     name = type(leaf).__name__
     return (f"{name}: {lines[0]}" if lines else name)[:REASON_CHARS_MAX]
 

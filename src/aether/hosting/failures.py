@@ -17,7 +17,7 @@ from aether.errors import BadInput, OutcomeUnknown, QuotaExceeded, TryAgain
 from aether.invocation.reply import UNFINISHED, Failed, Faulted
 from aether.invocation.reply import Form as WireForm
 from aether.slice_api.codec import Form
-from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving
+from aether.slice_api.faults import FaultPlain, encode_fault, faults_in, leaving, sendable, text_of
 from aether.slice_api.http import HttpInput
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.request_misfit import RequestMisfit
@@ -57,10 +57,10 @@ def failure_of(
     if faults:
         plain = [encode_fault(fault, form) for fault in faults]
         fields = {"faults": [_listed(each) for each in plain]}
-        return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, str(error), fields))
+        return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, text_of(error), fields))
     return Failed(
         kind=_kind(error),
-        message=str(error)[:MESSAGE_CHARS_MAX],
+        message=text_of(error)[:MESSAGE_CHARS_MAX],
         traceback=trimmed(error)[-TRACEBACK_CHARS_MAX:],
         slice=place.slice,
         method=method,
@@ -116,7 +116,7 @@ def refused_arguments(spec: MethodSpec, payload: object, form: WireForm) -> Faul
 def trimmed(error: BaseException) -> str:
     """The traceback text without the runtime's frames above and between the author's."""
     kept = traceback.TracebackException.from_exception(error.with_traceback(_own_frames(error.__traceback__)))
-    return "".join(kept.format())
+    return sendable("".join(kept.format()))
 
 
 def _own_frames(frames: TracebackType | None) -> TracebackType | None:

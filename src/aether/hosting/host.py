@@ -31,7 +31,7 @@ from aether.model.limits import DRAIN_S
 from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding
 from aether.slice_api.described import AnySlice, slice_of
-from aether.slice_api.faults import leaving
+from aether.slice_api.faults import leaving, text_of
 from aether.slice_api.middleware import Middleware
 from aether.work import Work
 
@@ -268,4 +268,4 @@ class _Started:
 
 def _leaf(error: BaseException) -> Exception:
     leaf = leaving(error)
-    return leaf if isinstance(leaf, Exception) else RuntimeError(str(error))
+    return leaf if isinstance(leaf, Exception) else RuntimeError(text_of(error))

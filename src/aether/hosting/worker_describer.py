@@ -13,6 +13,7 @@ from aether.errors import AetherError
 from aether.hosting.failures import trimmed
 from aether.hosting.worker_program import load_program
 from aether.slice_api.described import describe_slice
+from aether.slice_api.faults import text_of
 
 PROBLEM_CHARS_MAX = 4 * 1024
 
@@ -26,9 +27,9 @@ def _described(module: str, qualname: str, artifact: str) -> list[str]:
     try:
         return [describe_slice(load_program(module, qualname, "", artifact)), ""]
     except AetherError as error:
-        return ["", str(error)[:PROBLEM_CHARS_MAX]]
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - code of others: whatever its import raises is told
+        return ["", text_of(error)[:PROBLEM_CHARS_MAX]]
+    except BaseException as error:  # noqa: BLE001 - code of others: whatever its import raises is told
         last = trimmed(error).strip().splitlines()
         where = next((line.strip() for line in reversed(last) if line.lstrip().startswith("File ")), "")
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {text_of(error)}"
         return ["", f"{module} cannot be imported: {said}{f' ({where})' if where else ''}"[:PROBLEM_CHARS_MAX]]

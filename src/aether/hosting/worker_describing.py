@@ -56,22 +56,20 @@ def _read(each: TreeSlice, path: tuple[str, ...], answer: object) -> DescribedSl
 
 async def _asked(tree: Tree, path: Sequence[str]) -> list[Any]:
     """What the worker answered. Raises BadInput when it did not, OSError when there can be none."""
-    process = start_worker(path)
+    process = start_worker(path, leads=True)
     answers: list[list[Any]] = []
-    handlers = _handlers(process, answers)
+    done = trio.CancelScope()  # with the first answer: whatever the code of the tree still runs is nobody's business
+    handlers = _handlers(process, answers, done)
     link = Link(process.end, handlers)
     handlers[Hello] = lambda m, _: _hello(m, tree, link)
     try:
         with trio.move_on_after(TREE_DESCRIBE_S) as patience:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.write)
-                await link.read()
-                nursery.cancel_scope.cancel()
+            await _heard(link, done)
         if not answers and not patience.cancelled_caught:
             with trio.move_on_after(_SETTLES_S):
                 await process.wait()
     finally:
-        process.kill()
+        process.kill_family()
         with trio.CancelScope(shield=True):
             await process.wait()
         status = process.status  # it is reaped
@@ -84,9 +82,30 @@ async def _asked(tree: Tree, path: Sequence[str]) -> list[Any]:
     raise BadInput(f"the process that imported it {how_it_ended(status)}")
 
 
-def _handlers(process: WorkerProcess, answers: list[list[Any]]) -> dict[type, Callable[[Any, str], None]]:
+async def _heard(link: Link, done: trio.CancelScope) -> None:
+    """Until the worker is done, or has closed its end. Raises BadInput for what no worker says."""
+    misfit: BadInput | None = None
+    with done:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.write)
+            try:
+                await link.read()
+            except BadInput as error:
+                misfit = error
+            nursery.cancel_scope.cancel()
+        if misfit is not None:
+            raise misfit
+
+
+def _handlers(
+    process: WorkerProcess, answers: list[list[Any]], done: trio.CancelScope
+) -> dict[type, Callable[[Any, str], None]]:
+    def described(m: Described, _: str) -> None:
+        answers.append(m.answers)
+        done.cancel()
+
     return {
-        Described: lambda m, _: answers.append(m.answers),
+        Described: described,
         Log: lambda m, request_id: told(m, request_id, process.pid),
     }
 

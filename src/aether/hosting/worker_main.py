@@ -50,7 +50,7 @@ from aether.invocation.tracer import Tracer
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import BLOCKING_THREADS_MAX, CALLS_IN_FLIGHT_MAX
 from aether.slice_api.contract import Contract
-from aether.slice_api.faults import leaving
+from aether.slice_api.faults import leaving, text_of
 from aether.work import ThreadWork
 
 TEXT_CHARS_MAX: Final = 16 * 1024
@@ -213,7 +213,7 @@ class Worker:
 def last_word(error: BaseException) -> Ended:
     """What ended the instance."""
     cause = leaving(error)
-    return Ended(type(cause).__name__, str(cause)[:TEXT_CHARS_MAX], trimmed(cause)[-TEXT_CHARS_MAX:])
+    return Ended(type(cause).__name__, text_of(cause)[:TEXT_CHARS_MAX], trimmed(cause)[-TEXT_CHARS_MAX:])
 
 
 def bound_memory(data_bytes_max: int) -> None:

@@ -8,6 +8,7 @@ Holds: a worker inherits one end of a socket pair and one page, nothing else; ne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -61,6 +62,11 @@ class WorkerProcess:
         """SIGKILL; nothing happens when it has ended."""
         self._process.kill()
 
+    def kill_family(self) -> None:
+        """SIGKILL for it and what it has started, of one that leads a group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     @property
     def status(self) -> int:
         """Its exit status, negative for the signal that ended it; once `wait` has returned."""
@@ -95,9 +101,11 @@ class WorkerProcess:
             return 0
 
 
-def start_worker(path: Sequence[str]) -> WorkerProcess:
-    """Start one, with `path` as its sys.path. Blocks for a few milliseconds, in this thread on purpose: the kernel ends
-    a worker together with the thread that started it, and threads that the loop lends its work to come and go.
+def start_worker(path: Sequence[str], *, leads: bool = False) -> WorkerProcess:
+    """Start one, with `path` as its sys.path. leads  a process group of its own, for kill_family
+
+    Blocks for a few milliseconds, in this thread on purpose: the kernel ends a worker together with the thread that
+    started it, and threads that the loop lends its work to come and go.
 
     Raises OSError when no process can be started, ContractError on a system that has none of this kind.
     """
@@ -118,6 +126,7 @@ def start_worker(path: Sequence[str]) -> WorkerProcess:
             stdin=subprocess.DEVNULL,
             env=kept_environment(os.environ),
             pass_fds=(theirs.fileno(), page),
+            process_group=0 if leads else None,
         )
     except BaseException:
         mine.close()

@@ -116,6 +116,19 @@ def leaving(error: BaseException) -> BaseException:
     return found[0] if len(found) == 1 else error
 
 
+def text_of(error: BaseException) -> str:
+    """Its message, as text that can be sent: code of others may raise when it is asked, or give half a character."""
+    try:
+        return sendable(str(error))
+    except Exception:  # noqa: BLE001 - what went wrong in telling is less than what is to be told
+        return "(its message cannot be read)"
+
+
+def sendable(text: str) -> str:
+    """`text` with what no encoding can spell written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def faults_in(error: BaseException) -> tuple[Fault, ...]:
     """Every Fault of `error` when all its leaves are Faults of one status; otherwise ()."""
     found = list(leaves(error))
