@@ -118,11 +118,11 @@ async def test_an_import_that_raises_what_can_hardly_be_told_leaves_the_other_sl
     assert said in found["t:odd:1.0.0"]
 
 
-LEFT = """import os, subprocess, threading, time
-threading.Thread(target=time.sleep, args=(100,)).start()
+LEFT = """import os, subprocess, threading
+threading.Thread(target=threading.Event().wait, args=(100,)).start()
 subprocess.Popen(["sleep", "101"])
 if os.fork() == 0:
-    time.sleep(102)
+    threading.Event().wait(102)
     os._exit(0)
 """
 
@@ -136,7 +136,7 @@ async def test_what_an_import_leaves_running_is_not_waited_for_and_ended(root):
     assert group != os.getpgid(0)
     with trio.fail_after(10.0):
         while any(_group(each) == group for each in psutil.process_iter() if each.is_running()):
-            await trio.sleep(0.05)
+            await trio.lowlevel.checkpoint()
 
 
 def _group(process):
