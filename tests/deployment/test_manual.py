@@ -108,6 +108,14 @@ def test_an_order_for_a_node_that_cannot_take_it_waits_and_says_why(view, reason
     assert (said.row.missing, said.row.reason) == (1, reason)
 
 
+def test_a_singleton_is_not_placed_by_orders_and_says_why():
+    orders = decided(desired({"o1": "n1", "o2": "n2"}, singleton=True))
+
+    assert assigned(orders) == []
+    (short,) = [order.row for order in orders if isinstance(order, Unsatisfied)]
+    assert (short.missing, "it is a singleton" in short.reason) == (2, True)
+
+
 def test_a_failed_instance_is_tried_again_on_its_node_after_its_pause():
     failed = row("o1", "n1", S.FAILED, attempt=2, since=99.0)
     wish = desired({"o1": "n1"})
@@ -252,3 +260,25 @@ async def test_an_instance_that_is_needed_is_given_up_by_force_alone(autojump_cl
     await manual.placements.unplace(placed.instance, force=True)
     await settle()
     assert manual.states() == []
+
+
+async def test_orders_taken_back_in_one_breath_leave_what_is_needed(autojump_clock, manual):
+    wish = DesiredRow(artifact=ECHO, instances=2, blueprint="shop", min_available="1")
+    manual.log.apply(Batch((), (Put(keys.desired(BASE), wish),)))
+    first = await manual.placements.place("a:echo", "n1")
+    second = await manual.placements.place("a:echo", "n2")
+    await settle()
+
+    await manual.placements.unplace(first.instance)
+    with pytest.raises(Conflict, match="min_available = 1 leaves no instance to spare"):
+        await manual.placements.unplace(second.instance)
+    await settle()
+    assert manual.states() == ["n2:ACTIVE"]
+
+
+async def test_an_order_for_a_singleton_is_refused(autojump_clock, manual):
+    wish = DesiredRow(artifact=ECHO, instances=1, blueprint="shop", singleton=True)
+    manual.log.apply(Batch((), (Put(keys.desired(BASE), wish),)))
+
+    with pytest.raises(Conflict, match="it is a singleton"):
+        await manual.placements.place("a:echo", "n1")

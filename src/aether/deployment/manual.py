@@ -25,6 +25,8 @@ from aether.model.rows import DesiredRow, InstanceRow, MemberRow, UnsatisfiedRow
 S = SliceState
 _REASONS_MAX: Final = 4
 
+NO_SINGLETONS: Final = "it is a singleton, which orders cannot keep from running twice; use --cluster-manager reconcile"
+
 
 def carry_out(view: View, new_id: Callable[[], InstanceId]) -> Iterator[tuple[Order, ...]]:
     """The orders of each artifact in turn, some empty."""
@@ -116,6 +118,8 @@ class _Ordered:
         yield from each((row for row in leaving if row not in serving), SHRINK)
 
     def _able(self, desired: DesiredRow, node: NodeId) -> tuple[MemberRow | None, str]:
+        if desired.singleton:  # its token, and the wait until a lost one has surely stopped, are reconcile's to give
+            return None, NO_SINGLETONS
         member = self.view.members.get(node)
         if member is None or node in self.view.suspect:
             return None, f"{node} does not answer"

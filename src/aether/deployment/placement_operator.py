@@ -8,12 +8,14 @@ Holds: an order is taken only where it will be carried out; nobody orders more t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
 
 from aether.deployment.budget import spare
+from aether.deployment.manual import NO_SINGLETONS
 from aether.deployment.manual_manager import MANUAL
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
@@ -65,6 +67,8 @@ class PlacementOperator:
             if row.blueprint != ADHOC and len(row.placed) >= row.instances:
                 what = f"blueprint {row.blueprint!r} wants {row.instances}, and as many are placed; scale it first"
                 raise Conflict(str(base), what)
+            if row.singleton:
+                raise Conflict(str(base), NO_SINGLETONS)
             if len(row.placed) >= INSTANCES_MAX:
                 raise BadInput(f"{base} has {INSTANCES_MAX} instances, which is the most")
             return _with(row, {**row.placed, order: at}), at
@@ -88,8 +92,7 @@ class PlacementOperator:
 
         def decide() -> tuple[DesiredRow, NodeId]:
             desired, old = self._ordered(row)
-            rows = [r for r in self._kv.rows(keys.instances_of(row.artifact.base)) if self._lives(r)]
-            if not force and row.state is SliceState.ACTIVE and spare(rows, desired) < 1:
+            if not force and row.state is SliceState.ACTIVE and spare(self._staying(desired), desired) < 1:
                 what = f"min_available = {desired.min_available} leaves no instance to spare; place another first"
                 raise Conflict(str(row.artifact.base), f"{what}, or say --force")
             return _with(desired, _without(desired.placed, old)), row.node
@@ -147,6 +150,18 @@ class PlacementOperator:
         others = {r.instance for r in self._kv.rows(keys.instances_of(row.artifact.base))}
         free = [order for order, node in placed.items() if node == row.node and order not in others]
         return desired, min(free or [order for order, node in placed.items() if node == row.node])
+
+    def _staying(self, desired: DesiredRow) -> list[InstanceRow]:
+        """The instances that live and that no order has been taken back from yet."""
+        left = Counter(desired.placed.values())
+        rows = [r for r in self._kv.rows(keys.instances_of(desired.artifact.base)) if self._lives(r)]
+        rows.sort(key=lambda r: (r.state is not SliceState.ACTIVE, r.instance not in desired.placed, r.instance))
+        staying: list[InstanceRow] = []
+        for row in rows:
+            if left[row.node] > 0:
+                left[row.node] -= 1
+                staying.append(row)
+        return staying
 
     def _lives(self, row: InstanceRow) -> bool:
         member = self._kv.get(keys.member(row.node))
