@@ -18,16 +18,16 @@ import trio
 from aether.deployment.contact_manager import ContactManager
 from aether.deployment.digest import started_with
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
+from aether.deployment.own_instance import OwnInstance
 from aether.deployment.reasons import REASON_CHARS_MAX, first_line
 from aether.deployment.stages import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
-from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
-from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
+from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
 from aether.model.limits import CLEANUP_S, FAILED_BACKOFF_MAX_S, MEMBER_LOST_S, RETRY_BACKOFF_MAX_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
@@ -39,50 +39,8 @@ S = SliceState
 Change = Put[Any] | Delete[Any]
 
 _VERBS: Final = {S.LOADING: "load", S.ACTIVATING: "start", S.DEACTIVATING: "stop", S.UNLOADING: "unload"}
-_ABSENT: Final = Revision(0)
 _NO_CONTACT: Final = f"no majority answered for {MEMBER_LOST_S:g} s: stopped, so that another may start"
 _WAITS_PAUSE_S: Final = 0.25  # in front of a row that only says what an instance waits for
-
-
-@attrs.define(eq=False)
-class _Local:
-    """One instance of this process, and how far it has come whatever its row says.
-
-    seen      its row at the last look at all rows; row, version  at the last look at it alone
-    running   it was started and not yet stopped; wish  the desired row that it was started for
-    attempt   the scope of the work in progress; ended is why it was cancelled from outside
-    """
-
-    instance: InstanceId
-    artifact: Artifact
-    key: Key[InstanceRow] = attrs.field(init=False)
-    woken: trio.Event = attrs.field(factory=trio.Event)
-    seen: InstanceRow | None = None
-    row: InstanceRow | None = None
-    version: Revision = _ABSENT
-    running: bool = False
-    unloaded: bool = False
-    routes: RouteRow | None = None
-    wish: DesiredRow | None = None
-    attempt: trio.CancelScope | None = None
-    ended: str = ""
-    crash: str | None = None
-    waits_for: str = ""
-    unloads_failed: int = 0
-    digest: str = ""
-
-    def __attrs_post_init__(self) -> None:
-        self.key = keys.instance(self.artifact.base, self.instance)
-
-    def wake(self) -> None:
-        self.woken.set()
-        self.woken = trio.Event()
-
-    def give_up(self, why: str) -> None:
-        """End the work in progress, if there is some."""
-        if self.attempt is not None:
-            self.ended = why
-            self.attempt.cancel()
 
 
 class NodeDeploymentManager:
@@ -111,7 +69,7 @@ class NodeDeploymentManager:
         self._route_row = route_row
         self._wall = wall
         self._timeouts_s = timeouts_s
-        self._locals: dict[InstanceId, _Local] = {}
+        self._locals: dict[InstanceId, OwnInstance] = {}
         self._rows = CachedRows(kv, keys.INSTANCES)
         self._contact = ContactManager(kv.barrier, self._lost_contact)
         self._nursery: trio.Nursery | None = None
@@ -153,7 +111,7 @@ class NodeDeploymentManager:
             local.running = False
             self._nursery.start_soon(self._cut, local)
 
-    async def _cut(self, local: _Local) -> None:
+    async def _cut(self, local: OwnInstance) -> None:
         """End it at once, without a drain; then its row may say so."""
         try:
             await self._host.unload(local.instance)
@@ -168,7 +126,7 @@ class NodeDeploymentManager:
         rows = {row.instance: row for row in self._rows.look() if self._is_ours(row)}
         for instance, row in rows.items():
             if instance not in self._locals:
-                local = self._locals[instance] = _Local(instance, row.artifact)
+                local = self._locals[instance] = OwnInstance(instance, row.artifact)
                 nursery.start_soon(self._drive, local)
         for instance, local in self._locals.items():
             current = rows.get(instance)
@@ -183,14 +141,14 @@ class NodeDeploymentManager:
     def _is_ours(self, row: InstanceRow) -> bool:
         return row.node == self._node and row.incarnation == self._incarnation
 
-    def _desired(self, local: _Local) -> DesiredRow | None:
+    def _desired(self, local: OwnInstance) -> DesiredRow | None:
         return self._kv.get(keys.desired(local.artifact.base))
 
-    def _is_wanted(self, local: _Local) -> bool:
+    def _is_wanted(self, local: OwnInstance) -> bool:
         desired = self._desired(local)
         return desired is not None and desired.instances > 0
 
-    def _row(self, local: _Local) -> InstanceRow | None:
+    def _row(self, local: OwnInstance) -> InstanceRow | None:
         version = self._kv.version(local.key)
         if version != local.version:
             row = self._kv.get(local.key)
@@ -198,7 +156,7 @@ class NodeDeploymentManager:
             local.version = version
         return local.row
 
-    async def _drive(self, local: _Local) -> None:
+    async def _drive(self, local: OwnInstance) -> None:
         """Follow the orders in the row until it is gone. A transitional state found in it is carried on."""
         while True:
             woken = local.woken
@@ -224,7 +182,7 @@ class NodeDeploymentManager:
 
     # --- one step -------------------------------------------------------------------------------------------------
 
-    async def _step(self, local: _Local, during: SliceState, after: SliceState | None) -> None:
+    async def _step(self, local: OwnInstance, during: SliceState, after: SliceState | None) -> None:
         """Write `during`, do its work, write what came of it: `after` (None = no row), or FAILED with the reason."""
         row = self._row(local)
         if row is not None and row.state is not during:
@@ -238,7 +196,7 @@ class NodeDeploymentManager:
         else:
             await self._settle(local, during, after, routes=after is S.ACTIVE)
 
-    async def _work(self, local: _Local, during: SliceState) -> str | None:
+    async def _work(self, local: OwnInstance, during: SliceState) -> str | None:
         """None, or why it failed."""
         match during:
             case S.LOADING:
@@ -250,7 +208,7 @@ class NodeDeploymentManager:
             case _:
                 return await self._unload(local)
 
-    async def _activate(self, local: _Local) -> str | None:
+    async def _activate(self, local: OwnInstance) -> str | None:
         row, desired = self._row(local), self._desired(local)
         if row is None or desired is None:
             return "nobody wants it any more"
@@ -264,20 +222,20 @@ class NodeDeploymentManager:
             self._contact.forget(local.instance)
         return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
 
-    async def _start(self, local: _Local, row: InstanceRow, desired: DesiredRow) -> None:
+    async def _start(self, local: OwnInstance, row: InstanceRow, desired: DesiredRow) -> None:
         local.routes, local.digest = await self._route_row(local.artifact), started_with(desired)
         local.wish = desired
         if row.token:
             await self._contact.keep(local.instance)
         await self._host.activate(row, desired)
 
-    async def _deactivate(self, local: _Local) -> str | None:
+    async def _deactivate(self, local: OwnInstance) -> str | None:
         failure = await self._attempt(local, S.DEACTIVATING, lambda: self._stop(local))
         local.running = False
         self._contact.forget(local.instance)
         return failure
 
-    async def _stop(self, local: _Local) -> None:
+    async def _stop(self, local: OwnInstance) -> None:
         try:
             await self._host.deactivate(local.instance)
         except NotFound as error:
@@ -285,7 +243,7 @@ class NodeDeploymentManager:
             if error.kind != NOT_RUNNING:
                 raise
 
-    async def _unload(self, local: _Local) -> str | None:
+    async def _unload(self, local: OwnInstance) -> str | None:
         if local.unloads_failed:
             await trio.sleep(backoff_s(local.unloads_failed - 1))
         if local.running:
@@ -297,7 +255,9 @@ class NodeDeploymentManager:
         local.unloads_failed = 0 if local.unloaded else local.unloads_failed + 1
         return failure
 
-    async def _attempt(self, local: _Local, during: SliceState, work: Callable[[], Awaitable[object]]) -> str | None:
+    async def _attempt(
+        self, local: OwnInstance, during: SliceState, work: Callable[[], Awaitable[object]]
+    ) -> str | None:
         """Run `work` within its time; None, or why it failed in one line."""
         limit_s = self._limit_s(local, during)
         failure: str | None = None
@@ -313,7 +273,7 @@ class NodeDeploymentManager:
             return local.ended or f"{_VERBS[during]} did not finish in {limit_s:g} s"
         return failure
 
-    def _limit_s(self, local: _Local, during: SliceState) -> float:
+    def _limit_s(self, local: OwnInstance, during: SliceState) -> float:
         """What the desired row says, else the default; a stop has at least the time of its drain, and to clean up."""
         desired = self._desired(local) or local.wish
         if desired is None:
@@ -324,7 +284,7 @@ class NodeDeploymentManager:
         drain_s = desired.drain_s if during is S.DEACTIVATING and desired.drain_s is not None else 0.0
         return max(self._timeouts_s[during], drain_s + 2 * CLEANUP_S if drain_s else 0.0)
 
-    async def _show_waits(self, local: _Local) -> NoReturn:
+    async def _show_waits(self, local: OwnInstance) -> NoReturn:
         """Keep the reason of an ACTIVATING row at what it waits for."""
         while True:
             woken = local.woken
@@ -337,7 +297,7 @@ class NodeDeploymentManager:
             if self._row(local) is row and local.waits_for == reason:
                 await self._write(local, attrs.evolve(row, reason=reason))
 
-    async def _clean_up(self, local: _Local) -> None:
+    async def _clean_up(self, local: OwnInstance) -> None:
         """The row is gone. Usually after its unload; else the leader took this node for lost: stop at once."""
         if local.unloaded:
             return
@@ -349,7 +309,7 @@ class NodeDeploymentManager:
     # --- writing --------------------------------------------------------------------------------------------------
 
     async def _settle(
-        self, local: _Local, from_: SliceState, to: SliceState | None, reason: str = "", *, routes: bool = False
+        self, local: OwnInstance, from_: SliceState, to: SliceState | None, reason: str = "", *, routes: bool = False
     ) -> None:
         """Write `to` (None = delete) until it holds or the row is no longer in `from_`; without quorum, for ever."""
         pause_s = 0.05
@@ -374,7 +334,7 @@ class NodeDeploymentManager:
         attempt = 0 if to is S.FAILED and lasted else row.attempt
         return attrs.evolve(row, state=advance(row.state, to), reason=reason, attempt=attempt, since=now)
 
-    def _routes(self, local: _Local) -> tuple[Change, ...]:
+    def _routes(self, local: OwnInstance) -> tuple[Change, ...]:
         """The routes row, when this instance is the first of its version."""
         key, desired = keys.routes(local.artifact.base), self._desired(local)
         known = self._kv.get(key)
@@ -383,7 +343,7 @@ class NodeDeploymentManager:
         new = with_version(known, local.routes, wanted_versions(desired))
         return () if new == known else (Put(key, new),)
 
-    async def _write(self, local: _Local, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
+    async def _write(self, local: OwnInstance, new: InstanceRow | None, extra: tuple[Change, ...] = ()) -> bool:
         """Replace the row that was looked at last, if it still stands. False: look again."""
         change: Change = Delete(local.key) if new is None else Put(local.key, new)
         compares = [Compare(local.key, local.version)]

@@ -35,7 +35,6 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.features import FEATURE_LEVEL
 from aether.model.ids import Incarnation, NodeId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import ZONE_LABEL, MemberRow
 from aether.node.backups import NodeBackups
 from aether.node.cluster_health import MembersHealth
@@ -43,21 +42,19 @@ from aether.node.config import NodeConfig
 from aether.node.duty_keeper import DutyKeeper
 from aether.node.enrolment import ending
 from aether.node.facts import NodeFacts
-from aether.node.http_port import http_server, slice_handler
+from aether.node.http_port import slice_handler
 from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.management_port import management_api
 from aether.node.managers import Managers
 from aether.node.membership import Membership
+from aether.node.ports import Ports
 from aether.node.replication import Replication
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.shelf import Shelf
-from aether.node.tokens import ensure_token, published
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract
 from aether.transport.address import join_address, split_address
 from aether.transport.values import Handlers, Transport
-from aether.web.config import WebConfig
-from aether.web.service import WebServer
 from aether.web.slices_service import SliceHandler
 from aether.wire.session import Refused
 
@@ -105,8 +102,7 @@ class Node:
         self._build_store(opened)
         self._build_calls(slices)
         self._build_managers()
-        self._servers: list[WebServer] = []
-        self._http: WebServer | None = None
+        self._ports = Ports(config, self.facts, self.slice_handler, self._management)
 
     # --- construction, in the order of dependencies ---
 
@@ -197,7 +193,7 @@ class Node:
                 await nursery.start(self.hosting.run, self.invoker, self.managers.node)
                 await nursery.start(self._endpoints.run)
                 self.facts.cluster_address = await nursery.start(self.transport.run, self._handlers())
-                await self._open_ports(nursery, stack)
+                await self._ports.open(nursery, stack)
                 task_status.started(self.facts)
                 await self.membership.enter(nursery)
                 nursery.start_soon(self.membership.leave_when_removed, self.leave)
@@ -229,9 +225,7 @@ class Node:
                     await announce_drain(self.kv, self._member)
                     with trio.move_on_after(drain_s * RELIEF_SHARE):
                         await wait_relieved(self.kv, self.incarnation, self._connected)
-                async with trio.open_nursery() as nursery:
-                    for server in self._servers:
-                        nursery.start_soon(server.drain, drain_s)
+                await self._ports.drain(drain_s)
                 await self.hosting.drain()
         finally:
             self._drained.set()
@@ -266,37 +260,12 @@ class Node:
             self.asked_to_leave.set()
             await self.leave()
 
-        def retire(retires: bool) -> None:
-            if self._http is not None:
-                self._http.retiring = retires
-
-        return DutyKeeper(self.kv, self._member, retire=retire, hand_over=another_leads, leave=end)
+        return DutyKeeper(self.kv, self._member, retire=self._ports.retire, hand_over=another_leads, leave=end)
 
     def slice_handler(self) -> SliceHandler:
         """What answers requests to slices, whoever brings them."""
         ready, guard = (lambda: self.facts.ready), self._seams.guard
         return slice_handler(self.config, self.kv, self.invoker, ready, self._state, guard)
-
-    async def _open_ports(self, nursery: trio.Nursery, stack: ExitStack) -> None:
-        config = self.config
-        if config.http_port is not None:
-            self._http = http_server(config, self.slice_handler())
-            self.facts.http_address = await self._serve(nursery, self._http)
-        if config.management_port is not None:
-            token = ensure_token(config.data)
-            web = WebConfig(
-                bind=config.bind,
-                port=config.management_port,
-                option="--management-port",
-                body_bytes_max=HTTP_MANAGEMENT_BODY_BYTES_MAX,
-            )
-            self.facts.management_address = await self._serve(nursery, WebServer(self._management(token), web))
-            stack.enter_context(published(self.facts.management_address, token))
-
-    async def _serve(self, nursery: trio.Nursery, server: WebServer) -> str:
-        self._servers.append(server)
-        address: str = await nursery.start(server.run)
-        return address
 
     def _management(self, token: str) -> ManagementApi:
         return management_api(
