@@ -18,7 +18,7 @@ import trio
 from aether.deployment.contact_manager import ContactManager
 from aether.deployment.digest import started_with
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
-from aether.deployment.own_instance import OwnInstance
+from aether.deployment.own_instance_service import OwnInstance
 from aether.deployment.reasons import REASON_CHARS_MAX, first_line
 from aether.deployment.stages import backoff_s
 from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
