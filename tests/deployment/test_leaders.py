@@ -222,6 +222,33 @@ async def test_an_answer_that_was_lost_doubles_no_singleton(autojump_clock, worl
     assert (one.state, one.token) == ("ACTIVE", 1)
 
 
+async def test_a_singleton_that_loses_contact_in_the_last_moment_of_its_start_stops(autojump_clock, world):
+    node = await world.start("n1", *OFFERED)
+    real_activate, real_unload, lost = node.host.activate, node.host.unload, []
+
+    async def lose(instance):
+        node.manager._contact.forget(instance)
+        node.manager._lost_contact(instance)
+
+    async def activate(row, desired):
+        await real_activate(row, desired)
+        if not lost:
+            lost.append(row.instance)
+            node.manager._nursery.start_soon(lose, row.instance)
+
+    async def unload(instance):
+        node.host.running.pop(instance, None)  # as the real one, which ends what still runs
+        await real_unload(instance)
+
+    node.host.activate, node.host.unload = activate, unload
+    world.elect("n1")
+    want(world, wish(STOCK, 1, singleton=True))
+    await world.until(lambda: [r for r in world.instances("shop:stock") if r.state == "ACTIVE" and r.token > 1])
+
+    assert lost[0] not in node.host.running
+    assert len(node.host.running) == 1
+
+
 async def test_a_drained_node_is_emptied_and_gets_nothing_until_it_is_back(autojump_clock, world):
     """And once it is back, and has rested, it gets its share again."""
     for name in ("n1", "n2"):

@@ -217,7 +217,7 @@ class NodeDeploymentManager:
             nursery.start_soon(self._show_waits, local)
             failure = await self._attempt(local, S.ACTIVATING, lambda: self._start(local, row, desired))
             nursery.cancel_scope.cancel()
-        local.running = failure is None and local.crash is None
+        local.running = local.running and failure is None and local.crash is None
         if row.token and not local.running:
             self._contact.forget(local.instance)
         return f"{failure}; it waited for {local.waits_for}" if failure and local.waits_for else failure
@@ -228,6 +228,7 @@ class NodeDeploymentManager:
         if row.token:
             await self._contact.keep(local.instance)
         await self._host.activate(row, desired)
+        local.running = True  # before anything else runs: contact may be lost while this step comes to its end
 
     async def _deactivate(self, local: OwnInstance) -> str | None:
         failure = await self._attempt(local, S.DEACTIVATING, lambda: self._stop(local))
