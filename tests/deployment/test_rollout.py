@@ -271,6 +271,35 @@ def test_without_room_a_rolling_update_takes_the_place_of_old_instances():
     assert max(sum(counts) for *_, counts in played.history) == 3
 
 
+def test_members_that_leave_meanwhile_take_nothing_from_min_available():
+    """Two of four places go: old instances do not go for the new one's sake below what must stay."""
+    played = Played(RolloutPlan(), instances=4, places=4, needed=3)
+    while played.row.state is not R.DEPLOYING:
+        played.decide()
+    assert played.desired.instances == 3
+    played.limits["places"] = 2
+    played.decide()
+    assert played.desired.instances == 3
+    played.limits["places"] = 0
+    played.decide()
+    assert played.desired.instances >= 3
+
+
+def test_a_version_that_is_lost_whole_after_it_got_all_calls_gives_them_back():
+    """Its nodes vanished, and nobody else has its code; the old version still waits for its grace to end."""
+    played = Played(RolloutPlan(strategy=Strategy.BLUE_GREEN, cleanup=Cleanup.MANUAL))
+    played.run(turns=20)
+    assert played.row.state is R.COMPLETING
+    played.new = 0
+    assert not played.decide(), "nodes that were started again come back within that time"
+    played.now += ROLLOUT_DEPLOY_S
+    played.decide()
+    assert (played.row.state, played.row.reason) == (
+        R.ROLLING_BACK,
+        "no instance of 2.0.0 is left, and none can be placed",
+    )
+
+
 def test_a_slice_that_is_undeployed_meanwhile_fails_its_update():
     played = Played(RolloutPlan(hold_s=5))
     played.run(turns=8)

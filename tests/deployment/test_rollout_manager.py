@@ -1,6 +1,7 @@
 """The leader's loop of updates: whoever leads goes on where the last one was stopped."""
 
 import itertools
+import math
 
 import attrs
 import pytest
@@ -423,6 +424,17 @@ async def test_what_does_not_fit_is_refused_with_what_to_do(autojump_clock, shop
         ("2.0.0", RolloutPlan(strategy=Strategy.AB, rules=("x",)), {}, BadInput, "write header:NAME=VALUE"),
         ("2.0.0", RolloutPlan(strategy=Strategy.AB), {}, BadInput, "needs rules"),
         ("2.0.0", RolloutPlan(gates=Gates(error_rate=2)), {}, BadInput, "error_rate: 2 is no share"),
+        ("2.0.0", RolloutPlan(gates=Gates(error_rate=math.nan)), {}, BadInput, "error_rate: nan is no share"),
+        ("2.0.0", RolloutPlan(gates=Gates(p99_ms=10**4500)), {}, BadInput, "p99_ms: a huge number is no latency"),
+        ("2.0.0", RolloutPlan(gates=Gates(against_old=10**30)), {}, BadInput, "is no factor from 1 to 1000000000"),
+        ("2.0.0", RolloutPlan(gates=Gates(requests_min=10**30)), {}, BadInput, "requests_min: 10000"),
+        ("2.0.0", RolloutPlan(hold_s=10**400), {}, BadInput, "hold_s: a huge number is no time from 0 to 604800 s"),
+        ("2.0.0", RolloutPlan(hold_s=-1), {}, BadInput, "hold_s: -1 is no time"),
+        ("2.0.0", RolloutPlan(grace_s=math.inf), {}, BadInput, "grace_s: inf is no time"),
+        ("2.0.0", RolloutPlan(grace_s="soon"), {}, BadInput, "grace_s: 'soon' is no time"),
+        ("2.0.0", RolloutPlan(sticky="x" * 9_999), {}, BadInput, "sticky: 9999 characters"),
+        ("2.0.0", RolloutPlan(strategy=Strategy.CANARY, steps=("a", 1)), {}, BadInput, "steps: 'a' is no whole"),
+        ("2.0.0", RolloutPlan(strategy=Strategy.CANARY, steps=(101,) * 10_000), {}, BadInput, "10000 of them, at most"),
         ("2.0.0", RolloutPlan(strategy=Strategy.BLUE_GREEN), {"max_per_node": 1}, Conflict, "room for 3; add nodes"),
         ("2.0.0", RolloutPlan(), {"max_per_node": 1, "min_available": "100%"}, Conflict, "leaves 2 ACTIVE where"),
     ],
@@ -431,8 +443,9 @@ async def test_an_update_that_cannot_be_is_refused_before_it_begins(
     autojump_clock, shop, version, plan, wanted, error, message
 ):
     shop.want(**wanted)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as raised:
         await shop.operator.start("shop:pricing", version, plan)
+    assert len(str(raised.value)) < 2_000
     assert shop.rollouts() == []
     assert shop.kv.get(keys.traffic(BASE)) is None
 

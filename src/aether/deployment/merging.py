@@ -54,6 +54,11 @@ def merged(row: DesiredRow, override: OverrideRow | None, now: float) -> Desired
     return attrs.evolve(row, instances=merged_count(row, override, now))
 
 
+def without_update(desired: DesiredRow, count: int) -> DesiredRow:
+    """The version in force alone, with all its instances."""
+    return attrs.evolve(desired, instances=count, beside=None, beside_instances=0)
+
+
 def bounds(row: DesiredRow) -> tuple[int, int]:
     """The fewest and the most instances that `row` allows: a singleton has one at most."""
     low, high = row.instances_min or 0, INSTANCES_MAX if row.instances_max is None else row.instances_max

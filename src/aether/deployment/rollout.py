@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from aether.deployment.merging import without_update
 from aether.deployment.rollout_facts import RolloutChanges, RolloutFacts
 from aether.deployment.rollout_steps import BY_HAND, Step, count_steps, old_before, step_at
 from aether.model.limits import ROLLOUT_DEPLOY_S, ROLLOUT_RETURN_S
@@ -49,6 +50,7 @@ def traffic_of(row: RolloutRow) -> TrafficRow:
         weights={str(row.old): row.weight_old, str(row.new): row.weight_new},
         sticky=row.plan.sticky,
         rules=dict.fromkeys(row.plan.rules, str(row.new)) if routed else {},
+        update=row.id,
     )
 
 
@@ -159,6 +161,8 @@ def _completing(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChan
         return _all_failed(row, facts, now)
     if facts.bad:
         return begin_rollback(row, facts, facts.bad, now)
+    if _is_late(row, now) and facts.new.present == 0 and facts.old.active > 0:
+        return begin_rollback(row, facts, f"no instance of {row.new} is left, and none can be placed", now)
     if row.paused or not facts.is_applied or not _may_clean_up(row, now):
         return _said(row, facts)
     wanted = step_at(row.plan, facts.wanted, count_steps(row.plan, facts.wanted)).new
@@ -186,7 +190,7 @@ def _rolling_back(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutCh
     if not facts.is_applied:
         return None
     if facts.desired.beside is not None:
-        desired = attrs.evolve(_restored(row, facts, facts.desired), beside=None, beside_instances=0)
+        desired = without_update(facts.desired, facts.wanted)
         return RolloutChanges(row=attrs.evolve(row, updated_at=now), desired=desired)
     if facts.new.present > 0:
         return None
@@ -277,7 +281,7 @@ def _end(row: RolloutRow, facts: RolloutFacts, state: RolloutState, reason: str,
     beside = desired is not None and desired.beside == row.new
     return RolloutChanges(
         row=_moved(row, state, now, reason=reason),
-        desired=attrs.evolve(desired, beside=None, beside_instances=0) if desired is not None and beside else None,
+        desired=without_update(desired, facts.wanted) if desired is not None and beside else None,
         drops_traffic=facts.traffic is not None,
     )
 
@@ -353,8 +357,9 @@ def _sized(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow, index: int
     if moved and (facts.is_applied or desired.instances <= step.old):
         old = step.old
     old = max(old, -(-facts.wanted * row.weight_old // (row.weight_new + row.weight_old)))  # as many as its share
-    if facts.places is not None and row.plan.strategy is Strategy.ROLLING:
-        old = max(0, min(old, facts.places - step.new))
+    if facts.places is not None and row.plan.strategy is Strategy.ROLLING and facts.places >= step.new:
+        kept = min(old, max(0, facts.needed - facts.new.active))  # members may have left since it began
+        old = max(kept, min(old, facts.places - step.new))
     wished = row.instances_old if desired.wished is None else desired.wished
     return attrs.evolve(desired, instances=old, wished=wished, beside=row.new, beside_instances=step.new)
 

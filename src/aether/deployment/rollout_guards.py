@@ -7,17 +7,25 @@ Holds: each guard is a pure function that raises Rejected with the numbers or na
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from aether.deployment.rollout_steps import count_steps, old_before, step_at
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX, ROLLOUT_STEPS_MAX
+from aether.model.limits import (
+    INSTANCES_MAX,
+    ROLLOUT_FIGURE_MAX,
+    ROLLOUT_HOLD_S_MAX,
+    ROLLOUT_STEPS_MAX,
+    TRAFFIC_RULE_CHARS_MAX,
+)
 from aether.model.rollout import TERMINAL, Gates, RolloutPlan, RolloutRow, Strategy
 from aether.model.rows import DesiredRow
 from aether.model.traffic_rules import rule_problems
 from aether.model.version import Version
+
+_STEPS_SHOWN_MAX: Final = 10
 
 
 def open_rollout(rollouts: Iterable[RolloutRow]) -> RolloutRow | None:
@@ -89,11 +97,10 @@ def _problems(plan: RolloutPlan) -> Iterator[str]:
     steps = plan.steps
     if len(steps) > ROLLOUT_STEPS_MAX:
         yield f"steps: {len(steps)} of them, at most {ROLLOUT_STEPS_MAX}"
-    for step in steps:
-        if type(step) is not int or not 0 < step <= 100:
-            yield f"steps: {step!r:.40} is no whole percentage from 1 to 100"
-    if list(steps) != sorted(set(steps)):
-        yield f"steps: {', '.join(map(str, steps[:10]))} do not rise"
+    wrong = [step for step in steps if type(step) is not int or not 0 < step <= 100]
+    yield from (f"steps: {_short(step)} is no whole percentage from 1 to 100" for step in wrong[:_STEPS_SHOWN_MAX])
+    if not wrong and list(steps) != sorted(set(steps)):
+        yield f"steps: {', '.join(map(str, steps[:_STEPS_SHOWN_MAX]))} do not rise"
     if steps and plan.strategy not in (Strategy.CANARY, Strategy.AB):
         yield f"steps: belong to canary and ab, not to {plan.strategy}"
     if plan.strategy is Strategy.AB and not plan.rules and not steps:
@@ -101,11 +108,13 @@ def _problems(plan: RolloutPlan) -> Iterator[str]:
     if plan.strategy is Strategy.AB and len(steps) > 1:
         yield f"steps: an A/B update has one share, not {len(steps)}"
     yield from _rules(plan)
+    if len(plan.sticky) > TRAFFIC_RULE_CHARS_MAX:
+        yield f"sticky: {len(plan.sticky)} characters, at most {TRAFFIC_RULE_CHARS_MAX}"
     if type(plan.batch) is not int or not 1 <= plan.batch <= INSTANCES_MAX:
-        yield f"batch: {plan.batch!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
+        yield f"batch: {_short(plan.batch)} is no whole number from 1 to {INSTANCES_MAX}"
     count = plan.instances
     if count is not None and (type(count) is not int or not 1 <= count <= INSTANCES_MAX):
-        yield f"instances: {count!r:.40} is no whole number from 1 to {INSTANCES_MAX}"
+        yield f"instances: {_short(count)} is no whole number from 1 to {INSTANCES_MAX}"
     yield from _seconds("hold_s", plan.hold_s)
     yield from _seconds("grace_s", plan.grace_s)
     yield from _gates(plan.gates)
@@ -118,16 +127,27 @@ def _rules(plan: RolloutPlan) -> Iterator[str]:
 
 
 def _seconds(name: str, value: float) -> Iterator[str]:
-    if not (math.isfinite(value) and 0 <= value <= ROLLOUT_HOLD_S_MAX):
-        yield f"{name}: {value!r:.40} is no time from 0 to {ROLLOUT_HOLD_S_MAX:.0f} s"
+    if not _is_number(value, 0, ROLLOUT_HOLD_S_MAX):
+        yield f"{name}: {_short(value)} is no time from 0 to {ROLLOUT_HOLD_S_MAX:.0f} s"
 
 
 def _gates(gates: Gates) -> Iterator[str]:
-    if gates.error_rate is not None and not 0 <= gates.error_rate <= 1:
-        yield f"error_rate: {gates.error_rate!r:.40} is no share of calls from 0 to 1; 0.01 is one in a hundred"
-    if gates.p99_ms is not None and not 0 <= gates.p99_ms < math.inf:
-        yield f"p99_ms: {gates.p99_ms!r:.40} is no latency in milliseconds"
-    if gates.against_old is not None and not 1 <= gates.against_old < math.inf:
-        yield f"against_old: {gates.against_old!r:.40} is no factor of 1 or more; 1.0 allows no worse figures"
-    if type(gates.requests_min) is not int or gates.requests_min < 1:
-        yield f"requests_min: {gates.requests_min!r:.40} is no whole number of 1 or more"
+    most = ROLLOUT_FIGURE_MAX
+    if gates.error_rate is not None and not _is_number(gates.error_rate, 0, 1):
+        yield f"error_rate: {_short(gates.error_rate)} is no share of calls from 0 to 1; 0.01 is one in a hundred"
+    if gates.p99_ms is not None and not _is_number(gates.p99_ms, 0, most):
+        yield f"p99_ms: {_short(gates.p99_ms)} is no latency from 0 to {most:.0f} milliseconds"
+    if gates.against_old is not None and not _is_number(gates.against_old, 1, most):
+        yield f"against_old: {_short(gates.against_old)} is no factor from 1 to {most:.0f}; 1.0 allows no worse figures"
+    if type(gates.requests_min) is not int or not 1 <= gates.requests_min <= most:
+        yield f"requests_min: {_short(gates.requests_min)} is no whole number from 1 to {most:.0f}"
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    """Whether it can be reckoned with and written: no text, no truth, no NaN, nothing endless."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _short(value: object) -> str:
+    """What came from outside, in at most 40 characters; a number of thousands of digits has no text at all."""
+    return "a huge number" if isinstance(value, int) and abs(value) >= 10**40 else f"{value!r:.40}"

@@ -18,6 +18,7 @@ import trio
 from aether.deployment.health_source import HealthSource
 from aether.deployment.rollout import decide_rollout, looks_again_s, refused
 from aether.deployment.rollout_health import NOBODY_ASKED, RolloutHealth
+from aether.deployment.rollout_remains import cleared, orphans
 from aether.deployment.rollout_return import decide_return
 from aether.deployment.rollout_view import RolloutView
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
@@ -68,6 +69,7 @@ class RolloutManager:
         self._pause_s = floor_s
         self._woken = trio.Event()
         self._rollouts = CachedRows(kv, keys.ROLLOUTS)
+        self._traffic = CachedRows(kv, keys.TRAFFIC)
         self._members = CachedRows(kv, keys.MEMBERS)
         self._view = RolloutView(kv, live, self._members.look, voters)
 
@@ -109,6 +111,8 @@ class RolloutManager:
         async with trio.open_nursery() as nursery:
             for base, rows in sorted(by_base.items()):
                 nursery.start_soon(self._look_after, fence, base, rows)
+            for traffic in orphans(self._traffic.look(), {row.id for row in under_way}):
+                nursery.start_soon(self._clear, fence, traffic.artifact, traffic.update)
 
     async def _look_after(self, fence: LeadershipRow, base: ArtifactBase, rows: Sequence[RolloutRow]) -> None:
         under_way = sorted((r for r in rows if r.state not in TERMINAL), key=lambda r: (r.created_at, r.id))
@@ -160,6 +164,20 @@ class RolloutManager:
         result = await write_start(self._kv, RolloutRows(self._kv, row), row, fence)
         if result.applied:
             _log.warning("%s %s: every instance failed; back to %s by update %s", base, row.old, row.new, row.id)
+
+    async def _clear(self, fence: LeadershipRow, base: ArtifactBase, update: str) -> None:
+        traffic = self._kv.get(keys.traffic(base))
+        if traffic is None or traffic.update != update:
+            return
+        try:
+            result = await self._kv.propose(cleared(self._kv, base, self._wall()), fence=fence)
+        except (TryAgain, OutcomeUnknown) as error:
+            _log.info("remains of update %s of %s: not cleared: %s", update, base, error)
+            self._pause_s = min(self._pause_s, LOOK_S)
+            return
+        if result.applied:
+            _log.warning("update %s of %s is known no more: the version in force has all instances again", update, base)
+        self._woken.set()
 
     # --- looking --------------------------------------------------------------------------------------------------
 

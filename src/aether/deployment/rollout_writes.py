@@ -92,9 +92,14 @@ async def write_changes(
 async def write_start(
     kv: KvService, at: RolloutRows, row: RolloutRow, fence: LeadershipRow | None = None
 ) -> BatchResult:
-    """Begin `row`. The traffic row is part of it, so that of two that begin at once one loses."""
+    """Begin `row`. The traffic row is part of it, so that of two that begin at once one loses; and the desired row as
+    it is, so that whoever decided on it without this update has to look again.
+    """
     base = row.artifact
-    batch = Batch(at.compares, (Put(keys.rollout(base, row.id), row), Put(keys.traffic(base), traffic_of(row))))
+    writes: list[_Change] = [Put(keys.rollout(base, row.id), row), Put(keys.traffic(base), traffic_of(row))]
+    if at.desired is not None:
+        writes.append(Put(keys.desired(base), at.desired))
+    batch = Batch(at.compares, tuple(writes))
     return await (kv.propose(batch) if fence is None else kv.propose(batch, fence=fence))
 
 

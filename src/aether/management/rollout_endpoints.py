@@ -6,7 +6,6 @@ Never: HTTP, how an update is carried out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, cast
 
@@ -18,7 +17,7 @@ from aether.management.queries import Answer
 from aether.management.rollout_wish import RolloutAnswer, Rollouts, plan_of, shown, shown_health
 from aether.management.schema import Field, Kind, Schema
 from aether.model.gate_presets import PRESETS
-from aether.model.limits import INSTANCES_MAX, ROLLOUT_HOLD_S_MAX
+from aether.model.limits import INSTANCES_MAX, ROLLOUT_FIGURE_MAX, ROLLOUT_HOLD_S_MAX
 from aether.model.ratio import check_parts, parse_ratio
 from aether.model.rollout import Strategy
 
@@ -91,6 +90,7 @@ _WAIT: Final = Schema(
     )
 )
 _SECONDS: Final = ROLLOUT_HOLD_S_MAX
+_FIGURE: Final = ROLLOUT_FIGURE_MAX
 _START: Final = Schema(
     (
         ARTIFACT,
@@ -104,9 +104,16 @@ _START: Final = Schema(
         Field("sticky", Kind.TEXT, high=200, about="the parameter whose value decides the version of a call"),
         Field("gates", Kind.TEXT, high=40, about=f"{', '.join(PRESETS)}; single gates say otherwise"),
         Field("maxErrorRate", Kind.NUMBER, also=("error_rate",), high=1, about="gate: share of calls that may fail"),
-        Field("maxLatencyMs", Kind.NUMBER, also=("p99_ms",), high=math.inf, about="gate: p99 in milliseconds"),
-        Field("againstOld", Kind.NUMBER, also=("against_old",), low=1, about="gate: times the old version's figures"),
-        Field("requestsMin", Kind.WHOLE, also=("requests_min",), low=1, high=10**9, about="fewer calls say nothing"),
+        Field("maxLatencyMs", Kind.NUMBER, also=("p99_ms",), high=_FIGURE, about="gate: p99 in milliseconds"),
+        Field(
+            "againstOld",
+            Kind.NUMBER,
+            also=("against_old",),
+            low=1,
+            high=_FIGURE,
+            about="gate: times the old version's figures",
+        ),
+        Field("requestsMin", Kind.WHOLE, also=("requests_min",), low=1, high=_FIGURE, about="fewer calls say nothing"),
         Field("requireManualApproval", Kind.FLAG, also=("manual_approval",), about="each step waits for `approve`"),
         Field("cleanupPolicy", Kind.TEXT, also=("cleanup",), high=40, about="IMMEDIATE, GRACE_PERIOD or MANUAL"),
         Field("graceS", Kind.SECONDS, also=("grace_s",), high=_SECONDS, about="of GRACE_PERIOD, 300 by default"),

@@ -151,6 +151,7 @@ ROLLOUT_DEPLOY_S: Final = 300.0  # for the new instances of one step of an updat
 ROLLOUT_RETURN_S: Final = 60.0  # that an update taken back waits for the old version to have enough instances
 ROLLOUT_HOLD_S_MAX: Final = 604_800.0  # of one step, and of the grace of the old version
 ROLLOUT_STEPS_MAX: Final = 100
+ROLLOUT_FIGURE_MAX: Final = 1e9  # of a gate: milliseconds, times the old figures, calls
 ROLLOUTS_KEPT: Final = 20  # finished updates of one slice; older ones go
 RETURN_COOL_DOWN_S: Final = 300.0  # between two automatic returns to the version before
 RETURNS_MAX: Final = 2  # automatic ones since an operator's last update

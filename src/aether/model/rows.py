@@ -273,12 +273,14 @@ class TrafficRow:
     sticky   the parameter whose value decides the version of a call; "" = by turns
     rules    `header:NAME=VALUE`, `cookie:NAME=VALUE` or `key=VALUE` (of `sticky`) -> version: such calls go there
              whatever the weights say, as long as it has an instance; the first rule that fits, in the order of texts
+    update   id of the update that wrote it, and with which it goes; "" = somebody else did
     """
 
     artifact: ArtifactBase
     weights: Mapping[str, int]
     sticky: str = ""
     rules: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    update: str = ""
 
     def __attrs_post_init__(self) -> None:
         """Raise BadInput that lists every version or weight that makes no sense."""
