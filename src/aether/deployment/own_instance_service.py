@@ -19,6 +19,7 @@ from aether.model.rows import DesiredRow, InstanceRow, RouteRow
 
 _ABSENT: Final = Revision(0)
 
+
 @attrs.define(eq=False)
 class OwnInstance:
     """One instance of this process, and how far it has come whatever its row says.
