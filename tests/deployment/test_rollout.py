@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aether.deployment.rollout import begin_rollback, decide_rollout, new_rollout, traffic_of
 from aether.deployment.rollout_facts import RolloutFacts, VersionStanding
 from aether.deployment.rollout_steps import count_steps, old_before, step_at, step_of_share
-from aether.deployment.rollout_wishes import approve, waits_for, waits_for_a_person
+from aether.deployment.rollout_wishes import approve, complete, waits_for, waits_for_a_person
 from aether.errors import Conflict
 from aether.model.artifact import Artifact
 from aether.model.limits import ROLLOUT_DEPLOY_S
@@ -495,3 +495,13 @@ def test_nothing_of_an_update_that_is_over_can_be_approved():
     row = attrs.evolve(Played(RolloutPlan()).row, state=R.COMPLETED)
     with pytest.raises(Conflict, match="while it is COMPLETED: it is over"):
         approve(row, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "why"), [(R.DEPLOYING, "wait until it is DEPLOYED"), (R.ROLLING_BACK, "it is being rolled back")]
+)
+def test_what_cannot_be_completed_yet_says_why(state, why):
+    """Not: route all of the traffic first, which would be refused as well."""
+    row = attrs.evolve(Played(RolloutPlan()).row, state=state)
+    with pytest.raises(Conflict, match=why):
+        complete(row, 0.0)

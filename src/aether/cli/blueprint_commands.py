@@ -41,7 +41,8 @@ def blueprint(**_: Any) -> None:
 
 @blueprint.command()
 @_file
-def validate(file: Path) -> None:
+@shared
+def validate(file: Path, **_: Any) -> None:
     """Read FILE (TOML, - is the standard input) and say everything that is wrong with it; needs no node."""
     from aether.model.blueprint_toml import parse_blueprint
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 import click
@@ -33,8 +33,8 @@ C = TypeVar("C", bound=Callable[..., Any])
 class _Strategy(click.Choice):  # type: ignore[type-arg]
     """A strategy as it is typed, or as the tables show it (`blue_green`)."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return super().convert(str(value).lower().replace("_", "-"), param, ctx)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(cast("object", super().convert(str(value).lower().replace("_", "-"), param, ctx)))
 
 
 @click.group()

@@ -83,7 +83,9 @@ def complete(row: RolloutRow, now: float) -> RolloutChanges | None:
             return None
         plan = attrs.evolve(row.plan, cleanup=Cleanup.IMMEDIATE)
         return RolloutChanges(row=attrs.evolve(row, plan=plan, paused=False, updated_at=now))
-    if row.state not in _ROUTED or (row.weight_old > 0 and row.plan.strategy is not Strategy.AB):
+    if row.state not in (R.DEPLOYED, *_ROUTED):
+        raise _unfit(row, "it cannot be completed", _when_not_routed(row))
+    if row.state is R.DEPLOYED or (row.weight_old > 0 and row.plan.strategy is not Strategy.AB):
         share = f"the new version has {row.weight_new} and the old one {row.weight_old} parts of the traffic"
         raise _unfit(row, "it cannot be completed", f"{share}; route all of it first")
     moved = attrs.evolve(row, weight_new=max(1, row.weight_new), weight_old=0, paused=False)
