@@ -138,6 +138,13 @@ class MemoryKv:
     def page(self, prefix, after, limit):
         return [(text, row.value, row.version) for text, row in self.store.page(prefix, after, limit)]
 
+    def follow(self, prefix):
+        pass
+
+    def versioned(self, text, prefix):
+        row = self.store.get(text)
+        return None if row is None else (row.version, prefix.codec.decode(row.value))
+
     def changed_after(self, revision, prefix):
         return self.changes.after(revision, prefix)
 

@@ -75,6 +75,13 @@ class FakeKv:
     def page(self, prefix, after, limit):
         return [(text, row.value, row.version) for text, row in self.log.store.page(prefix, after, limit)]
 
+    def follow(self, prefix):
+        """Nothing is remembered here."""
+
+    def versioned(self, text, prefix):
+        found = self.page(text, "", 1)
+        return (found[0][2], prefix.codec.decode(found[0][1])) if found and found[0][0] == text else None
+
     def changed_after(self, revision, prefix):
         return self.log.changes.after(revision, prefix)
 

@@ -47,6 +47,12 @@ class ScriptedStore:
     def version(self, key):
         return self.versions.get(key.text, 0)
 
+    def follow(self, prefix):
+        pass
+
+    def versioned(self, text, prefix):
+        return None
+
     def changed_after(self, revision, prefix):
         return []
 

@@ -38,6 +38,14 @@ class Log:
         self.reads += 1
         return [(text, row.value, row.version) for text, row in self.store.page(prefix, after, limit)]
 
+    def follow(self, prefix):
+        pass
+
+    def versioned(self, text, prefix):
+        self.reads += 1
+        row = self.store.get(text)
+        return None if row is None else (row.version, prefix.codec.decode(row.value))
+
     def changed_after(self, revision, prefix):
         return self.history.after(revision, prefix)
 

@@ -22,6 +22,13 @@ class Rows:
         self.version += 1
         return self.version
 
+    def follow(self, prefix):
+        pass
+
+    def versioned(self, text, prefix):
+        found = {row[0]: row for row in self.page(prefix, "", 100)}.get(text)
+        return None if found is None else (found[2], prefix.codec.decode(found[1]))
+
     def changed_after(self, revision, prefix):
         raise Compacted(revision, self.version)
 

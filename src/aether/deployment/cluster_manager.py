@@ -71,6 +71,7 @@ class ClusterDeploymentManager:
     floor_s   look again at least this often
     lost_s    a member that this node has not heard of for so long hosts nothing any more. Followers watch too, so that
               a new leader knows at once whom the old one was waiting for
+    gone      of members that do not answer, those whose host says that no process is there: waited for less long
     voters    of the group; None = every member counts as one
     rebalance_after_s  how long a member must be on duty before instances move to it for the sake of balance; infinity
               turns moving off
@@ -86,6 +87,7 @@ class ClusterDeploymentManager:
         wall: Callable[[], float],
         new_id: Callable[[], InstanceId],
         placement: Placement = spread,
+        gone: Callable[[], Collection[NodeId]] = tuple,
         voters: Callable[[], Collection[NodeId]] | None = None,
         floor_s: float = RECONCILE_FLOOR_S,
         lost_s: float = MEMBER_LOST_S,
@@ -96,6 +98,7 @@ class ClusterDeploymentManager:
         self._wall = wall
         self._new_id = new_id
         self._placement = placement
+        self._gone = gone
         self._voters = voters
         self._floor_s = floor_s
         self._presence = Presence(lost_s, rebalance_after_s)
@@ -136,7 +139,7 @@ class ClusterDeploymentManager:
         await self._in_steps(self._sight.catch_up())
         members = self._sight.members()
         duties = duties_of(members, self._sight.duties())
-        present = self._presence.look(members, self._live(), duties, trio.current_time())
+        present = self._presence.look(members, self._live(), duties, trio.current_time(), self._gone())
         fence = self._kv.leadership
         if fence is None:
             self._settled = None

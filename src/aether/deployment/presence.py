@@ -8,12 +8,13 @@ Holds: of another incarnation than its row a member is absent until the row foll
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
 from aether.model.duty import Duty
 from aether.model.ids import Incarnation, NodeId
+from aether.model.limits import MEMBER_GONE_S
 from aether.model.rows import MemberRow
 
 
@@ -27,10 +28,14 @@ class Present:
 
 
 class Presence:
-    """lost_s  of silence until a member counts as lost; rest_s  on duty without a break until it counts as settled."""
+    """lost_s  of silence until a member counts as lost; rest_s  on duty without a break until it counts as settled.
 
-    def __init__(self, lost_s: float, rest_s: float) -> None:
+    gone_s  of silence until one counts as lost that is known to have ended
+    """
+
+    def __init__(self, lost_s: float, rest_s: float, gone_s: float = MEMBER_GONE_S) -> None:
         self._lost_s = lost_s
+        self._gone_s = min(gone_s, lost_s)
         self._rest_s = rest_s
         self._silent_since: dict[NodeId, float] = {}
         self._here_since: dict[tuple[NodeId, Incarnation], float] = {}
@@ -41,8 +46,12 @@ class Presence:
         live: Mapping[NodeId, Incarnation],
         duties: Mapping[NodeId, Duty],
         now: float,
+        gone: Collection[NodeId] = (),
     ) -> Present:
-        """live  who answers, in which incarnation; now  seconds of a clock that never goes back."""
+        """live  who answers, in which incarnation; now  seconds of a clock that never goes back.
+
+        gone  of whom it is known that no process is there
+        """
         members: dict[NodeId, MemberRow] = {}
         silent: dict[NodeId, float] = {}
         here: dict[tuple[NodeId, Incarnation], float] = {}
@@ -50,7 +59,7 @@ class Presence:
             incarnation = live.get(row.node)
             if incarnation is None:
                 since = silent[row.node] = self._silent_since.get(row.node, now)
-                if now - since < self._lost_s:
+                if now - since < (self._gone_s if row.node in gone else self._lost_s):
                     members[row.node] = row
             elif incarnation == row.incarnation:
                 members[row.node] = row
@@ -63,6 +72,6 @@ class Presence:
         return Present(members, frozenset(silent.keys() & members.keys()), frozenset(members.keys() - settled))
 
     def pause_s(self, now: float) -> float | None:
-        """Until the next silent member counts as lost; None = nobody is silent."""
-        ends = (since + self._lost_s - now for since in self._silent_since.values())
+        """Until the next silent member may count as lost; None = nobody is silent."""
+        ends = (since + s - now for since in self._silent_since.values() for s in (self._gone_s, self._lost_s))
         return min((end for end in ends if end > 0), default=None)

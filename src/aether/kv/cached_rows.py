@@ -1,4 +1,4 @@
-"""Rows under a prefix, decoded once per change; a look costs what changed since the last one.
+"""Rows under a prefix, decoded once per change for all that look; a look costs what changed since the last one.
 
 Knows: that a row with the version it had is the value it was; which keys changed after a revision.
 Never: what rows mean.
@@ -31,6 +31,7 @@ class CachedRows(Generic[T]):
     def __init__(self, kv: KvService, prefix: Prefix[T]) -> None:
         self._kv = kv
         self._prefix = prefix
+        kv.follow(prefix)
         self._rows: SortedDict[str, tuple[Revision, T]] = SortedDict()
         self._at: Revision | None = None
         self._values: tuple[T, ...] | None = None
@@ -70,18 +71,22 @@ class CachedRows(Generic[T]):
         yield from self._read_all()
 
     def _read(self, text: str) -> None:
-        found = self._kv.page(text, "", 1)
-        if found and found[0][0] == text:
-            self._take(*found[0])
-        elif self._rows.pop(text, None) is not None:
+        found = self._kv.versioned(text, self._prefix)
+        if found is None:
+            if self._rows.pop(text, None) is not None:
+                self._values = None
+            return
+        known = self._rows.get(text)
+        if known is None or known[0] != found[0]:
+            self._rows[text] = found
             self._values = None
 
     def _read_all(self) -> Iterator[None]:
         seen: set[str] = set()
         after = ""
         while page := self._kv.page(self._prefix, after, _ROWS_PER_PAGE):
-            for number, (text, raw, version) in enumerate(page, 1):
-                self._take(text, raw, version)
+            for number, (text, _, _) in enumerate(page, 1):
+                self._read(text)
                 seen.add(text)
                 if number % _ROWS_PER_STEP == 0:
                     yield
@@ -90,10 +95,4 @@ class CachedRows(Generic[T]):
                 break
         for text in self._rows.keys() - seen:
             del self._rows[text]
-            self._values = None
-
-    def _take(self, text: str, raw: bytes, version: Revision) -> None:
-        known = self._rows.get(text)
-        if known is None or known[0] != version:
-            self._rows[text] = (version, self._prefix.codec.decode(raw))
             self._values = None

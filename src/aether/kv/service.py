@@ -22,6 +22,7 @@ from aether.kv import keys
 from aether.kv.agreement_service import StateWatch
 from aether.kv.applied_service import AppliedWatch
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
+from aether.kv.decoded_rows import DecodedRows
 from aether.kv.history import ChangeHistory
 from aether.kv.keys import ClusterRow, Key, Prefix
 from aether.kv.messages import (
@@ -70,6 +71,7 @@ class KvService:
         self._store = store
         self._watchers = WatcherSet()
         self._history = ChangeHistory()
+        self._decoded = DecodedRows()
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
         self._states = StateWatch(node, consensus, store, send)
         self._reached = AppliedWatch(node, store, send)
@@ -131,7 +133,7 @@ class KvService:
     def get(self, key: Key[T]) -> T | None:
         """The value as applied here, perhaps stale (see `barrier`). Raises BadInput when the row is malformed."""
         row = self._store.get(key.text)
-        return None if row is None else key.decode(row.value)
+        return None if row is None else self._decoded.value(key.text, row.value, row.version, key.decode)
 
     def version(self, key: Key[T]) -> Revision:
         """The revision of the row's last change; 0 = absent."""
@@ -143,7 +145,19 @@ class KvService:
 
     def rows(self, prefix: Prefix[T]) -> Iterator[T]:
         """The values under `prefix` in order of their keys, as they are at this call. Raises BadInput (see `get`)."""
-        return (prefix.codec.decode(row.value) for _, row in self._store.scan(prefix))
+        value, decode = self._decoded.value, prefix.codec.decode
+        return (value(key, row.value, row.version, decode) for key, row in self._store.scan(prefix))
+
+    def follow(self, prefix: Prefix[Any]) -> None:
+        """Rows under `prefix` are read time and again: decode each once for all readers, as long as it stands."""
+        self._decoded.follow(prefix)
+
+    def versioned(self, text: str, prefix: Prefix[T]) -> tuple[Revision, T] | None:
+        """Version and value of the row under `prefix` with this text as key; None = absent. Raises BadInput."""
+        row = self._store.get(text)
+        if row is None:
+            return None
+        return row.version, self._decoded.value(text, row.value, row.version, prefix.codec.decode)
 
     def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes, Revision]]:
         """As `scan`, but at most `limit` rows, those whose keys follow `after` ("" = from the first one)."""
@@ -301,9 +315,11 @@ class KvService:
         self._states.applied()
         self._reached.applied()
         if applied.restored:
+            self._decoded.clear()
             self._history.restored(self._store.revision)
             self._watchers.mark_all()
         elif applied.changed:
+            self._decoded.changed(applied.changed)
             self._history.applied(self._store.revision, applied.changed)
             self._watchers.mark(applied.changed)
         while self._revision_waits and self._revision_waits[0][0] <= self._store.revision:

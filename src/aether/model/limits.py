@@ -167,6 +167,7 @@ FAILED_BACKOFF_MIN_S: Final = 1.0
 FAILED_BACKOFF_MAX_S: Final = 60.0
 RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
 MEMBER_LOST_S: Final = 2.0  # a member silent for this long hosts nothing any more
+MEMBER_GONE_S: Final = 0.5  # the same, where its host says that no process listens at its address any more
 CONTACT_CONFIRM_S: Final = 0.5  # how often a node that hosts a singleton asks the majority whether it still belongs
 SINGLETON_LOST_S: Final = 8.0  # a singleton of a member silent for this long is replaced
 IDLE_S: Final = 300.0  # without a call, after which a slice that may scale to zero does
@@ -233,6 +234,8 @@ assert 9 * BLUEPRINT_SLICES_MAX + BLUEPRINTS_KEPT <= BATCH_OPERATIONS_MAX
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX
 # A snapshot chunk, with what it says of the membership, is not split: chunks keep their order.
 assert SNAPSHOT_CHUNK_BYTES + 4 * 1024 <= FRAME_CHUNK_BYTES
+# Who was refused tries again a few times within that: one that only opens its port anew is found.
+assert 4 * RECONNECT_MIN_S <= MEMBER_GONE_S < MEMBER_LOST_S
 # A singleton that hears no majority has been stopped, cleaned up after included, before another one is started; a tenth
 # is for clocks that differ in rate.
 assert CONTACT_CONFIRM_S * 2 < MEMBER_LOST_S

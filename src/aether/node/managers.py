@@ -7,6 +7,7 @@ Never: decisions of any manager.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 import trio
 
@@ -42,7 +43,7 @@ class Managers:
     live       the members that answer, this node included
     known      what this process knows of an artifact without waiting
     health     how the calls of all members to each version of a slice went
-    voters     of the group
+    voters     of the group; gone  of members that do not answer, those whose process is known to have ended
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Managers:
         known: Callable[[Artifact], AnySlice | None],
         health: HealthSource,
         voters: Callable[[], Collection[NodeId]],
+        gone: Callable[[], Collection[NodeId]],
     ) -> None:
         self._store = store
         self._known = known
@@ -74,7 +76,7 @@ class Managers:
         self.operator: Operator = Operator(kv, seams.wall, self._description, seams.new_id, voters)
         self.duties: DutyOperator = DutyOperator(kv, live, voters, seams.wall)
         self._duty_manager = DutyManager(kv, wall=seams.wall)
-        make_cluster_manager = seams.cluster_manager or ClusterDeploymentManager
+        make_cluster_manager = seams.cluster_manager or partial(ClusterDeploymentManager, gone=gone)
         self.cluster: ClusterManager = make_cluster_manager(
             kv,
             live,

@@ -170,6 +170,7 @@ class Node:
             self.shelf.known,
             MembersHealth(self.kv, self.invoker.healths),
             lambda: self.consensus.status.voters,
+            self.transport.gone,
         )
         self.operator: Operator = self.managers.operator
 

@@ -90,6 +90,10 @@ class MemoryTransport:
     def connected(self) -> frozenset[NodeId]:
         return self._presence.connected if self.is_running else frozenset()
 
+    def gone(self) -> frozenset[NodeId]:
+        """Nobody: in memory there is no host that outlives a node and tells of its end."""
+        return frozenset()
+
     def statistics(self) -> TransportStatistics:
         return self._counters.snapshot()
 

@@ -6,6 +6,8 @@ Never: how a connection is made.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from typing import Final
 
 import attrs
@@ -23,6 +25,7 @@ class Peer:
     """One peer, and how it is dialled.
 
     addresses  tried in turn: what it last advertised, what the cluster remembers, what we were configured with
+    refusing   those of them whose host said at the last try that no process listens there
     listed     we were told of it; otherwise it dialled in, and is forgotten when it goes
     """
 
@@ -30,6 +33,7 @@ class Peer:
     configured: str = ""
     remembered: str = ""
     advertised: str = ""
+    refusing: set[str] = attrs.field(factory=set[str])
     listed: bool = False
     senders: list[Sender | None] = attrs.field(factory=lambda: [None] * len(Lane))
     holds: dict[Lane, trio.CancelScope] = attrs.field(factory=dict[Lane, trio.CancelScope])
@@ -48,3 +52,21 @@ class Peer:
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(a for a in (self.advertised, self.remembered, self.configured) if a))
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether no process listens at any of its addresses."""
+        addresses = self.addresses
+        return bool(addresses) and self.refusing.issuperset(addresses)
+
+    @contextlib.contextmanager
+    def trying(self, address: str) -> Generator[None]:
+        """Around dialling `address`: what came of it tells whether a process listens there."""
+        known = {a for a in self.refusing if a != address}
+        try:
+            yield
+        except ConnectionRefusedError:
+            known.add(address)
+            raise
+        finally:
+            self.refusing = known.intersection(self.addresses)

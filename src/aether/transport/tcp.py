@@ -115,6 +115,9 @@ class TcpTransport:
     def connected(self) -> frozenset[NodeId]:
         return self._presence.connected
 
+    def gone(self) -> frozenset[NodeId]:
+        return frozenset(n for n, p in self._peers.items() if p.is_refusing and not self._presence.has(n, Direction.IN))
+
     def statistics(self) -> TransportStatistics:
         return self._counters.snapshot()
 
@@ -222,7 +225,7 @@ class TcpTransport:
         address = addresses[attempt % len(addresses)]
         link: Link | None = None
         try:
-            with trio.fail_after(HANDSHAKE_S):
+            with peer.trying(address), trio.fail_after(HANDSHAKE_S):
                 link, welcome = await dial(address, Hello(self._identity, peer.node, lane), self._client_tls)
             await self._hold(peer, lane, link, welcome)
         except Refused as refused:

@@ -87,6 +87,10 @@ class Transport(Protocol):
         """Peers that we reach and that reach us, on every lane."""
         ...
 
+    def gone(self) -> frozenset[NodeId]:
+        """Peers whose process has ended, as far as their hosts say: connections to every address are refused."""
+        ...
+
     def statistics(self) -> TransportStatistics: ...
 
     def set_peer(self, node: NodeId, address: str) -> None:
