@@ -177,3 +177,23 @@ def test_the_exported_file_of_the_howto_is_what_export_writes():
     page = (Path(__file__).parents[2] / "docs/howto/evolve-contracts.md").read_text()
 
     assert '@aether.contract("shop.orders:place-order:1.2.0")\nclass PlaceOrder(Protocol):' in page
+
+
+def small(number):
+    class Small:
+        async def answer(self) -> int:
+            return number
+
+    return aether.slice(artifact=f"tests.contracts:s{number:02}:1.0.0")(Small)
+
+
+async def test_contracts_of_many_slices_are_few_entries_of_the_log(tmp_path):
+    """A hundred slices were a hundred proposals of each node, one after the other, while instances waited."""
+    slices = [small(number) for number in range(60)]
+    async with aether.Cluster.open(*slices, management=0, insecure=True) as cluster:
+        await published(cluster.addresses.management_address, 60)
+        written = {
+            cluster.kv.version(keys.contract(Artifact.parse(f"tests.contracts:s{n:02}:1.0.0"))) for n in range(60)
+        }
+
+    assert len(written) <= 4

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import trio
 
@@ -31,6 +31,11 @@ from aether.slice_api.described import description_of, slice_of
 _log = logging.getLogger("aether.node")
 
 CANDIDATES_MAX: Final = CONTRACTS_KEPT // 2
+_GATHER_S: Final = 0.05
+_VERSIONS_PER_BATCH: Final = 20
+_BATCH_BYTES_MAX: Final = 64 * 1024  # of texts; a longer one has a batch of its own
+
+Change = Put[Any] | Delete[Any]
 
 
 class ContractPublisher:
@@ -55,6 +60,7 @@ class ContractPublisher:
                 except AetherError as error:
                     _log.info("contracts are not written yet: %s", error)
                 await watch.changed()
+                await trio.sleep(_GATHER_S)  # a storm of changes is one look
 
     async def _publish(self) -> None:
         """The contract of each version that has become ACTIVE here since it was last looked, or may come into force."""
@@ -65,12 +71,16 @@ class ContractPublisher:
         }
         told = dict.fromkeys([*sorted(active), *self._candidates()])
         self._published &= told.keys()
+        batch: dict[Artifact, tuple[Change, ...]] = {}
         for artifact in [each for each in told if each not in self._published]:
+            if _is_full(batch) or any(artifact.base == each.base for each in batch):
+                await self._write(batch)
             try:
-                await self._write(artifact)
+                batch[artifact] = await self._changes(artifact)
             except NotFound as error:  # its tree has gone, and its instances stay
                 _log.info("the contract of %s stays unwritten: %s", artifact, error)
-            self._published.add(artifact)
+                self._published.add(artifact)
+        await self._write(batch)
 
     def _candidates(self) -> list[Artifact]:
         """The newest versions that this node can run of each slice, wanted ones first: whoever deploys one looks at
@@ -85,22 +95,31 @@ class ContractPublisher:
         told = first[: max(len(told), CONTRACTS_OFFERED_MAX)]
         return [artifact for base in told for artifact in versions[base][-CANDIDATES_MAX:]]
 
-    async def _write(self, artifact: Artifact) -> None:
+    async def _write(self, batch: dict[Artifact, tuple[Change, ...]]) -> None:
+        """Write what is in `batch`, and empty it."""
+        changes = tuple(change for each in batch.values() for change in each)
+        if changes:
+            await self._kv.propose(Batch((), changes))
+        self._published.update(batch)
+        batch.clear()
+
+    async def _changes(self, artifact: Artifact) -> tuple[Change, ...]:
+        """What makes the rows tell the contract of `artifact`; () when they do."""
         description = description_of(slice_of(await self._store.load(artifact)))
         text = json.dumps(description.to_plain(), separators=(",", ":"), ensure_ascii=False)
         key = keys.contract(artifact)
         known = self._kv.get(key)
         if known is not None and known.text == text:
-            return
+            return ()
         if len(text.encode()) > CONTRACT_BYTES_MAX:
             _log.warning("the contract of %s has more than %d bytes and stays unwritten", artifact, CONTRACT_BYTES_MAX)
-            return
+            return ()
         others = {row.artifact for row in self._kv.rows(keys.contracts_of(artifact.base))} - {artifact}
         in_force = self._kv.get(keys.desired(artifact.base))
         others -= set() if in_force is None else {in_force.artifact}
         oldest = sorted(others)[: max(0, len(others) + 1 - CONTRACTS_KEPT)]
         row = ContractRow(artifact=artifact, text=text)
-        await self._kv.propose(Batch((), (Put(key, row), *(Delete(keys.contract(each)) for each in oldest))))
+        return (Put(key, row), *(Delete(keys.contract(each)) for each in oldest))
 
     async def _forget_unwanted(self) -> None:
         """The leader's task: contracts of slices that nobody wants or offers and that run nowhere."""
@@ -115,3 +134,8 @@ class ContractPublisher:
             if artifact.base not in used:
                 unwanted = Compare(keys.desired(artifact.base), Revision(0))
                 await self._kv.propose(Batch((unwanted,), (Delete(keys.contract(artifact)),)))
+
+
+def _is_full(batch: dict[Artifact, tuple[Change, ...]]) -> bool:
+    written = [change.value for changes in batch.values() for change in changes if isinstance(change, Put)]
+    return len(batch) >= _VERSIONS_PER_BATCH or sum(len(row.text) for row in written) >= _BATCH_BYTES_MAX
