@@ -66,12 +66,12 @@ class Decision:
     def __init__(
         self, setting: Setting, base: ArtifactBase, desired: DesiredRow | None, rows: Sequence[InstanceRow]
     ) -> None:
-        self.setting = setting
-        self.view = setting.view
-        self.fleet = setting.fleet
-        self.base = base
-        self.desired = desired
-        self.rows = rows
+        self.setting: Setting = setting
+        self.view: View = setting.view
+        self.fleet: Fleet = setting.fleet
+        self.base: ArtifactBase = base
+        self.desired: DesiredRow | None = desired
+        self.rows: Sequence[InstanceRow] = rows
         self._is_bound = desired is not None and desired.placing != ANYWHERE
         named = desired.placing.strategy if desired is not None else ""
         self.budget: Budget = Budget(self)
