@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from aether.cli.main import run
+from aether.cli.options import user_name
 from aether.node.tokens import published
 
 
@@ -161,7 +162,12 @@ def test_a_change_that_is_not_through_in_time_ends_with_its_own_code(listener, c
     assert "not yet a voter" in capsys.readouterr().err
 
 
-U = {"updateId": "r1", "artifact": "shop:pricing", "routing": "1:3", "step": 0, "paused": False, "reason": ""}
+U = {
+    "updateId": "r1", "artifact": "shop:pricing", "oldVersion": "1.0.0", "newVersion": "2.0.0", "strategy": "ROLLING",
+    "routing": "1:3", "step": 0, "paused": False, "reason": "", "waitsFor": "", "oldActive": 1, "newActive": 3,
+    "oldInstances": 1, "newInstances": 3, "updatedAt": 0.0, "health": {},
+}  # fmt: skip
+BY_ME = {"by": user_name()}
 
 
 @pytest.mark.parametrize(
@@ -170,18 +176,18 @@ U = {"updateId": "r1", "artifact": "shop:pricing", "routing": "1:3", "step": 0, 
         (
             "rollout start shop:pricing 2.0.0 -s canary --steps 5,50",
             "/rollouts/start",
-            {"artifact": "shop:pricing", "version": "2.0.0", "strategy": "canary", "steps": "5,50"},
+            {"artifact": "shop:pricing", "version": "2.0.0", "strategy": "canary", "steps": "5,50", **BY_ME},
         ),
         (
             "update start shop:pricing 2.0.0 -n 3 --latency 500 --manual-approval --cleanup grace_period",
             "/rolling-update/start",
             {
                 "artifact": "shop:pricing", "version": "2.0.0", "instances": 3, "maxLatencyMs": 500.0,
-                "requireManualApproval": True, "cleanupPolicy": "GRACE_PERIOD",
+                "requireManualApproval": True, "cleanupPolicy": "GRACE_PERIOD", **BY_ME,
             },
         ),
         ("update routing r1 -r 1:3", "/rollouts/r1/routing", {"routing": "1:3"}),
-        ("rollout rollback shop:pricing", "/rollouts/shop%3Apricing/rollback", {}),
+        ("rollout rollback shop:pricing", "/rollouts/shop%3Apricing/rollback", BY_ME),
         ("rollout approve", "/rollouts/current/approve", {}),
         ("rollout status --watch", "/rollouts/current", None),
     ],
