@@ -267,7 +267,7 @@ def check_settled(played, short):
                 stale = [r for r in mine if r.node in hosts and r.digest not in ("", digest)]
                 assert not stale, "no instance is left with an old configuration"
             if hosts and desired.max_per_node is None:
-                assert len(mine) == wanted, "there was a place for each"
+                assert len(mine) >= wanted, "there was a place for each"  # what more there may be is said above
             good += len(mine)
             missing += max(0, wanted - len(mine))
         assert len(rows) <= good + missing, "what stays in a wrong place stands for one that has no right place"
