@@ -188,7 +188,7 @@ class Attack:
             name = self.random.choice(
                 [
                     "start", "start", "start", "word", "word", "word", "route", "scale", "apply", "deploy", "undeploy",
-                    "delete", "kill", "lead", "drain", "forget", "fail", "mend", "clock",
+                    "delete", "kill", "lead", "drain", "forget", "fail", "mend", "rest",
                 ]
             )  # fmt: skip
             try:
@@ -277,8 +277,8 @@ class Attack:
         for node in self.town.world.nodes.values():
             node.host.fail.clear()
 
-    async def clock(self):
-        pass
+    async def rest(self):
+        """Nothing happens for a while."""
 
     async def end(self):
         """Everything works again, and whatever waits for a person is told to end."""
