@@ -37,3 +37,10 @@ async def test_a_node_tells_its_zone():
         rows = list(cluster.kv.rows(keys.MEMBERS))
 
     assert [dict(row.labels) for row in rows] == [{"zone": "rack-1"}]
+
+
+async def test_a_node_tells_its_labels():
+    async with aether.Cluster.open(Greeter, zone="rack-1", labels={"disk": "ssd"}) as cluster:
+        (row,) = cluster.kv.rows(keys.MEMBERS)
+
+    assert row.labels == {"zone": "rack-1", "disk": "ssd"}

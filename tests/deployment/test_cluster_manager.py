@@ -1,5 +1,6 @@
 """What the leader's loop must not do: write on what has changed, hold the loop, act without its fence."""
 
+import functools
 import itertools
 from collections import Counter
 
@@ -126,3 +127,24 @@ async def test_more_orders_than_fit_one_batch_are_written_in_several(autojump_cl
         nursery.cancel_scope.cancel()
 
     assert len(list(prepared.rows(keys.INSTANCES))) == 700
+
+
+async def test_a_strategy_that_raises_does_not_end_the_leaders_loop_and_is_logged_once(autojump_clock, world, caplog):
+    def broken(candidate):
+        raise LookupError("no rack of that name")
+
+    world.make_cluster_manager = functools.partial(ClusterDeploymentManager, placement=broken)
+    await world.start("n1", "shop:pricing:1.0.0", "shop:stock:1.0.0")
+    world.elect("n1")
+    await world.operator.deploy("shop:pricing:1.0.0", 1)
+    await world.until(lambda: world.rows(keys.UNSATISFIED))
+    await trio.sleep(60)
+
+    (short,) = world.rows(keys.UNSATISFIED)
+    assert short.reason == "the placement strategy broken failed: LookupError: no rack of that name"
+    assert sum("no rack of that name" in record.getMessage() for record in caplog.records) == 1
+    caplog.clear()
+    world.nodes["n1"].cluster._placement = spread
+    await world.operator.deploy("shop:stock:1.0.0", 1)
+    await world.until(lambda: world.where("shop:pricing") == world.where("shop:stock") == ["n1"])
+    await world.until(lambda: not world.rows(keys.UNSATISFIED))

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 
 import attrs
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -661,6 +662,35 @@ def test_a_strategy_that_nobody_has_is_a_shortage_of_its_slice_alone():
 
     assert (short.artifact, short.reason) == (OLD.base, "there is no placement strategy 'best'")
     assert played.where(OTHER) == ["n1"]
+
+
+def broken(candidate):
+    raise LookupError("no rack of that name")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [
+        (broken, "the placement strategy broken failed: LookupError: no rack of that name"),
+        (lambda candidate: None, "failed: it returned a rank of type NoneType; return a tuple of whole numbers"),
+        (lambda candidate: ("a",), "failed: it returned a rank of type tuple; return a tuple of whole numbers"),
+        ("best", "the placement strategy str failed: TypeError: 'str' object is not callable"),
+    ],
+)
+def test_a_strategy_that_gives_no_rank_is_a_shortage_of_its_slices_alone(strategy, reason):
+    """It is code of somebody else: it must not end the loop of the leader."""
+    rows = [row(1, "n1"), row(2, "n2", S.LOADED), row(3, "n9")]
+    wanted = [wish(3), wish(1, OTHER, placing=Placing(strategy="spread"))]
+    played = Played(view(wanted, rows, [member(n) for n in NODES[:2]], now=100.0), placement=strategy)
+
+    (short,) = played.settle()
+
+    assert (short.artifact, short.missing) == (OLD.base, 1)
+    assert reason in short.reason
+    assert (played.where(), played.where(OTHER)) == (["n1", "n2"], ["n1"]), "what needs no place goes on"
+    played.view = attrs.evolve(played.view, desired={OLD.base: wish(1)})
+    assert played.settle() == []
+    assert (played.count(), played.count(OTHER)) == (1, 0), "and what is to go goes"
 
 
 # --- drains -----------------------------------------------------------------------------------------------------------

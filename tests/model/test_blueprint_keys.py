@@ -62,6 +62,11 @@ def test_a_placement_is_read_whole():
     )
 
 
+def test_a_slice_may_be_kept_from_moving_for_balance():
+    assert one("placement = { rebalance = false }").placing == Placing(rebalance=False)
+    assert one("placement = { rebalance = true }").placing == Placing()
+
+
 def test_one_pinned_node_may_be_a_text_and_spread_over_nodes_is_the_default():
     assert one('placement = { pin = "n1", spread = "node" }').placing == Placing(pin=("n1",))
 
@@ -100,6 +105,7 @@ def test_the_deployment_and_the_rules_of_routes_are_read():
         ('placement = { on = "worker" }', "placement.on: 'worker' is unknown; did you mean workers?"),
         ("placement = { label = {} }", "placement.label: unknown key; did you mean labels?"),
         ("placement = { labels = { disk = 1 } }", "placement.labels.disk: 1 is no text"),
+        ('placement = { rebalance = "no" }', "placement.rebalance: 'no' is neither true nor false"),
         ('placement = { spread = "a b" }', "placement.spread: 'a b' is no name; use letters, digits and . _ -"),
         ("placement = { pin = [1] }", "placement.pin: 1 is no name of a node"),
         (

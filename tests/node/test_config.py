@@ -3,7 +3,8 @@
 import pytest
 
 from aether.errors import BadInput
-from aether.node.config import NodeConfig, Sources, flatten, load, parse_peers, set_values
+from aether.node.assignments import set_labels, set_values
+from aether.node.config import NodeConfig, Sources, flatten, load, parse_peers
 
 
 def test_arguments_win_over_the_environment_and_the_file():
@@ -84,6 +85,16 @@ def test_settings_for_slices_are_flattened_and_can_be_set():
         "shop.fast": "true",
         "x": "a=b",
     }
+
+
+def test_labels_of_the_command_line_stand_before_those_of_the_file():
+    config = load(Sources(toml='[labels]\ndisk = "ssd"\ncapacity = 20\n'))
+
+    assert set_labels(config, ["disk=nvme", "gpu=yes"]).labels == {"disk": "nvme", "capacity": "20", "gpu": "yes"}
+    with pytest.raises(BadInput, match="--label gpu: write NAME=VALUE"):
+        set_labels(config, ["gpu"])
+    with pytest.raises(BadInput, match="label capacity 'many': give a whole number"):
+        set_labels(config, ["capacity=many"])
 
 
 def test_a_setting_without_a_value_is_refused():

@@ -32,6 +32,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 @click.option("--bind", metavar="HOST", help="Address to listen on [127.0.0.1].")
 @click.option("--advertise", metavar="HOST", help="Address that others reach this node by [the bind address].")
 @click.option("--zone", metavar="NAME", help="Where this node stands; calls prefer instances of their own zone.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="What placement may ask for.")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where state survives [aether-data/NODE-ID]."
 )
@@ -64,6 +65,7 @@ def node(
     app_dir: Path,
     file: Path | None,
     values: tuple[str, ...],
+    labels: tuple[str, ...],
     log_level: str,
     cluster_manager: str | None,
     placement: str | None,
@@ -76,12 +78,13 @@ def node(
     from aether.cli.applications import load_slices
     from aether.cluster import run_node
     from aether.cluster.replaced import Parts
-    from aether.node.config import Sources, load, set_values
+    from aether.node.assignments import set_labels, set_values
+    from aether.node.config import Sources, load
 
     toml = _read(file) if file is not None else ""
     given["join"] = given["join"] or None  # the environment and the file are asked next
     config = load(Sources(arguments=given, environment=os.environ, file=str(file or ""), toml=toml))
-    config = attrs.evolve(set_values(config, values), app_dir=app_dir)
+    config = attrs.evolve(set_labels(set_values(config, values), labels), app_dir=app_dir)
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
     slices = load_slices(apps, app_dir)  # from here on their folder is on the path, for parts of the same application
     return run_node(config, slices, Parts(cluster_manager=cluster_manager, placement=placement))

@@ -78,6 +78,7 @@ class Cluster:
         slice_store: SliceStore | str | None = None,
         balancer: Balancer | str | None = None,
         zone: str = "",
+        labels: Mapping[str, str] | None = None,
         middleware: Sequence[Middleware] = (),
         cors: Cors | None = None,
         seams: Seams | None = None,
@@ -96,6 +97,7 @@ class Cluster:
         docs        /openapi.json and the page /docs on the HTTP port, where no slice has these paths
         insecure    changes over the management port need no token, and `host` need not be loopback
         zone        where this node stands, such as a rack: calls prefer instances of their own zone
+        labels      what the placement of slices may ask for; `capacity` limits the instances of this node
         cluster_manager, node_manager, placement, slice_store, balancer
                     an object, or a name that is built in or registered as an entry point: see `aether.cluster.replaced`
         middleware  async context managers around each call that this node serves, over HTTP or not, the first outermost
@@ -126,6 +128,7 @@ class Cluster:
             docs=docs,
             wire_calls=by_wire(calls),
             zone=zone,
+            labels=flatten(labels or {}),
             cors=cors,
         )
         settings.check()  # before the data directory is touched

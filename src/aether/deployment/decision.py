@@ -16,8 +16,9 @@ import attrs
 from aether.deployment.budget import needed, wanted_in_all
 from aether.deployment.digest import started_with
 from aether.deployment.fleet import Choice, Fleet, Standing, candidate
+from aether.deployment.guarded import PlacementFailed
 from aether.deployment.orders import Unsatisfied, View
-from aether.deployment.placement import Placement
+from aether.deployment.placement import Placement, spread
 from aether.deployment.rebalance import ranked_by
 from aether.deployment.stages import RANK, S, occupies
 from aether.model.artifact import Artifact, ArtifactBase
@@ -119,8 +120,13 @@ class Decision:
         ranked = sorted(rows, key=self._stage)
         if len(ranked) < 2:
             return ranked
+        try:
+            return self._by_rank(ranked, ranked_by(self.placement or self.setting.placement))
+        except PlacementFailed:  # said where it places; what should go goes nevertheless
+            return self._by_rank(ranked, spread)
+
+    def _by_rank(self, ranked: Sequence[InstanceRow], placement: Placement) -> list[InstanceRow]:
         placing = ANYWHERE if self.desired is None else self.desired.placing
-        placement = ranked_by(self.placement or self.setting.placement)
         seen: Counter[NodeId] = Counter()
         shares: Counter[str] = Counter()
         worth: dict[InstanceId, tuple[object, ...]] = {}
@@ -147,6 +153,11 @@ class Decision:
     def digest(self) -> str:
         """Of what an instance of the wish is started with."""
         return "" if self.desired is None else started_with(self.desired)
+
+    def failed(self, error: PlacementFailed) -> Unsatisfied:
+        """What a strategy that gives no ranks means for the slice."""
+        wanted = 0 if self.desired is None else wanted_in_all(self.desired)
+        return self.short(max(1, wanted - sum(row.state in RANK for row in self.rows)), (str(error),))
 
     def short(self, missing: int, reasons: Iterable[str]) -> Unsatisfied:
         return Unsatisfied(

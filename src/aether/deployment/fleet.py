@@ -186,10 +186,9 @@ class Pool:
         """With room, best first, each as if it had none of the slice. Valid until somebody asks again."""
         ranking = self._rankings.get(placement)
         if ranking is None:
-            ranking = self._rankings[placement] = _Ranking(SortedList(), {}, len(self._changed))
             fresh = ((standing, order) for standing, order in self.orders.items() if standing.has_room())
-            ranking.entries = {s: (placement(candidate(s, order, 0)), order) for s, order in fresh}
-            ranking.order = SortedList(ranking.entries.values())
+            entries = {s: (placement(candidate(s, order, 0)), order) for s, order in fresh}
+            ranking = self._rankings[placement] = _Ranking(SortedList(entries.values()), entries, len(self._changed))
         for standing in {*self._changed[ranking.seen :]}:
             self._rank_again(ranking, standing, placement)
         ranking.seen = len(self._changed)
@@ -199,11 +198,12 @@ class Pool:
         order = self.orders.get(standing)
         if order is None:
             return
+        rank = placement(candidate(standing, order, 0)) if standing.has_room() else None  # may raise
         old = ranking.entries.pop(standing, None)
         if old is not None:
             ranking.order.remove(old)
-        if standing.has_room():
-            new = ranking.entries[standing] = (placement(candidate(standing, order, 0)), order)
+        if rank is not None:
+            new = ranking.entries[standing] = (rank, order)
             ranking.order.add(new)
 
 

@@ -18,6 +18,7 @@ import attrs
 from aether.deployment.decision import Setting
 from aether.deployment.exchanges import exchanges
 from aether.deployment.fleet import Fleet
+from aether.deployment.guarded import PlacementFailed, guarded
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
 from aether.deployment.placement import Placement, bin_pack, least_loaded, pinned, round_robin, spread
 from aether.deployment.singleton import SingletonDecision
@@ -58,7 +59,8 @@ def reconcile(
     rows = _Rows(fleet, view)
     yield from rows.sort_out(view.instances)
     moves = [REBALANCE_MOVES_MAX - rows.moves]
-    setting = Setting(view, fleet, new_id, placement, strategies, moves)
+    named = {name: guarded(strategy) for name, strategy in strategies.items()}
+    setting = Setting(view, fleet, new_id, guarded(placement), named, moves)
     for base in sorted(view.desired.keys() | rows.ours.keys(), key=str):
         if base in rows.leased:
             yield ()  # its last instance may still run where nobody can see it
@@ -66,7 +68,7 @@ def reconcile(
         desired = view.desired.get(base)
         ours = sorted(rows.ours.get(base, ()), key=_instance)
         kind = SingletonDecision if desired is not None and desired.singleton else SliceDecision
-        yield from _parts(kind(setting, base, desired, ours).orders())
+        yield from _parts(_orders(kind(setting, base, desired, ours)))
     remaining = (
         {row.artifact.base for row in view.instances} if view.routes - view.desired.keys() else set[ArtifactBase]()
     )
@@ -140,6 +142,14 @@ def _wanted(view: View, artifact: Artifact) -> int:
 
 def _instance(row: InstanceRow) -> InstanceId:
     return row.instance
+
+
+def _orders(decision: SliceDecision | SingletonDecision) -> Iterator[Order]:
+    """All that can be said: what needs no place is ordered though the strategy fails."""
+    try:
+        yield from decision.orders()
+    except PlacementFailed as error:
+        yield decision.failed(error)
 
 
 def _parts(orders: Iterator[Order]) -> Iterator[tuple[Order, ...]]:

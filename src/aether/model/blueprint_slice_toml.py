@@ -45,7 +45,7 @@ _SLICE: Final = (
     "config",
     "timeouts",
 )
-_PLACEMENT: Final = ("labels", "spread", "max_per_node", "pin", "on", "strategy")
+_PLACEMENT: Final = ("labels", "spread", "max_per_node", "pin", "on", "strategy", "rebalance")
 _TIMEOUTS: Final = ("loading", "activating", "deactivating", "unloading", "drain")
 _NODES: Final = "node"
 _PINS_MAX: Final = 256
@@ -165,6 +165,7 @@ def _placement(path: str, table: Table, problems: list[str]) -> tuple[int | None
         labels=texts_at(f"{path}.labels", inner.get("labels"), 'labels = { disk = "ssd" }', problems),
         spread="" if spread == _NODES else spread,
         pin=tuple(node_id(name) for name in _pins(f"{path}.pin", inner.get("pin"), problems)),
+        rebalance="rebalance" not in inner or flag(f"{path}.rebalance", inner["rebalance"], problems),
         kind=Kind(word(f"{path}.on", inner.get("on"), list(Kind), Kind.ANY, problems)),
     )
     return (limit if own is None else own), placing

@@ -299,19 +299,6 @@ def load(sources: Sources) -> NodeConfig:
     return config
 
 
-def set_values(config: NodeConfig, values: Sequence[str]) -> NodeConfig:
-    """`config` with `NAME=VALUE` texts added to what slices read. Raises BadInput."""
-    pairs = [value.partition("=") for value in values]
-    problems = [
-        f"--set {value}: write NAME=VALUE"
-        for value, (name, equals, _) in zip(values, pairs, strict=True)
-        if not (name and equals)
-    ]
-    if problems:
-        raise BadInput("bad --set", problems)
-    return attrs.evolve(config, settings={**config.settings, **{name: text for name, _, text in pairs}})
-
-
 def _read_toml(sources: Sources) -> dict[str, dict[str, object]]:
     try:
         table = tomli.loads(sources.toml)
