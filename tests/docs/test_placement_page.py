@@ -24,10 +24,12 @@ def test_the_blueprint_is_valid_and_says_what_the_page_says():
 
 @pytest.mark.process
 def test_the_strategy_of_one_s_own_runs(tmp_path):
-    ((name, text),) = re.findall(r'^```python title="([^"]+)"\n(.*?)^```', PAGE, flags=re.M | re.S)
-    (tmp_path / name).write_text(text)
+    listings = re.findall(r'^```python title="([^"]+)"\n(.*?)^```', PAGE, flags=re.M | re.S)
+    for name, text in listings:
+        (tmp_path / name).write_text(text)
 
-    subprocess.run([sys.executable, name], cwd=tmp_path, check=True, timeout=60)
+    assert [name for name, _ in listings] == ["quiet.py", "test_quiet.py"]
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"], cwd=tmp_path, check=True, timeout=60)
 
 
 def test_every_strategy_is_on_the_page():
