@@ -124,13 +124,8 @@ class Cluster:
             data=Path(data) if data is not None else None,
             settings=flatten(config or {}),
             secrets=flatten(secrets or {}),
-            insecure=insecure,
-            docs=docs,
-            wire_calls=by_wire(calls),
-            zone=zone,
-            labels=flatten(labels or {}),
-            cors=cors,
-        )
+            insecure=insecure, docs=docs, wire_calls=by_wire(calls), zone=zone, labels=flatten(labels or {}), cors=cors,
+        )  # fmt: skip
         settings.check()  # before the data directory is touched
         parts = Parts(
             cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store,
