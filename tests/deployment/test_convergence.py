@@ -258,8 +258,11 @@ def check_settled(played, short):
         assert all(r.state is S.ACTIVE for r in rows)
         digest = started_with(desired)
         good, missing = 0, 0
+        keeping = may_keep(seen, desired)
+        has_places = desired.max_per_node is None and all(
+            any(artifact in m.available for m in keeping) for artifact, wanted in targets(desired) if wanted
+        )
         for artifact, wanted in targets(desired):
-            keeping = may_keep(seen, desired)
             hosts = {m.node for m in keeping if artifact in m.available}
             mine = [r for r in rows if r.artifact == artifact and r.node in {m.node for m in keeping}]
             # Where something has no place, the budget may forbid to take even what nobody wants any more.
@@ -268,7 +271,8 @@ def check_settled(played, short):
                 stale = [r for r in mine if r.node in hosts and r.digest not in ("", digest)]
                 assert not stale, "no instance is left with an old configuration"
             if hosts and desired.max_per_node is None:
-                assert len(mine) >= wanted, "there was a place for each"  # what more there may be is said above
+                assert len(mine) >= wanted, "there was a place for each"
+            assert len(mine) <= wanted or not has_places, "nobody wants more"
             good += len(mine)
             missing += max(0, wanted - len(mine))
         assert len(rows) <= good + missing, "what stays in a wrong place stands for one that has no right place"
