@@ -5,7 +5,7 @@ import itertools
 import pytest
 import trio
 
-from aether.errors import NoQuorum, NotFound, OutcomeUnknown, Overloaded
+from aether.errors import BadInput, NoQuorum, NotFound, OutcomeUnknown, Overloaded
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
 from aether.model.artifact import Artifact
@@ -184,6 +184,25 @@ async def test_a_start_that_hangs_is_failed_with_its_reason_and_tried_again(auto
 
     assert await world.until(active(world, 1)) == pytest.approx(1.0, abs=1.1)
     assert world.instances()[0].attempt == 1
+
+
+async def test_what_cannot_be_told_of_an_instance_fails_it_and_not_its_node(autojump_clock, world):
+    """Thousands of routes may fit no row; the other slices of the node are none the worse."""
+    node = await world.start("n1", PRICING)
+    world.elect("n1")
+    propose = node.kv.propose
+
+    async def refuse_routes(batch, *, fence=None):
+        if any(change.key.head == "routes" for change in batch.changes):
+            raise BadInput("routes/shop:pricing: a value of 600000 bytes", ("at most 524288",))
+        return await propose(batch, fence=fence)
+
+    node.kv.propose = refuse_routes
+
+    await world.operator.deploy(PRICING, 1)
+    await world.until(lambda: any(row.state == "FAILED" for row in world.instances()))
+
+    assert "a value of 600000 bytes" in next(row.reason for row in world.instances())
 
 
 async def test_failures_are_retried_with_growing_pauses(autojump_clock, world):

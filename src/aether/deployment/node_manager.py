@@ -21,7 +21,7 @@ from aether.deployment.managers import NOT_RUNNING, InstanceHost
 from aether.deployment.own_instance_service import OwnInstance
 from aether.deployment.reasons import REASON_CHARS_MAX, first_line
 from aether.deployment.stages import backoff_s
-from aether.errors import Conflict, NotFound, OutcomeUnknown, TryAgain
+from aether.errors import Conflict, NotFound, OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
@@ -322,7 +322,14 @@ class NodeDeploymentManager:
             if new is not None and to is S.ACTIVE:
                 new = attrs.evolve(new, digest=local.digest)
             extra = self._routes(local) if routes else ()
-            if await self._write(local, new, extra):
+            try:
+                written = await self._write(local, new, extra)
+            except Rejected as error:
+                if not extra:
+                    raise
+                to, reason, routes = S.FAILED, f"what callers may know of it cannot be told: {first_line(error)}", False
+                continue
+            if written:
                 why = f": {reason}" if reason else ""
                 _log.info("%s of %s: %s to %s%s", local.instance, local.artifact, from_, to or "gone", why)
                 return
