@@ -91,6 +91,15 @@ async def test_what_is_there_at_the_start_is_offered_and_loaded(root, opened, au
             await store.load(TWO)
 
 
+async def test_a_tree_that_was_copied_a_moment_before_the_start_is_there_when_it_has_begun(
+    root, opened, autojump_clock
+):
+    """Or a node would say that it is ready, and that nobody offers what lies in its directory."""
+    shop_tree(root, "1.0.0")
+    async with opened(late=False) as store:
+        assert store.available() == (ONE,)
+
+
 async def test_a_tree_is_described_once_however_often_it_is_looked_at(root, opened, describer, autojump_clock):
     shop_tree(root, "1.0.0")
     async with opened():

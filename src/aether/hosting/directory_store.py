@@ -111,12 +111,18 @@ class DirectoryStore:
         await self._changed.park()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
-        """Until cancelled. `started` when every tree that was there has been looked at once."""
-        while True:
-            await self.rescan()
-            task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
+        """Until cancelled. `started` when every tree that was there has been looked at once.
+
+        A tree that was new at the first look keeps still, or does not, at the second: only then is that said.
+        """
+        await self.rescan()
+        if any(tree.copying for tree in self.report()):
             await trio.sleep(self._rescan_s)
+            await self.rescan()
+        task_status.started()
+        while True:
+            await trio.sleep(self._rescan_s)
+            await self.rescan()
 
     async def rescan(self, *, eager: bool = False) -> None:
         """Look at every tree now. eager  also at those again whose description failed"""
