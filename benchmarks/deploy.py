@@ -67,6 +67,9 @@ def _blueprint(slices: int, instances: int) -> str:
     return "\n".join(['id = "many"\n', *parts])
 
 
+NODES_MIN = 3
+
+
 async def measure(nodes: int, slices: int, instances: int) -> dict[str, float]:
     """Seconds by name: see `figures`."""
     with tempfile.TemporaryDirectory(prefix="aether-deploy-") as folder:
@@ -119,10 +122,12 @@ async def _deploy_and_lose(watch: _Watch, slices: int, instances: int) -> dict[s
 def figures(seconds: float, rounds: int, own: Sequence[str] = ()) -> list[Figure]:
     """Medians of `rounds` clusters."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks deploy")
-    parser.add_argument("--nodes", type=int, default=5)
+    parser.add_argument("--nodes", type=int, default=5, help="at least 3: one is lost, and a majority goes on")
     parser.add_argument("--slices", type=int, default=COUNT, help=f"at most {COUNT} (default %(default)s)")
     parser.add_argument("--instances", type=int, default=3)
     options = parser.parse_args(own)
+    if options.nodes < NODES_MIN:
+        parser.error(f"--nodes {options.nodes}: at least {NODES_MIN}, for one is lost and a majority has to go on")
     runs = [trio.run(measure, options.nodes, options.slices, options.instances) for _ in range(rounds)]
     median = {name: sorted(run[name] for run in runs)[len(runs) // 2] for name in runs[0]}
     of = f"{options.slices} slices x {options.instances} on {options.nodes} processes"

@@ -60,6 +60,12 @@ ROWS = {
         "durable kv write, 256 outstanding, p99",
         "durable kv write, one at a time, p50",
     ],
+    "reconcile": [
+        "reconcile, 10 slices x 10 nodes x 100 instances, settled",
+        "reconcile, 1,000 slices x 1,000 nodes x 10,000 instances, lost",
+        "longest part of it, fresh",
+        "longest stall of that turn, fresh",
+    ],
     "consensus": [
         "writes, 256 outstanding, leader's process, to the limit",
         "writes, 5,000 outstanding, leader's process",
@@ -101,7 +107,7 @@ def test_a_benchmark_runs_and_prints_each_of_its_rows(name: str) -> None:
 
 
 WANTED = {
-    "deploy": (["--slices", "3", "--instances", "1", "--nodes", "2"], "3 slices x 1 on 2 processes: apply until all"),
+    "deploy": (["--slices", "3", "--instances", "1", "--nodes", "3"], "3 slices x 1 on 3 processes: apply until all"),
     "updates": (["--rate", "50", "--only", "scale-down"], "scale-down: requests that failed"),
 }
 
@@ -159,11 +165,18 @@ def test_heartbeats_beside_megabytes_are_measured() -> None:
     assert "leadership changes" in done.stdout
 
 
-def test_only_consensus_has_options_of_its_own() -> None:
+def test_only_some_have_options_of_their_own() -> None:
     """A misspelt option must not be taken for one of another benchmark."""
     done = run("kv", "--only", "writes")
     assert done.returncode == 2
-    assert "--only writes: only `consensus`" in done.stderr
+    assert "--only writes: only one of consensus, http" in done.stderr
+
+
+def test_a_loss_needs_nodes_that_stay() -> None:
+    """Two nodes of which one is killed have no majority, and would be waited for for ever."""
+    done = run("deploy", "--nodes", "2")
+    assert done.returncode == 2
+    assert "at least 3" in done.stderr
 
 
 def test_an_unknown_part_of_consensus_is_named_with_those_that_exist() -> None:

@@ -91,9 +91,7 @@ async def test_what_is_there_at_the_start_is_offered_and_loaded(root, opened, au
             await store.load(TWO)
 
 
-async def test_a_tree_that_came_a_moment_before_the_start_is_there_at_once(
-    root, opened, autojump_clock
-):
+async def test_a_tree_that_came_a_moment_before_the_start_is_there_at_once(root, opened, autojump_clock):
     """Or a node would say that it is ready, and that nobody offers what lies in its directory."""
     shop_tree(root, "1.0.0")
     async with opened(late=False) as store:

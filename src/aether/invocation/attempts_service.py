@@ -184,14 +184,14 @@ class Attempts:
     async def once(self, call: OutgoingCall, endpoint: Endpoint) -> Outcome:
         """One try, at `endpoint`."""
         is_here = endpoint.node == self._node and not call.options.one_way
-        if is_here and call.began >= self._others_at and call.form is Form.WIRE:  # HTTP: it has waited for its socket
-            await trio.lowlevel.checkpoint()
-            self._others_at = trio.current_time() + OTHERS_S
         call.at = endpoint.instance
-        load = self._chooser.began(endpoint)
+        load = self._chooser.began(endpoint)  # before anything else runs, or others would choose as if it were not
         began = call.began if call.attempt == 1 else trio.current_time()
         result = None
         try:
+            if is_here and call.began >= self._others_at and call.form is Form.WIRE:  # HTTP: it waited for its socket
+                await trio.lowlevel.checkpoint()
+                self._others_at = trio.current_time() + OTHERS_S
             if call.opening is not None:
                 result = await self._open(call, endpoint, call.opening, load)
             elif is_here:
