@@ -4,7 +4,6 @@ import contextlib
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,7 +197,6 @@ async def test_a_stream_is_one_call_that_fails_when_it_breaks(autojump_clock, ne
         async with here.invoker.stream(PRICING.base, "ticks", "break", form=Form.WIRE) as stream:
             with pytest.raises(Exception):  # noqa: B017 - what it is, is not the question
                 _ = [item async for item in stream]
-        await trio.testing.wait_all_tasks_blocked()
         assert (counted(here).requests, counted(here).errors) == (2, 1)
 
         async with here.invoker.stream(PRICING.base, "ticks", "break later", form=Form.WIRE):

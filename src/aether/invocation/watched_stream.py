@@ -26,6 +26,7 @@ class WatchedStream:
     def __init__(self, opening: Opening, load: Load, *, http: bool) -> None:
         self._load = load
         self._opened: Opened | None = None
+        self._early = False  # it broke before this side heard that it was open, as a short one in this process may
         self._decode = opening.decode
         decode = self._head if http else opening.decode
         self.opening: Opening = attrs.evolve(opening, decode=decode, broke=self._broke)
@@ -33,14 +34,17 @@ class WatchedStream:
     def opened(self, result: Opened) -> Opened:
         """It is open."""
         self._opened = result
+        if self._early:
+            self._failed()
         return attrs.evolve(result, left=self._left)
 
     def _left(self) -> None:
-        self._opened = None
+        self._opened, self._early = None, False
         self._load.left()
 
     def _broke(self, final: Outcome) -> None:
         if not isinstance(final, Faulted) or final.fault.status >= BROKEN_STATUS:
+            self._early = self._opened is None
             self._failed()
 
     def _failed(self) -> None:
