@@ -136,6 +136,16 @@ def test_the_members_are_listed_with_their_kind(listener, capsys):
     assert [line[:3] for line in lines[1:]] == [["node-2", "WORKER", "ON_DUTY"], ["node-3", "WORKER", "LEAVING"]]
 
 
+@pytest.mark.parametrize(("option", "said"), [((), {}), (("-n", "3"), {"instances": 3})])
+def test_deploy_says_a_count_only_when_it_was_given_one(listener, option, said):
+    """A count that nobody typed would outweigh the class, and what was scaled before."""
+    listener.answers = [(200, {"status": "deployed", "artifact": "a:b:1.0.0"})]
+
+    assert run(["deploy", "a:b:1.0.0", *option, "--token", "x", "-c", listener.address]) == 0
+
+    assert listener.asked == [("/deploy", {"artifact": "a:b:1.0.0", **said})]
+
+
 @pytest.mark.parametrize(
     ("arguments", "path", "body"),
     [

@@ -40,14 +40,15 @@ def _answer(here: Settings, answer: Any) -> None:
 
 @click.command()
 @click.argument("artifact")
-@click.option("-n", "--instances", type=click.IntRange(0), default=1, show_default=True, help="How many.")
+@click.option("-n", "--instances", type=click.IntRange(0), help="How many [as now, else as the slice says].")
 @wait_option
 @shared
 @click.pass_context
-def deploy(context: click.Context, /, artifact: str, instances: int, wait_s: float | None, **_: Any) -> None:
+def deploy(context: click.Context, /, artifact: str, instances: int | None, wait_s: float | None, **_: Any) -> None:
     """Deploy ARTIFACT (group:artifact:version), owned by the blueprint `adhoc`."""
     here = settings(context)
-    _answer(here, Connection(here).post("/deploy", {"artifact": artifact, "instances": instances}, wait_s=wait_s))
+    body = {"artifact": artifact} if instances is None else {"artifact": artifact, "instances": instances}
+    _answer(here, Connection(here).post("/deploy", body, wait_s=wait_s))
 
 
 @click.command()
