@@ -21,6 +21,15 @@ class Load:
         self.running = running
         self.stopped = False
         self.bad, self.closing, self.count = [], set(), 0
+        self.answered = trio.Condition()
+
+    async def goes_on(self, answers=20):
+        """Return after so many further answers."""
+        with trio.fail_after(30):
+            async with self.answered:
+                until = self.count + answers
+                while self.count < until:
+                    await self.answered.wait()
 
     async def through(self, node):
         while not self.stopped:
@@ -30,7 +39,9 @@ class Load:
                 self.bad.append((node, answer.status_code, answer.text))
             if answer.headers.get("connection") == "close":
                 self.closing.add(node)
-            await trio.sleep(0.005)
+            async with self.answered:
+                self.answered.notify_all()
+            await trio.sleep(0.005)  # a client that pauses between requests, so that its connection is idle at times
 
 
 async def test_a_drain_a_return_and_a_shutdown_from_afar_cost_no_request(open_cluster):
@@ -41,24 +52,24 @@ async def test_a_drain_a_return_and_a_shutdown_from_afar_cost_no_request(open_cl
         async with trio.open_nursery() as nursery:
             for node in ("node-1", "node-2", "node-2"):
                 nursery.start_soon(load.through, node)
-            await trio.sleep(0.5)
+            await load.goes_on()
             drained = await running.console.post("node-1", "/nodes/node-2/drain?wait=60", body={})
             assert drained["pending"] == []
             ready = await running.client.get(f"http://{running.connect('node-2')}/health/ready")
             assert ready.status_code == 503
             assert "DECOMMISSIONED" in ready.json()["detail"]
-            await trio.sleep(0.5)
+            await load.goes_on()
             assert load.closing == {"node-2"}, "its clients are told to go elsewhere"
 
             await running.console.post("node-2", "/node/activate/node-2?wait=60", body={})
-            await trio.sleep(0.3)
+            await load.goes_on()
             gone = await running.console.post("node-1", "/nodes/node-3/shutdown?wait=60", body={})
             assert gone["pending"] == []
             assert (await running.ended("node-3"))[0] == 0
-            await trio.sleep(0.5)
+            await load.goes_on()
             load.stopped = True
         assert load.bad == []
-        assert load.count > 50
+        assert load.count >= 4 * 20
 
         await running.processes.start("node-3")
         await running.ready("node-3")
