@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from aether.errors import BadInput
-from aether.invocation.message_spec import MessageSpec
+from aether.invocation.message_spec import MessageSpec, fields_of
 from aether.model.health import VersionCounts
 from aether.model.limits import VERSIONS_TOLD_MAX
 from aether.model.version import Version
@@ -37,7 +37,7 @@ def encode_counts_request(m: CountsRequest) -> Sequence[object]:
 
 
 def decode_counts_request(fields: Sequence[object]) -> CountsRequest:
-    number, target = _fields(2, fields)
+    number, target = fields_of("counts", 2, fields)
     if type(number) is not int or type(target) is not str:
         raise BadInput("a field of a question for counts has the wrong type")
     return CountsRequest(number, target)
@@ -49,7 +49,7 @@ def encode_counts_reply(m: CountsReply) -> Sequence[object]:
 
 
 def decode_counts_reply(fields: Sequence[object]) -> CountsReply:
-    number, epoch, versions = _fields(3, fields)
+    number, epoch, versions = fields_of("counts", 3, fields)
     if type(number) is not int or type(epoch) is not int or not isinstance(versions, dict):
         raise BadInput("a field of told counts has the wrong type")
     told = cast("dict[Any, Any]", versions)
@@ -74,12 +74,6 @@ def _buckets(pairs: list[int]) -> dict[int, int]:
     if len(pairs) % 2 or not all(type(part) is int for part in pairs):
         raise BadInput(f"{pairs!r:.80} is no histogram of latencies")
     return dict(zip(pairs[::2], pairs[1::2], strict=True))
-
-
-def _fields(count: int, fields: Sequence[object]) -> Sequence[Any]:
-    if len(fields) != count:
-        raise BadInput(f"{len(fields)} fields where a message about counts has {count}")
-    return fields
 
 
 HEALTH_MESSAGES: Final = (

@@ -1,4 +1,4 @@
-"""How a message of this room is registered.
+"""How a message of this room is registered, and that it has as many fields as it should.
 
 Knows: the shape of one row of the message table.
 Never: any message, lanes as objects.
@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 
+from aether.errors import BadInput
+
 
 @attrs.frozen
 class MessageSpec:
@@ -21,3 +23,10 @@ class MessageSpec:
     lane: str
     encode: Callable[[Any], Sequence[object]]
     decode: Callable[[Sequence[object]], Any]
+
+
+def fields_of(what: str, count: int, fields: Sequence[object]) -> Sequence[Any]:
+    """`fields`, of which a message of `what` has `count`. Raises BadInput for any other number."""
+    if len(fields) != count:
+        raise BadInput(f"{len(fields)} fields where a message of {what} has {count}")
+    return fields

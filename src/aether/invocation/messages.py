@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import attrs
 
 from aether.errors import BadInput
 from aether.invocation.health_messages import HEALTH_MESSAGES
-from aether.invocation.message_spec import MessageSpec
+from aether.invocation.message_spec import MessageSpec, fields_of
 from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.invocation.stream_messages import STREAM_MESSAGES
 from aether.model.ids import InstanceId
@@ -83,7 +83,7 @@ def decode_request(fields: Sequence[object]) -> CallRequest:
     extra = NO_EXTRA
     if len(fields) == 9:
         extra, fields = _extra(fields[8]), fields[:8]
-    call_id, target, instance, method, form, remaining_s, payload, attempt = _exactly(8, fields)
+    call_id, target, instance, method, form, remaining_s, payload, attempt = fields_of("a call", 8, fields)
     if not type(target) is type(instance) is type(method) is type(form) is str:
         raise BadInput("a name in a call request is no text")
     if type(call_id) is not int or type(attempt) is not int or type(remaining_s) is not float:
@@ -100,7 +100,7 @@ def encode_call_reply(m: CallReply) -> Sequence[object]:
 
 
 def decode_call_reply(fields: Sequence[object]) -> CallReply:
-    call_id, reply = _exactly(2, fields)
+    call_id, reply = fields_of("a call", 2, fields)
     if type(call_id) is not int:
         raise BadInput("a call reply has no correlation id")
     return CallReply(call_id, decode_reply(reply))
@@ -111,7 +111,7 @@ def encode_cancel(m: CallCancel) -> Sequence[object]:
 
 
 def decode_cancel(fields: Sequence[object]) -> CallCancel:
-    call_id, reason = _exactly(2, fields)
+    call_id, reason = fields_of("a call", 2, fields)
     if type(call_id) is not int or type(reason) is not str:
         raise BadInput("a field of a call cancellation has the wrong type")
     return CallCancel(call_id, reason[:CANCEL_REASON_CHARS_MAX])
@@ -122,12 +122,6 @@ def _extra(plain: object) -> Mapping[str, object]:
     if entries is None or len(entries) > CALL_EXTRA_ENTRIES_MAX or not all(type(name) is str for name in entries):
         raise BadInput(f"{plain!r:.80} is nothing that a call says of itself")
     return cast("dict[str, object]", plain)
-
-
-def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
-    if len(fields) != count:
-        raise BadInput(f"{len(fields)} fields where a message of a call has {count}")
-    return fields
 
 
 MESSAGES: Final = (

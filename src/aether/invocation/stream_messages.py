@@ -9,10 +9,10 @@ Holds: every number is a running total, so that a message may come twice, or aft
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from aether.errors import BadInput
-from aether.invocation.message_spec import MessageSpec
+from aether.invocation.message_spec import MessageSpec, fields_of
 from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.model.ids import InstanceId
 from aether.model.limits import (
@@ -100,8 +100,8 @@ def encode_stream_request(m: StreamRequest) -> Sequence[object]:
 
 
 def decode_stream_request(fields: Sequence[object]) -> StreamRequest:
-    call_id, target, instance, method, form, remaining_s, payload, attempt, items, bytes_, inputs, extra = _exactly(
-        12, fields
+    call_id, target, instance, method, form, remaining_s, payload, attempt, items, bytes_, inputs, extra = fields_of(
+        "a stream", 12, fields
     )
     _numbers(call_id, attempt, items, bytes_)
     if not type(target) is type(instance) is type(method) is type(form) is str:
@@ -121,7 +121,7 @@ def encode_opened(m: StreamOpened) -> Sequence[object]:
 
 
 def decode_opened(fields: Sequence[object]) -> StreamOpened:
-    call_id, items, bytes_, onward = _exactly(4, fields)
+    call_id, items, bytes_, onward = fields_of("a stream", 4, fields)
     _numbers(call_id, items, bytes_)
     return StreamOpened(call_id, items, bytes_, onward)
 
@@ -131,7 +131,7 @@ def encode_item(m: StreamItem) -> Sequence[object]:
 
 
 def decode_item(fields: Sequence[object]) -> StreamItem:
-    call_id, channel, number, body = _exactly(4, fields)
+    call_id, channel, number, body = fields_of("a stream", 4, fields)
     if not (type(call_id) is type(channel) is type(number) is int and type(body) is bytes) or number < 0:
         raise BadInput("a field of a stream's item has the wrong type")
     return StreamItem(call_id, channel, number, body)
@@ -142,7 +142,7 @@ def encode_credit(m: StreamCredit) -> Sequence[object]:
 
 
 def decode_credit(fields: Sequence[object]) -> StreamCredit:
-    call_id, channel, items, bytes_ = _exactly(4, fields)
+    call_id, channel, items, bytes_ = fields_of("a stream", 4, fields)
     _numbers(call_id, channel, items, bytes_)
     return StreamCredit(call_id, channel, items, bytes_)
 
@@ -152,7 +152,7 @@ def encode_end(m: StreamEnd) -> Sequence[object]:
 
 
 def decode_end(fields: Sequence[object]) -> StreamEnd:
-    call_id, channel, items, outcome = _exactly(4, fields)
+    call_id, channel, items, outcome = fields_of("a stream", 4, fields)
     _numbers(call_id, channel, items)
     return StreamEnd(call_id, channel, items, decode_reply(outcome))
 
@@ -162,17 +162,11 @@ def encode_stop(m: StreamStop) -> Sequence[object]:
 
 
 def decode_stop(fields: Sequence[object]) -> StreamStop:
-    call_id, channel, reason = _exactly(3, fields)
+    call_id, channel, reason = fields_of("a stream", 3, fields)
     _numbers(call_id, channel)
     if type(reason) is not str or len(reason) > CANCEL_REASON_CHARS_MAX:
         raise BadInput("the reason of a stream's stop is no text, or too long")
     return StreamStop(call_id, channel, reason)
-
-
-def _exactly(count: int, fields: Sequence[object]) -> Sequence[Any]:
-    if len(fields) != count:
-        raise BadInput(f"{len(fields)} fields where a message of a stream has {count}")
-    return fields
 
 
 def _named(plain: object, most: int) -> Mapping[str, object]:
