@@ -97,6 +97,7 @@ class FakeNetwork:
         self.nodes = {}
         self.rows = {}
         self.terms = {}
+        self.traffic = {}
         self.cut = set()
         self.full = set()
         self.delay_s = 0.001
@@ -131,7 +132,13 @@ class FakeNetwork:
         members = self.members(*self.nodes)
         for node in self.nodes.values():
             peers = {n for n in self.nodes if n != node.name and frozenset((node.name, n)) not in self.cut}
-            view = View(instances=self.rows.values(), members=members, routes=self.terms.values(), connected=peers)
+            view = View(
+                instances=self.rows.values(),
+                members=members,
+                routes=self.terms.values(),
+                traffic=self.traffic.values(),
+                connected=peers,
+            )
             if node.registry.rebuild(view):
                 node.invoker.endpoints_changed()
 

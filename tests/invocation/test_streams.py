@@ -21,7 +21,8 @@ from aether.invocation.streaming import Input, StreamEnded
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId
 from aether.model.limits import CLEANUP_S, STREAM_AHEAD_BYTES, STREAM_AHEAD_ITEMS
-from aether.model.rows import RouteRow
+from aether.model.rows import RouteRow, TrafficRow
+from aether.model.version import Version
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
 
@@ -288,6 +289,29 @@ async def test_a_deadline_of_the_method_bounds_the_whole_stream(autojump_clock, 
             await read_open(a, read)
         assert isinstance(ended.value.reply, TimedOut)
         assert read == [0, 1, 2]
+
+
+async def test_a_stream_lasts_as_long_as_its_own_version_says(autojump_clock, network_of):
+    newer = PRICING.base.at(Version.parse("2.0.0"))
+    async with network_of("a", "b") as (network, a, b):
+        network.host(b, each_second, instance="old")
+        network.host(b, each_second, instance="new", artifact=newer)
+        network.terms[PRICING.base] = RouteRow(
+            artifact=PRICING.base,
+            version=str(PRICING.version),
+            methods=("ticks",),
+            deadlines_s={"ticks": 3.5},
+            others=(RouteRow(artifact=newer.base, version="2.0.0", methods=("ticks",), deadlines_s={"ticks": 1.5}),),
+        )
+        network.traffic[PRICING.base] = TrafficRow(artifact=PRICING.base, weights={str(PRICING.version): 1, "2.0.0": 1})
+        network.publish()
+        lengths = []
+        for _ in range(2):
+            read = []
+            with pytest.raises(StreamEnded):
+                await read_open(a, read)
+            lengths.append(len(read))
+        assert sorted(lengths) == [1, 3]
 
 
 async def test_without_a_deadline_a_stream_lasts(autojump_clock, network_of):

@@ -253,7 +253,7 @@ class Attempts:
         if call.options.key:
             extra[KEY] = call.options.key
         if call.options.one_way:
-            extra[ONE_WAY] = self._registry.terms(call.target).deadline_of(call.method)
+            extra[ONE_WAY] = self._registry.terms(call.target, call.version).deadline_of(call.method)
         return extra
 
     async def _try_there(self, call: OutgoingCall, endpoint: Endpoint, now: float) -> Outcome:

@@ -219,7 +219,7 @@ class Invoker:
         at the end, StreamBroken when it was cut off. A method that is no stream, but takes some: `stream.outcome()`.
         """
         call, _ = self._new(target, method, payload, form, request_id, options)
-        own_s = self._registry.terms(target).deadlines_s.get(method, math.inf)
+        own_s = self._registry.terms(target, call.version).deadlines_s.get(method, math.inf)
         until = min(trio.current_effective_deadline(), call.began + own_s)
         call.opening = opening = Opening(
             until=until,

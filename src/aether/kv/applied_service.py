@@ -45,6 +45,8 @@ class AppliedWatch:
             self.applied()
 
     def take_answer(self, sender: NodeId, answer: HasApplied) -> None:
+        if sender not in self._known and len(self._known) >= PEERS_MAX:
+            return  # it counts as behind, and is asked again
         self._known[sender] = max(answer.revision, self._known.get(sender, Revision(0)))
         self._heard.set()
         self._heard = trio.Event()
