@@ -8,10 +8,11 @@ import attrs
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.deployment.views import NEW, OLD, OTHER, view, wish
 
 from aether.deployment.budget import needed, wanted_in_all
 from aether.deployment.digest import started_with
-from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Unsatisfied, View
+from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Unsatisfied
 from aether.deployment.placement import least_loaded, round_robin, spread
 from aether.deployment.reconcile import reconcile
 from aether.model.artifact import Artifact
@@ -20,11 +21,10 @@ from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import REBALANCE_MOVES_MAX
 from aether.model.placing import Kind, Placing
-from aether.model.rows import DesiredRow, InstanceRow, MemberRow
+from aether.model.rows import InstanceRow, MemberRow
 from aether.model.version import Version
 
 S = SliceState
-OLD, NEW, OTHER = map(Artifact.parse, ("shop:pricing:1.0.0", "shop:pricing:2.0.0", "shop:stock:1.0.0"))
 V2 = Version.parse("2.0.0")
 EVERYTHING = (OLD, NEW, OTHER)
 NODES = tuple(NodeId(f"n{n}") for n in range(1, 6))
@@ -50,19 +50,6 @@ def row(number, node, state=S.ACTIVE, artifact=OLD, **fields):
     fields.setdefault("incarnation", HERE)
     return InstanceRow(
         instance=InstanceId(f"a{number:04}"), artifact=artifact, node=NodeId(node), state=state, **fields
-    )
-
-
-def wish(instances, artifact=OLD, **fields):
-    return DesiredRow(artifact=artifact, instances=instances, blueprint="app", **fields)
-
-
-def view(wishes=(), rows=(), members=(), **fields):
-    return View(
-        desired={w.artifact.base: w for w in wishes},
-        instances=tuple(rows),
-        members={m.node: m for m in members},
-        **fields,
     )
 
 

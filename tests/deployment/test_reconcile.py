@@ -7,19 +7,18 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.deployment.views import NEW, OLD, OTHER, view, wish
 
-from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Unsatisfied, View
+from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Unsatisfied
 from aether.deployment.placement import Candidate, least_loaded, spread
 from aether.deployment.reconcile import backoff_s, reconcile
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import IllegalTransition, SliceState
 from aether.model.limits import FAILED_BACKOFF_MAX_S, FAILED_BACKOFF_MIN_S
-from aether.model.rows import DesiredRow, InstanceRow, MemberRow
+from aether.model.rows import InstanceRow, MemberRow
 
 S = SliceState
-OLD, NEW = Artifact.parse("shop:pricing:1.0.0"), Artifact.parse("shop:pricing:2.0.0")
-OTHER = Artifact.parse("shop:stock:1.0.0")
 BASE = OLD.base
 
 
@@ -36,19 +35,6 @@ def row(number, node, state=S.ACTIVE, artifact=OLD, **fields):
         node=NodeId(node),
         incarnation=fields.pop("incarnation", Incarnation("i")),
         state=state,
-        **fields,
-    )
-
-
-def wish(instances, artifact=OLD, **fields):
-    return DesiredRow(artifact=artifact, instances=instances, blueprint="app", **fields)
-
-
-def view(wishes=(), rows=(), members=(), **fields):
-    return View(
-        desired={w.artifact.base: w for w in wishes},
-        instances=tuple(rows),
-        members={m.node: m for m in members},
         **fields,
     )
 

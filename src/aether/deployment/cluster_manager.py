@@ -174,7 +174,7 @@ class ClusterDeploymentManager:
         orders: list[Order] = []
         strategies = self._strategies.of(row.placing.strategy for row in view.desired.values())
         parts = reconcile(view, self._new_id, self._placement, strategies)
-        await self._in_steps(_gathered(parts, orders))
+        await self._in_steps(gathered(parts, orders))
         return orders
 
     async def _in_steps(self, steps: Iterable[object]) -> None:
@@ -221,7 +221,8 @@ class ClusterDeploymentManager:
             await self._kv.propose(Batch((), part), fence=fence)
 
 
-def _gathered(parts: Iterable[tuple[Order, ...]], orders: list[Order]) -> Iterator[None]:
+def gathered(parts: Iterable[tuple[Order, ...]], orders: list[Order]) -> Iterator[None]:
+    """The parts of a decision, one at each step, put into `orders`."""
     for part in parts:
         orders += part
         yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aether.deployment.cluster_manager import ClusterDeploymentManager
+from aether.deployment.cluster_manager import ClusterDeploymentManager, gathered
 from aether.deployment.manual import carry_out
 from aether.deployment.orders import Order, View
 
@@ -25,4 +25,6 @@ class ManualDeploymentManager(ClusterDeploymentManager):
     name: str = MANUAL
 
     async def _decide(self, view: View) -> list[Order]:
-        return [order for part in carry_out(view, self._new_id) for order in part]
+        orders: list[Order] = []
+        await self._in_steps(gathered(carry_out(view, self._new_id), orders))
+        return orders

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import attrs
 
 from aether.deployment.budget import spare
 from aether.deployment.manual import NO_SINGLETONS
 from aether.deployment.manual_manager import MANUAL
+from aether.deployment.writing import TRIES_MAX, busy
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
@@ -27,8 +27,6 @@ from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import INSTANCES_MAX
 from aether.model.rows import Applied, DesiredRow, InstanceRow
-
-_TRIES_MAX: Final = 8
 
 
 @attrs.frozen(kw_only=True)
@@ -106,7 +104,7 @@ class PlacementOperator:
     ) -> Placed:
         await self._kv.barrier()
         key = keys.desired(base)
-        for _ in range(_TRIES_MAX):
+        for _ in range(TRIES_MAX):
             self._check_manager()
             row, node = decide()
             result = await self._kv.propose(Batch((Compare(key, self._kv.version(key)),), (Put(key, row),)))
@@ -114,7 +112,7 @@ class PlacementOperator:
                 return Placed(
                     revision=result.revision, artifact=row.artifact, instance=order, node=node, count=len(row.placed)
                 )
-        raise Conflict(str(base), f"others changed it {_TRIES_MAX} times meanwhile; look at it, then repeat")
+        raise busy(str(base))
 
     def _check_manager(self) -> None:
         leadership = self._kv.get(keys.leadership)
