@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aether.deployment.applies import Next, judge_apply
+from aether.deployment.applies import Next, Verdict, judge_apply
 from aether.deployment.apply_manager import ApplyManager
 from aether.deployment.blueprint_operator import LEADER
 from aether.deployment.operator import Operator
@@ -249,3 +249,19 @@ async def test_a_plan_writes_nothing_and_says_what_an_apply_then_does(autojump_c
     assert not (await shop.operator.blueprints.plan(SECOND)).changes_something
     with pytest.raises(BadInput, match="no member offers"):
         await shop.operator.blueprints.plan(SECOND.replace("pricing:1.0.0", "pricing:9.0.0"))
+
+
+async def test_an_update_that_cannot_be_stopped_keeps_none_of_the_others_going(autojump_clock, world):
+    """Each is asked to turn round, whatever the one before it said."""
+    asked = []
+
+    async def roll_back(update):
+        asked.append(update)
+        if update == "first":
+            raise Conflict("update first", "its new version is in force")
+
+    node = await world.start("n1", str(OLD))
+    manager = ApplyManager(node.kv, Operator(node.kv, world.wall).blueprints, roll_back, wall=world.wall)
+    await manager._stop(Verdict(Next.STOP_UPDATES, updates=("first", "second")))
+
+    assert asked == ["first", "second"]

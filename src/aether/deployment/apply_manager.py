@@ -92,8 +92,12 @@ class ApplyManager:
                 await self._blueprints.take_back(row, fence)
 
     async def _stop(self, verdict: Verdict) -> None:
+        """Each of them: one that refuses keeps none of the others from turning round."""
         for update in verdict.updates:
-            await self._roll_back(update)
+            try:
+                await self._roll_back(update)
+            except Rejected as error:
+                _log.warning("update %s goes on for now: %s", update, error)
 
     async def _write(self, compare: Compare[Any], change: Put[Any] | Delete[Any], fence: LeadershipRow) -> None:
         await self._kv.propose(Batch((compare,), (change,)), fence=fence)

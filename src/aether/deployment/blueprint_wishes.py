@@ -207,7 +207,7 @@ def _counted(row: DesiredRow, wish: SliceWish, current: DesiredRow | None, stand
     own = standing.defaults(row.artifact)
     row = own_row(row, own)
     if own is None and current is not None and not current.is_dependency:
-        wished = current.instances if current.wished is None else current.wished
+        wished = current.wished_count
         low, high, idle_s = current.instances_min, current.instances_max, current.idle_s
         row = attrs.evolve(row, wished=wished, instances_min=low, instances_max=high, idle_s=idle_s)
         row = attrs.evolve(row, singleton=row.singleton or (current.singleton and row.artifact == current.artifact))

@@ -40,7 +40,7 @@ def merged_count(row: DesiredRow, override: OverrideRow | None, now: float) -> i
 
     now  wall-clock seconds
     """
-    wished = row.instances if row.wished is None else row.wished
+    wished = row.wished_count
     if override is not None and not is_void(row, override, now):
         wished = override.instances
     low, high = bounds(row)

@@ -34,7 +34,7 @@ def new_rollout(id: str, desired: DesiredRow, new: Version, plan: RolloutPlan, b
         old=desired.artifact.version,
         new=new,
         plan=plan,
-        instances_old=desired.instances if desired.wished is None else desired.wished,
+        instances_old=desired.wished_count,
         since=now,
         by=by,
         created_at=now,
@@ -69,7 +69,7 @@ def begin_rollback(row: RolloutRow, facts: RolloutFacts, reason: str, now: float
     """Turn round. The old version is brought back to its full count first, when it was reduced."""
     moved = _moved(row, R.ROLLING_BACK, now, reason=reason)
     assert facts.desired is not None
-    return _with_rows(attrs.evolve(moved, paused=False), facts, desired=_restored(row, facts, facts.desired))
+    return _with_rows(attrs.evolve(moved, paused=False), facts, desired=_restored(facts, facts.desired))
 
 
 def refused(row: RolloutRow, first: RolloutRow, now: float) -> RolloutChanges:
@@ -343,7 +343,7 @@ def _goal(row: RolloutRow, facts: RolloutFacts) -> DesiredRow:
         case R.COMPLETING if not is_promoted(row, desired):
             return _sized(row, facts, desired, count_steps(row.plan, facts.wanted) - 1, moved=True)
         case R.ROLLING_BACK:
-            return _restored(row, facts, desired)
+            return _restored(facts, desired)
         case _:
             return desired
 
@@ -364,5 +364,5 @@ def _sized(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow, index: int
     return attrs.evolve(desired, instances=old, wished=wished, beside=row.new, beside_instances=step.new)
 
 
-def _restored(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow) -> DesiredRow:
+def _restored(facts: RolloutFacts, desired: DesiredRow) -> DesiredRow:
     return attrs.evolve(desired, instances=facts.wanted)

@@ -31,6 +31,7 @@ from aether.deployment.rollout_wishes import (
 )
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
 from aether.deployment.standing import no_contract
+from aether.deployment.writing import TRIES_MAX, busy
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
 from aether.kv.service import KvService
@@ -45,7 +46,6 @@ CURRENT: Final = "current"
 """Names the one update under way, or the one that ended last."""
 
 ROLLING: Final = RolloutPlan()
-_TRIES_MAX: Final = 8
 
 
 @attrs.frozen
@@ -104,7 +104,7 @@ class RolloutOperator:
         base, new = _target(artifact, version)
         check_plan(plan)
         await self._kv.barrier()
-        for _ in range(_TRIES_MAX):
+        for _ in range(TRIES_MAX):
             desired = self._kv.get(keys.desired(base))
             check_none_open(base, self._kv.rows(keys.rollouts_of(base)))
             check_version(base, desired, new, self._view.offered())
@@ -115,7 +115,7 @@ class RolloutOperator:
             result = await write_start(self._kv, at, row)
             if result.applied:
                 return self._shown(row, result.revision)
-        raise _busy(str(base))
+        raise busy(str(base))
 
     async def known(self) -> list[RolloutApplied]:
         """All that are kept, the newest first."""
@@ -166,7 +166,7 @@ class RolloutOperator:
     ) -> RolloutApplied:
         await self._kv.barrier()
         identity = ""
-        for _ in range(_TRIES_MAX):
+        for _ in range(TRIES_MAX):
             row = self._find(identity or name)
             identity, now = row.id, self._wall()  # `current` stays the same one while others write
             at = RolloutRows(self._kv, row)
@@ -176,7 +176,7 @@ class RolloutOperator:
             result = await write_changes(self._kv, at, changes, (), None, now)
             if result.applied:
                 return self._shown(changes.row, result.revision)
-        raise _busy(f"update {identity}")
+        raise busy(f"update {identity}")
 
     def _find(self, name: str) -> RolloutRow:
         rows = sorted(self._kv.rows(keys.ROLLOUTS), key=lambda row: (row.updated_at, row.id))
@@ -230,7 +230,3 @@ def _target(artifact: str, version: str) -> tuple[ArtifactBase, Version]:
         fix = f"version: name the one that {artifact[:80]} is to be updated to, as in {artifact[:80]}:1.2.0"
         raise BadInput("no version is given", (fix,))
     return ArtifactBase.parse(artifact), Version.parse(version)
-
-
-def _busy(what: str) -> Conflict:
-    return Conflict(what, f"others changed it {_TRIES_MAX} times meanwhile; look at it, then repeat")

@@ -104,7 +104,7 @@ def _counted(
     row: DesiredRow, count: int, owner: str, by: str, now: float, reason: str, seen: tuple[InstanceRow, ...] = ()
 ) -> Changed:
     override = OverrideRow(artifact=row.artifact.base, instances=count, owner=owner, reason=reason, by=by, at=now)
-    wished = row.instances if row.wished is None else row.wished
+    wished = row.wished_count
     return Changed(attrs.evolve(row, instances=count, wished=wished), override, seen)
 
 

@@ -165,7 +165,7 @@ def _at_version(row: DesiredRow, artifact: Artifact, standing: Standing) -> Desi
     own = standing.defaults(artifact)
     if artifact == row.artifact or own is None:
         return attrs.evolve(row, artifact=artifact)
-    wished = min(1, row.instances if row.wished is None else row.wished) if own.singleton else row.wished
+    wished = min(1, row.wished_count) if own.singleton else row.wished
     return attrs.evolve(row, artifact=artifact, singleton=own.singleton, wished=wished)
 
 

@@ -146,6 +146,11 @@ class DesiredRow:
     drain_s: float | None = None
     security: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
+    @property
+    def wished_count(self) -> int:
+        """How many instances are wanted while no override says otherwise."""
+        return self.instances if self.wished is None else self.wished
+
 
 @attrs.frozen(kw_only=True)
 class OverrideRow:
