@@ -262,6 +262,6 @@ async def test_an_update_that_cannot_be_stopped_keeps_none_of_the_others_going(a
 
     node = await world.start("n1", str(OLD))
     manager = ApplyManager(node.kv, Operator(node.kv, world.wall).blueprints, roll_back, wall=world.wall)
-    await manager._stop(Verdict(Next.STOP_UPDATES, updates=("first", "second")))
+    await manager._stop(Verdict(next=Next.STOP_UPDATES, updates=("first", "second")))
 
     assert asked == ["first", "second"]
