@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Protocol
 
 import attrs
+import msgpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -150,10 +151,25 @@ def paths(plain, at=()):
 
 
 PATHS = [path for path in paths(PLAIN) if path]
+
+
+def nested(depth):
+    found = {}
+    for _ in range(depth):
+        found = {"items": found}
+    return found
+
+
 JUNK = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=5) | st.lists(st.integers())
 
 
 @example(("fields", 0, "kind"), [])
+@example(("contract", "options", "deadline_s"), 10**400)
+@example(("contract", "methods", 0, "deadline_s"), 10**400)
+@example(("contract", "methods", 0, "deadline_s"), float("nan"))
+@example(("contract", "options", "concurrency"), 10**30)
+@example(("openapi",), "\ud800")
+@example(("contract", "definitions"), nested(900))
 @given(st.sampled_from(PATHS), JUNK | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
 def test_a_description_that_was_tampered_with_is_read_or_refused_and_nothing_else(path, junk):
     plain = json.loads(json.dumps(PLAIN))
@@ -168,6 +184,8 @@ def test_a_description_that_was_tampered_with_is_read_or_refused_and_nothing_els
     assert all(route.method in found.methods for route in found.routes)
     assert found.options.host == "process"
     assert found.options.concurrency >= 1
+    assert all(m.deadline_s is None or m.deadline_s > 0 for m in found.contract.methods.values())
+    msgpack.packb(found.contract.to_plain())  # as the row of its contract is written
 
 
 @given(st.text(max_size=50) | st.just("[" * 100_000) | st.just("{}") | st.just("x" * (SLICE_DESCRIPTION_BYTES_MAX + 1)))

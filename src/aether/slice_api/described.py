@@ -21,6 +21,7 @@ from aether.model.artifact import Artifact
 from aether.model.hosts import WORKER
 from aether.model.limits import OPENAPI_BYTES_MAX, SLICE_DESCRIPTION_BYTES_MAX
 from aether.model.route import Route, RouteKind
+from aether.slice_api.carried_json import read_json
 from aether.slice_api.contract import Contract, FieldKind, FieldSpec, SliceOptions, contract_of
 from aether.slice_api.description import ContractDescription, describe, read_description
 from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
@@ -216,10 +217,7 @@ def read_slice(text: str, program: Program, artifact: Artifact) -> DescribedSlic
     """
     if len(text) > SLICE_DESCRIPTION_BYTES_MAX:
         raise BadInput(f"a description of {len(text)} bytes; {SLICE_DESCRIPTION_BYTES_MAX} is the most")
-    try:
-        whole = _table(json.loads(text), "slice")
-    except (ValueError, RecursionError) as error:
-        raise BadInput("a description that is no JSON", (str(error)[:200],)) from None
+    whole = _table(read_json(text, "a description"), "slice")
     if whole.get("format") != FORMAT:
         raise BadInput(f"a description of format {whole.get('format')!r:.40}; this release reads {FORMAT}")
     contract = read_description(whole.get("contract"))

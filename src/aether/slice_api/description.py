@@ -25,7 +25,7 @@ from aether.slice_api.faults import Fault, detail_of
 from aether.slice_api.http_plan import STREAMS, ParameterSpec
 from aether.slice_api.marks import is_slice
 from aether.slice_api.methods import MethodSpec
-from aether.slice_api.option_description import plain_options, read_options
+from aether.slice_api.option_description import plain_options, read_options, read_seconds
 from aether.slice_api.schema import ANNOTATIONS, AT, Schema, Schemas
 
 FORMAT: Final = 1
@@ -259,7 +259,7 @@ def _bare(schema: object) -> object:
         named = cast("dict[str, object]", schema)
         return {
             key: {name: _bare(inner) for name, inner in cast("dict[str, object]", value).items()}
-            if key == "properties"
+            if key == "properties" and isinstance(value, dict)  # else it stands in a default value
             else _bare(value)
             for key, value in named.items()
             if key not in ANNOTATIONS
@@ -286,8 +286,6 @@ def _named(schema: object) -> Iterator[str]:
 def _read_method(plain: object) -> MethodDescription:
     part = _object(plain, "methods[]")
     deadline_s = part.get("deadline_s")
-    if deadline_s is not None and not isinstance(deadline_s, int | float):
-        raise _misfit("deadline_s", "a number", deadline_s)
     return MethodDescription(
         name=_text(part, "name"),
         doc=_text(part, "doc"),
@@ -295,7 +293,7 @@ def _read_method(plain: object) -> MethodDescription:
         returns=_object(part.get("returns"), "returns"),
         stream=_flag(part, "stream"),
         idempotent=_flag(part, "idempotent"),
-        deadline_s=None if deadline_s is None else float(deadline_s),
+        deadline_s=None if deadline_s is None else read_seconds(deadline_s),
         routes=tuple(_route(route) for route in _list(part, "routes")),
     )
 

@@ -7,6 +7,7 @@ Holds: options that this release does not know are left alone; one out of bounds
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -47,7 +48,7 @@ def read_options(plain: object, json_case: str = "snake") -> SliceOptions:
         concurrency=_count(part, "concurrency", SLICE_CONCURRENCY_DEFAULT, 1),
         queue=_count(part, "queue", SLICE_QUEUE_DEFAULT, 0),
         json_case="camel" if json_case == "camel" else "snake",
-        deadline_s=_seconds(part.get("deadline_s", CALL_DEADLINE_S)),
+        deadline_s=read_seconds(part.get("deadline_s", CALL_DEADLINE_S)),
         host=str(host),
         memory_mb=memory_mb if isinstance(memory_mb, int) else None,
         scale=scale,
@@ -78,8 +79,9 @@ def _count(part: Mapping[str, object], name: str, default: int, least: int, most
     return value
 
 
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+def read_seconds(value: object) -> float:
+    """A deadline. Raises BadInput unless it is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise _misfit("deadline_s", "seconds above 0", value)
     return float(value)
 
