@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-import trio
-
 import aether
+from aether.forge.polling import until
 from aether.node.seams import Seams
 
 
@@ -74,6 +73,8 @@ def processes(commands: Sequence[Sequence[str]], **options: object) -> Iterator[
 async def wait_connected(cluster: aether.Cluster, peers: int) -> None:
     """Until this node reaches `peers` others and somebody leads."""
     node = cluster._node
-    with trio.fail_after(30.0):
-        while len(node.transport.connected()) < peers or not node.consensus.status.has_quorum:  # noqa: ASYNC110 - bounded
-            await trio.sleep(0.02)
+
+    def connected() -> bool:
+        return len(node.transport.connected()) >= peers and node.consensus.status.has_quorum
+
+    await until(connected, 30.0, f"{peers} peers and a quorum", every_s=0.02)

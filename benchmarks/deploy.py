@@ -20,6 +20,7 @@ import psutil
 import trio
 
 from aether.forge.console import Console
+from aether.forge.polling import until
 from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from benchmarks.figure import Figure, Goal
 from benchmarks.hundred_slices import COUNT
@@ -39,9 +40,7 @@ class _Watch:
         self.console = console
 
     async def until(self, node: str, holds: Callable[[str], Awaitable[bool]]) -> None:
-        with trio.fail_after(PATIENCE_S):
-            while not await holds(node):  # noqa: ASYNC110 - of another process
-                await trio.sleep(LOOK_S)
+        await until(lambda: holds(node), PATIENCE_S, every_s=LOOK_S)
 
     async def everywhere(self, holds: Callable[[str], Awaitable[bool]]) -> float:
         """Seconds until it holds at every node that runs."""

@@ -58,12 +58,13 @@ class Figure:
 def table(figures: Iterable[Figure]) -> str:
     """The rows as text, one line each below a line of heads."""
     rows = [("FIGURE", "OURS", "BARE", "RATIO", "GOAL", "")]
-    rows += [_row(figure) for figure in figures]
+    rows += [cells(figure) for figure in figures]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
 
 
-def _row(figure: Figure) -> tuple[str, ...]:
+def cells(figure: Figure) -> tuple[str, ...]:
+    """What stands in its row: name, ours, bare, ratio, goal, verdict."""
     verdict = "" if figure.goal is None else "met" if figure.is_met else "MISSED"
     ours, bare = (f"{_number(value)} {figure.unit}" for value in (figure.ours, figure.bare))
     return figure.name, ours, bare, _ratio(figure), _promise(figure), verdict

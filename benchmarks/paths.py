@@ -11,6 +11,7 @@ bytes   the same from bytes to bytes, by the connection's parser and speller
 local   a call by a proxy to a slice in the node; deadline  the same under the caller's fail_after; plain  a bare await
 served  a call that arrives from another node: a message in, a message out, 64 at a time
 made    a call to another node: by the proxy out, its reply in, 64 at a time
+counted  what counting adds to any of these: finding the counter, in flight, latency, whether it was slow
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.proxy import bind_proxy
 from aether.invocation.reply import Done, Form
 from aether.invocation.service import Invoker
+from aether.metrics.method_counters import MethodCounters
+from aether.metrics.slow_calls import Adaptive
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
@@ -203,6 +206,27 @@ async def made(nursery: trio.Nursery) -> Window:
     return window
 
 
+def counted(_: aether.Cluster) -> Window:
+    """The lines that Chooser and Attempts have for the sake of counters, with the rule that costs most."""
+    counters = MethodCounters()
+    assert isinstance(counters.strategy, Adaptive)
+    methods = counters.of_version(ARTIFACT)
+    counters.of(ARTIFACT, "quote")
+
+    async def window() -> None:
+        for number in range(UNITS):
+            latency_s = 1e-5 * (1 + number % 7)
+            counter = methods.get("quote") or counters.of(ARTIFACT, "quote")
+            counter.in_flight += 1
+            slow = latency_s > counter.slow_over_s
+            counter.in_flight -= 1
+            counter.answered(latency_s)
+            if slow:
+                raise AssertionError("tens of microseconds are never slow")
+
+    return window
+
+
 PATHS: dict[str, Callable[[aether.Cluster], Window]] = {
     "plain": plain,
     "local": local,
@@ -210,6 +234,7 @@ PATHS: dict[str, Callable[[aether.Cluster], Window]] = {
     "http": http,
     "bytes": from_bytes,
     "served": served,
+    "counted": counted,
 }
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -62,13 +62,29 @@ class Dictionary:
                 if task is not None:
                     trio.lowlevel.reschedule(task, outcome.Value(None))
 
-    def freeze(self) -> Callable[[], bytes]:
+    def freeze(self) -> Iterator[bytes]:
         rows = dict(self.rows)
-        return lambda: msgpack.packb(rows)
+        return (msgpack.packb(pair) for pair in rows.items())
 
-    def restore(self, data: bytes, index: LogIndex) -> None:
+    def restoration(self, index: LogIndex) -> Incoming:
         del index
-        self.rows = msgpack.unpackb(data)
+        return Incoming(self)
+
+
+class Incoming:
+    """The rows of a snapshot, as they come."""
+
+    def __init__(self, machine: Dictionary) -> None:
+        self._machine, self._unpacker = machine, msgpack.Unpacker()
+        self._rows: dict[bytes, bytes] = {}
+
+    def feed(self, piece: bytes) -> None:
+        self._unpacker.feed(piece)
+        for key, value in self._unpacker:
+            self._rows[key] = value
+
+    def finish(self) -> None:
+        self._machine.rows = self._rows
 
 
 class Member:

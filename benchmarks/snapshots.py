@@ -23,6 +23,7 @@ from aether.consensus.membership import MembershipChange
 from aether.consensus.messages import Message
 from aether.consensus.service import ConsensusService
 from aether.consensus.values import Role
+from aether.forge.polling import until
 from aether.kv import keys as keys_of_rows
 from aether.kv.commands import Apply, encode_command, stamped
 from aether.kv.store import Store
@@ -36,6 +37,7 @@ ROWS_AT_ONCE = 200
 VALUE_BYTES = 128
 BETWEEN_SNAPSHOTS = 10
 STALL_S_MAX = 0.05
+SOON_S = 300.0
 WIDE = keys_of_rows.MAP_DEFINITION.encode(keys_of_rows.MapRow(entries_max=10**7, bytes_max=2**34))
 
 
@@ -98,17 +100,15 @@ class Node:
         self.storage.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(300):
-        while not condition():  # noqa: ASYNC110  # the services have no event for it
-            await trio.sleep(0.005)
+async def soon(condition: Callable[[], bool]) -> None:
+    await until(condition, SOON_S, every_s=0.005)
 
 
 async def write(node: Node, *changes: tuple[str, bytes]) -> None:
     """One entry of the log."""
     revision = node.store.revision
     node.service.propose(stamped(encode_command(Apply(0, 0, 0, (), changes)), 1))
-    await until(lambda: node.store.revision > revision)
+    await soon(lambda: node.store.revision > revision)
 
 
 async def fill(node: Node, first: int, last: int) -> None:
@@ -137,7 +137,7 @@ async def measure(folder: Path, keys: int) -> dict[str, float]:
     async with trio.open_nursery() as nursery:
         nodes[A] = leader = Node(folder, A, partial(carry, A))
         await leader.start(nursery)
-        await until(lambda: leader.service.status.role is Role.LEADER)
+        await soon(lambda: leader.service.status.role is Role.LEADER)
         await write(leader, (keys_of_rows.map_definition("bench").text, WIDE))
         await fill(leader, 0, keys)
         await trio.sleep(1)
@@ -148,7 +148,7 @@ async def measure(folder: Path, keys: int) -> dict[str, float]:
         before = leader.service._core.snapshot_index
         began_s = time.perf_counter()
         await rewrite(leader, keys)
-        await until(lambda: leader.service._core.snapshot_index > before)
+        await soon(lambda: leader.service._core.snapshot_index > before)
         found["take_s"] = time.perf_counter() - began_s
         found["take_stall_s"], found["take_turn_s"] = gauge.stall_s, gauge.turn_s
         found["take_peak"] = gauge.peak_bytes / one_state
@@ -161,19 +161,19 @@ async def measure(folder: Path, keys: int) -> dict[str, float]:
         began_s = time.perf_counter()
         change = MembershipChange(add=(B,))
         await leader.service.membership.change(change, leader.service.status.configuration_index)
-        await until(lambda: follower.store.revision >= leader.store.revision)
+        await soon(lambda: follower.store.revision >= leader.store.revision)
         found["join_s"] = time.perf_counter() - began_s
         found["join_stall_s"], found["join_turn_s"] = gauge.stall_s, gauge.turn_s
 
         await follower.stop()
         before = leader.service._core.snapshot_index
         await rewrite(leader, keys)
-        await until(lambda: leader.service._core.snapshot_index > before)
+        await soon(lambda: leader.service._core.snapshot_index > before)
         found["restart_s"] = await follower.start(nursery)
         two_states = resident()
         gauge.reset()
         began_s = time.perf_counter()
-        await until(lambda: follower.store.revision >= leader.store.revision)
+        await soon(lambda: follower.store.revision >= leader.store.revision)
         found["again_s"] = time.perf_counter() - began_s
         found["again_stall_s"], found["again_turn_s"] = gauge.stall_s, gauge.turn_s
         found["again_peak"] = gauge.peak_bytes / two_states

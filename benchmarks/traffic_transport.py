@@ -141,7 +141,7 @@ def _both(note: Callable[[NodeId, Any], None], handle: Callable[[NodeId, Any, st
 
 
 def make_traffic_transport(
-    config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission, bodies: bool
+    config: NodeConfig, identity: Identity, table: MessageTable, admit: Admission, wrap: object = None, *, bodies: bool
 ) -> TrafficTransport:
     """As `aether.node.seams.make_transport`, for a node with a cluster port."""
     assert config.port is not None

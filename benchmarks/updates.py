@@ -20,19 +20,25 @@ from typing import Final
 import attrs
 import trio
 
+from aether.forge.polling import until
+from aether.forge.steady_load import SteadyLoad
 from benchmarks.figure import Figure, Goal
 from benchmarks.open_loop import HttpLoop
-from benchmarks.updates_cluster import EDGE, Seen, World, open_world, under_load
+from benchmarks.updates_cluster import EDGE, SLOW, Seen, World, open_world, under_load
 
 RATE_MAX: Final = 2_000.0
 SHARE: Final = 0.6
 KEYED_SHARE: Final = 0.1  # each key is a durable write of the cluster
+SLOW_RATE_MAX: Final = 120.0  # of requests that take half a second: sixty under way, a third of them on the victim
 CALIBRATION_S: Final = 3.0
 CALIBRATION_CLIENTS: Final = 32
+TRIALS_MAX: Final = 6
+P99_S_MAX: Final = 0.1  # at a rate that is sustained
 RATIO_MAX: Final = 3.0
 FAILURES_PRINTED: Final = 10
 SLEEPS: Final = 3
 SLEEP_S: Final = 1.0
+END_S: Final = 60.0
 
 
 async def scale_down(world: World) -> None:
@@ -54,9 +60,11 @@ async def drain_by_word(world: World) -> None:
     """`aether nodes drain`: the node gives its work away and stays; then it works again."""
     node = await world.victim()
     await world.console.post(EDGE, f"/nodes/{node}/drain", body={})
-    with trio.fail_after(60.0):
-        while any(row["nodeId"] == node for row in await world.console.instances(EDGE)):  # noqa: ASYNC110 - of another process
-            await trio.sleep(0.05)
+
+    async def empty() -> bool:
+        return all(row["nodeId"] != node for row in await world.console.instances(EDGE))
+
+    await until(empty, END_S, f"{node} is empty")
     await world.console.post(EDGE, f"/nodes/{node}/activate", body={})
 
 
@@ -75,9 +83,7 @@ async def drain(world: World) -> None:
     """SIGTERM to a node: it leaves when nobody needs it any more."""
     node = await world.victim()
     world.processes.send_signal(node, signal.SIGTERM)
-    with trio.fail_after(60.0):
-        while world.processes.exit_code(node) is None:  # noqa: ASYNC110 - a process tells nobody
-            await trio.sleep(0.05)
+    await until(lambda: world.processes.exit_code(node) is not None, END_S, f"{node} ends")
     await world.restart(node)
 
 
@@ -110,12 +116,31 @@ SCENARIOS: Final = {
     "kill, idempotent": Scenario(kill),
     "kill, keyed": Scenario(kill, "keyed"),
     "kill, un-keyed": Scenario(kill, "unkeyed", failures=(504,)),
+    "kill, slow and idempotent": Scenario(kill, "slow idempotent"),
+    "kill, slow and keyed": Scenario(kill, "slow keyed"),
+    "kill, slow and un-keyed": Scenario(kill, "slow unkeyed", failures=(504,)),
 }
 
 
+def rate_of(scenario: Scenario, rate: float) -> float:
+    """Of requests of its kind, where the machine carries `rate` of the plain ones."""
+    most = SLOW_RATE_MAX if scenario.kind.startswith(SLOW) else rate
+    return min(most, rate * (KEYED_SHARE if scenario.kind.endswith(" keyed") or scenario.kind == "keyed" else 1.0))
+
+
 def calibrate(world: World) -> float:
-    """Requests per second that a closed loop gets, of which a share is used."""
-    return min(RATE_MAX, SHARE * HttpLoop(world.edge, "/echo/1").closed(CALIBRATION_CLIENTS, CALIBRATION_S))
+    """Requests per second: a share of what a closed loop gets, and less until they are answered in time.
+
+    The loop asks one instance, over and over; the requests of a scenario go to all of them.
+    """
+    rate = min(RATE_MAX, SHARE * HttpLoop(world.edge, "/echo/1").closed(CALIBRATION_CLIENTS, CALIBRATION_S))
+    for _ in range(TRIALS_MAX):
+        seen = SteadyLoad(world.requests("idempotent"), rate).run(CALIBRATION_S)
+        if not seen.failed and seen.percentile(0.99) <= P99_S_MAX:
+            break
+        rate *= SHARE
+    print(f"calibrated: {rate:.0f} requests a second", file=sys.stderr)
+    return rate
 
 
 async def _measure(names: Sequence[str], rate: float | None, seconds: float) -> list[Figure]:
@@ -125,7 +150,7 @@ async def _measure(names: Sequence[str], rate: float | None, seconds: float) -> 
             scenario = SCENARIOS[name]
             async with open_world(Path(folder) / str(number)) as world:
                 rate = rate or await trio.to_thread.run_sync(calibrate, world)
-                own_rate = rate * (KEYED_SHARE if scenario.kind == "keyed" else 1.0)
+                own_rate = rate_of(scenario, rate)
                 seen = await under_load(world, scenario.act, scenario.kind, own_rate, before_s=max(1.0, seconds))
             _print(name, scenario, own_rate, seen)
             rows += _rows(name, scenario, own_rate, seen)
@@ -136,7 +161,9 @@ def _print(name: str, scenario: Scenario, rate: float, seen: Seen) -> None:
     steady = seen.steady
     statuses = ", ".join(f"{count} x {status or 'no answer'}" for status, count in sorted(steady.statuses.items()))
     p99 = f"p99 {1e3 * seen.before_p99_s:.1f} ms before, {1e3 * seen.during_p99_s:.1f} ms during"
+    p99 += f", {seen.ratio:.1f} times"
     print(f"{name}: {rate:.0f}/s for {seen.acted_s:.1f} s: {statuses}; {p99}", file=sys.stderr)
+    print(f"  {steady.failed} of {steady.requests} without a 2xx", file=sys.stderr)
     print(f"  {steady.resent} sent again, the generator late by {1e3 * steady.late_max_s:.0f} ms", file=sys.stderr)
     for failure in steady.failures[:FAILURES_PRINTED]:
         print(f"  at {failure.at_s:.3f} s: {failure.status} {failure.answer}", file=sys.stderr)

@@ -18,6 +18,7 @@ import httpx
 import trio
 
 from aether.forge.console import Console
+from aether.forge.polling import until
 from aether.forge.processes import LocalPlan, LocalProcesses, open_processes
 from aether.forge.steady_load import Request, Steady, SteadyLoad, http_request
 from aether.testing.trees import write_tree
@@ -26,6 +27,7 @@ APPS: Final = Path(__file__).parent
 APP: Final = "zero_slice"
 ARTIFACT: Final = "bench.zero:echo"
 EDGE: Final = "node-1"
+SLOW: Final = "slow "
 READY_S: Final = 60.0
 WARM_S: Final = 1.0
 BEFORE_S: Final = 3.0
@@ -61,13 +63,13 @@ class World:
 
     async def active(self, count: int, node: str = EDGE, *, version: str = "1.0.0") -> None:
         """Until `node` sees so many ACTIVE instances, and no other."""
-        with trio.fail_after(READY_S):
-            while True:
-                rows = [row for row in await self.console.instances(node) if row["artifact"].startswith(ARTIFACT + ":")]
-                fit = [r for r in rows if r["state"] == "ACTIVE" and r["artifact"].endswith(":" + version)]
-                if len(rows) == len(fit) == count:
-                    return
-                await trio.sleep(0.05)
+
+        async def seen() -> bool:
+            rows = [row for row in await self.console.instances(node) if row["artifact"].startswith(ARTIFACT + ":")]
+            fit = [r for r in rows if r["state"] == "ACTIVE" and r["artifact"].endswith(":" + version)]
+            return len(rows) == len(fit) == count
+
+        await until(seen, READY_S, f"{count} of {version} at {node}")
 
     async def apply(self, version: str, *, strategy: str = "rolling") -> None:
         """Put the slice in force; an update begins when another version is."""
@@ -78,12 +80,12 @@ class World:
         artifact = f"{ARTIFACT}:{version}"
         code = (APPS / f"{APP}.py").read_text().replace(f"{ARTIFACT}:1.0.0", artifact)
         write_tree(self.slices, artifact, {f"{APP}.py": code.replace('f"{number}"', f'f"{{number}} of {version}"')})
-        with trio.fail_after(READY_S):
-            while True:
-                members = (await self.console.get(EDGE, "/members"))["members"]
-                if all(artifact in member["available"] for member in members):
-                    return
-                await trio.sleep(0.05)
+
+        async def seen() -> bool:
+            members = (await self.console.get(EDGE, "/members"))["members"]
+            return all(artifact in member["available"] for member in members)
+
+        await until(seen, READY_S, f"every node offers {artifact}")
 
     async def scale(self, count: int) -> None:
         await self.console.post(EDGE, "/scale", body={"artifact": f"{ARTIFACT}:1.0.0", "instances": count})
@@ -98,15 +100,19 @@ class World:
         await self.console.wait_ready(node, READY_S)
 
     def requests(self, kind: str) -> Callable[[int], Request]:
-        """Makes the requests of one kind, each another one."""
-        to = self.edge
+        """Makes the requests of one kind, each another one. "slow ...": many are under way at any moment.
+
+        Keyed ones call a method that may be repeated: what may not, and was cut off, is unknown whatever its key.
+        """
+        to, slow = self.edge, kind.startswith(SLOW)
 
         def make(number: int) -> Request:
-            if kind == "idempotent":
-                return http_request(kind, to, f"GET /echo/{number}")
-            body = json.dumps({"number": number}).encode()
-            key = [f'Idempotency-Key: "steady-{id(self)}-{number}"'] if kind == "keyed" else []
-            return http_request(kind, to, "POST /orders", key, body, repeatable=kind == "keyed")
+            if kind.endswith("idempotent"):
+                return http_request(kind, to, f"GET /{'slow' if slow else 'echo'}/{number}")
+            body, keyed = json.dumps({"number": number}).encode(), not kind.endswith("unkeyed")
+            key = [f'Idempotency-Key: "steady-{id(self)}-{number}"'] if keyed else []
+            line = f"POST /{'slow-' if slow else ''}{'notes' if keyed else 'orders'}"
+            return http_request(kind, to, line, key, body, repeatable=keyed)
 
         return make
 

@@ -13,7 +13,7 @@ import gc
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -22,11 +22,13 @@ import attrs
 import trio
 
 from aether.cluster.opening import open_node
+from aether.forge.polling import until
 from aether.model.ids import NodeId, StoreId
 from aether.node.config import NodeConfig
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
 from aether.storage.memory import MemoryStorage
+from aether.testing.processes import ScriptedProcess
 from aether.transport.memory import MemoryTransport
 from aether.transport.network import MemoryNetwork
 from aether.work import InlineWork
@@ -130,7 +132,9 @@ class WideCluster:
     ) -> None:
         draw = random.Random(f"{self._seed}/{config.node}")
 
-        def make_transport(config: NodeConfig, identity: object, table: object, admit: object) -> MemoryTransport:
+        def make_transport(
+            config: NodeConfig, identity: object, table: object, admit: object, wrap: object = None
+        ) -> MemoryTransport:
             return MemoryTransport(identity, self._network, founders, table, admit=admit)
 
         seams = Seams(
@@ -138,6 +142,7 @@ class WideCluster:
             work=InlineWork(),
             slice_work=InlineWork(),
             worker_processes=False,
+            process_probe=lambda: ScriptedProcess().read,  # the real one would raise alerts on a busy machine
             wall=lambda: EPOCH_S + trio.current_time(),
             rng=draw,
             new_id=lambda: f"{draw.getrandbits(48):012x}",
@@ -191,12 +196,10 @@ class WideCluster:
     def is_voter(self, name: NodeId) -> bool:
         return name in self.leader.consensus.status.configuration.voters
 
-    async def until(self, condition: object) -> float:
+    async def until(self, condition: Callable[[], object]) -> float:
         """How long it took in virtual seconds until `condition()` held."""
         began = trio.current_time()
-        with trio.fail_after(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110 - it looks at every node
-                await trio.sleep(LOOK_S)
+        await until(condition, PATIENCE_S, every_s=LOOK_S)
         return trio.current_time() - began
 
 

@@ -2,6 +2,7 @@
 
 import threading
 
+import outcome
 import pytest
 import trio
 
@@ -83,3 +84,23 @@ async def test_no_more_threads_run_than_allowed(work):
         for _ in range(8):
             nursery.start_soon(work.run, count)
     assert most == [2]
+
+
+async def test_an_outcome_comes_back_to_the_loop_without_a_task():
+    """The write path begins its writes within a turn, and takes a turn when they end."""
+    work, own, ends = BareThreadWork(1), threading.get_ident(), []
+    done = trio.Event()
+
+    def take(result):
+        ends.append((threading.get_ident() == own, result))
+        if len(ends) == 2:
+            done.set()
+
+    work.run_then(lambda: threading.get_ident() != own, take)
+    work.run_then(lambda: 1 // 0, take)
+    await done.wait()
+    assert all(on_loop for on_loop, _ in ends)
+    values = [result.value for _, result in ends if isinstance(result, outcome.Value)]
+    errors = [result.error for _, result in ends if isinstance(result, outcome.Error)]
+    assert values == [True]
+    assert [type(error) for error in errors] == [ZeroDivisionError]

@@ -38,6 +38,7 @@ from aether.errors import (
     TryAgain,
 )
 from aether.model.scale import Scale
+from aether.model.security import Credentials, Principal
 from aether.slice_api.binding import bind
 from aether.slice_api.call import Answers, call, each, send
 from aether.slice_api.context_variable import ContextVar
@@ -75,6 +76,7 @@ from aether.slice_api.http import Cookie, Header, Query
 from aether.slice_api.log_filter import CallLogFilter
 from aether.slice_api.maps import Map, MapEntry, MemoryMap
 from aether.slice_api.middleware import Middleware, ServedCall
+from aether.slice_api.principal import current_principal
 from aether.slice_api.route_options import Cors, RateLimit
 from aether.slice_api.static_service import static
 from aether.slice_api.streams import stream
@@ -102,6 +104,7 @@ __all__ = [
     "ContractError",
     "Cookie",
     "Cors",
+    "Credentials",
     "CurrentCall",
     "DataDirectoryInUse",
     "Draining",
@@ -121,6 +124,7 @@ __all__ = [
     "NotLeader",
     "OutcomeUnknown",
     "Overloaded",
+    "Principal",
     "Query",
     "QuotaExceeded",
     "RateLimit",
@@ -144,6 +148,7 @@ __all__ = [
     "config",
     "contract",
     "current_call",
+    "current_principal",
     "delete",
     "each",
     "fencing_token",

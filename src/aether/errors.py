@@ -21,6 +21,7 @@ __all__ = [
     "ContractError",
     "DataDirectoryInUse",
     "Draining",
+    "EntriesLost",
     "IdentityMismatch",
     "NoInstance",
     "NoQuorum",
@@ -39,6 +40,7 @@ __all__ = [
     "StorageFailed",
     "StorageFull",
     "StreamBroken",
+    "TakenBack",
     "TryAgain",
 ]
 
@@ -182,6 +184,10 @@ class Conflict(Rejected):
         return f"{self.what}: {self.reason}"
 
 
+class TakenBack(Conflict):
+    """`what` began as asked, failed, and everything is as before. HTTP 409."""
+
+
 @attrs.define(eq=False)
 class QuotaExceeded(Rejected):
     """A replicated map is full. `limit` is in `unit` ("entries" or "bytes"). HTTP 409."""
@@ -323,6 +329,24 @@ class StateDiverged(AetherError):
         return (
             f"the state of {self.node} at revision {self.revision} differs from that of the majority. The node stops: "
             f"keep its data directory for analysis, remove the member, and join a node with a new id"
+        )
+
+
+@attrs.define(eq=False)
+class EntriesLost(AetherError):
+    """The log of this node lacks entries that it has acknowledged: up to `committed`, where it ends at `last`.
+
+    Its disk forgot what it had said to be durable. The node stops: it cannot vouch for anything that it has promised.
+    """
+
+    committed: int
+    last: int
+
+    def __str__(self) -> str:
+        return (
+            f"commit index {self.committed} lies beyond the log, which ends at {self.last}: the disk has lost what "
+            "this node had stored and acknowledged. The node stops. While a majority of the others works: check the "
+            "disk, remove this node from the cluster (`aether members remove`), and join one with a new id"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Protocol, TypeVar, TypeVarTuple, cast
+from typing import Protocol, TypeVar, TypeVarTuple, cast, runtime_checkable
 
 import outcome
 import trio
@@ -22,6 +22,15 @@ class Work(Protocol):
 
     async def run(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """The result of `function(*args)`, or its exception. Cancellation waits for the function to end."""
+        ...
+
+
+@runtime_checkable
+class StartingWork(Work, Protocol):
+    """Work whose results a task need not wait for, which spares two task switches."""
+
+    def run_then(self, function: Callable[[], R], then: Callable[[outcome.Outcome[R]], None]) -> None:
+        """Begin `function` now; its outcome goes to `then`, on the loop, which must not raise. Nothing cancels it."""
         ...
 
 
@@ -73,6 +82,15 @@ class BareThreadWork:
         finally:
             self._limiter.release()
 
+    def run_then(self, function: Callable[[], R], then: Callable[[outcome.Outcome[R]], None]) -> None:
+        """As StartingWork.run_then. Beside `threads_max`: who starts one piece after the other has one thread."""
+        token = trio.lowlevel.current_trio_token()
+
+        def deliver(result: outcome.Outcome[R]) -> None:
+            token.run_sync_soon(then, result)
+
+        trio.lowlevel.start_thread_soon(function, deliver)
+
 
 async def _in_thread(function: Callable[[], R]) -> R:
     task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
@@ -86,6 +104,19 @@ async def _in_thread(function: Callable[[], R]) -> R:
 
 def _wait_for_its_end(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
     return trio.lowlevel.Abort.FAILED
+
+
+class AbandoningWork:
+    """Work of somebody whom nobody waits for: cancelled, it goes on in its thread and its result is dropped.
+
+    At most `threads_max` at a time, those that were left alone included: whoever comes then waits.
+    """
+
+    def __init__(self, threads_max: int = 1) -> None:
+        self._limiter = trio.CapacityLimiter(threads_max)
+
+    async def run(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
+        return await trio.to_thread.run_sync(function, *args, limiter=self._limiter, abandon_on_cancel=True)
 
 
 class InlineWork:

@@ -11,10 +11,17 @@ from benchmarks.consensus import PARTS, parse
 
 from aether.testing.nemesis.namespaces import why_not
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 ROWS = {
     "startup": ["import aether", "idle node, of a core", "idle node, resident"],
+    "cli": ["aether --help", "aether status, round trip", "completion of a command"],
     "bare_call": ["transport alone, one at a time, p50", "transport alone, 64 outstanding"],
+    "tls": [
+        "remote call under TLS, one at a time, p50, to plain",
+        "remote calls under TLS, 64 outstanding, to plain",
+    ],
     "streams": [
         "stream of small objects, items",
         "stream of small objects, beside bare",
@@ -65,6 +72,12 @@ ROWS = {
         "reconcile, 1,000 slices x 1,000 nodes x 10,000 instances, lost",
         "longest part of it, fresh",
         "longest stall of that turn, fresh",
+    ],
+    "figures": ["figures of 10 nodes x 50 methods, of a core per node"],
+    "management": [
+        "GET /status of a busy node, p50",
+        "GET /status of a busy node, p99",
+        "GET /status of a busy node, requests that failed",
     ],
     "consensus": [
         "writes, 256 outstanding, leader's process, to the limit",

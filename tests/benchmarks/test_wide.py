@@ -3,13 +3,14 @@
 import pytest
 from benchmarks.wide import run
 
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]  # whichever test comes first waits for all figures
+
 
 @pytest.fixture(scope="module")
 def found():
     return {nodes: run(nodes, 2.0, pause_s=1.0) for nodes in (20, 40)}
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("what", ["sent_bytes", "sent_frames", "received_bytes", "received_frames", "steps"])
 def test_twice_the_nodes_cost_the_leader_hardly_more(found, what):
     """Each worker that the leader hears or writes to by itself shows here at once."""

@@ -79,6 +79,17 @@ def test_members_that_do_not_answer_are_shown(listener, capsys):
     assert "UNREACHABLE" in capsys.readouterr().out
 
 
+def test_health_says_what_is_missing(listener, capsys):
+    """Every refusal for want of a majority sends people to this command."""
+    answer = {"status": "degraded", "quorum": True, "problems": ["node node-3 is not reachable from here"]}
+    listener.answers = [(200, answer), (200, answer)]
+
+    assert run(["health", "-c", listener.address]) == 0
+    assert "node node-3 is not reachable from here" in capsys.readouterr().out.splitlines()
+    assert run(["health", "-o", "json", "-c", listener.address]) == 0
+    assert json.loads(capsys.readouterr().out) == answer
+
+
 def test_undeploying_what_nobody_wanted_says_so_beside_the_answer(listener, capsys):
     """A misspelt name must not look like a success; scripts go on."""
     done = {"status": "undeployed", "artifact": "a:b", "revision": 1}
@@ -123,14 +134,32 @@ def test_a_first_blueprint_is_written_whole_or_not_at_all(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("show", "/blueprints/a%2Fb%3F%23"),
+        ("history", "/blueprints/a%2Fb%3F%23/history"),
+        ("rollback", "/blueprints/a%2Fb%3F%23/rollback"),
+        ("delete", "/blueprints/a%2Fb%3F%23/delete"),
+    ],
+)
+def test_an_odd_id_of_a_blueprint_reaches_the_node_as_typed(listener, capsys, command, path):
+    """It must not become another path, or a query: the node says what is wrong with it."""
+    listener.answers = [(404, {"detail": "no blueprint 'a/b?#'"})]
+
+    assert run(["blueprint", command, "a/b?#", "-c", listener.address, "--token", "t"]) == 1
+    assert [asked for asked, _ in listener.asked] == [path]
+
+
 # --- members ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_members_are_listed_with_their_kind(listener, capsys):
+@pytest.mark.parametrize("words", [["members"], ["members", "list"]])
+def test_the_members_are_listed_with_their_kind(listener, capsys, words):
     member = {"id": "node-2", "kind": "WORKER", "state": "ON_DUTY", "isLeader": False, "clusterAddress": "h:1"}
     listener.answers = [(200, {"members": [member | {"leaving": False}, member | {"id": "node-3", "leaving": True}]})]
 
-    assert run(["members", "list", "-c", listener.address]) == 0
+    assert run([*words, "-c", listener.address]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0][:3] == ["ID", "KIND", "STATE"]
     assert [line[:3] for line in lines[1:]] == [["node-2", "WORKER", "ON_DUTY"], ["node-3", "WORKER", "LEAVING"]]
@@ -215,3 +244,56 @@ def test_what_is_refused_about_an_update_is_read_and_fails(listener, capsys, sta
     listener.answers = [(status, {"title": "no", "status": status, "detail": "0:0 gives nobody any traffic"})]
     assert run(["rollout", "routing", "r1", "-r", "0:0", "-c", listener.address, "--token", "t"]) in (1, 4)
     assert "0:0 gives nobody any traffic" in capsys.readouterr().err
+
+
+SNAPSHOT = {
+    "artifact": "shop:pricing:1.0.0", "method": "quote", "count": 3, "failureCount": 1, "inFlight": 0,
+    "p50DurationNs": 10_000_000, "p95DurationNs": 2e7, "p99DurationNs": 2e7, "p999DurationNs": 2.5e7,
+    "slowInvocations": 2, "recent": {"requestsPerSecond": 0.5},
+}  # fmt: skip
+
+
+def test_how_calls_go_is_a_table(listener, capsys):
+    listener.answers = [(200, {"snapshots": [SNAPSHOT]})]
+
+    assert run(["invocation-metrics", "list", "--method", "quote", "-c", listener.address]) == 0
+    assert listener.asked == [("/invocation-metrics?method=quote", None)]
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[-5:] == ["P50MS", "P95MS", "P99MS", "P999MS", "SLOWINVOCATIONS"]
+    assert row.split() == ["shop:pricing:1.0.0", "quote", "3", "1", "0", "0.5", "10.0", "20.0", "20.0", "25.0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("fixed", {"type": "fixed"}),
+        ("fixed 250", {"type": "fixed", "thresholdMs": 250}),
+        ("adaptive", {"type": "adaptive"}),
+        ("adaptive 5 500 --multiplier 4", {"type": "adaptive", "minMs": 5, "maxMs": 500, "multiplier": 4}),
+        ("per-method 50 --for a=1", {"type": "perMethod", "defaultMs": 50, "methods": {"a": 1}}),
+        (
+            "composite 5 --for g:a/m=1",
+            {
+                "type": "composite",
+                "strategies": [{"type": "perMethod", "methods": {"g:a/m": 1}}, {"type": "adaptive", "minMs": 5}],
+            },
+        ),
+    ],
+)
+def test_a_strategy_for_slow_calls_is_typed_as_in_the_original_and_more(listener, capsys, typed, sent):
+    answer = {"status": "strategy_set", "strategy": sent, "revision": 7}
+    listener.answers = [(200, answer)]
+
+    assert run(["invocation-metrics", "strategy", *typed.split(), "-c", listener.address]) == 0
+    assert listener.asked == [("/invocation-metrics/strategy", sent)]
+    assert "strategy_set" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["slowest", "fixed -1", "fixed 1 2", "adaptive 1 2 3", "fixed --for a=1", "fixed --multiplier 2",
+     "per-method --for a", "per-method --for =3", "--for a=1"],
+)  # fmt: skip
+def test_a_strategy_that_cannot_be_is_refused_before_anybody_is_asked(listener, capsys, typed):
+    assert run(["invocation-metrics", "strategy", *typed.split(), "-c", listener.address]) == 2
+    assert not listener.asked

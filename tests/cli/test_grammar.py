@@ -18,7 +18,7 @@ def documented():
     for document in DOCUMENTS:
         for line in re.findall(r"^\$ (.*)$", document.read_text(), re.M):
             for command in re.split(r"&&|\||>|(?<!\S)&", line):
-                if command.strip().startswith(("aether ", "python -m aether")):
+                if command.strip().startswith(("aether ", "python -m aether ")):
                     yield command.strip()
 
 
@@ -65,7 +65,7 @@ def test_the_option_nearest_to_the_command_wins():
     ("arguments", "code", "says"),
     [
         ("status -c 127.0.0.1:1", 3, "aether node"),
-        ("status -c nonsense", 2, "HOST:PORT"),
+        ("status -c non:sense", 2, "HOST:PORT"),
         ("sttus", 2, "Did you mean 'status'"),
         ("scale app:x", 2, "--instances"),
         ("deploy a:b:1.0.0 -n -1", 2, "-1"),

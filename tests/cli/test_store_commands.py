@@ -233,7 +233,7 @@ async def test_rows_are_read_written_compared_and_deleted():
         assert row["key"] == "maps/stock/a%20b"
         version = str(row["version"])
         code, _, said = await aether_run(address, "kv", "put", "maps/stock/a b", "7", "--if-version", "1")
-        assert code == 1
+        assert code == 4
         assert "read it again" in said
         assert (await aether_run(address, "kv", "put", "maps/stock/a b", "7", "--if-version", version))[0] == 0
         assert (await aether_run(address, "kv", "delete", "maps/stock/a b"))[0] == 0

@@ -128,6 +128,62 @@ async def test_an_unhealthy_canary_is_taken_back_with_the_reason(aether_cluster,
     assert load.failures < 60, "it saw a tenth of the calls, and not for long"
 
 
+async def apart(cluster):
+    """The id of the leader, and beside it, so that they outlive it: who runs updates, and load."""
+    leader = (await cluster.wait_leader()).node
+    others = [node for node in cluster.nodes if node.node != leader]
+    return leader, others[0]._node.managers.rollouts, Load(others)
+
+
+async def test_the_calls_of_a_step_count_for_a_new_leader_too(aether_cluster):
+    """Each node knows how its calls went since it goes by the step: who leads has nothing to remember, or to forget."""
+    cluster = await aether_cluster(Shop, nodes=3)
+    await offered(cluster, GoodShop)
+    leader, rollouts, load = await apart(cluster)
+    plan = attrs.evolve(PLAN, gates=Gates(error_rate=0.05, requests_min=100))
+
+    async def row():
+        return (await rollouts.get(begun.row.id)).row
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load.run)
+        begun = await rollouts.start(str(OLD.base), "2.0.0", plan, "tester")
+        with trio.fail_after(60):
+            while load.answers.count("2") < 60:
+                await trio.sleep(0.1)
+            before = await row()
+            assert (before.state, before.step) == (RolloutState.VALIDATING, 0)
+            await cluster.kill(leader)
+            while (after := await row()).health == before.health:
+                await trio.sleep(0.1)
+            assert after.health["finding"] == "TOO_FEW"
+            assert int(after.health["reason"].split()[0]) >= 60
+            while (await row()).step == 0:
+                await trio.sleep(0.1)
+        assert load.answers.count("2") < 130
+        nursery.cancel_scope.cancel()
+
+
+async def test_errors_that_the_last_leader_saw_take_the_version_back(aether_cluster):
+    """Of too few calls to judge by too many failed already; the next leader needs no more of them than the last one."""
+    cluster = await aether_cluster(Shop, nodes=3)
+    await offered(cluster, BrokenShop)
+    leader, rollouts, load = await apart(cluster)
+    plan = attrs.evolve(PLAN, gates=Gates(error_rate=0.5, requests_min=100))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(load.run)
+        begun = await rollouts.start(str(OLD.base), "3.0.0", plan, "tester")
+        with trio.fail_after(60):
+            while load.failures < 40:
+                await trio.sleep(0.1)
+            await cluster.kill(leader)
+            while (row := (await rollouts.get(begun.row.id)).row).state is not RolloutState.ROLLED_BACK:
+                await trio.sleep(0.1)
+        nursery.cancel_scope.cancel()
+    assert "calls to the new version failed" in row.reason
+    assert load.failures < 80
+
+
 @aether.slice(artifact="test.canary:shop:5.0.0", instances=2)
 class OtherShop:
     @aether.get("/places")

@@ -85,7 +85,9 @@ async def test_a_signal_ends_a_script_without_a_traceback(tmp_path, number, code
         process.send_signal(number)
 
         got, said = await ended(process, 3)
-        assert (got, said.strip()) == (code, "")
+        busy = "the machine has no time for this process"
+        others = [line for line in said.splitlines() if line and busy not in line]
+        assert (got, others) == (code, [])
 
 
 async def test_ctrl_c_does_not_wait_for_a_method_that_blocks(tmp_path):

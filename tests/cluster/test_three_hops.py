@@ -8,6 +8,8 @@ import trio
 import aether
 from aether.kv import keys
 
+pytestmark = pytest.mark.alone
+
 SOON_S = 0.010  # the promise on loopback
 TRIES = 10
 

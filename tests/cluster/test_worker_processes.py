@@ -10,7 +10,7 @@ import trio
 
 import aether
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.timeout(120)]
 
 SLICES = '''
 import os, time

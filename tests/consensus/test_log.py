@@ -10,6 +10,7 @@ from aether.consensus.entry import EntryKind, new_entry
 from aether.consensus.log import RaftLog
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
+from aether.errors import EntriesLost
 
 EMPTY = ()
 
@@ -58,7 +59,7 @@ def test_a_committed_entry_is_never_replaced():
 
 def test_a_commit_beyond_the_end_is_refused():
     """This node acknowledged entries that it lost."""
-    with pytest.raises(AssertionError, match="lies beyond the log"):
+    with pytest.raises(EntriesLost, match="commit index 2 lies beyond the log, which ends at 1"):
         log_of(1).commit_to(2)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.messages import Message, SnapshotChunk, SnapshotReply
@@ -328,6 +330,26 @@ async def test_b28_a_snapshot_that_is_due_while_another_is_saved_is_taken_when_t
     await trio.sleep(5.0)
     assert [snapshot.meta.index for snapshot in node.storage.saved][-1] == node.store.revision
     assert len(node.storage.saved) == 2
+
+
+async def test_whoever_saves_a_state_rests_between_its_pieces_until_the_node_stops(
+    autojump_clock, network, monkeypatch
+):
+    """All nodes save at one index, beside loops that want the same processors; a stop must not wait for rests."""
+    net = network(names=(A,))
+    node = await net.leader()
+    rests: list[float] = []
+    desk = node.service._snapshots
+    monkeypatch.setattr(desk._hurry, "wait", rests.append)
+    times = iter([0.0, 0.001, 1.0, 1.0005, 2.0, 2.5, 3.0])  # before and after each piece
+    clock = SimpleNamespace(perf_counter=lambda: next(times))
+    monkeypatch.setattr("aether.consensus.snapshot_service.time", clock)
+    assert list(desk._unhurried(iter([b"one", b"two", b"three"]))) == [b"one", b"two", b"three"]
+    assert rests == pytest.approx([0.003, 0.0015, 0.005])
+    assert not desk._hurry.is_set()
+    node.scope.cancel()
+    await trio.testing.wait_all_tasks_blocked()
+    assert desk._hurry.is_set()
 
 
 async def test_a_snapshot_without_space_is_taken_later(autojump_clock, network, caplog):

@@ -62,6 +62,8 @@ class FakeKv:
         self.barriers = 0
         self.before_apply = []  # called once each, in front of the next batches: what others do meanwhile
 
+    unreadable = ()
+
     def get(self, key):
         row = self.log.store.get(key.text)
         return None if row is None else key.decode(row.value)
@@ -141,6 +143,8 @@ class FakeHost:
         self.calls = []
         self.fail = {}  # (method, artifact name) -> list of errors to raise, or "hang"
         self.manager = None
+        self.load_s = self.start_s = 0.005
+        self.stop_s = self.unload_s = 0.01
         self.waits_for = {}  # artifact name -> (reason, seconds)
 
     async def _trouble(self, method, artifact):
@@ -153,7 +157,7 @@ class FakeHost:
 
     async def load(self, artifact):
         self.calls.append(("load", str(artifact)))
-        await trio.sleep(0.01)
+        await trio.sleep(self.load_s)
         await self._trouble("load", artifact)
         self.loaded.add(artifact)
 
@@ -167,7 +171,7 @@ class FakeHost:
             self.manager.instance_waits(row.instance, reason)
             await trio.sleep(seconds)
             self.manager.instance_waits(row.instance, "")
-        await trio.sleep(0.01)
+        await trio.sleep(self.start_s)
         await self._trouble("activate", row.artifact)
         self.running[row.instance] = row
 
@@ -180,13 +184,13 @@ class FakeHost:
         if instance not in self.running:
             raise NotFound(NOT_RUNNING, instance)
         row = self.running.pop(instance)
-        await trio.sleep(0.01)
+        await trio.sleep(self.stop_s)
         await self._trouble("deactivate", row.artifact)
 
     async def unload(self, instance):
         self.calls.append(("unload", instance))
         assert instance not in self.running
-        await trio.sleep(0.01)
+        await trio.sleep(self.unload_s)
         queue = self.fail.get(("unload", "*"), [])
         if queue:
             raise queue.pop(0)

@@ -9,12 +9,13 @@ import pytest
 import trio
 
 from aether.deployment.cluster_manager import ClusterDeploymentManager
-from aether.deployment.placement import spread
+from aether.deployment.placement import least_loaded, spread
 from aether.kv import keys
 from aether.kv.commands import Batch, Delete, Put
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
-from aether.model.rows import DesiredRow, LeadershipRow, MemberRow
+from aether.model.lifecycle import SliceState
+from aether.model.rows import DesiredRow, InstanceRow, LeadershipRow, MemberRow
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
 ARTIFACTS = tuple(Artifact.parse(f"shop:s{n:02}:1.0.0") for n in range(40))
@@ -104,6 +105,33 @@ async def test_a_long_decision_lets_others_run(autojump_clock, log, prepared):
     assert max(Counter(seen).values()) <= 6, "a slice is ranked a few times in one go, and then others have their turn"
 
 
+async def test_an_order_that_can_never_be_written_is_tried_again_ever_more_rarely(autojump_clock, log, prepared):
+    """Here an id that is given out twice. It neither keeps the loop busy nor keeps others from their instances."""
+    here = {"node": NodeId("n1"), "incarnation": Incarnation("i")}
+    taken = InstanceRow(instance=InstanceId("x"), artifact=PRICING, state=SliceState.ACTIVE, **here)
+    log.apply(Batch((), (Put(keys.instance(PRICING.base, taken.instance), taken),)))
+    want(log, PRICING, instances=2)
+    decided = []
+
+    def noting(candidate):
+        decided.append(trio.current_time())
+        return spread(candidate)
+
+    stuck = manager(prepared, noting)
+    stuck._new_id = lambda: InstanceId("x")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stuck.run)
+        await trio.sleep(60)
+        tried = len(decided)
+        want(log, ARTIFACTS[0])
+        await trio.sleep(0.01)
+        others = [row for row in prepared.rows(keys.INSTANCES) if row.artifact == ARTIFACTS[0]]
+        nursery.cancel_scope.cancel()
+
+    assert 20 < tried < 200, "at first soon, then about once a second"
+    assert len(others) == 1
+
+
 async def test_a_follower_writes_nothing(autojump_clock, log, prepared):
     """Every node runs the manager; one acts."""
     want(log, PRICING)
@@ -148,3 +176,26 @@ async def test_a_strategy_that_raises_does_not_end_the_leaders_loop_and_is_logge
     await world.operator.deploy("shop:stock:1.0.0", 1)
     await world.until(lambda: world.where("shop:pricing") == world.where("shop:stock") == ["n1"])
     await world.until(lambda: not world.rows(keys.UNSATISFIED))
+
+
+async def test_a_strategy_that_fails_while_instances_go_is_logged_once(autojump_clock, world, caplog):
+    """What goes is then chosen by another strategy than the one that was asked for."""
+    world.make_cluster_manager = functools.partial(ClusterDeploymentManager, placement=least_loaded)
+    await world.start("n1", "shop:pricing:1.0.0")
+    world.elect("n1")
+    await world.operator.deploy("shop:pricing:1.0.0", 4)
+    await world.until(lambda: world.where("shop:pricing") == ["n1"] * 4)
+
+    def broken(candidate):
+        raise LookupError("no rack of that name")
+
+    world.nodes["n1"].cluster._placement = broken
+    for count in (3, 2):
+        await world.operator.scale("shop:pricing", count)
+        await world.until(lambda count=count: world.where("shop:pricing") == ["n1"] * count)
+    await trio.sleep(60)
+
+    told = [record.getMessage() for record in caplog.records if "no rack of that name" in record.getMessage()]
+    assert told == [
+        "spread chooses which instances go: the placement strategy broken failed: LookupError: no rack of that name"
+    ]

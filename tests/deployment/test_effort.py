@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from aether.deployment.fleet import Fleet
 from aether.deployment.orders import View
 from aether.deployment.reconcile import reconcile
 from aether.model.artifact import Artifact
@@ -71,3 +72,12 @@ def test_a_decision_costs_a_few_calls_per_instance_however_many_there_are(kind):
     assert large <= 4 * small * 1.4, "four times the size costs about four times as much"
     assert large <= 2_400 * CALLS_PER_INSTANCE_MAX
     assert longest <= CALLS_PER_PART_MAX
+
+
+def test_a_thousand_members_are_indexed_in_steps():
+    """A new leader has other things to do as well, and this comes before its first order."""
+    fleet = Fleet(view_of(1_000, "fresh"))
+    assert not fleet.standings, "nothing of it is done outside the steps"
+
+    assert sum(1 for _ in fleet.prepare()) >= 10
+    assert [standing.order for standing in fleet.standings.values()] == list(range(1_000))

@@ -34,6 +34,11 @@ def new(**more):
     return attrs.evolve(WELL, **more)
 
 
+@given(gates)
+def test_gates_are_set_when_any_of_them_could_judge(gates):
+    assert gates.are_set == (gates != Gates(requests_min=gates.requests_min))
+
+
 def test_both_errors_and_latency_must_be_kept():
     assert judge(DEFAULT, WELL, new()).finding is Finding.GOOD
     assert judge(DEFAULT, WELL, new(errors=11)).finding is Finding.BAD

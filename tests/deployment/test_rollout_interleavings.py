@@ -55,7 +55,7 @@ class Town:
         updates = RolloutOperator(node.kv, self.live, wall=wall, new_id=self._id)
         manager = RolloutManager(node.kv, self.live, wall=wall, new_id=self._id)
         blueprints = Operator(node.kv, wall, new_id=self._id).blueprints
-        applies = ApplyManager(node.kv, blueprints, updates.rollback, wall=wall)
+        applies = ApplyManager(node.kv, blueprints, updates.rollback)
         duties = DutyManager(node.kv, wall=wall)
         scope = self.scopes[node.kv.node] = trio.CancelScope()
         with scope:

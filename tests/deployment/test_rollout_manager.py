@@ -15,10 +15,10 @@ from aether.kv import keys
 from aether.kv.commands import Batch, Delete, Put
 from aether.kv.watch_service import Watch
 from aether.model.artifact import Artifact
-from aether.model.health import ClusterHealth, HealthMark, VersionHealth
+from aether.model.health import ClusterHealth, VersionHealth
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.lifecycle import SliceState
-from aether.model.limits import ROLLOUTS_KEPT
+from aether.model.limits import ROLLOUT_DEPLOY_S, ROLLOUTS_KEPT
 from aether.model.rollout import TERMINAL, Cleanup, Gates, RolloutPlan, RolloutState, Strategy
 from aether.model.rows import BlueprintRow, DesiredRow, InstanceRow, LeadershipRow, MemberRow
 from aether.model.version import Version
@@ -42,9 +42,9 @@ class PlayedHealth:
     def __init__(self):
         self.versions = {}
 
-    async def health(self, base, since=None):
+    async def health(self, base, share=""):
         await trio.sleep(0.01)
-        return ClusterHealth(versions=self.versions, mark=HealthMark())
+        return ClusterHealth(versions=self.versions)
 
 
 @attrs.define(eq=False, slots=False)
@@ -59,6 +59,7 @@ class Shop:
     late: set = attrs.field(factory=set)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     term: int = 0
+    jump_s: float = 0.0
 
     def __attrs_post_init__(self):
         self.kv = self.make_kv("n1")
@@ -71,7 +72,7 @@ class Shop:
         )
 
     def wall(self):
-        return WALL_S + trio.current_time()
+        return WALL_S + trio.current_time() + self.jump_s
 
     def want(self, instances=3, **more):
         self.put(keys.desired(BASE), DesiredRow(artifact=OLD, instances=instances, blueprint="shop", **more))
@@ -224,6 +225,57 @@ async def test_the_leader_may_be_stopped_after_every_transition(autojump_clock, 
     await trio.sleep(1)
     assert shop.versions() == ["1.0.0" if goes_back else "2.0.0"] * 3
     assert shop.kv.get(keys.traffic(BASE)) is None
+
+
+@pytest.mark.parametrize("jump_s", [3_600.0, -3_600.0], ids=["forth", "back"])
+async def test_a_wall_clock_that_jumps_in_the_middle_of_a_hold_moves_nothing(autojump_clock, shop, jump_s):
+    """Somebody set it right: neither is a canary let loose before its time, nor does the update stand for an hour."""
+    shop.want()
+    await trio.sleep(1)
+    await shop.lead("n1")
+    await shop.operator.start("shop:pricing", "2.0.0", RolloutPlan(strategy=Strategy.CANARY, hold_s=60))
+    held = await shop.until(R.VALIDATING)
+    began = trio.current_time()
+    await trio.sleep(30)
+    shop.jump_s = jump_s
+
+    await shop.when(lambda: shop.row().state is not R.VALIDATING)
+    assert trio.current_time() - began == pytest.approx(60, abs=0.1)
+    assert shop.row().since - held.since == pytest.approx(60 + jump_s, abs=0.1), "readers see the wall clock as it is"
+    assert (await shop.until(*TERMINAL)).state is R.COMPLETED
+
+
+@pytest.mark.parametrize("jump_s", [3_600.0, -3_600.0], ids=["forth", "back"])
+async def test_a_wall_clock_that_jumps_moves_no_time_out(autojump_clock, shop, jump_s):
+    """Instances that are still coming are waited for as long as was said."""
+    shop.want()
+    await trio.sleep(1)
+    shop.late.add(str(NEW.version))
+    await shop.lead("n1")
+    await shop.operator.start("shop:pricing", "2.0.0")
+    await shop.until(R.DEPLOYING)
+    began = trio.current_time()
+    await trio.sleep(100)
+    shop.jump_s = jump_s
+
+    await shop.until(R.ROLLING_BACK)
+    assert trio.current_time() - began == pytest.approx(ROLLOUT_DEPLOY_S, abs=0.1)
+
+
+async def test_a_new_leader_holds_for_no_longer_than_the_whole_time_once_more(autojump_clock, shop):
+    """It counts from when it first saw the row, since the clock of the one before may have been another."""
+    shop.want()
+    await trio.sleep(1)
+    await shop.lead("n1")
+    await shop.operator.start("shop:pricing", "2.0.0", RolloutPlan(strategy=Strategy.CANARY, hold_s=60))
+    await shop.until(R.VALIDATING)
+    began = trio.current_time()
+    await trio.sleep(30)
+    shop.jump_s = 3_600.0  # that of the new one
+
+    await shop.lead("n2")
+    await shop.when(lambda: shop.row().state is not R.VALIDATING)
+    assert trio.current_time() - began == pytest.approx(30 + 60, abs=0.1)
 
 
 @pytest.mark.parametrize("happens", [False, True])

@@ -9,10 +9,8 @@ import pytest
 
 from aether.cli.main import aether
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(
-    (*DOCS.glob("howto/*.md"), *DOCS.glob("operations/*.md"), *DOCS.glob("tutorial/*.md"), DOCS.parent / "README.md")
-)
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")))
 _ENDS = ("&", "&&", "|", ">", ";")
 
 
@@ -25,7 +23,7 @@ def typed(page):
     yield from re.findall(r"`aether ((?:kv|blueprint|rollout|update|nodes|slices|members) [^`]* -[^`]*)`", prose)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_tells_to_type_is_taken(page, tmp_path, monkeypatch):
     """Who types along at night must not be told that there is no such option."""
     for line in typed(page):
@@ -35,6 +33,22 @@ def test_what_a_page_tells_to_type_is_taken(page, tmp_path, monkeypatch):
             continue
         problem = refusal(words)
         assert problem is None, f"{page.name}: aether {line}: {problem}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_text_names_is_a_command_with_these_options(page):
+    """`aether wal verify` in a sentence: arguments may be left out there, but no command and no option be made up."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    for line in re.findall(r"`aether ([^`,]+)", prose):
+        if "..." in line or "COMMAND" in line:
+            continue
+        problem = refusal(shlex.split(line)) or ""
+        assert not problem.startswith("No such"), f"{page.name}: aether {line}: {problem}"
+
+
+@pytest.mark.parametrize("line", ["nods", "nodes drane", "nodes drain n --fast", "status --no-such"])
+def test_the_check_sees_what_it_is_for(line):
+    assert (refusal(shlex.split(line)) or "").startswith("No such")
 
 
 def refusal(words):

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-import trio
 
 from aether.forge.console import Console
+from aether.forge.polling import until
 from aether.forge.processes import LocalPlan, open_processes
 
 APPS = Path(__file__).parent / "apps"
 READY_S = 30.0
+OFFERED_S = 60.0
 
 
 class Running:
@@ -42,19 +43,28 @@ class Running:
         body = {"artifact": artifact, "instances": instances}
         return await self.console.post(node, "/deploy?wait=30", body=body)
 
+    async def offered(self, *artifacts, by="node-1"):
+        """Every node offers them, and `by` knows it."""
+
+        async def known():
+            members = (await self.console.get(by, "/members"))["members"]
+            return len(members) == len(self.processes.ports) and all(
+                set(artifacts) <= set(member["available"]) for member in members
+            )
+
+        await until(known, OFFERED_S, f"all offer {', '.join(artifacts)}")
+
     async def ended(self, node):
         """The exit code of `node` and all it printed, as soon as its process ended."""
-        with trio.fail_after(READY_S):
-            while self.processes.exit_code(node) is None:
-                await trio.sleep(0.02)
+        await until(lambda: self.processes.exit_code(node) is not None, READY_S, f"{node} ends")
         return self.processes.exit_code(node), "\n".join(self.lines[node])
 
 
 @contextlib.asynccontextmanager
-async def cluster(folder, *, nodes=3, app="e2e_app", apps=None, app_dir=APPS, arguments=(), joins=False):
+async def cluster(folder, *, nodes=3, app="e2e_app", apps=None, app_dir=APPS, arguments=(), joins=False, **plans):
     lines = {f"node-{n + 1}": [] for n in range(nodes)}
     apps = (app,) if apps is None else apps
-    plan = LocalPlan(nodes=nodes, apps=apps, app_dir=app_dir, folder=folder, arguments=arguments, joins=joins)
+    plan = LocalPlan(nodes=nodes, apps=apps, app_dir=app_dir, folder=folder, arguments=arguments, joins=joins, **plans)
     async with httpx.AsyncClient(trust_env=False, timeout=20.0) as client:
         async with open_processes(plan, lambda node, line: lines[node].append(line)) as processes:
             try:
@@ -76,4 +86,4 @@ def chromium():
 
 @pytest.fixture
 def open_cluster(tmp_path):
-    return lambda **options: cluster(tmp_path, **options)
+    return lambda folder="", **options: cluster(tmp_path / folder, **options)

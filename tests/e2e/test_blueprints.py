@@ -46,22 +46,12 @@ def open_shop(open_cluster, tmp_path):
     return lambda: open_cluster(app="e2e_app", arguments=("--slices", str(slices)))
 
 
-async def offered(running, *artifacts):
-    """Every node offers them, and an operator can ask any node."""
-    with trio.fail_after(60):
-        while True:
-            members = (await running.console.get("node-2", "/members"))["members"]
-            if len(members) == 3 and all(set(artifacts) <= set(member["available"]) for member in members):
-                return
-            await trio.sleep(0.05)
-
-
 async def test_the_whole_story_of_a_blueprint_by_the_command_line(open_shop, tmp_path):
     file = tmp_path / "shop.toml"
     file.write_text(SHOP)
     async with open_shop() as running:
         await running.ready()
-        await offered(running, "e2e:shop:1.0.0", "e2e:shop:1.1.0")
+        await running.offered("e2e:shop:1.0.0", "e2e:shop:1.1.0", by="node-2")
         at = ("-c", running.connect("node-2"))
 
         assert "valid: blueprint shop, 1 slices" in await aether("blueprint", "validate", str(file))
@@ -84,7 +74,7 @@ async def test_the_whole_story_of_a_blueprint_by_the_command_line(open_shop, tmp
         assert answer.json() == "1.1.0"
         old = tmp_path / "old.toml"
         old.write_text(SHOP)
-        refused = await aether("blueprint", "apply", str(old), *at, code=1)
+        refused = await aether("blueprint", "apply", str(old), *at, code=4)
         assert "the text says 1.0.0" in refused
         assert "has brought 1.1.0 since" in refused
 
@@ -104,7 +94,7 @@ async def test_the_whole_story_of_a_blueprint_by_the_command_line(open_shop, tmp
 async def test_an_atomic_apply_that_fails_goes_back_and_bad_input_is_named(open_shop, tmp_path):
     async with open_shop() as running:
         await running.ready()
-        await offered(running, "e2e:shop:1.0.0")
+        await running.offered("e2e:shop:1.0.0")
         at = ("-c", running.connect("node-1"))
         await aether("blueprint", "apply", "-", "--wait", *at, text=SHOP)
 
@@ -118,9 +108,9 @@ async def test_an_atomic_apply_that_fails_goes_back_and_bad_input_is_named(open_
         version = SHOP.replace('= "e2e:shop:1.0.0"', '= "e2e:shop:9.0.0"')
         assert "members offer only version" in await aether("blueprint", "apply", "-", *at, text=version, code=1)
         rival = SHOP.replace('id = "shop"', 'id = "rival"')
-        assert "blueprint 'shop' owns it" in await aether("blueprint", "apply", "-", *at, text=rival, code=1)
+        assert "blueprint 'shop' owns it" in await aether("blueprint", "apply", "-", *at, text=rival, code=4)
         assert "line 1, column 6" in await aether("blueprint", "validate", "-", text="id = \n", code=2)
-        late = await aether("blueprint", "apply", "-", "--if-number", "1", *at, text=SHOP + "# 2\n", code=1)
+        late = await aether("blueprint", "apply", "-", "--if-number", "1", *at, text=SHOP + "# 2\n", code=4)
         assert "number 3 by the leader" in late
         assert "aether blueprint list" in await aether("blueprint", "delete", "nobody", *at, code=1)
         assert "kept are 3, 2, 1" in await aether("blueprint", "rollback", "shop", "--to", "9", *at, code=1)

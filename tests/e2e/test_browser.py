@@ -7,9 +7,9 @@ from typing import Annotated
 
 import attrs
 import pytest
-import trio
 
 import aether
+from aether.forge.polling import until
 
 STARTED_S = 60.0
 
@@ -84,10 +84,8 @@ class Page:
     async def report(self, seen: str) -> None:
         self.reports.append(seen)
 
-    async def reported(self) -> str:
-        while not self.reports:
-            await trio.sleep(0.05)
-        return self.reports[0]
+    async def reported(self) -> list[str]:
+        return self.reports
 
 
 async def test_event_source_and_websocket_of_a_browser(tmp_path, chromium):
@@ -102,11 +100,11 @@ async def test_event_source_and_websocket_of_a_browser(tmp_path, chromium):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
-            with trio.fail_after(STARTED_S):
-                seen = json.loads(await cluster.get(Page).reported())
+            reports = await until(cluster.get(Page).reported, STARTED_S, "the page reports")
         finally:
             browser.terminate()
             browser.wait(10)
+    seen = json.loads(reports[0])
     assert seen["events"] == [[str(number), number] for number in range(1, 6)]
     assert seen["opens"] == 3
     assert seen["named"][:2] == ["2", "4"]

@@ -1,6 +1,7 @@
 """`aether dev` and `aether demo` as their users run them: to the end, and interrupted in the middle."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -8,9 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import trio
+
+from aether.forge.polling import until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
@@ -62,6 +66,11 @@ async def command(*arguments, folder):
             await process.wait()
 
 
+def with_state_of(folder):
+    """The environment of a command that finds what nodes of `folder` published."""
+    return {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+
+
 def alive(processes):
     return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
@@ -86,9 +95,7 @@ async def test_a_demo_that_is_interrupted_leaves_no_process_behind(tmp_path, num
 async def test_a_demo_interrupted_while_it_starts_leaves_no_process_behind(tmp_path):
     async with command("demo", folder=tmp_path) as demo:
         await demo.until("starting 3 nodes")
-        with trio.fail_after(20):
-            while len(nodes := demo.nodes()) < 3:
-                await trio.sleep(0.01)
+        nodes = await until(lambda: len(found := demo.nodes()) >= 3 and found, 20, "three processes", every_s=0.01)
 
         demo.process.send_signal(signal.SIGINT)
         code = await demo.ended(15)
@@ -108,7 +115,9 @@ async def test_a_short_demo_succeeds_and_may_be_kept(tmp_path):
         assert management, demo.said
 
         done = await trio.run_process(
-            [sys.executable, "-m", "aether", "-c", management[0], "slices"], capture_stdout=True
+            [sys.executable, "-m", "aether", "-c", management[0], "slices"],
+            capture_stdout=True,
+            env=with_state_of(tmp_path),
         )
         assert b"ACTIVE" in done.stdout
         demo.process.send_signal(signal.SIGINT)
@@ -117,6 +126,22 @@ async def test_a_short_demo_succeeds_and_may_be_kept(tmp_path):
     assert code == 0, demo.said
     assert "audit of node-3: clean" in demo.said
     assert "Traceback" not in demo.said
+
+
+async def test_a_demo_with_tls_succeeds(tmp_path):
+    arguments = ["--seconds", "2", "--rate", "10", "--kill", "none", "--keep", "--tls"]
+    async with command("demo", *arguments, folder=tmp_path) as demo:
+        await demo.until("aether -c")
+        assert "https://127.0.0.1:" in demo.said
+        assert "http://" not in demo.said
+        management = re.findall(r"aether -c (\S+) slices", demo.said)[0]
+        line = [sys.executable, "-m", "aether", "-c", management, "slices"]
+        done = await trio.run_process(line, capture_stdout=True, env=with_state_of(tmp_path))
+        assert b"ACTIVE" in done.stdout
+        demo.process.send_signal(signal.SIGINT)
+        code = await demo.ended(15)
+
+    assert code == 0, demo.said
 
 
 async def test_dev_says_at_once_which_slice_does_not_start(tmp_path):
@@ -135,6 +160,66 @@ async def test_dev_says_at_once_which_slice_does_not_start(tmp_path):
     assert code == 130
     assert alive(nodes) == []
     assert "Traceback" not in dev.said[last:]
+
+
+RELOADED = """
+import aether
+
+@aether.slice
+class Word:
+    @aether.get("/word")
+    async def word(self) -> str:
+        return "{word}"
+"""
+
+
+async def test_dev_starts_anew_when_the_code_changes_and_not_when_it_makes_no_sense(tmp_path):
+    code = tmp_path / "said.py"
+    code.write_text(RELOADED.format(word="one"))
+    async with command("dev", "said", "--reload", folder=tmp_path) as dev, httpx.AsyncClient(trust_env=False) as client:
+        await dev.until("Ctrl-C ends all of them")
+        url = re.search(r"(http://127.0.0.1:\d+)", dev.said)[1] + "/word"
+        assert (await client.get(url)).json() == "one"
+
+        code.write_text("def broken(:")
+        await dev.until("nothing is started anew until that is mended")
+        assert (await client.get(url)).json() == "one"
+
+        dev.said = ""
+        code.write_text(RELOADED.format(word="two"))
+        await dev.until("Ctrl-C ends all of them")
+        assert (await client.get(url)).json() == "two"
+        nodes = dev.nodes()
+        dev.process.send_signal(signal.SIGINT)
+        assert await dev.ended(15) == 130
+    assert alive(nodes) == []
+
+
+async def test_dev_with_tls_speaks_nothing_else(tmp_path):
+    """Certificates, the command that finds them, and what a plain client gets: without a line of setting up."""
+    (tmp_path / "hello.py").write_text(
+        "import aether\n\n\n@aether.slice\nclass Hello:\n"
+        '    @aether.get("/hello")\n    async def hello(self) -> str:\n        return "hello"\n'
+    )
+    async with command("dev", "hello", "--nodes", "2", "--tls", folder=tmp_path) as dev:
+        await dev.until("Ctrl-C ends all of them")
+        authorities, http = re.findall(r"curl --cacert (\S+) (https://\S+?)/\.\.\.", dev.said)[0]
+        management = re.findall(r"aether -c (\S+) slices", dev.said)[0]
+        import httpx
+
+        from aether.security.contexts_service import web_client
+
+        async with httpx.AsyncClient(verify=web_client(Path(authorities)), trust_env=False) as client:
+            assert (await client.get(f"{http}/hello")).json() == "hello"
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.HTTPError):
+                await client.get(f"{http.replace('https', 'http')}/hello")
+        line = [sys.executable, "-m", "aether", "-c", management, "status", "-o", "json"]
+        done = await trio.run_process(line, capture_stdout=True, env=with_state_of(tmp_path))
+        assert json.loads(done.stdout)["quorum"] is True
+        dev.process.send_signal(signal.SIGINT)
+        assert await dev.ended(15) == 130
+    assert not await trio.Path(authorities).exists()
 
 
 async def test_a_configuration_file_starts_a_node_end_to_end(tmp_path):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from aether.forge.polling import until
+
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "drain.md").read_text()
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -73,9 +75,11 @@ async def test_a_drain_a_return_and_a_shutdown_from_afar_cost_no_request(open_cl
 
         await running.processes.start("node-3")
         await running.ready("node-3")
-        with trio.fail_after(30):
-            while (await running.console.get("node-1", "/node/lifecycle/node-3"))["state"] != "ON_DUTY":
-                await trio.sleep(0.1)
+
+        async def on_duty():
+            return (await running.console.get("node-1", "/node/lifecycle/node-3"))["state"] == "ON_DUTY"
+
+        await until(on_duty, 30)
 
 
 async def test_the_commands_of_the_page_do_what_it_says(open_cluster):

@@ -10,6 +10,7 @@ import trio
 from aether.forge.audit import audit
 from aether.forge.demo import order_demo
 from aether.forge.load import OrderStream
+from aether.forge.polling import until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -25,13 +26,14 @@ class Losses:
         self.processes = running.processes
 
     async def leader(self):
-        with trio.fail_after(30):
-            while True:
-                for node in self.processes.running:
-                    leader = await self.running.console.leader(node)
-                    if leader in self.processes.running:
-                        return leader
-                await trio.sleep(0.05)
+        async def known():
+            for node in self.processes.running:
+                leader = await self.running.console.leader(node)
+                if leader in self.processes.running:
+                    return leader
+            return None
+
+        return await until(known, 30, "a leader that runs")
 
     async def restart(self, *nodes):
         for node in nodes:
@@ -89,9 +91,11 @@ async def test_orders_survive_every_kind_of_loss(open_cluster):
             await running.console.wait_active(node, wanted, 30.0)
         revision = max([(await running.console.get(n, "/status"))["revision"] for n in running.processes.running])
         for node in running.processes.running:
-            with trio.fail_after(15):
-                while (await running.console.get(node, "/status"))["revision"] < revision:
-                    await trio.sleep(0.05)
+
+            async def caught_up(node=node):
+                return (await running.console.get(node, "/status"))["revision"] >= revision
+
+            await until(caught_up, 15, f"{node} has applied {revision}")
             rows = [await running.console.map_rows(node, name) for name in ("orders", "inventory")]
             result = audit(node, stream.outcomes, *rows, INITIAL)
             assert result.clean, result

@@ -6,6 +6,7 @@ import attrs
 import pytest
 import trio
 
+from aether.forge.polling import until
 from aether.forge.processes import free_ports
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
@@ -26,21 +27,21 @@ class Group:
     async def voters(self, node, wanted):
         """Wait until `node` says that exactly the numbers in `wanted` vote."""
         names = {f"node-{each}" for each in wanted}
-        with trio.fail_after(60):
-            while True:
-                members = await self.members(node)
-                if {name for name, each in members.items() if each["kind"] == "VOTER"} == names:
-                    return
-                await trio.sleep(0.05)
+
+        async def agreed():
+            members = await self.members(node)
+            return {name for name, each in members.items() if each["kind"] == "VOTER"} == names
+
+        await until(agreed, 60, f"{node} knows {sorted(names)} as the voters")
 
     async def reached(self, node, other, address):
         """Wait until `node` reaches `other` at `address`."""
-        with trio.fail_after(30):
-            while True:
-                member = (await self.members(node))[other]
-                if member["reachable"] and member["clusterAddress"] == address:
-                    return
-                await trio.sleep(0.05)
+
+        async def known():
+            member = (await self.members(node))[other]
+            return member["reachable"] and member["clusterAddress"] == address
+
+        await until(known, 30, f"{node} reaches {other} at {address}")
 
     async def start(self, node):
         await self.processes.start(node)
@@ -69,9 +70,7 @@ class Writer:
 
     async def goes_on(self):
         before = self.written
-        with trio.fail_after(30):
-            while self.written < before + 10:
-                await trio.sleep(0.05)
+        await until(lambda: self.written >= before + 10, 30, "ten more writes")
 
 
 async def grow(group):

@@ -5,6 +5,8 @@ import sys
 import pytest
 import trio
 
+from aether.forge.polling import until
+
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 LIGHT = 'id = "echo"\n[[slices]]\nartifact = "e2e:echo:1.0.0"\ninstances = { min = 0, max = 3, idle = 1 }\n'
@@ -38,10 +40,11 @@ async def test_requests_to_every_node_wake_a_sleeping_slice_and_none_fails(open_
             answer = await running.client.get(f"{running.http(node)}/echo/x")
             statuses.append(answer.status_code)
 
+        async def asleep():
+            return await state(running, nodes[1]) == ["IDLE"]
+
         for _ in range(ROUNDS):
-            with trio.fail_after(30):
-                while await state(running, nodes[1]) != ["IDLE"]:
-                    await trio.sleep(0.1)
+            await until(asleep, 30)
             health = await running.console.get(nodes[0], "/health")
             assert (health["status"], health["problems"]) == ("healthy", [])
             async with trio.open_nursery() as nursery:
@@ -72,6 +75,6 @@ async def test_a_cluster_that_places_by_itself_takes_no_orders(open_cluster):
         await running.ready()
         where = ("-c", running.connect("node-1"))
 
-        said = await aether("place", "e2e:echo:1.0.0", "--on", "node-1", *where, code=1)
+        said = await aether("place", "e2e:echo:1.0.0", "--on", "node-1", *where, code=4)
 
         assert "'reconcile' places instances by itself; start every node with --cluster-manager manual" in said

@@ -10,6 +10,8 @@ import httpx
 import pytest
 import trio
 
+from aether.forge.polling import until
+
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 REACHABLE_ROUNDS = 25
@@ -201,10 +203,10 @@ async def test_no_quorum_is_said_honestly(open_cluster):
         await running.processes.kill("node-2")
         await running.processes.kill("node-3")
 
-        with trio.fail_after(30):
-            while await running.console.is_ready("node-1"):
-                await trio.sleep(0.05)
+        async def without_quorum():
+            return not await running.console.is_ready("node-1")
 
+        await until(without_quorum, 30)
         health = await running.console.get("node-1", "/health")
         assert (health["quorum"], health["status"]) == (False, "unhealthy")
         await aether("health", "-c", running.connect("node-1"), code=1)

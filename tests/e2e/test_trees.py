@@ -1,8 +1,8 @@
 """Nodes that run slices out of a directory: another version is copied in while they run, and replaces the first."""
 
 import pytest
-import trio
 
+from aether.forge.polling import until
 from aether.testing.trees import remove_tree, shop_tree
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
@@ -23,25 +23,24 @@ def open_shops(open_cluster, tmp_path):
     return slices, opened
 
 
-async def offered(running, artifact, *, gone=False):
-    """Every node offers it, or none does."""
-    with trio.fail_after(SOON_S):
-        while True:
-            members = (await running.console.get("node-1", "/members"))["members"]
-            has = [artifact in member["available"] for member in members]
-            if not any(has) if gone else all(has):
-                return
-            await trio.sleep(0.05)
+async def withdrawn(running, artifact):
+    """No node offers it any more."""
+
+    async def known():
+        members = (await running.console.get("node-1", "/members"))["members"]
+        return not any(artifact in member["available"] for member in members)
+
+    await until(known, SOON_S, f"nobody offers {artifact}")
 
 
 async def contract_known(running, artifact):
     """An update to it can be judged, though no instance of it ever ran."""
-    with trio.fail_after(SOON_S):
-        while True:
-            known = (await running.console.get("node-1", "/contracts"))["contracts"]
-            if artifact in {each["artifact"] for each in known}:
-                return
-            await trio.sleep(0.05)
+
+    async def is_known():
+        known = (await running.console.get("node-1", "/contracts"))["contracts"]
+        return artifact in {each["artifact"] for each in known}
+
+    await until(is_known, SOON_S, f"the contract of {artifact}")
 
 
 async def answer(running, node, path):
@@ -49,10 +48,11 @@ async def answer(running, node, path):
 
 
 async def until_all_say(running, path, said):
-    with trio.fail_after(SOON_S):
-        for node in running.processes.ports:
-            while (found := await answer(running, node, path)).status_code != 200 or found.json() != said:
-                await trio.sleep(0.05)
+    async def all_say():
+        answers = [await answer(running, node, path) for node in running.processes.ports]
+        return all(found.status_code == 200 and found.json() == said for found in answers)
+
+    await until(all_say, SOON_S, f"{path} says {said!r} everywhere")
 
 
 async def test_a_version_that_is_copied_in_while_nodes_run_replaces_the_first(open_shops):
@@ -61,13 +61,13 @@ async def test_a_version_that_is_copied_in_while_nodes_run_replaces_the_first(op
     shop_tree(slices, "1.0.0")
     async with opened(nodes=3) as running:
         await running.ready()
-        await offered(running, "e2e:shop:1.0.0")
+        await running.offered("e2e:shop:1.0.0")
         await running.deploy("e2e:shop:1.0.0", instances=3)
         await until_all_say(running, "/shop/price/apple", 100)
         assert (await answer(running, "node-1", "/shop/stock/apple")).status_code == 404
 
         shop_tree(slices, "1.1.0")
-        await offered(running, "e2e:shop:1.1.0")
+        await running.offered("e2e:shop:1.1.0")
         await until_all_say(running, "/shop/version", "1.0.0")
         await contract_known(running, "e2e:shop:1.1.0")
         await running.deploy("e2e:shop:1.1.0")
@@ -86,5 +86,5 @@ async def test_a_tree_that_is_taken_away_is_offered_no_more_and_its_instances_st
         assert pid != running.processes.process_id("node-1")
 
         remove_tree(place)
-        await offered(running, "e2e:shop:1.0.0", gone=True)
+        await withdrawn(running, "e2e:shop:1.0.0")
         assert (await answer(running, "node-1", "/shop/pid")).json() == pid

@@ -8,10 +8,11 @@ import sys
 import pytest
 import trio
 
+from aether.forge.polling import until
 from aether.forge.steady_load import SteadyLoad, http_request
 from aether.testing.trees import shop_tree
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.process, pytest.mark.timeout(240)]
 
 RATE = 40.0
 SOON_S = 60.0
@@ -43,10 +44,10 @@ class Operator:
         return said
 
     async def sees(self, text, *arguments):
-        with trio.fail_after(SOON_S):
-            while text not in (said := await self.types(*arguments)):
-                await trio.sleep(1)
-        return said
+        async def said():
+            return text in (printed := await self.types(*arguments)) and printed
+
+        return await until(said, SOON_S, f"{text!r} is printed by {arguments}", every_s=1.0)
 
     async def update(self):
         """The update that is under way, or was the last."""
@@ -122,7 +123,7 @@ async def canary(operator):
         "--gates",
         "manual_only",
     )
-    assert "/shop/stock/{sku}" in await operator.types(*start, code=1)
+    assert "/shop/stock/{sku}" in await operator.types(*start, code=4)
     said = await operator.types(*start, "--force", "--wait")
     assert ("DEPLOYED" in said, "approve" in said) == (True, True)
     assert "0:0 gives nobody any traffic" in await operator.types("rollout", "routing", "-r", "0:0", code=1)

@@ -7,6 +7,8 @@ import psutil
 import pytest
 import trio
 
+from aether.forge.polling import until
+
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 SOON_S = 30.0
@@ -17,9 +19,7 @@ def is_gone(pid):
 
 
 async def until_gone(pid):
-    with trio.fail_after(SOON_S):
-        while not is_gone(pid):
-            await trio.sleep(0.02)
+    await until(lambda: is_gone(pid), SOON_S, f"process {pid} ends")
 
 
 async def worker(running):
@@ -41,12 +41,12 @@ async def test_a_worker_serves_http_and_streams_and_a_killed_one_is_replaced(ope
         assert [int(line) for line in ticks.text.split()] == [0, 1, 2]
 
         psutil.Process(first).kill()
-        with trio.fail_after(SOON_S):
-            while True:
-                answer = await running.client.get(f"{running.http('node-1')}/pid")
-                if answer.status_code == 200 and answer.json() != first:
-                    break
-                await trio.sleep(0.05)
+
+        async def another_answers():
+            answer = await running.client.get(f"{running.http('node-1')}/pid")
+            return answer.status_code == 200 and answer.json() != first
+
+        await until(another_answers, SOON_S)
 
 
 async def test_a_node_that_is_asked_to_end_drains_its_workers_first(open_cluster):
@@ -56,14 +56,15 @@ async def test_a_node_that_is_asked_to_end_drains_its_workers_first(open_cluster
         await running.deploy("e2e:sums:1.0.0")
         pid, answers = await worker(running), []
 
+        async def begun():
+            return (await running.client.get(f"{running.http('node-1')}/begun")).json() == 1
+
         async def slow():
             answers.append(await running.client.get(f"{running.http('node-1')}/slow?seconds=1.5"))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(slow)
-            with trio.fail_after(SOON_S):
-                while (await running.client.get(f"{running.http('node-1')}/begun")).json() != 1:
-                    await trio.sleep(0.02)
+            await until(begun, SOON_S)
             psutil.Process(pid).terminate()
             running.processes.send_signal("node-1", signal.SIGTERM)
 
@@ -86,8 +87,6 @@ async def test_no_worker_outlives_a_killed_node(open_cluster):
 
             nursery.start_soon(burn)
             spent_s = psutil.Process(pid).cpu_times().user
-            with trio.fail_after(SOON_S):
-                while psutil.Process(pid).cpu_times().user < spent_s + 0.1:
-                    await trio.sleep(0.02)
+            await until(lambda: psutil.Process(pid).cpu_times().user >= spent_s + 0.1, SOON_S, "the worker burns")
             await running.processes.kill("node-1")
             await until_gone(pid)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 
 import pytest
@@ -110,6 +111,22 @@ async def test_a_killed_node_can_be_started_again_but_not_twice(plan):
 
 def test_free_ports_are_different():
     assert len(set(free_ports(30))) == 30
+
+
+async def test_ports_of_nodes_are_given_to_nobody_else_while_no_node_listens_there(plan):
+    """Many clusters on one machine start at once, and a node needs seconds until it listens."""
+    async with open_processes(plan(SLEEPS), print) as processes:
+        port = processes.ports["node-1"].cluster
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        with socket.socket() as node:
+            node.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            node.bind(("127.0.0.1", port))
+            node.listen()
+        with socket.socket() as caller, pytest.raises(ConnectionRefusedError):
+            caller.connect(("127.0.0.1", port))
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", port))
 
 
 @pytest.mark.parametrize("nodes", [0, 17])

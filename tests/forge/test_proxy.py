@@ -233,8 +233,8 @@ def test_nodes_are_put_where_the_plan_says(tmp_path):
     """Peers dial the entrance of a node, on its own port; the prefix comes before everything."""
     place = NodePlace(bind="127.0.0.1", dialled="127.0.0.2", prefix=("ip", "netns", "exec", "x"))
     plan = LocalPlan(nodes=2, apps=(), app_dir=tmp_path, folder=tmp_path, places={"node-1": place})
-    processes = LocalProcesses(plan, lambda *_: None, None)
-    first, second = (processes.command(node) for node in processes.ports)
+    with contextlib.closing(LocalProcesses(plan, lambda *_: None, None)) as processes:
+        first, second = (processes.command(node) for node in processes.ports)
 
     assert first[:4] == ["ip", "netns", "exec", "x"]
     assert first[first.index("--advertise") + 1] == "127.0.0.2"

@@ -78,7 +78,7 @@ class InstantConsensus:
         self.index = 0
         self.status = LeadingStatus()
 
-    def propose(self, payload):
+    def propose(self, payload, *, asker=None):
         self.index += 1
         self.store.apply([Entry(self.index, 1, EntryKind.COMMAND, payload)])
 

@@ -154,6 +154,19 @@ async def test_a_bad_tree_is_reported_and_the_others_work(root, opened, describe
     assert sum("no aether.toml" in line for line in told) == 1
 
 
+async def test_what_is_odd_about_a_tree_is_told_once_and_not_at_each_try(
+    root, opened, describer, caplog, autojump_clock
+):
+    describer.failing[ONE] = "its import took more than 30 s"
+    write_tree(root, str(ONE), {"shop.py": shop_code("1.0.0")}, name="shop/latest")
+    with caplog.at_level(logging.WARNING):
+        async with opened():
+            await trio.sleep(TREE_RETRY_MIN_S * 8)
+    assert len(describer.asked) >= 3
+    told = [record.message for record in caplog.records]
+    assert sum("called latest" in line for line in told) == 1
+
+
 async def test_a_tree_that_fails_is_tried_again_ever_more_rarely(root, opened, describer, autojump_clock):
     describer.failing[ONE] = "its import took more than 30 s"
     shop_tree(root, "1.0.0")

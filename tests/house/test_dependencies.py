@@ -7,8 +7,15 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-IMPORT_NAMES = {"typing-extensions": "typing_extensions"}
-EXTRAS_AND_TESTS = {"httptools", "opentelemetry", "rich", "pytest"}  # imported where they are used, when they are there
+IMPORT_NAMES = {"typing-extensions": "typing_extensions", "prometheus-client": "prometheus_client"}
+EXTRAS_AND_TESTS = {
+    "prompt_toolkit",
+    "cryptography",
+    "httptools",
+    "opentelemetry",
+    "rich",
+    "pytest",
+}  # imported where they are used, when they are there
 
 
 def imported():

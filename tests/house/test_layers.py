@@ -20,15 +20,18 @@ MAY_KNOW: dict[str, set[str]] = {
     "storage": PURE | {"consensus", "failpoints"},
     "consensus": PURE | {"work"},
     "kv": PURE | {"consensus"},
-    "invocation": PURE | {"slice_api", "kv"},
+    "invocation": PURE | {"slice_api", "kv", "metrics"},
     "hosting": PURE | {"slice_api", "invocation", "kv", "wire", "work"},
     "deployment": PURE | {"kv", "hosting", "slice_api"},
     "web": PURE | {"slice_api"},
-    "management": PURE | {"kv", "web"},
+    "metrics": PURE | {"kv", "work"},
+    "control": PURE | {"kv", "metrics", "work"},
+    "security": PURE | {"kv", "work"},
+    "management": PURE | {"kv", "web", "metrics", "control", "security"},
     "node": PURE
     | {
         *("consensus", "deployment", "failpoints", "hosting", "invocation", "kv", "management", "slice_api"),
-        *("storage", "transport", "web", "wire", "work"),
+        *("storage", "transport", "web", "wire", "work", "metrics", "control", "security"),
     },
     "cluster": PURE
     | {
@@ -37,7 +40,12 @@ MAY_KNOW: dict[str, set[str]] = {
     },
     "asyncio_host": PURE | {"cluster", "node", "slice_api"},
     "forge": PURE,
-    "cli": PURE | {"cluster", "forge", "node", "slice_api", "storage", "testing"},
+    "generate": PURE,
+    "cli": PURE
+    | {
+        *("cluster", "control", "forge", "generate", "metrics", "node", "security", "slice_api", "storage", "testing"),
+        *("transport", "work"),
+    },
 }
 KNOWS_ALL = {"__init__", "__main__", "testing"}
 SHELL_ROOMS = {

@@ -24,4 +24,5 @@ def test_the_wheel_holds_the_pages_the_demo_and_the_types(tmp_path):
 
     assert {name for name in sources if "__pycache__" not in name} <= names
     assert {"aether/web/pages/docs.html", "aether/web/pages/page.js", "aether/web/pages/page.css"} <= names
+    assert {"aether/management/pages/dashboard.html", "aether/management/pages/main.js"} <= names
     assert {"aether/forge/order_demo/orders.py", "aether/py.typed"} <= names

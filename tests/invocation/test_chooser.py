@@ -86,10 +86,10 @@ class House:
 
     def begin(self, call=None):
         endpoint = self.chosen(call)
-        return endpoint, self.chooser.began(endpoint)
+        return endpoint, self.chooser.began(endpoint, "quote")
 
     def end(self, endpoint, load, outcome, latency_s=0.01):
-        self.chooser.ended(endpoint, load, outcome, latency_s)
+        self.chooser.ended(endpoint, *load, outcome, latency_s)
 
 
 def failed(kind="ValueError"):

@@ -348,6 +348,31 @@ async def test_when_every_instance_is_full_the_caller_is_told_at_once(network_of
         assert trio.current_time() < 1.0
 
 
+@pytest.mark.parametrize("caller", ["a", "b"])
+async def test_a_node_that_steps_aside_leaves_its_calls_to_others(network_of, autojump_clock, caller):
+    """Its disk is full, say: whatever a method has to store would wait there for its deadline. Nothing has begun."""
+    async with network_of("a", "b", "c") as (network, _, b, c):
+        stuck, well = network.host(b, echo), network.host(c, echo)
+        b.invoker._server.steps_aside = lambda target, attempt: attempt <= b.registry.elsewhere(PRICING.base)
+        for number in range(20):
+            assert await network.nodes[caller].call(payload=number) == Done(["quote", number])
+
+        assert (len(stuck.served), len(well.served)) == (0, 20)
+        assert trio.current_time() < 1.0
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_when_all_step_aside_somebody_serves(network_of, autojump_clock, alone):
+    """What stores nothing works on, also where no disk takes anything."""
+    async with network_of("a", "b", "c") as (network, a, b, c):
+        base = PRICING.base
+        for node in [b] if alone else [b, c]:
+            network.host(node, echo)
+            node.invoker._server.steps_aside = lambda target, attempt, n=node: attempt <= n.registry.elsewhere(base)
+        for number in range(5):
+            assert await a.call(payload=number) == Done(["quote", number])
+
+
 async def test_a_node_serves_at_most_its_limit_of_calls(network_of, autojump_clock):
     async with network_of("a", "b") as (network, a, b):
         callee = network.host(b, forever)

@@ -402,6 +402,20 @@ async def test_what_did_not_start_is_opened_elsewhere(autojump_clock, network_of
                 assert [item async for item in stream] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("caller", ["a", "b"])
+async def test_a_node_that_steps_aside_leaves_its_streams_to_others(autojump_clock, network_of, caller):
+    """Its disk stands still, say: what a generator has to store would wait there for its deadline."""
+    async with network_of("a", "b", "c") as (network, _, b, c):
+        stuck, well = network.host(b, counting), network.host(c, counting)
+        for server in (b.invoker._server, b.invoker._streams._server):
+            server.steps_aside = lambda target, attempt: attempt <= b.registry.elsewhere(PRICING.base)
+        for _ in range(10):
+            async with opened(network.nodes[caller], 3) as stream:
+                assert [item async for item in stream] == [0, 1, 2]
+
+        assert (len(stuck.served), len(well.served)) == (0, 10)
+
+
 async def test_everybody_full_is_overloaded(autojump_clock, network_of):
     async with network_of("a", "b") as (network, a, b):
 

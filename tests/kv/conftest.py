@@ -35,7 +35,7 @@ class FakeConsensus:
         self.full = False
         self._changed = trio.Event()
 
-    def propose(self, payload):
+    def propose(self, payload, *, asker=None):
         if self.status.role is not Role.LEADER:
             raise NotLeader(self.node, self.status.leader)
         if self.full:

@@ -8,7 +8,7 @@ from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Delete, Put
 from aether.kv.decoded_rows import DecodedRows
-from aether.kv.keys import Prefix
+from aether.kv.key_kinds import Prefix
 from aether.model.artifact import Artifact
 from aether.model.ids import Revision
 from aether.model.rows import DesiredRow
@@ -71,6 +71,21 @@ def test_of_a_state_that_was_replaced_nothing_is_remembered():
 
     other = attrs.evolve(ROW, instances=9)
     assert values.value(KEY.text, KEY.encode(other), Revision(3), KEY.decode) == other
+
+
+def test_a_row_that_cannot_be_read_is_named_once_until_it_changes(caplog):
+    rows = DecodedRows()
+    for _ in range(3):
+        assert rows.readable("members/a", b"\xc1", Revision(7), KEY.decode) is None
+    assert list(rows.unreadable) == ["members/a"]
+    assert caplog.text.count("row members/a cannot be read") == 1
+
+    rows.changed(["members/a"])
+    assert list(rows.unreadable) == []
+    assert rows.readable("members/a", b"\xc1", Revision(8), KEY.decode) is None
+    assert caplog.text.count("row members/a cannot be read") == 2
+    rows.clear()
+    assert list(rows.unreadable) == []
 
 
 def test_a_malformed_row_is_told_to_each_reader():

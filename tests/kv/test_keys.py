@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from aether.errors import BadInput
 from aether.kv import keys
 from aether.kv.keys import ClusterRow, MapRow
+from aether.model.access import ApiTokenRow, AuditRow, DenialsRow, Role
+from aether.model.alerts import AlertRow, Severity, ThresholdRow
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.decision import DecisionRow, Reason
 from aether.model.lifecycle import SliceState
 from aether.model.limits import KEY_BYTES_MAX
 from aether.model.route import Route
@@ -26,6 +29,7 @@ from aether.model.rows import (
     TrafficRow,
     UnsatisfiedRow,
 )
+from aether.model.setting import SettingRow
 
 BASE = ArtifactBase.parse("shop.orders:place-order")
 ARTIFACT = Artifact.parse("shop.orders:place-order:1.2.0-rc.1+build.5")
@@ -45,6 +49,13 @@ GOLDEN = [
     (keys.blueprint("app", 12), "blueprints/app/12"),
     (keys.blueprint_current("my app/é"), "blueprint-current/my%20app%2F%C3%A9"),
     (keys.unsatisfied(BASE), "unsatisfied/shop.orders:place-order"),
+    (keys.setting("controller"), "settings/controller"),
+    (keys.decision(BASE, 7), "decisions/shop.orders:place-order/7"),
+    (keys.threshold("cpu.usage"), "thresholds/cpu.usage"),
+    (keys.alert("cpu.usage", "n-1"), "alerts/cpu.usage/n-1"),
+    (keys.token("k1"), "tokens/k1"),
+    (keys.audit("0001-r"), "audit/0001-r"),
+    (keys.denials(29_000_000), "denials/29000000"),
     (keys.map_definition("orders"), "maps/orders"),
     (keys.map_entry("orders", b""), "maps/orders/"),
     (keys.map_entry("a/b", b"\x00/%\xff~x"), "maps/a%2Fb/%00%2F%25%FF~x"),
@@ -76,6 +87,34 @@ ROWS = [
     (keys.blueprint("app", 1), BlueprintRow(id="app", number=1, text="[blueprint]\n")),
     (keys.blueprint_current("app"), 7),
     (keys.unsatisfied(BASE), UnsatisfiedRow(artifact=BASE, missing=1, reason="no node")),
+    (keys.setting("controller"), SettingRow(value='{"a":1}', by="ann", at=1.5)),
+    (
+        keys.decision(BASE, 7),
+        DecisionRow(
+            artifact=BASE,
+            number=7,
+            before=2,
+            after=4,
+            controller="decision_tree",
+            node="n1",
+            at=1.5,
+            confidence=0.9,
+            reasons=(Reason(rule="cpu", text="é", signal="cpu", value=0.95, threshold=0.8, window_s=15.0, count=4),),
+            inputs={"cpu": 0.95},
+            shadow=True,
+        ),
+    ),
+    (keys.threshold("cpu.usage"), ThresholdRow(metric="cpu.usage", warning=0.7, critical=0.9, by="ann", at=1.5)),
+    (
+        keys.alert("cpu.usage", "n1"),
+        AlertRow(metric="cpu.usage", subject="n1", severity=Severity.CRITICAL, value=0.95, threshold=0.9, since=1.5),
+    ),
+    (keys.token("k1"), ApiTokenRow(id="k1", digest=b"\x00d", role=Role.OPERATOR, note="ci", expires_at=2.5)),
+    (
+        keys.audit("1-r"),
+        AuditRow(id="1-r", at=1.5, actor="ann", role=Role.ADMIN, verb="POST", path="/scale", request_id="r", node="n1"),
+    ),
+    (keys.denials(7), DenialsRow(minute=7, count=3)),
     (keys.map_definition("m"), MapRow(entries_max=5, bytes_max=6)),
     (keys.map_entry("m", b"k"), b"\xc1 any bytes"),
     (keys.removed("n1"), RemovedRow(node="n1", by="ann", at=1.5)),
@@ -237,7 +276,8 @@ def test_prefixes_hold_exactly_the_keys_of_their_kind():
     """A typed scan decodes every row under its prefix by one type."""
     heads = {text.split("/")[0] for _, text in GOLDEN if "/" in text}
     prefixes = [keys.MEMBERS, keys.REMOVED, keys.ROLES, keys.DESIRED, keys.INSTANCES, keys.ROUTES, keys.TRAFFIC]
-    prefixes += [keys.BLUEPRINTS, keys.BLUEPRINTS_CURRENT]
+    prefixes += [keys.BLUEPRINTS, keys.BLUEPRINTS_CURRENT, keys.SETTINGS, keys.THRESHOLDS, keys.ALERTS]
+    prefixes += [keys.TOKENS, keys.AUDIT, keys.DENIALS, keys.DECISIONS]
 
     assert {prefix.rstrip("/") for prefix in [*prefixes, keys.UNSATISFIED, keys.MAPS]} == heads
     assert keys.instance(BASE, "i7").text.startswith(keys.instances_of(BASE))

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 import trio
 
-from aether.errors import AetherError, Conflict
+from aether.errors import AetherError, Conflict, NotFound
 from aether.kv.history import ChangeHistory
 from aether.management.access import AccessRules
 from aether.management.actors import Actors
 from aether.management.backup_source import OpenBackup
+from aether.management.called import Called
+from aether.management.live_service import Live
+from aether.management.process_view import LevelsInForce, NodeSetting
 from aether.management.service import ManagementApi
+from aether.management.trace_view import ShownCall, ShownTrace
+from aether.metrics.alert_sinks import check_webhooks
+from aether.metrics.cluster_calls import ClusterCalls
+from aether.metrics.deployments import Deployments
+from aether.metrics.event_log import EventLog
+from aether.metrics.figures_messages import NodeFigures
+from aether.metrics.method_counters import MethodCounters
+from aether.metrics.method_windows import MethodWindows
+from aether.metrics.own_figures import row_of
+from aether.metrics.slow_calls import DEFAULT
+from aether.metrics.thresholds import DEFAULTS, check_threshold
+from aether.metrics.view import FiguresView
+from aether.model.access import ApiTokenRow, Role
+from aether.model.alerts import AlertRow, AlertSinksRow, Severity, ThresholdRow
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.certificates import RevokedRow
 from aether.model.duty import Duty, DutyRow
 from aether.model.health import Health, VersionHealth
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
@@ -36,7 +54,11 @@ from aether.model.rows import (
     RouteRow,
     UnsatisfiedRow,
 )
+from aether.model.setting import SettingRow
 from aether.model.version import Version
+from aether.security.audit_log import AuditPage
+from aether.security.token_keeper import IssuedToken
+from aether.security.tokens import digest_of, token_text
 from aether.web.problem import problem_of
 from aether.web.request import Request, Response
 
@@ -89,6 +111,7 @@ class Rows:
     instance_rows: list[InstanceRow] = attrs.field(factory=list)
     route_rows: list[RouteRow] = attrs.field(factory=list)
     contract_rows: list[ContractRow] = attrs.field(factory=list)
+    setting_rows: dict[str, SettingRow] = attrs.field(factory=dict)
     unsatisfied_rows: list[UnsatisfiedRow] = attrs.field(factory=list)
     blueprint_rows: list[BlueprintRow] = attrs.field(factory=list)
     apply_rows: list[ApplyRow] = attrs.field(factory=list)
@@ -117,6 +140,9 @@ class Rows:
 
     def routes(self):
         return iter(self.route_rows)
+
+    def settings(self):
+        return iter(self.setting_rows.items())
 
     def contracts(self):
         return iter(self.contract_rows)
@@ -197,6 +223,7 @@ class Local:
     draining: bool = False
     handshakes_refused: dict[str, int] = attrs.field(factory=dict)
     trees: tuple[object, ...] = ()
+    settings: tuple[NodeSetting, ...] = ()
     uptime_s: float = 12.5
     loop_lag_s: float = 0.002
 
@@ -553,6 +580,270 @@ class Rollouts:
         return ask
 
 
+class SomeEvents:
+    """An EventSource that nothing is added to while it is read."""
+
+    def __init__(self) -> None:
+        self.log = EventLog(THIS, Incarnation("node-1.1"))
+
+    def select(self, since, wanted, limit):
+        return self.log.select(since, wanted, limit)
+
+    def follow(self, since=None):
+        found = self.log.arrived_after(self.log.number_at(since)) or []
+        return _Told([event for _, event in found])
+
+
+class SomeAlerts:
+    """An Alerting of lists."""
+
+    def __init__(self) -> None:
+        self.thresholds_set = dict(DEFAULTS)
+        self.rows = [
+            AlertRow(metric="cpu.usage", subject="n1", severity=Severity.WARNING, value=0.8, threshold=0.7, since=2.0)
+        ]
+        self.past = []
+        self.told = AlertSinksRow()
+
+    def thresholds(self):
+        return self.thresholds_set
+
+    def active(self):
+        return self.rows
+
+    def history(self):
+        return self.past
+
+    def sinks(self):
+        return self.told
+
+    async def set_threshold(self, metric, warning, critical, by=""):
+        check_threshold(metric, warning, critical)
+        self.thresholds_set[metric] = ThresholdRow(metric=metric, warning=warning, critical=critical, by=by)
+        return FIRST
+
+    async def remove_threshold(self, metric, by=""):
+        self.thresholds_set.pop(metric, None)
+        return FIRST
+
+    async def clear(self):
+        count, self.rows = len(self.rows), []
+        return FIRST, count
+
+    async def set_sinks(self, webhooks, *, log, severity, by=""):
+        check_webhooks(webhooks)
+        self.told = AlertSinksRow(webhooks=webhooks, log=log, severity=severity, by=by)
+        return FIRST
+
+
+class _Told:
+    def __init__(self, events) -> None:
+        self.events = list(events)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        if not self.events:
+            await trio.sleep_forever()
+        return self.events.pop(0)
+
+
+class Invocations:
+    """The calls of one node that told nobody, and of those that a test lets it take."""
+
+    def __init__(self):
+        self.counters = MethodCounters()
+        self.figures = ClusterCalls(THIS, self.counters, lambda: 100.0, lambda: 1_100.0)
+        self.strategy = DEFAULT
+        self.asked = []
+
+    async def set_strategy(self, strategy, by):
+        self.strategy = strategy
+        self.asked.append((strategy, by))
+        return Revision(FIRST + 1)
+
+    def deployed(self):
+        return [PRICING, ORDERS]
+
+
+@attrs.define
+class Tokens:
+    """A keeper of tokens that keeps them in a dict."""
+
+    kept: dict[str, ApiTokenRow] = attrs.field(factory=dict)
+    revision: Revision = FIRST
+
+    def rows(self):
+        return tuple(self.kept.values())
+
+    def find(self, identity):
+        return self.kept.get(identity)
+
+    def add(self, identity: str, role: Role, expires_at: float | None = None) -> str:
+        """The text of a new one."""
+        text = token_text(identity, identity.encode().ljust(32, b"."))
+        self.kept[identity] = ApiTokenRow(id=identity, digest=digest_of(text), role=role, expires_at=expires_at)
+        return text
+
+    async def create(self, role, *, name="", life_s=None, roles=(), note="", by=""):
+        text = self.add(name or "drawn", role, life_s)
+        return IssuedToken(self.kept[name or "drawn"], text, FIRST)
+
+    async def revoke(self, identity):
+        self.kept.pop(identity, None)
+        return FIRST
+
+
+@attrs.define
+class Certificates:
+    """A keeper of revocations that keeps them in a list."""
+
+    kept: list[RevokedRow] = attrs.field(factory=list)
+    revision: Revision = FIRST
+
+    def rows(self):
+        return tuple(self.kept)
+
+    async def revoke(self, serial, *, identity="", reason="", expires_at=None, by=""):
+        self.kept.append(
+            RevokedRow(serial=serial, identity=identity, reason=reason, expires_at=expires_at, by=by, at=1.0)
+        )
+        return FIRST
+
+
+class Audit:
+    """Nothing happened yet."""
+
+    def page(self, since, limit):
+        return AuditPage((), FIRST, FIRST)
+
+    def refused_here(self):
+        return ()
+
+    def refused_by_minute(self):
+        return {}
+
+
+@attrs.define
+class LogLevelsOfOneNode:
+    levels: dict[str, str] = attrs.field(factory=dict)
+    by: list[str] = attrs.field(factory=list)
+
+    def in_force(self):
+        return LevelsInForce(levels=self.levels, effective={"aether.kv": "INFO"}, revision=FIRST)
+
+    async def set(self, logger, level, *, by):
+        self.levels[logger] = level
+        self.by.append(by)
+        return FIRST
+
+    async def reset(self, logger):
+        if self.levels.pop(logger, None) is None:
+            raise NotFound("level of logger", logger)
+        return FIRST
+
+
+@attrs.define
+class Traces:
+    lines: list[ShownCall] = attrs.field(factory=list)
+    unheard: tuple[NodeId, ...] = ()
+
+    def recent(self, limit):
+        return self.lines[:limit]
+
+    async def of(self, request_id):
+        return ShownTrace(lines=[line for line in self.lines if line.request_id == request_id], unheard=self.unheard)
+
+
+@attrs.define
+class Calls:
+    """Answers with what it was given; its method `refuse` ends in a Fault."""
+
+    asked: list[tuple[object, ...]] = attrs.field(factory=list)
+
+    async def call(self, slice_name, method, arguments, *, deadline_s, key=""):
+        self.asked.append((slice_name, method, dict(arguments), deadline_s, key))
+        fault = {"name": "SoldOut", "status": 409, "title": "Sold Out", "detail": "", "fields": {}}
+        return Called(
+            artifact=ORDERS.base,
+            method=method,
+            revision=Revision(7),
+            result={"given": dict(arguments)},
+            fault=fault if method == "refuse" else None,
+        )
+
+
+@attrs.define
+class Figures:
+    """The figures of nodes, as `tell` told them."""
+
+    now: float = 10_000.0
+    live: tuple[NodeId, ...] = (THIS, NodeId("node-2"))
+    deployments: Deployments = attrs.field(factory=Deployments)
+    windows: MethodWindows = attrs.field(factory=MethodWindows)
+    view: FiguresView = attrs.field(
+        default=attrs.Factory(
+            lambda self: FiguresView(THIS, lambda: self.live, lambda: self.now, lambda: self.now), takes_self=True
+        )
+    )
+
+    def tell(self, node: str, **values: float) -> None:
+        """One row, now; `cpu__usage` stands for `cpu.usage`."""
+        row = row_of([{name.replace("__", "."): value for name, value in values.items()}])
+        self.view.take(NodeFigures(NodeId(node), int(self.now * 1000), 0.0, row))
+
+    def methods(self):
+        return self.windows.keys()
+
+    def method_window(self, key, series, span_s):
+        return self.windows.window(key, series, self.now - span_s, self.now)
+
+
+class Shows:
+    """Shows to Prometheus what it is asked for."""
+
+    async def render(self, accept):
+        return f"# accept {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
+
+
+@attrs.define
+class Controller:
+    """Keeps what it is asked."""
+
+    asked: list[tuple[object, ...]] = attrs.field(factory=list[tuple[object, ...]])
+
+    def config(self) -> Mapping[str, object]:
+        return {"cpuScaleUpThreshold": 0.8, "evaluationIntervalMs": 5000}
+
+    async def configure(
+        self, given: Mapping[str, object], *, by: str = "", artifact: str = "", reset: bool = False
+    ) -> Revision:
+        self.asked.append(("configure", dict(given), by, artifact, reset))
+        return Revision(41)
+
+    async def status(self) -> Mapping[str, object]:
+        return {"enabled": True, "config": self.config()}
+
+    async def evaluate(self, *, acts: bool = True) -> Mapping[str, object]:
+        self.asked.append(("evaluate", acts))
+        return {"decisions": []}
+
+    def history(self, artifact: str = "", limit: int = 50) -> Sequence[Mapping[str, object]]:
+        self.asked.append(("history", artifact, limit))
+        return [{"artifact": "shop:orders", "from": 2, "to": 4}]
+
+    async def explain(self, artifact: str) -> Mapping[str, object]:
+        self.asked.append(("explain", artifact))
+        return {"artifact": artifact, "why": ["blueprint 'app' wants 2"]}
+
+    async def recording(self) -> str:
+        return '{"kind":"aether controller recording","version":1}'
+
+    def revision(self) -> Revision:
+        return Revision(40)
+
+
 @attrs.define
 class World:
     rows: Rows
@@ -567,7 +858,44 @@ class World:
     trees: Trees = attrs.field(factory=Trees)
     placements: Placements = attrs.field(factory=Placements)
     rollouts: Rollouts = attrs.field(factory=Rollouts)
+    calls: Calls = attrs.field(factory=Calls)
+    traces: Traces = attrs.field(factory=Traces)
+    log_levels: LogLevelsOfOneNode = attrs.field(factory=LogLevelsOfOneNode)
+    figures: Figures = attrs.field(factory=Figures)
+    controller: Controller = attrs.field(factory=Controller)
     backups: Backups = attrs.field(factory=Backups)
+    events: SomeEvents = attrs.field(factory=SomeEvents)
+    invocations: Invocations = attrs.field(factory=Invocations)
+    exposition: Shows = attrs.field(factory=Shows)
+    alerts: SomeAlerts = attrs.field(factory=SomeAlerts)
+    live: Live = attrs.field(factory=Live)
+    tokens: Tokens = attrs.field(factory=Tokens)
+    audit: Audit = attrs.field(factory=Audit)
+    certificates: Certificates = attrs.field(factory=Certificates)
+
+    def actors(self) -> Actors:
+        return Actors(
+            operator=self.operator,
+            members=self.members,
+            duties=self.duties,
+            trees=self.trees,
+            blueprints=self.operator,
+            placements=self.placements,
+            rollouts=self.rollouts,
+            calls=self.calls,
+            traces=self.traces,
+            log_levels=self.log_levels,
+            events=self.events,
+            figures=self.figures,
+            invocations=self.invocations,
+            controller=self.controller,
+            exposition=self.exposition,
+            alerts=self.alerts,
+            live=self.live,
+            tokens=self.tokens,
+            audit=self.audit,
+            certificates=self.certificates,
+        )
 
     async def ask(
         self,
@@ -579,6 +907,7 @@ class World:
         token: str | None = TOKEN,
         content_type: str | None = "application/json",
         host: str = "localhost:8080",
+        client: str = "127.0.0.1",
     ) -> Asked:
         """One request; an AetherError is shown as the server shows it."""
         path, _, query = target.partition("?")
@@ -589,22 +918,20 @@ class World:
             fields["authorization"] = f"Bearer {token}"
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = Request(
-            verb=verb, path=path, query_text=query, headers=tuple(fields.items()), body=raw, request_id="r-1"
+            verb=verb,
+            path=path,
+            query_text=query,
+            headers=tuple(fields.items()),
+            body=raw,
+            request_id="r-1",
+            client=client,
         )
         api = ManagementApi(
             view=self.rows,
             consensus=lambda: self.consensus,
             peers=lambda: self.peers,
             local=self.local,
-            actors=Actors(
-                operator=self.operator,
-                members=self.members,
-                duties=self.duties,
-                trees=self.trees,
-                blueprints=self.operator,
-                placements=self.placements,
-                rollouts=self.rollouts,
-            ),
+            actors=self.actors(),
             rows=self.stored,
             backups=self.backups,
             access=self.access,

@@ -34,10 +34,14 @@ async def test_the_names_of_this_node_are_welcome(world, host):
         "evil.example:8080",
         "localhost.evil.example",
         "127.0.0.1.evil.example",
-        "127.0.0.2",
-        "[::2]:1",
+        "127.0.0.1@evil",
         "localhost@evil",
         "[::1",
+        "::1",
+        "[127.0.0.1]",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
     ],
 )
 @pytest.mark.parametrize("target", ["/status", "/health/live", "/nothing", "/openapi.json"])
@@ -46,6 +50,14 @@ async def test_any_other_host_is_misdirected(world, host, target):
     answer = await world.ask("GET", target, host=host)
     assert answer.status == 421
     assert "--advertise" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8080", "127.0.0.2", "[fd00::7]:8080", "[::2]"])
+async def test_a_node_is_asked_by_any_address(world, host):
+    """Nobody can make an address point elsewhere. Prometheus and the kubelet ask a pod by its own."""
+    assert (await world.ask("GET", "/status", host=host)).status == 200
+    answer = await world.ask("GET", "/status", host=host, headers={"origin": "http://evil.example"})
+    assert answer.status == 403
 
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "OPTIONS"])
@@ -129,3 +141,9 @@ async def test_a_change_comes_as_json_or_toml(world, path, content_type, status)
 def test_the_token_is_not_shown_by_repr(world):
     """It would end in a log."""
     assert "t0ken" not in repr(world.access)
+
+
+@pytest.mark.parametrize("name", ["forwarded", "via", "x-forwarded-for", "x-real-ip"])
+async def test_whoever_comes_through_a_proxy_is_not_taken_for_somebody_on_this_machine(world, name):
+    assert (await world.ask("GET", "/slices", token=None, headers={name: "198.51.100.7"})).status == 401
+    assert (await world.ask("GET", "/slices", headers={name: "198.51.100.7"})).status == 200

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import httpx
 import trio
 
-from aether.management.actors import Actors
 from aether.management.service import ManagementApi
 from aether.web.config import WebConfig
 from aether.web.service import serve
@@ -20,15 +19,7 @@ async def client_of(world):
         consensus=lambda: world.consensus,
         peers=lambda: world.peers,
         local=world.local,
-        actors=Actors(
-            operator=world.operator,
-            members=world.members,
-            duties=world.duties,
-            trees=world.trees,
-            blueprints=world.operator,
-            placements=world.placements,
-            rollouts=world.rollouts,
-        ),
+        actors=world.actors(),
         rows=world.stored,
         backups=world.backups,
         access=world.access,

@@ -412,9 +412,10 @@ async def test_the_openapi_document_names_every_path(world):
     document = (await world.ask("GET", "/openapi.json")).json
     assert document == json.loads(json.dumps(openapi_document()))
     for endpoint in ENDPOINTS:
-        assert {verb.lower() for verb in endpoint.verbs} == set(document["paths"][endpoint.path])
+        verbs = {verb.lower() for other in ENDPOINTS if other.path == endpoint.path for verb in other.verbs}
+        assert verbs == set(document["paths"][endpoint.path.replace(":path}", "}")])
         for name in re.findall(r"\{(\w+)\}", endpoint.path):
-            operation = document["paths"][endpoint.path][endpoint.verbs[0].lower()]
+            operation = document["paths"][endpoint.path.replace(":path}", "}")][endpoint.verbs[0].lower()]
             assert {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} in operation[
                 "parameters"
             ]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from aether.model.lifecycle import NEXT, TIMEOUTS_S, IllegalTransition, SliceState, advance
+from aether.model.lifecycle import DOWNWARD, NEXT, TIMEOUTS_S, UPWARD, IllegalTransition, SliceState, advance, advanced
 
 S = SliceState
 ALLOWED = [(a, b) for a in S for b in NEXT[a]]
@@ -35,6 +35,20 @@ def test_every_move_that_is_absent_from_the_table_raises(current, wanted):
     """The original had a table and did not enforce it: ACTIVE instances were unloaded while they served."""
     with pytest.raises(IllegalTransition, match=f"an instance is {current} and cannot become {wanted}; allowed: "):
         advance(current, wanted)
+
+
+def test_a_way_over_several_states_is_one_only_where_each_step_is_allowed():
+    """From an order up to ACTIVE, or down to LOADED, and nowhere else: never back, never round."""
+    ways = {(a, b) for a, b in itertools.product(S, S) if _leads(a, b)}
+
+    assert ways == set(ALLOWED) | {way for ways in (UPWARD, DOWNWARD) for way in itertools.combinations(ways, 2)}
+
+
+def _leads(current, wanted):
+    try:
+        return advanced(current, wanted) is wanted
+    except IllegalTransition:
+        return False
 
 
 def test_forbidden_and_allowed_are_all_pairs():

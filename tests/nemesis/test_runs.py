@@ -46,6 +46,16 @@ async def test_three_nodes_keep_every_promise_when_the_kernel_cuts_and_slows_the
     assert len(report.suffered) >= 2
 
 
+async def test_orders_are_placed_once_and_never_lost_under_all_faults(tmp_path):
+    """Over HTTP and typed calls: each order's history has an order, and the rows of all nodes agree with it."""
+    faults = ("kill-leader", "kill-one", "stop-leader", "isolate-leader", "one-way-pair", "wall-clock", "suspended")
+    plan = NemesisPlan(seconds=45, seed=seed(), rate=30, workload="orders", faults=faults, faults_min=3)
+    report = await run(plan, tmp_path)
+
+    assert report.exit_code == 0, report
+    assert len(report.suffered) >= 3
+
+
 async def test_reads_from_a_follower_s_own_copy_are_found_to_be_stale(tmp_path):
     """The harness itself is tested: a reader that is broken on purpose must not pass."""
     plan = NemesisPlan(seconds=12, faults=("deaf-follower", "slow"), reads_locally=True)

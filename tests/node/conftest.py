@@ -61,7 +61,7 @@ class Group:
         self.starts += 1
         choices = random.Random(self.starts)
 
-        def make_transport(config, identity, table, admit):
+        def make_transport(config, identity, table, admit, wrap=None):
             return MemoryTransport(identity, self.network, peers, table, admit=admit)
 
         seams = Seams(

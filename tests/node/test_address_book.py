@@ -2,6 +2,7 @@
 
 from aether.errors import BadInput
 from aether.kv import keys
+from aether.kv.decoded_rows import DecodedRows
 from aether.kv.history import Compacted
 from aether.kv.keys import ClusterRow
 from aether.model.rows import MemberRow
@@ -13,6 +14,7 @@ class Rows:
 
     def __init__(self):
         self.addresses, self.raw, self.version, self.cluster = {}, {}, 0, None
+        self.decoded = DecodedRows()
 
     def get(self, key):
         return self.cluster
@@ -27,7 +29,12 @@ class Rows:
 
     def versioned(self, text, prefix):
         found = {row[0]: row for row in self.page(prefix, "", 100)}.get(text)
-        return None if found is None else (found[2], prefix.codec.decode(found[1]))
+        read = found and self.decoded.readable(text, found[1], found[2], prefix.codec.decode)
+        return (found[2], read[0]) if read else None
+
+    @property
+    def unreadable(self):
+        return self.decoded.unreadable
 
     def changed_after(self, revision, prefix):
         raise Compacted(revision, self.version)
@@ -73,13 +80,13 @@ def test_peers_follow_the_rows():
 
 
 def test_a_row_of_nonsense_ends_nobody(caplog):
-    """A slip of `aether kv put --force` must not stop every node of the cluster."""
+    """A slip of `aether kv put --force` must not stop every node of the cluster: what was known of that one stays."""
     rows, dialler = Rows(), Dialler()
     book = AddressBook("a", rows, dialler)
-    rows.addresses = {"b": "h:2"}
+    rows.addresses = {"b": "h:2", "c": "h:3"}
     book.look()
-    rows.addresses, rows.raw = {"b": "h:2", "c": "h:3"}, {"c": b"nonsense"}
+    rows.addresses, rows.raw = {"b": "h:4", "c": "h:3", "d": "h:5"}, {"c": b"nonsense"}
     book.look()
 
-    assert dialler.told == [("b", "h:2")]
-    assert "keeps the addresses" in caplog.text
+    assert dialler.told == [("b", "h:2"), ("c", "h:3"), ("b", "h:4"), ("d", "h:5")]
+    assert "members/c cannot be read" in caplog.text

@@ -1,10 +1,17 @@
 """Settings of a node: where they come from, which win, what is refused."""
 
+from pathlib import Path
+
 import pytest
 
+from aether.control.settings import ControllerSettings
 from aether.errors import BadInput
+from aether.model.artifact import ArtifactBase
+from aether.model.limits import DRAIN_S
 from aether.node.assignments import set_labels, set_values
-from aether.node.config import NodeConfig, Sources, flatten, load, parse_peers
+from aether.node.config import NodeConfig
+from aether.node.config_sources import Sources, flatten, load, origins
+from aether.node.peer_addresses import parse_peers
 
 
 def test_arguments_win_over_the_environment_and_the_file():
@@ -174,6 +181,18 @@ def test_how_often_the_state_is_saved_can_be_set():
         load(Sources(environment={"AETHER_SNAPSHOT_ENTRIES": "many"}))
 
 
+def test_how_long_calls_get_when_the_node_leaves_is_said_like_its_siblings():
+    """A supervisor that kills after some seconds is written beside the start command, not beside a file."""
+    assert load(Sources()).drain_s == DRAIN_S
+    toml = "[node]\ndrain_s = 40\n"
+    assert load(Sources(toml=toml)).drain_s == 40.0
+    assert load(Sources(environment={"AETHER_DRAIN_S": "25.5"}, toml=toml)).drain_s == 25.5
+    assert load(Sources(arguments={"drain": 3.0}, environment={"AETHER_DRAIN_S": "25"})).drain_s == 3.0
+    for text in ("soon", "0", "-1", "nan", "inf"):
+        with pytest.raises(BadInput, match=r"AETHER_DRAIN_S.*number of seconds above 0"):
+            load(Sources(environment={"AETHER_DRAIN_S": text}))
+
+
 # --- joining ----------------------------------------------------------------------------------------------------------
 
 
@@ -222,3 +241,71 @@ def test_settings_of_the_group_are_read():
 
     assert (config.core_max, config.auto_replace) == (3, False)
     assert (load(Sources()).core_max, load(Sources()).auto_replace) == (5, True)
+
+
+def test_each_setting_says_where_it_came_from():
+    """Whoever wonders why a node listens there reads it, and need not guess."""
+    sources = Sources(
+        arguments={"zone": "a"},
+        environment={"HTTP_PORT": "1", "AETHER_BIND": "127.0.0.2"},
+        file="aether.toml",
+        toml='[ports]\nhttp = 2\nmanagement = 3\n[config]\na.b = 1\n[secrets]\nkey = "k3y"\n',
+    )
+
+    found = {each.name: (each.value, each.origin) for each in origins(sources)}
+
+    assert found["node.zone"] == ("a", "--zone")
+    assert found["ports.http"] == (1, "HTTP_PORT")
+    assert found["ports.management"] == (3, "aether.toml: ports.management")
+    assert found["ports.cluster"] == (8090, "default")
+    assert found["config.a.b"] == ("1", "aether.toml: config.a.b")
+    assert str(found["node.data_dir"][0]) == "aether-data/node-1"
+    assert "k3y" not in str(found), "secrets are not shown"
+    assert "secrets.key" in found
+
+
+def test_all_wrong_values_are_said_at_once():
+    with pytest.raises(BadInput) as caught:
+        load(Sources(arguments={"port": "x"}, environment={"HTTP_PORT": "y"}, toml="[node]\ndrain_s = 0\n"))
+
+    assert [line.partition("=")[0].strip() for line in caught.value.problems] == [
+        "--port",
+        "HTTP_PORT",
+        ": node.drain_s",
+    ]
+
+
+def test_the_section_of_the_controller_is_read_below_what_is_set_at_run_time():
+    toml = '[controller]\ncpu_up = 0.7\n[controller.slices."shop:orders"]\nstep_up = 1\n'
+    config = load(Sources(file="aether.toml", toml=toml))
+
+    assert config.controller.cpu_up == 0.7
+    assert config.controller.of(ArtifactBase.parse("shop:orders")).step_up == 1
+    assert load(Sources()).controller == ControllerSettings()
+    shown = {each.name: each.origin for each in origins(Sources(file="aether.toml", toml=toml))}
+    assert shown["controller.cpu_up"] == "aether.toml: controller.cpu_up"
+
+
+def test_what_makes_no_sense_for_the_controller_is_said_with_its_section():
+    with pytest.raises(BadInput, match="is not below cpu_up"):
+        load(Sources(file="aether.toml", toml="[controller]\ncpu_down = 0.9\n"))
+
+
+def test_a_public_address_with_certificates_starts_without_insecure(tmp_path):
+    """For the cluster port as for the others: `--bind` is one for all."""
+    NodeConfig(node="n1", bind="10.0.0.1", port=8090, tls=tmp_path).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"ca_key": Path("ca.key")}, "--ca-key needs --tls"),
+        ({"join_token": Path("t"), "join": ("h:1",), "port": 0}, "--join-token needs --tls"),
+        ({"join_token": Path("t"), "tls": Path("tls")}, "--join-token needs --join"),
+        ({"http_cert": Path("c"), "tls": Path("tls")}, "belong together"),
+        ({"plain_http": True}, "--plain-http needs --tls"),
+    ],
+)
+def test_settings_of_certificates_that_do_not_fit_are_refused(settings, why):
+    with pytest.raises(BadInput, match=why):
+        NodeConfig(node="n1", **settings).check()

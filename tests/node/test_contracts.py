@@ -13,6 +13,8 @@ import trio
 
 import aether
 from aether.cli.main import run
+from aether.deployment.slice_store import ClassStore
+from aether.forge.polling import until
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
 from aether.model.artifact import Artifact
@@ -197,3 +199,25 @@ async def test_contracts_of_many_slices_are_few_entries_of_the_log(tmp_path):
         }
 
     assert len(written) <= 4
+
+
+async def test_a_slice_that_cannot_be_loaded_keeps_no_other_contract_from_being_written(caplog):
+    """A store of slices may be somebody else's code, which imports what somebody else wrote. It is tried again."""
+
+    class Store(ClassStore):
+        fails = True
+
+        async def load(self, artifact):
+            if artifact.base.name == "s01" and self.fails:
+                self.fails = False
+                raise ImportError("no module named nowhere")
+            return await super().load(artifact)
+
+    slices = [small(number) for number in range(3)]
+    told = [keys.contract(Artifact.parse(f"tests.contracts:s{number:02}:1.0.0")) for number in range(3)]
+    async with aether.Cluster.open(slices[2], slice_store=Store(slices)) as cluster:
+        await until(lambda: all(cluster.kv.get(key) for key in told), 10.0)
+        assert await cluster.get(slices[2]).answer() == 2
+    why = "it cannot be loaded: ImportError: no module named nowhere"
+    said = [record.getMessage() for record in caplog.records if "nowhere" in record.getMessage()]
+    assert said == [f"the contract of tests.contracts:s01:1.0.0 stays unwritten, as {why}"]

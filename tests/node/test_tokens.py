@@ -1,10 +1,16 @@
 """The admin token: made once, readable by its user alone, found by tools, taken back."""
 
 import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
-from aether.node.tokens import TOKEN_CHARS_MIN, ensure_token, find_token, published
+from aether.node import tokens
+from aether.node.tokens import TOKEN_CHARS_MIN, ensure_token, find_authorities, find_token, published
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +69,36 @@ def test_a_published_token_is_found_by_address_and_taken_back():
     assert find_token("127.0.0.1:8080") is None
 
 
+@pytest.mark.parametrize("authorities", [None, "ca.pem"])
+def test_the_token_of_a_node_that_was_killed_is_brought_to_nobody(tmp_path, authorities):
+    """Its port is free by then, and whoever takes it would be handed the key of the node's next start."""
+    script = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from aether.node.tokens import published
+        with published("127.0.0.1:8080", "secret", {authorities and f"Path({authorities!r})"}):
+            print("up", flush=True)
+            sys.stdin.read(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    node = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert node.stdin is not None
+    assert node.stdout is not None
+    with node:
+        assert node.stdout.readline() == b"up\n"
+        assert find_token("127.0.0.1:8080") == "secret"
+        assert (find_authorities("127.0.0.1:8080") is not None) == (authorities is not None)
+        node.stdin.write(b"x")
+        node.stdin.flush()
+        assert node.wait(20) == -signal.SIGKILL
+
+    assert (tmp_path / "state" / "aether" / "tokens" / "127.0.0.1_8080").exists()
+    assert find_token("127.0.0.1:8080") is None
+    assert find_authorities("127.0.0.1:8080") is None
+
+
 def test_a_node_takes_back_its_own_token_only():
     """A home directory may be shared by machines, and a successor may already listen at the same address."""
     with published("127.0.0.1:8080", "old"):
@@ -87,3 +123,63 @@ def test_a_home_that_cannot_be_written_is_no_reason_not_to_start(tmp_path, monke
 
     with published("127.0.0.1:8080", "secret"):
         assert find_token("127.0.0.1:8080") is None
+
+
+def test_a_user_without_a_home_publishes_nothing(tmp_path, monkeypatch):
+    """A number without an account, as in containers. As root the folder could be made: another one stands in."""
+
+    def none(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    (tmp_path / "taken").write_text("a file, in which no folder can be made")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    monkeypatch.setattr(tokens, "NO_HOME", tmp_path / "taken")
+    with published("127.0.0.1:8080", "t" * 43):
+        assert find_token("127.0.0.1:8080") is None
+
+
+def test_a_file_that_holds_no_text_is_no_token(tmp_path):
+    (tmp_path / "admin-token").write_bytes(b"\xff" * 100)
+    (tmp_path / "admin-token").chmod(0o600)
+
+    assert len(ensure_token(tmp_path)) >= TOKEN_CHARS_MIN
+    with published("127.0.0.1:8080", "secret"):
+        (place,) = (tmp_path / "state" / "aether" / "tokens").iterdir()
+        place.write_bytes(b"\xff" * 100)
+        assert find_token("127.0.0.1:8080") is None
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0:8080", "[::]:8080", "127.0.0.1:8080", "[::1]:8080", "localhost:8080"])
+def test_however_a_node_is_bound_tools_of_the_machine_find_its_token(bound):
+    with published(bound, "secret"):
+        assert find_token("localhost:8080") == find_token("8080") == find_token("http://127.0.0.1:8080/") == "secret"
+
+
+def test_an_address_names_no_other_folder(tmp_path):
+    (tmp_path / "state" / "aether" / "tokens").mkdir(parents=True)
+    (tmp_path / "state" / "aether" / "secret_1").write_text("of something else")
+
+    assert find_token("../secret:1") is None
+
+
+def test_a_token_that_another_put_there_is_replaced(tmp_path):
+    """Behind a link stands a file whose author knows what is in it."""
+    planted = tmp_path / "planted"
+    planted.write_text("x" * TOKEN_CHARS_MIN)
+    planted.chmod(0o600)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "admin-token").symlink_to(planted)
+
+    assert ensure_token(home) != "x" * TOKEN_CHARS_MIN
+    assert not (home / "admin-token").is_symlink()
+    assert planted.read_text() == "x" * TOKEN_CHARS_MIN
+
+
+def test_a_token_of_another_user_is_replaced(tmp_path, monkeypatch):
+    """In a directory that others may write to, it would be theirs, and a node of root reads it all the same."""
+    token = ensure_token(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    assert ensure_token(tmp_path) != token

@@ -63,6 +63,26 @@ class TestGrouped:
     assert "3 passed" in printed
 
 
+def test_a_fixture_of_the_tests_own_may_wrap_it(run):
+    printed = run(
+        """
+import functools
+import pytest
+
+@pytest.fixture
+def three(aether_cluster):
+    return functools.partial(aether_cluster, Greeter, nodes=3)
+
+async def test_it(three):
+    cluster = await three()
+    assert len(cluster.nodes) == 3
+""",
+        0,
+    )
+
+    assert "1 passed" in printed
+
+
 def test_it_needs_no_other_plugin(run):
     without = [word for plugin in ("trio", "randomly", "timeout") for word in ("-p", f"no:{plugin}")]
     run("async def test_it(aether_cluster):\n    await aether_cluster(Greeter)\n", 0, "", *without)

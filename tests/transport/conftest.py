@@ -41,6 +41,20 @@ def make_table() -> MessageTable:
     return table
 
 
+@attrs.frozen
+class Novelty:
+    number: int
+
+
+def make_newer_table(first: int, count: int) -> MessageTable:
+    """That of a release with `count` more messages; the first of them is Novelty."""
+    table = make_table()
+    for tag in range(first, first + count):
+        cls = Novelty if tag == first else attrs.make_class(f"Novelty{tag}", ["number"])
+        table.register(tag, cls, Lane(tag % len(Lane)), lambda m: (m.number,), lambda f: None)
+    return table
+
+
 class Node:
     """A transport, and everything that its handlers were told, in order."""
 
@@ -121,14 +135,17 @@ class World:
         self.options: dict[str, Any] = {}
         self.streams: list[trio.SocketStream] = []
 
-    def make(self, name: str, *, knows: bool = True, bind: str = "127.0.0.1:0", contacts=(), **changes: Any) -> Node:
+    def make(
+        self, name: str, *, knows: bool = True, bind: str = "127.0.0.1:0", contacts=(), table=None, **changes: Any
+    ) -> Node:
         identity = make_identity(name, **changes)
         peers = {n: node.address for n, node in self.nodes.items() if knows}
+        table = table or make_table()
         transport: Transport
         if self.kind == "tcp":
-            transport = TcpTransport(identity, bind, peers, make_table(), contacts=contacts, **self.options)
+            transport = TcpTransport(identity, bind, peers, table, contacts=contacts, **self.options)
         else:
-            transport = MemoryTransport(identity, self.network, peers, make_table())
+            transport = MemoryTransport(identity, self.network, peers, table)
         return Node(identity, transport)
 
     async def run(self, node: Node) -> None:

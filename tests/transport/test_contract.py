@@ -4,8 +4,10 @@ import logging
 
 import pytest
 import trio
+from tests.transport.conftest import Novelty, make_newer_table
 
 from aether.model.limits import FRAME_BYTES_MAX, FRAME_CHUNK_BYTES, OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX
+from aether.transport.dispatch import TOLD_MAX
 from aether.wire import FrameTooLarge, Lane, RefusedCode
 
 
@@ -310,6 +312,44 @@ async def test_a_handler_that_raises_ends_its_own_transport(clock, world, nurser
     await has_ended.wait()
 
     assert ended[0].subgroup(RuntimeError)
+
+
+def known(world):
+    return {Lane.CONSENSUS: world.Heartbeat(0), Lane.CALLS: world.Note("x"), Lane.BULK: world.Chunk(b"x")}
+
+
+@pytest.mark.parametrize("lane", Lane)
+async def test_messages_of_a_newer_release_are_ignored_and_cost_no_connection(clock, world, caplog, lane):
+    """A cluster is upgraded node by node: until the last one is, the newer ones say things that others do not know."""
+    old, first = await world.start("a"), 300 + lane
+    new = await world.start("b", table=make_newer_table(first, 1))
+    await new.until_connected("a")
+    await old.until_connected("b")
+    for number in range(5):
+        assert new.transport.send("a", Novelty(number))
+    new.transport.send("a", known(world)[lane])
+    await old.until_received(1)
+
+    assert old.transport.statistics().unhandled == 5
+    assert (old.count("disconnected", "b"), new.count("disconnected", "a")) == (0, 0)
+    (said,) = [record.message for record in caplog.records if "ignored" in record.message]
+    assert f"tag {first} are ignored; b, which sends them, runs a newer release" in said
+
+
+async def test_invented_messages_fill_no_log(clock, world, caplog):
+    """A peer may have as many tags as there are numbers."""
+    old = await world.start("a")
+    table = make_newer_table(300, 3 * TOLD_MAX)
+    new = await world.start("b", table=table)
+    await new.until_connected("a")
+    for cls in [each for each in table._by_class if each.__name__.startswith("Novelty")]:
+        assert new.transport.send("a", cls(1))
+    for lane in Lane:
+        new.transport.send("a", known(world)[lane])
+    await old.until_received(len(Lane))
+
+    assert old.transport.statistics().unhandled == 3 * TOLD_MAX
+    assert len([record for record in caplog.records if "ignored" in record.message]) == TOLD_MAX
 
 
 async def test_a_request_sent_when_told_connected_is_answered(clock, world):

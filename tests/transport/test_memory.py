@@ -90,6 +90,52 @@ async def test_a_partition_leaves_the_other_nodes_alone(autojump_clock, memory_w
     assert nodes["a"].transport.connected() == {"c"}
 
 
+async def test_what_is_sent_to_and_from_a_stalled_node_arrives_when_it_goes_on(autojump_clock, memory_world):
+    """A stopped process loses nothing; a partition that began meanwhile is healed by itself."""
+    nodes = {name: await memory_world.start(name) for name in "abc"}
+    for node in nodes.values():
+        await node.until_connected(*nodes.keys() - {node.name})
+    memory_world.network.stall("a")
+    nodes["a"].transport.send("b", memory_world.Heartbeat(1))
+    nodes["b"].transport.send("a", memory_world.Heartbeat(2))
+    nodes["b"].transport.send("c", memory_world.Heartbeat(3))
+    await nodes["c"].until_received(1)
+    memory_world.network.partition("a", "b", one_way=True)
+    await trio.sleep(PEER_SILENT_S / 4)
+    assert nodes["a"].received == nodes["b"].received == []
+
+    memory_world.network.resume("a")
+    await nodes["a"].until_received(1)
+    assert nodes["b"].received == []
+    memory_world.network.heal()
+    await nodes["b"].until_received(1)
+
+
+async def test_a_stalled_node_is_given_up_after_the_silence_limit(autojump_clock, memory_world):
+    a, b = await memory_world.pair()
+    began = trio.current_time()
+    memory_world.network.stall("a")
+    await b.until(lambda: b.count("disconnected", "a"))
+    assert trio.current_time() - began == PEER_SILENT_S
+    memory_world.network.resume("a")
+    await a.until_connected("b")
+
+
+async def test_a_slow_node_is_slow_in_both_directions(autojump_clock, memory_world):
+    a, b = await memory_world.pair()
+    memory_world.network.slow_down("a", 2.0)
+    for sender, receiver in ((a, b), (b, a)):
+        began = trio.current_time()
+        sender.transport.send(receiver.name, memory_world.Heartbeat(1))
+        await receiver.until_received(1)
+        assert trio.current_time() - began == 2.0
+    memory_world.network.slow_down("a", 0.0)
+    began = trio.current_time()
+    a.transport.send("b", memory_world.Heartbeat(2))
+    await b.until_received(2)
+    assert trio.current_time() == began
+
+
 async def test_messages_are_lost_at_the_rate_set_for_their_lane(autojump_clock, memory_world):
     """Loss is per lane: consensus must survive it, calls over TCP never see it."""
     a, b = await memory_world.pair()

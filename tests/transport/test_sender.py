@@ -21,6 +21,8 @@ class RecordingLink:
         self.unblocked = trio.Event()
         self.unblocked.set()
 
+    has_unsent = False
+
     def send_now(self, data: bytes | memoryview) -> int:
         if self.broken:
             raise OSError("broken")
@@ -75,6 +77,23 @@ async def test_messages_of_one_turn_leave_together_and_in_order(sender, link, au
     await trio.testing.wait_all_tasks_blocked()
     assert link.payloads == payloads
     assert len(link.writes) == 2  # the first alone, the rest as one
+
+
+async def test_messages_of_one_turn_leave_together_however_slow_the_turn_is(sender, link, autojump_clock):
+    """What is rare is told by turns: a processor that needs a millisecond for each call has a crowd all the same."""
+    for number in range(10):
+        sender.put(b"%d" % number)
+        autojump_clock.jump(0.001)
+    await trio.testing.wait_all_tasks_blocked()
+    assert len(link.writes) == 2
+
+
+async def test_one_message_in_each_turn_is_no_crowd_however_fast_the_turns_are(sender, link, autojump_clock):
+    """Callers in sequence on a fast machine: no clock moves between two of these."""
+    for number in range(10):
+        sender.put(b"%d" % number)
+        assert len(link.writes) == number + 1
+        await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_a_full_batch_is_written_without_waiting_for_the_turn(sender, link, autojump_clock):

@@ -1,5 +1,6 @@
 """Connections as they come: real sockets, since their backlog is the kernel's."""
 
+import errno
 import socket
 
 import pytest
@@ -100,3 +101,34 @@ async def test_a_client_that_closed_is_seen_before_anything_is_done_for_it(liste
         while is_here(stream):
             await trio.sleep(0.01)
     await stream.aclose()
+
+
+async def test_without_file_descriptors_it_waits_and_says_so_once(listening, monkeypatch, caplog):
+    """Clients that hold all connections are no reason for ten tracebacks a second."""
+    listener, _, address = listening
+    accept, refused = listener._listener.accept, iter(range(4))
+
+    async def without_files():
+        if next(refused, None) is not None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await accept()
+
+    monkeypatch.setattr(listener._listener, "accept", without_files)
+    clients = dial(address, 1)
+
+    assert await peers(listener, 1) == [clients[0].getsockname()]
+    (said,) = [record for record in caplog.records if record.name == "aether.web"]
+    assert "Too many open files" in said.message
+    assert not said.exc_info
+    close(clients)
+
+
+async def test_another_error_of_a_listening_socket_is_not_hidden(listening, monkeypatch):
+    listener, _, _ = listening
+
+    async def broken():
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(listener._listener, "accept", broken)
+    with pytest.raises(OSError, match="Bad file"):
+        await listener.accept()

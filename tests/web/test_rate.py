@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aether.model.origins import network_of
 from aether.slice_api.route_options import RateLimit
-from aether.web.rate import TokenBuckets
+from aether.web.rate import TokenBuckets, key_of
 
 steps = st.lists(st.tuples(st.sampled_from("ab"), st.floats(min_value=0, max_value=5)), max_size=60)
 
@@ -46,3 +47,14 @@ def test_clients_that_come_and_go_are_forgotten():
     assert len(buckets) == 3
     assert not buckets.take("99", 0.0).allowed
     assert buckets.take("0", 0.0).allowed
+
+
+def test_a_client_of_ipv6_is_one_client_whichever_of_its_addresses_it_asks_from():
+    assert key_of("2001:db8::1", "") == key_of("2001:db8::ffff:2", "")
+    assert key_of("2001:db8::1", "") != key_of("2001:db8:0:1::1", "")
+    assert key_of("fe80::1%eth0", "") == key_of("fe80::2%eth1", "")
+
+
+def test_clients_of_ipv4_are_not_one_client_on_a_socket_for_both_families():
+    assert network_of("::ffff:198.51.100.7") == network_of("198.51.100.7")
+    assert network_of("::ffff:198.51.100.7") != network_of("::ffff:203.0.113.9")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import socket
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -497,10 +499,10 @@ async def test_requests_that_never_end_cannot_take_all_memory(autojump_clock):
 def test_a_listener_leaves_files_for_the_rest_of_the_process(monkeypatch):
     """With `ulimit -n 1024`, a thousand clients took the descriptors of the log and of the peers."""
     monkeypatch.setattr(resource, "getrlimit", lambda which: (300, 1000))
-    assert WebServer(nothing, WebConfig())._connections_max == 100
-    assert WebServer(nothing, WebConfig(connections_max=7))._connections_max == 7
+    assert WebServer(nothing, WebConfig())._room.connections_max == 100
+    assert WebServer(nothing, WebConfig(connections_max=7))._room.connections_max == 7
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert WebServer(nothing, WebConfig())._connections_max == WebConfig().connections_max
+    assert WebServer(nothing, WebConfig())._room.connections_max == WebConfig().connections_max
 
 
 async def test_a_connection_beyond_the_limit_is_turned_away_with_503(autojump_clock):
@@ -534,6 +536,67 @@ async def test_a_drain_lets_running_requests_end_and_says_close(connect, autojum
         reply = await peer.reply()
         assert (reply.body, reply.headers["connection"]) == (b"late but whole", "close")
         assert await peer.is_closed()
+
+
+@asynccontextmanager
+async def _raw_connection(handler):
+    """A server on a real port, and the bare socket of a client that has had one answer."""
+    server = WebServer(handler, WebConfig())
+    async with trio.open_nursery() as nursery:
+        host, _, port = (await nursery.start(server.run)).rpartition(":")
+        raw = socket.create_connection((host, int(port)))  # the kernel takes it, whatever the loop does
+        raw.setblocking(False)
+        client = trio.socket.from_stdlib_socket(raw)
+        await client.send(GET.encode())
+        assert (await client.recv(65_536)).startswith(b"HTTP/1.1 200 ")
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(10):
+            yield server, client, raw
+        client.close()
+        nursery.cancel_scope.cancel()
+
+
+async def _all_of(client):
+    received = b""
+    while part := await client.recv(65_536):
+        received += part
+    return received
+
+
+async def test_a_request_that_came_before_the_end_of_a_kept_connection_is_answered():
+    """The loop has not seen it yet when the idle connections of a node that leaves are closed."""
+
+    async def handler(request: Request) -> Response:
+        return text_response("here")
+
+    async with _raw_connection(handler) as (server, client, raw):
+        server.draining = True
+        raw.send(GET.encode())
+        assert [connection.close_if_idle() for connection in server._connections] == [True]
+
+        answer = await _all_of(client)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer.lower()
+    assert answer.endswith(b"here")
+
+
+async def test_the_last_answer_survives_what_the_client_still_sends():
+    """It learns from that answer that it should send nothing more; a reset would take the answer with it."""
+    sent = []
+
+    async def handler(request: Request) -> Response:
+        if sent:
+            sent[0].send(GET.encode())  # the next one is in the kernel when this one is answered
+        return text_response("whole")
+
+    async with _raw_connection(handler) as (server, client, raw):
+        server.draining = True
+        sent.append(raw)
+        await client.send(GET.encode())
+
+        answer = await _all_of(client)  # ConnectionResetError, when bytes were left unread
+    assert answer.endswith(b"whole")
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 async def test_a_drain_closes_idle_connections_and_ends_at_its_limit(connect, autojump_clock):

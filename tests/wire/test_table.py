@@ -12,7 +12,7 @@ from aether.errors import BadInput
 from aether.model.limits import FRAME_BYTES_MAX, REQUEST_ID_CHARS_MAX
 from aether.wire.frames import FrameTooLarge
 from aether.wire.lane import Lane
-from aether.wire.table import MessageTable
+from aether.wire.table import MessageTable, Unknown
 
 
 @attrs.frozen
@@ -48,6 +48,11 @@ def test_a_message_and_its_request_id_survive(table):
     assert table.decode(payload) == (Note("hé", 3), "req-1")
 
 
+def test_a_message_of_a_newer_release_is_unknown_and_not_malformed(table):
+    """Both releases share a cluster while it is upgraded, and the newer one has more to say."""
+    assert table.decode(msgpack.packb([99, "r", ["whatever", 1, None]])) == (Unknown(99), "r")
+
+
 def test_a_tag_is_never_given_twice(table):
     """Two classes under one tag would be read as each other."""
     with pytest.raises(ValueError, match="tag 7 is taken by Note; give Other another"):
@@ -80,7 +85,8 @@ def test_a_tag_outside_its_range_is_refused(table, tag):
         (msgpack.packb([7, 1, ["a", 1]]), "envelope"),
         (msgpack.packb([7, "r", {"a": 1}]), "envelope"),
         (msgpack.packb([7, "r" * (REQUEST_ID_CHARS_MAX + 1), ["a", 1]]), "request id of 129 characters"),
-        (msgpack.packb([99, "r", []]), "unknown message tag 99"),
+        (msgpack.packb([-1, "r", []]), "a message tag of -1"),
+        (msgpack.packb([0x10000, "r", []]), "a message tag of 65536"),
         (msgpack.packb([7, "r", ["a"]]), "malformed Note"),
         (msgpack.packb([7, "r", ["a", "b"]]), "malformed Note: text 'a', count 'b'"),
         (msgpack.packb([7, "r", [msgpack.Timestamp(1), 1]]), "malformed message"),

@@ -10,12 +10,13 @@ import difflib
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from aether.errors import AetherError, BadInput
+from aether.model.scale import Scale
 from aether.slice_api.contract import contract_of
 from aether.slice_api.marks import is_protocol, is_slice
 
@@ -39,17 +40,37 @@ def load_class(app: str, folder: Path) -> type:
 
 
 def describe(apps: Sequence[str], folder: Path) -> list[dict[str, Any]]:
-    """One row per slice: artifact, class, default instances, routes."""
+    """One row per slice: artifact, class, default instances and their range, routes."""
     contracts = [contract_of(each) for each in load_slices(apps, folder)]
     return [
         {
             "artifact": str(contract.artifact),
             "class": contract.cls.__qualname__,
             "instances": contract.options.instances,
+            "scale": _plain(contract.options.scale),
             "routes": [f"{route.verb} {route.template}" for route in contract.routes],
         }
         for contract in contracts
     ]
+
+
+def blueprint_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A first blueprint, as TOML. rows  of `describe`"""
+    parts = [f'\n[[slices]]\nartifact = "{row["artifact"]}"\ninstances = {_count(row)}\n' for row in rows]
+    return "".join(['id = "app:1.0.0"\n', *parts])
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    """What a blueprint says of the instances of a slice: the range of its code when it has one."""
+    scale = row["scale"]
+    if scale is None:
+        return str(row["instances"])
+    sleeps = f", idle = {scale['idle']:g}" if scale["min"] == 0 else ""
+    return f"{{ min = {scale['min']}, max = {scale['max']}{sleeps} }}"
+
+
+def _plain(scale: Scale | None) -> dict[str, Any] | None:
+    return None if scale is None else {"min": scale.min, "max": scale.max, "idle": scale.idle_s}
 
 
 def _importable(folder: Path) -> str:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -19,14 +20,15 @@ from aether.cli.exits import CommandFailed, Exit
 from aether.cli.options import Settings, settings, shared, user_name
 from aether.cli.output import show
 from aether.cli.times import local_time
+from aether.cli.watching import looking
+from aether.model.limits import BLUEPRINT_BYTES_MAX
 
-FILE_BYTES_MAX = 1024 * 1024
 CHANGES_EXIT = 2
 """Of `plan --detailed-exitcode` when something would change, as Terraform has it."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 _file = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-_id = click.argument("id")
+_id = click.argument("blueprint_id", metavar="ID")
 
 
 def _force(command: F) -> F:
@@ -91,7 +93,7 @@ def apply(
 
 
 @blueprint.command(name="list")
-@shared
+@looking
 @click.pass_context
 def list_(context: click.Context, /, **_: Any) -> None:
     """The blueprints that are applied."""
@@ -105,11 +107,11 @@ def list_(context: click.Context, /, **_: Any) -> None:
 @click.option("--number", type=click.IntRange(1), default=None, help="An earlier one.")
 @shared
 @click.pass_context
-def show_(context: click.Context, /, id: str, number: int | None, **_: Any) -> None:  # noqa: A002
+def show_(context: click.Context, /, blueprint_id: str, number: int | None, **_: Any) -> None:
     """Print the text of blueprint ID as it was applied."""
     here = settings(context)
     query = {} if number is None else {"number": str(number)}
-    answer = Connection(here).get(f"/blueprints/{id}", **query)
+    answer = Connection(here).get(f"/blueprints/{_segment(blueprint_id)}", **query)
     if here.output == "table":
         click.echo(answer["toml"], nl=not answer["toml"].endswith("\n"))
     else:
@@ -118,12 +120,12 @@ def show_(context: click.Context, /, id: str, number: int | None, **_: Any) -> N
 
 @blueprint.command()
 @_id
-@shared
+@looking
 @click.pass_context
-def history(context: click.Context, /, id: str, **_: Any) -> None:  # noqa: A002
+def history(context: click.Context, /, blueprint_id: str, **_: Any) -> None:
     """Every text of blueprint ID that is kept: who applied it, when and why."""
     here = settings(context)
-    answer = Connection(here).get(f"/blueprints/{id}/history")
+    answer = Connection(here).get(f"/blueprints/{_segment(blueprint_id)}/history")
     show(here, answer, _dated(here, answer["history"]), ["number", "appliedBy", "appliedAt", "reason", "artifacts"])
     if answer["watched"] is not None and here.output == "table":
         watched = answer["watched"]
@@ -137,11 +139,11 @@ def history(context: click.Context, /, id: str, **_: Any) -> None:  # noqa: A002
 @wait_option
 @shared
 @click.pass_context
-def rollback(context: click.Context, /, id: str, number: int | None, wait_s: float | None, **_: Any) -> None:  # noqa: A002
+def rollback(context: click.Context, /, blueprint_id: str, number: int | None, wait_s: float | None, **_: Any) -> None:
     """Put an earlier text of blueprint ID back, as a new number."""
     here = settings(context)
     body: dict[str, Any] = {"appliedBy": user_name()} | ({} if number is None else {"number": number})
-    _applied(here, Connection(here).post(f"/blueprints/{id}/rollback", body, wait_s=wait_s))
+    _applied(here, Connection(here).post(f"/blueprints/{_segment(blueprint_id)}/rollback", body, wait_s=wait_s))
 
 
 @blueprint.command()
@@ -150,10 +152,10 @@ def rollback(context: click.Context, /, id: str, number: int | None, wait_s: flo
 @wait_option
 @shared
 @click.pass_context
-def delete(context: click.Context, /, id: str, force: bool, wait_s: float | None, **_: Any) -> None:  # noqa: A002
+def delete(context: click.Context, /, blueprint_id: str, force: bool, wait_s: float | None, **_: Any) -> None:
     """Want nothing of blueprint ID any more, and forget its texts. Calls in flight finish first."""
     here = settings(context)
-    answer = Connection(here).post(f"/blueprints/{id}/delete", {"force": force}, wait_s=wait_s)
+    answer = Connection(here).post(f"/blueprints/{_segment(blueprint_id)}/delete", {"force": force}, wait_s=wait_s)
     show(here, answer, [answer], ["status", "id", "slices", "revision"])
 
 
@@ -164,12 +166,9 @@ def delete(context: click.Context, /, id: str, force: bool, wait_s: float | None
 )
 def init(apps: tuple[str, ...], app_dir: Path) -> None:
     """Write a blueprint for the slices of an application to the standard output."""
-    from aether.cli.applications import describe
+    from aether.cli.applications import blueprint_text, describe
 
-    rows = describe(apps, app_dir)  # before the first word: the output is a file already
-    click.echo('id = "app:1.0.0"')
-    for row in rows:
-        click.echo(f'\n[[slices]]\nartifact = "{row["artifact"]}"\ninstances = {row["instances"]}')
+    click.echo(blueprint_text(describe(apps, app_dir)), nl=False)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -214,12 +213,24 @@ def _dated(here: Settings, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "appliedAt": local_time(row["appliedAt"])} for row in rows]
 
 
+def _segment(blueprint_id: str) -> str:
+    return quote(blueprint_id, safe="")
+
+
 def _read(file: Path) -> str:
+    """The text of `file`, or of the standard input. Raises CommandFailed, also for one that is too large to be read."""
+    where = "the standard input" if str(file) == "-" else str(file)
     try:
         if str(file) == "-":
-            return sys.stdin.read(FILE_BYTES_MAX)
-        if file.stat().st_size > FILE_BYTES_MAX:
-            raise CommandFailed(Exit.USAGE, f"{file} is larger than {FILE_BYTES_MAX} bytes; is that a blueprint?")
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(Exit.USAGE, f"cannot read {file}: {error}") from error
+            raw = sys.stdin.buffer.read(BLUEPRINT_BYTES_MAX + 1)
+        else:
+            with file.open("rb") as opened:
+                raw = opened.read(BLUEPRINT_BYTES_MAX + 1)
+        if len(raw) > BLUEPRINT_BYTES_MAX:
+            raise CommandFailed(Exit.USAGE, f"{where} is larger than {BLUEPRINT_BYTES_MAX} bytes; is that a blueprint?")
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise CommandFailed(Exit.USAGE, f"{where} is no text in UTF-8: {byte}; is that a blueprint?") from error
+    except OSError as error:
+        raise CommandFailed(Exit.USAGE, f"cannot read {where}: {error.strerror or error}") from error

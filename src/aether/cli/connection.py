@@ -6,14 +6,20 @@ Never: tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import outcome
 
-from aether.cli.exits import CommandFailed, Exit
+from aether.cli.exits import CommandFailed, Exit, exit_of
 from aether.cli.options import Settings
-from aether.node.tokens import find_token
+from aether.node.tokens import find_authorities, find_token
+from aether.security.contexts_service import web_client
+from aether.security.directory_service import AUTHORITIES
 
 CONNECT_S = 3.0
 REQUEST_S = 30.0
@@ -21,31 +27,63 @@ _OTHER_PORT = "is that a management port? a node prints its own when it starts (
 
 
 class Connection:
-    """One node's management API."""
+    """One node's management API.
 
-    def __init__(self, settings: Settings) -> None:
+    answer_s  how long to wait for it at most [3 s to connect, 30 s to answer]
+    """
+
+    def __init__(self, settings: Settings, *, answer_s: float | None = None) -> None:
         self._settings = settings
-        self._url = _url(settings.connect)
+        self._connect_s, self._answer_s = (CONNECT_S, REQUEST_S) if answer_s is None else (answer_s, answer_s)
+        self._verify: ssl.SSLContext | bool = False
+        authorities = _authorities(settings)
+        if authorities is not None:
+            self._verify = web_client(authorities, settings.tls)
+        self._url = _url(settings.connect, "http" if authorities is None else "https")
 
     def get(self, path: str, **query: str) -> Any:
         return self._ask("GET", path, params=query)
 
-    def post(self, path: str, body: object = None, *, toml: str | None = None, wait_s: float | None = None) -> Any:
-        """POST JSON or TOML; with `wait_s` the node answers when the change is ACTIVE everywhere."""
-        query = {} if wait_s is None else {"wait": f"{wait_s:g}"}
-        read_s = REQUEST_S if wait_s is None else REQUEST_S + wait_s
+    def post(
+        self,
+        path: str,
+        body: object = None,
+        *,
+        toml: str | None = None,
+        wait_s: float | None = None,
+        answer_s: float = 0.0,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        """POST JSON or TOML; with `wait_s` the node answers when the change is ACTIVE everywhere.
+
+        answer_s  how long the node itself may take for the answer, above the usual
+        """
+        query = {**(query or {}), **({} if wait_s is None else {"wait": f"{wait_s:g}"})}
+        read_s = self._answer_s + (wait_s or 0.0) + answer_s
         if toml is not None:
             headers = {"Content-Type": "application/toml"}
             return self._ask("POST", path, params=query, content=toml.encode(), headers=headers, read_s=read_s)
         return self._ask("POST", path, params=query, json=body, read_s=read_s)
 
-    def stream(self, path: str, **query: str) -> Iterator[bytes]:
+    def put(self, path: str, content: bytes) -> Any:
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._ask("PUT", path, content=content, headers=headers)
+
+    def delete(self, path: str) -> Any:
+        return self._ask("DELETE", path)
+
+    def date(self) -> str:
+        """What the node's clock says, as HTTP spells it; "" when it does not say. Needs no token."""
+        return str(self._send("GET", "/health/live", None, self._answer_s, {}).headers.get("Date", ""))
+
+    def stream(self, path: str, *, accept: str = "*/*", **query: str) -> Iterator[bytes]:
         """The body of a long answer, piece by piece. Raises CommandFailed also when it breaks off."""
         address = self._settings.connect
+        headers = {"Accept": accept, **_authorization(self._token())}
         try:
             with (
-                httpx.Client(timeout=httpx.Timeout(REQUEST_S, connect=CONNECT_S), trust_env=False) as client,
-                client.stream("GET", self._url + path, params=query, headers=_authorization(self._token())) as answer,
+                self._client(self._answer_s) as client,
+                client.stream("GET", self._url + path, params=query, headers=headers) as answer,
             ):
                 if not answer.is_success:
                     answer.read()
@@ -54,7 +92,8 @@ class Connection:
         except httpx.HTTPError as error:
             raise _unreachable(error, address) from error
 
-    def _ask(self, verb: str, path: str, *, read_s: float = REQUEST_S, **request: Any) -> Any:
+    def _ask(self, verb: str, path: str, *, read_s: float | None = None, **request: Any) -> Any:
+        read_s = self._answer_s if read_s is None else read_s
         token = self._token()
         answer = self._send(verb, path, token, read_s, request)
         if answer.status_code in (401, 403) and token != (newer := self._token()):
@@ -63,19 +102,69 @@ class Connection:
             )  # a starting node listens before it leaves its token
         return _result(answer, self._settings.connect)
 
+    def _client(self, read_s: float) -> httpx.Client:
+        return httpx.Client(timeout=self._waits(read_s), trust_env=False, verify=self._verified())
+
+    def _waits(self, read_s: float) -> httpx.Timeout:
+        return httpx.Timeout(read_s, connect=self._connect_s)
+
+    def _verified(self) -> ssl.SSLContext | bool:
+        return self._verify or self._url.startswith("https:")  # True loads every authority of this machine: 30 ms
+
     def _token(self) -> str | None:
         return self._settings.token or find_token(self._settings.connect)
 
     def _send(self, verb: str, path: str, token: str | None, read_s: float, request: dict[str, Any]) -> httpx.Response:
         request = {**request, "headers": {**request.get("headers", {}), **_authorization(token)}}
         try:
-            with httpx.Client(timeout=httpx.Timeout(read_s, connect=CONNECT_S), trust_env=False) as client:
+            if verb == "POST" and "wait" in request["params"]:
+                import trio
+
+                return trio.run(self._send_and_follow, path, read_s, request)
+            with self._client(read_s) as client:
                 return client.request(verb, self._url + path, **request)
         except httpx.HTTPError as error:
             raise _unreachable(error, self._settings.connect) from error
 
+    async def _send_and_follow(self, path: str, read_s: float, request: dict[str, Any]) -> httpx.Response:
+        """Show how far the change is while the node lets us wait for its answer. Raises httpx.HTTPError."""
+        import trio
+
+        from aether.cli.progress import follow
+
+        async with httpx.AsyncClient(timeout=self._waits(read_s), trust_env=False, verify=self._verified()) as client:
+
+            async def ask() -> Any:
+                try:
+                    answer = await client.get(
+                        f"{self._url}/slices/status", headers=request["headers"], timeout=self._waits(self._answer_s)
+                    )
+                    return answer.json() if answer.is_success else None
+                except (httpx.HTTPError, ValueError):
+                    return None  # the change itself says what is wrong
+
+            body = request.get("json")
+            artifact = str(cast("dict[str, Any]", body).get("artifact") or "") if isinstance(body, dict) else ""
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(follow, ask, artifact, color=self._settings.color))
+                sent = await outcome.acapture(client.request, "POST", self._url + path, **request)
+                nursery.cancel_scope.cancel()
+        return sent.unwrap()
+
 
 def _unreachable(error: httpx.HTTPError, address: str) -> CommandFailed:
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return CommandFailed(
+            Exit.CANNOT_CONNECT,
+            f"{address} shows a certificate that is not accepted ({error})",
+            "is --tls or --ca of this cluster, and is the host after -c in the certificate? `aether ca show` tells",
+        )
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        return CommandFailed(
+            Exit.CANNOT_CONNECT,
+            f"{address}: {error}",
+            f"does that port speak TLS? then give --tls or --ca; {_OTHER_PORT}",
+        )
     if isinstance(error, httpx.ConnectError):
         return CommandFailed(
             Exit.CANNOT_CONNECT,
@@ -87,19 +176,19 @@ def _unreachable(error: httpx.HTTPError, address: str) -> CommandFailed:
     return CommandFailed(Exit.CANNOT_CONNECT, f"{address}: {error}", _OTHER_PORT)
 
 
+def _authorities(settings: Settings) -> Path | None:
+    """Whom to believe; None = the port is plain."""
+    if settings.ca is not None:
+        return settings.ca
+    return find_authorities(settings.connect) if settings.tls is None else settings.tls / AUTHORITIES
+
+
 def _authorization(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _url(connect: str) -> str:
-    if "://" in connect:
-        return connect.rstrip("/")
-    if connect.isdigit():
-        connect = f"127.0.0.1:{connect}"
-    host, _, port = connect.rpartition(":")
-    if not host or not port.isdigit():
-        raise CommandFailed(Exit.USAGE, f"--connect {connect}: write HOST:PORT, such as 127.0.0.1:8080")
-    return f"http://{connect}"
+def _url(connect: str, scheme: str) -> str:
+    return connect if "://" in connect else f"{scheme}://{connect}"
 
 
 def _result(answer: httpx.Response, where: str) -> Any:
@@ -114,10 +203,20 @@ def _result(answer: httpx.Response, where: str) -> Any:
     detail = str(fields.get("detail") or fields.get("error") or fields)
     problems = [str(problem) for problem in fields.get("problems") or ()]
     message = "\n  ".join([detail, *(problem for problem in problems if problem not in detail)])
-    if answer.status_code in (401, 403):
-        needs_token = str(fields.get("type", "")).endswith("no-token")
-        hint = "give --token, or AETHER_TOKEN, or run it as the user who started the node" if needs_token else ""
-        raise CommandFailed(Exit.REFUSED, message, hint)
-    if answer.status_code == 504:
-        raise CommandFailed(Exit.TIMED_OUT, message)
-    raise CommandFailed(Exit.FAILED, message, _OTHER_PORT if fields.get("kind") == "route" else "")
+    kind = str(fields.get("type", "")).rpartition(":")[2]
+    raise CommandFailed(exit_of(answer.status_code, kind), message, _next(answer.status_code, kind, fields))
+
+
+def _next(status: int, kind: str, fields: Mapping[str, Any]) -> str:
+    """What the user can do about a refusal."""
+    if kind in ("no-token", "bad-token"):
+        return "give --token, or AETHER_TOKEN, or run it as the user who started the node"
+    if fields.get("kind") == "route":
+        return _OTHER_PORT
+    if kind == "no-quorum":
+        return "`aether health` says what is missing, `aether nodes` who does not answer"
+    if status == 412:
+        return "look at it again, and say the number that it has now"
+    if status in (429, 503):
+        return f"try again in {fields['retryAfterS']:g} s" if "retryAfterS" in fields else "try again in a moment"
+    return ""

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 import trio
@@ -20,6 +20,7 @@ from aether.cli.output import plain_table, table
 from aether.cli.terminal import ProgressLines, ended_by_signals
 from aether.forge.demo import Demo, DemoPlan, DemoResult, Placement, Victim, audit_text, open_demo
 from aether.forge.load import OrderOutcome, percentile
+from aether.node.throwaway_authority import CLUSTER, make_throwaway
 
 HELD_TOLD_S = 0.1
 
@@ -32,8 +33,9 @@ HELD_TOLD_S = 0.1
     "--kill", type=click.Choice(get_args(Victim)), default="follower", show_default=True, help="Whom SIGKILL hits."
 )
 @click.option("--keep", is_flag=True, help="Leave the cluster up and print its URLs; Ctrl-C ends it.")
+@click.option("--tls", is_flag=True, help="Every port speaks TLS, with certificates made for this run alone.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what the nodes log.")
-def demo(nodes: int, rate: float, seconds: float, kill: Victim, keep: bool, verbose: bool) -> None:
+def demo(nodes: int, rate: float, seconds: float, kill: Victim, keep: bool, tls: bool, verbose: bool) -> None:
     """Take orders on three nodes, kill one, and audit the survivors.
 
     Exit code 0 when no order failed, every node's replicated state agrees with what clients were told, and the
@@ -41,14 +43,21 @@ def demo(nodes: int, rate: float, seconds: float, kill: Victim, keep: bool, verb
     """
     plan = DemoPlan(nodes=nodes, rate=rate, seconds=seconds, kill=kill)
     plan.check()
-    result = trio.run(_run, plan, keep, ProgressLines(verbose=verbose))
+    result = trio.run(_run, plan, keep, tls, ProgressLines(verbose=verbose))
     if result.problems:
         raise CommandFailed(Exit.FAILED, "\n  ".join(["the demo did not succeed:", *result.problems]))
 
 
-async def _run(plan: DemoPlan, keep: bool, display: ProgressLines) -> DemoResult:
+async def _run(plan: DemoPlan, keep: bool, tls: bool, display: ProgressLines) -> DemoResult:
     with tempfile.TemporaryDirectory(prefix="aether-demo-", ignore_cleanup_errors=True) as folder:
-        async with ended_by_signals(), open_demo(plan, Path(folder), display) as running:
+        secured: dict[str, Any] = {}
+        if tls:
+            names = [f"node-{n + 1}" for n in range(plan.nodes)]
+            authority = make_throwaway(Path(folder) / "tls", CLUSTER, names)
+            secured["tls"] = {name: authority.directory(name) for name in names}
+            secured |= {"ca_key": authority.key, "context": authority.client_context()}
+            secured["arguments"] = ("--cluster", CLUSTER)
+        async with ended_by_signals(), open_demo(plan, Path(folder), display, **secured) as running:
             result = await running.run()
             for text in report(result):
                 click.echo(text)
@@ -70,7 +79,7 @@ async def _keep(running: Demo) -> None:
     ]
     click.echo(table(rows, ["node", "http", "management", "data"]))
     first = rows[0]
-    click.echo(f"\n  aether -c {first['management'].removeprefix('http://')} slices")
+    click.echo(f"\n  aether -c {first['management'].partition('://')[2]} slices")
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:
             return  # the demo ran; how it went decides the exit code

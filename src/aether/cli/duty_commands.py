@@ -16,6 +16,7 @@ from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
 from aether.cli.options import settings, shared
 from aether.cli.output import show
+from aether.cli.watching import looking
 
 _COLUMNS = ["id", "state", "duty", "isLeader", "httpAddress", "managementAddress", "instances", "waitsFor"]
 C = TypeVar("C", bound=Callable[..., Any])
@@ -29,7 +30,7 @@ def force_option(command: C) -> C:
 
 
 @click.group(invoke_without_command=True)
-@shared
+@looking
 @click.pass_context
 def nodes(context: click.Context, /, **_: Any) -> None:
     """The members of the cluster with their duties, and how one is taken out of work.
@@ -42,7 +43,7 @@ def nodes(context: click.Context, /, **_: Any) -> None:
 
 
 @nodes.command("list")
-@shared
+@looking
 @click.pass_context
 def list_nodes(context: click.Context, /, **_: Any) -> None:
     """Every member, those that do not answer too: state, duty, and what a drain still waits for."""

@@ -7,7 +7,8 @@ Never: printing tracebacks for what a user can mend.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from aether.errors import AetherError, BadInput, OutcomeUnknown, Removed, StorageFull, TryAgain
 
@@ -20,6 +21,27 @@ class Exit(enum.IntEnum):
     REFUSED = 4
     TIMED_OUT = 5
     INTERRUPTED = 130
+
+
+STATUS_EXITS: Final[Mapping[int, Exit]] = {
+    401: Exit.REFUSED,  # no token, or not this one
+    403: Exit.REFUSED,  # a role that may not
+    409: Exit.REFUSED,  # what is there stands against it: another number, a guard, an update under way
+    412: Exit.REFUSED,  # changed since it was read
+    429: Exit.REFUSED,  # too much, for now
+    408: Exit.TIMED_OUT,
+    504: Exit.TIMED_OUT,  # it may have happened, or is still on its way
+}
+"""What an answer ends a command with; 1 unless it stands here: 400, 404 and 422 say that it cannot be done as asked."""
+KIND_EXITS: Final[Mapping[str, Exit]] = {"no-quorum": Exit.REFUSED, "taken-back": Exit.FAILED}
+"""The same by the last part of the problem's type, which outweighs the status: without a majority nobody decides; what
+was done as asked and did not come off was not refused.
+"""
+
+
+def exit_of(status: int, kind: str = "") -> Exit:
+    """The exit code for an answer that is no success. kind  the last part of its problem type, such as `no-quorum`"""
+    return KIND_EXITS.get(kind) or STATUS_EXITS.get(status, Exit.FAILED)
 
 
 _NETWORK = frozenset({"httpx", "httpcore"})  # by name: not every command imports them

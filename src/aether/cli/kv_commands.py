@@ -17,6 +17,7 @@ from aether.cli.connection import Connection
 from aether.cli.exits import CommandFailed, Exit
 from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
+from aether.cli.watching import looking
 from aether.model.limits import VALUE_BYTES_MAX
 
 WATCH_S = 25.0
@@ -33,7 +34,7 @@ def kv() -> None:
 @kv.command(name="list")
 @click.argument("prefix", default="")
 @_limit
-@shared
+@looking
 @click.pass_context
 def list_(context: click.Context, /, prefix: str, limit: int, **_: Any) -> None:
     """Rows whose keys begin with PREFIX, such as maps/orders/ [all], in the order of their keys."""
@@ -57,7 +58,7 @@ def list_(context: click.Context, /, prefix: str, limit: int, **_: Any) -> None:
 
 @kv.command()
 @click.argument("key")
-@shared
+@looking
 @click.pass_context
 def get(context: click.Context, /, key: str, **_: Any) -> None:
     """The value of KEY as JSON, and with `-o json` also its version and bytes."""
@@ -121,7 +122,7 @@ def watch(context: click.Context, /, prefix: str, since: int | None, **_: Any) -
     """
     here = settings(context)
     connection = Connection(here)
-    reached: int | None = None
+    reached = since  # what was printed may be printed again, but none is left out
     try:
         while True:
             query = {"prefix": prefix, "limit": str(PAGE_ROWS)}

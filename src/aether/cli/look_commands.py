@@ -11,12 +11,13 @@ from typing import Any
 import click
 
 from aether.cli.connection import Connection
-from aether.cli.options import settings, shared
+from aether.cli.options import settings
 from aether.cli.output import show
+from aether.cli.watching import looking
 
 
 @click.command()
-@shared
+@looking
 @click.pass_context
 def status(context: click.Context, /, **_: Any) -> None:
     """Who this node is and who leads."""
@@ -26,19 +27,22 @@ def status(context: click.Context, /, **_: Any) -> None:
 
 
 @click.command()
-@shared
+@looking
 @click.pass_context
 def health(context: click.Context, /, **_: Any) -> None:
-    """Quorum, peers and slices, judged honestly. Exit 1 when there is no quorum."""
+    """Quorum, peers and slices, judged honestly, and what is missing. Exit 1 when there is no quorum."""
     here = settings(context)
     answer = Connection(here).get("/health")
     show(here, answer, [answer], ["status", "quorum", "nodeCount", "connectedPeers", "sliceCount"])
+    if here.output == "table":
+        for problem in answer.get("problems", ()):
+            click.echo(problem)
     if not answer.get("quorum"):
         context.exit(1)
 
 
 @click.command()
-@shared
+@looking
 @click.pass_context
 def routes(context: click.Context, /, **_: Any) -> None:
     """The HTTP routes of deployed slices."""

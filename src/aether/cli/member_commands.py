@@ -14,24 +14,33 @@ from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
 from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
+from aether.cli.watching import looking
 
 _COLUMNS = ["id", "kind", "state", "isLeader", "clusterAddress", "managementAddress", "instances"]
 
 
-@click.group()
-@shared
-def members(**_: Any) -> None:
+@click.group(invoke_without_command=True)
+@looking
+@click.pass_context
+def members(context: click.Context, /, **_: Any) -> None:
     """Who belongs to the group and votes, and how that changes.
 
-    Any node takes the wish; the leader carries it out. With --wait the command returns when it is so.
+    Without a command: the list. Any node takes the wish; the leader carries it out. With --wait the command returns
+    when it is so.
     """
+    if context.invoked_subcommand is None:
+        _list(context)
 
 
 @members.command("list")
-@shared
+@looking
 @click.pass_context
 def list_members(context: click.Context, /, **_: Any) -> None:
     """All members: voters, and workers, which get the log and host slices."""
+    _list(context)
+
+
+def _list(context: click.Context) -> None:
     here = settings(context)
     answer = Connection(here).get("/members")
     rows = [each | {"state": "LEAVING"} if each.get("leaving") else each for each in answer["members"]]

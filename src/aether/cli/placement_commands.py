@@ -14,6 +14,7 @@ from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
 from aether.cli.options import settings, shared
 from aether.cli.output import show
+from aether.cli.watching import looking
 
 
 @click.command()
@@ -46,7 +47,7 @@ def unplace(context: click.Context, /, instance: str, force: bool, wait_s: float
 
 
 @click.command()
-@shared
+@looking
 @click.pass_context
 def placements(context: click.Context, /, **_: Any) -> None:
     """Where instances were ordered."""

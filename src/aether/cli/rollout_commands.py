@@ -18,6 +18,7 @@ from aether.cli.connection import Connection
 from aether.cli.options import Settings, settings, shared, user_name
 from aether.cli.output import show
 from aether.cli.times import local_time
+from aether.cli.watching import looking
 from aether.model.gate_presets import PRESETS
 
 _COLUMNS: Final = [
@@ -30,7 +31,7 @@ _WATCH_S: Final = 0.5
 C = TypeVar("C", bound=Callable[..., Any])
 
 
-class _Strategy(click.Choice):  # type: ignore[type-arg]
+class _Strategy(click.Choice):  # type: ignore[type-arg]  # takes none before click 8.2
     """A strategy as it is typed, or as the tables show it (`blue_green`)."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -141,7 +142,7 @@ def _start(
 
 
 @click.command("list")
-@shared
+@looking
 @click.pass_context
 def list_updates(context: click.Context, /, **_: Any) -> None:
     """Updates that are known, the newest first; finished ones too."""
@@ -173,7 +174,7 @@ def status(context: click.Context, /, update: str, watch: bool, **_: Any) -> Non
 
 @click.command()
 @click.argument("update", default="current")
-@shared
+@looking
 @click.pass_context
 def health(context: click.Context, /, update: str, **_: Any) -> None:
     """How the calls to both versions of UPDATE went, over all nodes."""

@@ -7,15 +7,19 @@ Never: running what it finds in this process: a tree is described by a worker.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
-from aether.cli.exits import Exit
-from aether.cli.options import settings, shared
+from aether.cli.exits import CommandFailed, Exit
+from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
+from aether.cli.progress import AGAIN_S, displayed, standing
+from aether.cli.watching import looking
 
 _TREES = ["tree", "state", "artifacts", "problems", "notes"]
 
@@ -25,9 +29,10 @@ _TREES = ["tree", "state", "artifacts", "problems", "notes"]
 @click.option(
     "--app-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where modules are found."
 )
-@shared
+@wait_option
+@looking
 @click.pass_context
-def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, **_: Any) -> None:
+def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, wait_s: float | None, **_: Any) -> None:
     """Every instance with its state, or the slices of an --app; below, where code comes from."""
     if context.invoked_subcommand is not None:
         return
@@ -38,15 +43,32 @@ def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, **_:
         rows = describe(apps, app_dir)
         show(here, rows, rows, ["artifact", "class", "instances", "routes"])
         return
-    answer = Connection(here).get("/slices/status")
+    answer = _settled(here, wait_s) if wait_s is not None else Connection(here).get("/slices/status")
     rows = [{"artifact": each["artifact"], **instance} for each in answer["slices"] for instance in each["instances"]]
     rows += [{"artifact": each["artifact"], **each} for each in answer["slices"] if not each["instances"]]
     show(here, answer, rows, ["artifact", "instance", "nodeId", "state", "reason"])
 
 
+def _settled(here: Settings, wait_s: float) -> Any:
+    """/slices/status once every wanted instance is ACTIVE. Raises CommandFailed: they are not by then."""
+    connection = Connection(here)
+    ends = time.monotonic() + wait_s
+    with displayed(color=here.color) as display:
+        while True:
+            answer = connection.get("/slices/status")
+            now = standing(answer)
+            if now.is_done:
+                return answer
+            display.update(now)
+            left_s = ends - time.monotonic()
+            if left_s <= 0:
+                raise CommandFailed(Exit.TIMED_OUT, f"after {wait_s:g} s {now}", "`aether slices` says why, in REASON")
+            time.sleep(min(AGAIN_S, left_s))
+
+
 @slices.command()
 @click.option("--trees", is_flag=True, help="The trees of the answering node, with what is wrong with them.")
-@shared
+@looking
 @click.pass_context
 def store(context: click.Context, /, trees: bool, **_: Any) -> None:
     """Which nodes can run which artifact."""

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import click
 
+from aether.cli.param_types import NumberParam
+
 _UNIT_S: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _SPAN: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,3})?[smhd])+")
 _PART: Final = re.compile(r"([\d.]+)([smhd])")
@@ -33,7 +35,7 @@ def local_time(epoch_s: float) -> str:
     return datetime.fromtimestamp(epoch_s).astimezone().isoformat(" ", "seconds")
 
 
-class _Span(click.ParamType[float]):
+class _Span(NumberParam):
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -43,7 +45,7 @@ class _Span(click.ParamType[float]):
         return found
 
 
-class _Moment(click.ParamType[float]):
+class _Moment(NumberParam):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

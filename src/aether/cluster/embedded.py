@@ -6,7 +6,7 @@ Never: hidden tasks; everything runs in the nursery of the `async with` block.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -28,10 +28,14 @@ from aether.invocation.proxy import bind_proxy
 from aether.kv.service import KvService
 from aether.model.ids import NodeId, Revision, node_id
 from aether.model.rollout import Cleanup, Gates, RolloutPlan, Strategy
-from aether.node.config import NodeConfig, flatten, parse_contacts, parse_peers
+from aether.model.security import Verify
+from aether.node.config import NodeConfig
+from aether.node.config_sources import flatten
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
+from aether.node.peer_addresses import parse_contacts, parse_peers
 from aether.node.seams import Seams
+from aether.node.standing import ClusterEvent, ClusterMetrics, events_of, metrics_of
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import contract_of
 from aether.slice_api.maps import Map
@@ -81,6 +85,10 @@ class Cluster:
         labels: Mapping[str, str] | None = None,
         middleware: Sequence[Middleware] = (),
         cors: Cors | None = None,
+        verify: Verify | None = None,
+        tls: str | Path | None = None,
+        ca_key: str | Path | None = None,
+        join_token: str | Path | None = None,
         seams: Seams | None = None,
     ) -> AbstractAsyncContextManager[Cluster]:
         """Open one node of a cluster that runs `slices`; it returns when they are ACTIVE.
@@ -95,13 +103,18 @@ class Cluster:
         bind        which slice implements a Protocol, where several could
         calls       "wire" sends co-located calls through the codec, as tests do
         docs        /openapi.json and the page /docs on the HTTP port, where no slice has these paths
-        insecure    changes over the management port need no token, and `host` need not be loopback
+        insecure    whoever reaches the management port may do almost anything, and `host` need not be loopback
         zone        where this node stands, such as a rack: calls prefer instances of their own zone
         labels      what the placement of slices may ask for; `capacity` limits the instances of this node
         cluster_manager, node_manager, placement, slice_store, balancer
                     an object, or a name that is built in or registered as an entry point: see `aether.cluster.replaced`
         middleware  async context managers around each call that this node serves, over HTTP or not, the first outermost
         cors        which pages of other origins may read answers of routes that say nothing themselves; None: none
+        verify      `await verify(credentials)` says who makes a request to a route that is not public (`[security]` of
+                    a blueprint), None for nobody known; without it only tokens of the cluster do
+        tls         directory with ca.pem, node.pem and node.key (`aether ca`): every port speaks TLS
+        ca_key      file with the key of the authority: this node signs certificates
+        join_token  file with a token of `aether ca token`: gets a node that joins its first certificate
         seams       further replaceable parts, for tests: storage, transport, clocks, randomness
 
         Opening registers the code of `slices`. A slice that nobody wants yet is wanted from now on, by the blueprint
@@ -113,23 +126,16 @@ class Cluster:
         contacts = parse_contacts([join] if isinstance(join, str) else join)
         node, known = _group(name, peers, joins=bool(contacts), data=data, port=port)
         settings = NodeConfig(
-            node=node,
-            cluster=cluster,
-            peers=known,
-            join=contacts,
-            bind=host,
-            port=0 if contacts and port is None else port,
-            http_port=http,
-            management_port=management,
-            data=Path(data) if data is not None else None,
-            settings=flatten(config or {}),
-            secrets=flatten(secrets or {}),
+            node=node, cluster=cluster, peers=known, join=contacts, bind=host, http_port=http,
+            port=0 if contacts and port is None else port, management_port=management, data=_path(data),
+            settings=flatten(config or {}), secrets=flatten(secrets or {}),
             insecure=insecure, docs=docs, wire_calls=by_wire(calls), zone=zone, labels=flatten(labels or {}), cors=cors,
+            tls=_path(tls), ca_key=_path(ca_key), join_token=_path(join_token),
         )  # fmt: skip
         settings.check()  # before the data directory is touched
         parts = Parts(
             cluster_manager=cluster_manager, node_manager=node_manager, placement=placement, slice_store=slice_store,
-            balancer=balancer, middleware=middleware or None,
+            balancer=balancer, middleware=middleware or None, verify=verify,
         )  # fmt: skip
         return _open(settings, slices, bind, replaced(seams or Seams(), parts, slices))
 
@@ -143,12 +149,18 @@ class Cluster:
         http: bool = False,
         calls: str = "wire",
         middleware: Sequence[Middleware] = (),
+        verify: Verify | None = None,
+        tls: bool = False,
+        labels: Mapping[str, Mapping[str, str]] | None = None,
     ) -> AbstractAsyncContextManager[LocalCluster]:
         """Open `nodes` nodes in this process, over real loopback TCP, for experiments and tests; see LocalCluster.
 
         http   give each node an HTTP and a management port, any free ones
         calls  "wire" by default, so that a missing codec shows at once
-        middleware  of each node, as for `open`
+        middleware, verify  of each node, as for `open`
+        tls    every port speaks TLS, with certificates of an authority that is forgotten when the block ends:
+               `LocalCluster.authorities` is the file for clients
+        labels  of single nodes, by name: `{"node-1": {"disk": "ssd"}}`. Raises BadInput: there is no such node
         """
         from aether.cluster.local import open_local
 
@@ -160,7 +172,9 @@ class Cluster:
             bind=bind,
             http=http,
             calls=calls,
-            seams=lambda _: Seams(middleware=tuple(middleware)),
+            tls=tls,
+            labels=labels or {},
+            seams=lambda _: Seams(middleware=tuple(middleware), verify=verify),
         )
 
     @property
@@ -175,10 +189,12 @@ class Cluster:
 
     @property
     def http_url(self) -> str:
-        """`http://host:port` of the slices' routes. Raises BadInput when the node was opened without `http=`."""
+        """`http://host:port` of the slices' routes, `https` with `tls=`. Raises BadInput: opened without `http=`."""
         if not self._node.facts.http_address:
             raise BadInput("this node has no HTTP port", ("open it with http=0 for any free one",))
-        return f"http://{self._node.facts.http_address}"
+        config = self._node.config
+        scheme = "http" if config.tls is None or config.plain_http else "https"
+        return f"{scheme}://{self._node.facts.http_address}"
 
     @property
     def kv(self) -> KvService:
@@ -201,6 +217,21 @@ class Cluster:
         contract, base = resolve(self._node, target, self._bind)
         return bind_proxy(contract, base, self._node.invoker)
 
+    @property
+    def metrics(self) -> ClusterMetrics:
+        """How the nodes and the calls of the whole cluster go, as this node knows it now. Never waits."""
+        return metrics_of(self._node.operations)
+
+    def events(self, since: str = "") -> AsyncIterator[ClusterEvent]:
+        """What happens in the cluster: from now on, or from `since` on and then what comes. Leave the loop to end it.
+
+        since  the `id` of an event, a revision or a moment in ISO 8601; `"0"` = everything that is still kept
+
+        Raises BadInput. Whoever reads too slowly, so that events are forgotten before they are taken, gets a TryAgain:
+        ask again with the id of the last event of the cluster that came (`ordered`).
+        """
+        return events_of(self._node.operations, since)
+
     def asgi(self) -> AsgiApplication:
         """What the HTTP port answers, as an ASGI application: for hypercorn's trio worker, or below a path of yours.
 
@@ -220,9 +251,12 @@ class Cluster:
         """
         return (await self._node.operator.deploy(_text(artifact), instances)).revision
 
-    async def scale(self, artifact: str | type, instances: int) -> Revision:
-        """Change how many instances are wanted. Raises NotFound when nobody wants the artifact."""
-        return (await self._node.operator.scale(_text(artifact), instances)).revision
+    async def scale(self, artifact: str | type, instances: int, *, for_s: float = 0.0) -> Revision:
+        """Change how many instances are wanted. Raises NotFound when nobody wants the artifact.
+
+        for_s  after so many seconds the count of the blueprint holds again; 0.0 = this one stays
+        """
+        return (await self._node.operator.scale(_text(artifact), instances, for_s=for_s)).revision
 
     async def undeploy(self, artifact: str | type) -> Revision:
         """Want no instance any more. Calls in flight finish. Does nothing when the artifact is not deployed."""
@@ -345,3 +379,7 @@ def _text(target: str | type) -> str:
     if artifact is None:
         raise BadInput(f"{target.__name__} is no slice", ("name a class decorated with @aether.slice",))
     return str(artifact)
+
+
+def _path(text: str | Path | None) -> Path | None:
+    return None if text is None else Path(text)

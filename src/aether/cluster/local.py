@@ -7,8 +7,10 @@ Never: virtual time (room testing brings the network and the clock).
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TypeVar, overload
 
 import attrs
@@ -18,16 +20,24 @@ from typing_extensions import TypeForm
 from aether.cluster.embedded import Cluster, by_wire
 from aether.cluster.opening import open_node, opening, unwrapped_body
 from aether.cluster.own_slices import deploy_own
+from aether.deployment.slice_store import contracts_of
 from aether.errors import BadInput, NotFound, TryAgain
+from aether.kv import keys
+from aether.model.artifact import Artifact
 from aether.model.ids import NodeId, StoreId
-from aether.node.config import NodeConfig, flatten
+from aether.node.config import NodeConfig
+from aether.node.config_sources import flatten
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
+from aether.node.throwaway_authority import ThrowawayAuthority, make_throwaway
 from aether.slice_api.binding import Binding
 from aether.storage.memory import MemoryStorage
+from aether.work import Work
 
 T = TypeVar("T")
 NODES_MAX = 9
+CLUSTER = "local"
+OFFERED_S = 10.0
 
 
 @attrs.define
@@ -36,6 +46,7 @@ class _Member:
 
     config: NodeConfig
     storage: OpenedStorage
+    node: Node | None = None
     cluster: Cluster | None = None
     running: bool = False
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -44,6 +55,9 @@ class _Member:
 
 class LocalCluster:
     """Nodes `node-1` to `node-N` of one cluster in this process. Made by `Cluster.local`."""
+
+    authorities: Path | None = None
+    """With `tls=True` the file that clients of the nodes' ports believe; it goes with the cluster."""
 
     def __init__(
         self,
@@ -54,7 +68,7 @@ class LocalCluster:
         nursery: trio.Nursery,
     ) -> None:
         self._members = members
-        self._slices = slices
+        self._slices = list(slices)
         self._bind = bind
         self._seams = seams
         self._nursery = nursery
@@ -104,8 +118,13 @@ class LocalCluster:
         member.scope.cancel()
         await member.ended.wait()
 
+    async def stop(self, name: str) -> None:
+        """Let a node leave, as SIGTERM would: it drains, hands its leadership over and ends. Returns when it has."""
+        self.node(name).close()
+        await self._member(name).ended.wait()
+
     async def restart(self, name: str) -> Cluster:
-        """Start a killed node again with the storage it left; returns when it has caught up.
+        """Start a node that was killed or stopped again, with the storage it left; returns when it has caught up.
 
         Raises BadInput when it runs already, TryAgain when it is killed meanwhile.
         """
@@ -130,25 +149,51 @@ class LocalCluster:
             raise TryAgain(f"{name} was killed while it started")
         return node
 
+    async def offer(self, *slices: type) -> None:
+        """All nodes bring these classes too from now on, as processes with newer code would; what is deployed stays.
+
+        Returns when all running nodes have told so. Raises ContractError, Conflict when another class has the same
+        artifact, and TryAgain when not all have told after OFFERED_S, as without a majority; told they will.
+        """
+        for cls in slices:
+            for member in self._members.values():
+                if member.node is not None:
+                    member.node.shelf.offer(cls)
+            self._slices.append(cls)
+        offered = set(contracts_of(slices))
+        with trio.move_on_after(OFFERED_S):
+            for node in [node for node in self.nodes if node.addresses.ready]:
+                async with node.kv.watch(keys.MEMBERS) as watch:
+                    while not offered <= _told(node):
+                        await watch.changed()
+            return
+        raise TryAgain(f"after {OFFERED_S:g} s not every node tells of {', '.join(map(str, sorted(offered)))}")
+
     async def _run(self, name: NodeId, member: _Member, *, task_status: trio.TaskStatus[Node | None]) -> None:
         try:
             with member.scope:
                 async with open_node(
                     member.config, self._slices, self._bind, self._seams(name), member.storage
                 ) as node:
-                    member.cluster = Cluster(node, self._bind)
+                    member.node, member.cluster = node, Cluster(node, self._bind)
                     task_status.started(node)
                     await node.asked_to_leave.wait()
             if member.cluster is None:
                 task_status.started(None)
         finally:
-            member.cluster, member.running = None, False
+            member.node, member.cluster, member.running = None, None, False
             member.ended.set()
 
     def _member(self, name: str) -> _Member:
         if name not in self._members:
             raise NotFound("node", name, f"there are {', '.join(sorted(self._members))}")
         return self._members[NodeId(name)]
+
+
+def _told(node: Cluster) -> set[Artifact]:
+    """What the node itself has read of its row: whoever asks it may rely on that."""
+    row = node.kv.get(keys.member(node.node))
+    return set() if row is None else set(row.available)
 
 
 async def _then_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -166,11 +211,16 @@ async def open_local(
     bind: Sequence[Binding] = (),
     http: bool = False,
     calls: str = "wire",
+    tls: bool = False,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
     seams: Callable[[NodeId], Seams] = lambda _: Seams(),
     tcp: bool = True,
-    make: type[LocalCluster] = LocalCluster,
+    make: Callable[..., LocalCluster] = LocalCluster,
+    started: bool = True,
 ) -> AsyncGenerator[LocalCluster]:
     """A LocalCluster whose slices are ACTIVE. Without `tcp` the seams bring the network; `make` may be a subclass.
+
+    started  False: no node runs yet, and nothing is deployed by opening
 
     Raises what `Cluster.open` raises.
     """
@@ -178,13 +228,16 @@ async def open_local(
     if not 1 <= nodes <= NODES_MAX:
         raise BadInput(f"nodes={nodes}", (f"1 to {NODES_MAX} nodes fit one process",))
     names = [NodeId(f"node-{n + 1}") for n in range(nodes)]
+    unknown = sorted((labels or {}).keys() - set(names))
+    if unknown:
+        raise BadInput(f"labels of {', '.join(unknown)}", (f"the nodes are {', '.join(names)}",))
     ports = dict(zip(names, _free_ports(nodes) if tcp else [0] * nodes, strict=True))
     peers = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     members = {
         name: _Member(
             NodeConfig(
                 node=name,
-                cluster="local",
+                cluster=CLUSTER,
                 peers={other: address for other, address in peers.items() if other != name},
                 port=ports[name],
                 http_port=0 if http else None,
@@ -192,21 +245,37 @@ async def open_local(
                 settings=flatten(config),
                 secrets=flatten(secrets or {}),
                 wire_calls=wire_calls,
+                labels=flatten((labels or {}).get(name, {})),
             ),
             OpenedStorage(MemoryStorage(), StoreId(f"memory-{name}")),
         )
         for name in names
     }
-    with opening() as state:
+    with opening() as state, ExitStack() as stack:
+        authority = await _secured(members, seams(names[0]).work, stack) if tls else None
         async with unwrapped_body() as nursery:
             local = make(members, slices, bind, seams, nursery)
-            started = [await local.start(name) for name in names]
-            for node in started:
-                await node.ready.wait()
-            await deploy_own(started, slices, bind, closed=True)
+            local.authorities = authority.authorities if authority is not None else None
+            if started:
+                opened = [await local.start(name) for name in names]
+                for node in opened:
+                    await node.ready.wait()
+                await deploy_own(opened, slices, bind, closed=True)
             state.done = True
             yield local
             nursery.cancel_scope.cancel()
+
+
+async def _secured(members: Mapping[NodeId, _Member], work: Work, stack: ExitStack) -> ThrowawayAuthority:
+    """Give each member a certificate of an authority that is forgotten with `stack`. Raises BadInput."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="aether-local-", ignore_cleanup_errors=True))
+    authority = await work.run(make_throwaway, Path(folder), CLUSTER, list(members))
+    issuer = next(iter(members))
+    for name, member in members.items():
+        member.config = attrs.evolve(
+            member.config, tls=authority.directory(name), ca_key=authority.key if name == issuer else None
+        )
+    return authority
 
 
 def _free_ports(count: int) -> list[int]:

@@ -19,6 +19,7 @@ import trio
 from aether.errors import ContractError
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
+from aether.node.certify import first_certificate
 from aether.node.config import NodeConfig
 from aether.node.node import Node
 from aether.node.seams import OpenedStorage, Seams
@@ -43,6 +44,7 @@ async def open_node(
 
     storage  one that outlives the node; else it is opened and closed here
     """
+    await first_certificate(config, seams.work, seams.wall)
     opened = storage if storage is not None else await seams.work.run(seams.open_storage, config)
     try:
         node = Node(config, slices, opened, seams, bind=bind)

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from aether.deployment.slice_store import SliceStore
+from aether.deployment.slice_store import SliceStore, route_claims
 from aether.errors import ContractError, NoInstance
 from aether.hosting.injection import newest_slices
 from aether.kv import keys
@@ -24,8 +24,9 @@ from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow
 from aether.node.node import Node
 from aether.slice_api.binding import Binding, missing
-from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.described import AnySlice
+from aether.slice_api.field_spec import FieldSpec
 from aether.slice_api.matching import choose_slice
 from aether.slice_api.routes import check_routes
 
@@ -57,7 +58,7 @@ def check_claims(kv: KvService, contracts: Sequence[Contract]) -> None:
     """Raise ContractError when a route of `contracts` is one that another slice of the cluster serves, naming both."""
     own = {contract.artifact.base for contract in contracts if contract.artifact is not None}
     others = [(str(row.artifact), row.routes) for row in kv.rows(keys.ROUTES) if row.artifact not in own]
-    check_routes([*others, *((contract.name, contract.routes) for contract in contracts)])
+    check_routes([*others, *route_claims(contracts)])
 
 
 # --- dependencies -----------------------------------------------------------------------------------------------------

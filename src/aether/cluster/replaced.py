@@ -16,6 +16,7 @@ from aether.deployment.placement import Placement
 from aether.deployment.plugins import BALANCERS, CLUSTER_MANAGERS, NODE_MANAGERS, PLACEMENT, SLICE_STORES, load_plugin
 from aether.deployment.slice_store import SliceStore
 from aether.invocation.balance import Balancer
+from aether.model.security import Verify
 from aether.node.seams import Seams
 from aether.slice_api.middleware import Middleware
 
@@ -29,6 +30,7 @@ class Parts:
     slice_store                    a store, or the name of a callable that makes one of the registered classes
     balancer                       a balancer, or the name of a callable that makes one
     middleware                     around each call that the node serves, the first outermost
+    verify                         says who makes a request to a route that is not public
     """
 
     cluster_manager: Callable[..., ClusterManager] | str | None = None
@@ -37,6 +39,7 @@ class Parts:
     slice_store: SliceStore | str | None = None
     balancer: Balancer | str | None = None
     middleware: Sequence[Middleware] | None = None
+    verify: Verify | None = None
 
 
 def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
@@ -47,6 +50,7 @@ def replaced(seams: Seams, parts: Parts, slices: Sequence[type]) -> Seams:
         "placement": _loaded(PLACEMENT, parts.placement),
         "slice_store": parts.slice_store,
         "balancer": parts.balancer,
+        "verify": parts.verify,
         "middleware": None if parts.middleware is None else tuple(parts.middleware),
     }
     if isinstance(parts.balancer, str):

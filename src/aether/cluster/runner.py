@@ -1,6 +1,6 @@
 """A node as the main program: signals, one line with every URL, exit codes.
 
-Knows: SIGTERM drains, Ctrl-C leaves quickly, a second signal leaves at once.
+Knows: SIGTERM drains, Ctrl-C leaves quickly, a second signal leaves at once; what a supervisor is told, and when.
 Never: argument parsing (room cli).
 """
 
@@ -20,15 +20,20 @@ import attrs
 import trio
 
 from aether.cluster.opening import only_leaf, open_node
+from aether.cluster.orphans import FIRST_PROCESS, bury_orphans
 from aether.cluster.own_slices import deploy_own
 from aether.cluster.replaced import Parts, replaced
+from aether.cluster.supervisor import Supervisor
 from aether.errors import AddressInUse, AetherError
 from aether.failpoints import VARIABLE, from_environment, nothing
 from aether.model.ids import NodeId
-from aether.node.config import HTTP_PORT, MANAGEMENT_PORT, NodeConfig, flatten
+from aether.model.security import Verify
+from aether.node.config import NodeConfig
+from aether.node.config_sources import flatten
 from aether.node.facts import NodeFacts
 from aether.node.node import Node
 from aether.node.seams import Seams, open_storage
+from aether.node.settings_table import HTTP_PORT, MANAGEMENT_PORT
 
 _log = logging.getLogger("aether.cluster")
 
@@ -49,10 +54,12 @@ def run(
     config: Mapping[str, object] | None = None,
     secrets: Mapping[str, object] | None = None,
     insecure: bool = False,
+    verify: Verify | None = None,
 ) -> None:
     """Run `slices` on one node as this script's main job, until Ctrl-C or SIGTERM; then exit the process.
 
     config, secrets   what slices read, as for `Cluster.open`
+    verify            says who makes a request to a route that is not public, as for `Cluster.open`
     http, management  ports; 0 = any free one, None = closed. Prints one line with every URL once the slices are ACTIVE.
     What its user can mend (a taken port, a dependency that nobody brings) ends the process with 1 and one line.
     """
@@ -66,7 +73,7 @@ def run(
         insecure=insecure,
     )
     try:
-        code = trio.run(_main, settings, slices, True)
+        code = trio.run(_main, settings, slices, True, Parts(verify=verify))
     except AetherError as error:
         sys.exit(f"aether: {_as_parameter(error)}")
     except KeyboardInterrupt:  # before or after the time in which signals are heard
@@ -133,17 +140,24 @@ def _seams() -> Seams:
 async def _main(config: NodeConfig, slices: Sequence[type], deploys: bool, parts: Parts | None = None) -> int:
     ending = _Ending()
     seams = _seams() if parts is None else replaced(_seams(), parts, slices)
+    supervisor = Supervisor(os.environ, os.getpid())
     try:
         with _signals(ending), ending.scope:
             async with open_node(config, slices, (), seams) as node, trio.open_nursery() as nursery:
-                nursery.start_soon(_leave, node, ending)
+                nursery.start_soon(supervisor.keep, ending.asked)
+                if os.getpid() == FIRST_PROCESS:
+                    nursery.start_soon(bury_orphans)
+                nursery.start_soon(_leave, node, ending, supervisor)
                 nursery.start_soon(_hear_operator, node, ending)
+                supervisor.starting()
                 if not deploys:
-                    _say(node.facts)  # it may wait for peers, and its management port answers meanwhile
+                    _say(node.facts, config)  # it may wait for peers, and its management port answers meanwhile
                 await node.ready.wait()
                 if deploys:
                     await deploy_own([node], slices, (), closed=True)
-                    _say(node.facts)  # who reads it asks at once, and shall not be told 404
+                    _say(node.facts, config)  # who reads it asks at once, and shall not be told 404
+                if not ending.asked.is_set():
+                    supervisor.ready()
                 gc.collect()
                 gc.freeze()  # what lives until the end is not looked at again: shorter pauses
                 gc.set_threshold(YOUNG_VALUES)
@@ -182,18 +196,21 @@ async def _hear_operator(node: Node, ending: _Ending) -> None:
         ending.ask(signal.SIGTERM)
 
 
-async def _leave(node: Node, ending: _Ending) -> None:
+async def _leave(node: Node, ending: _Ending, supervisor: Supervisor) -> None:
     await ending.asked.wait()
+    supervisor.stopping()
     with trio.move_on_after(ending.drain_s):
         await node.leave()
     ending.cancel(FORCED_S if ending.code else UNFORCED_S)
 
 
-def _say(facts: NodeFacts) -> None:
+def _say(facts: NodeFacts, config: NodeConfig) -> None:
+    secured = "http://" if config.tls is None else "https://"
+    schemes = {"http": "http://" if config.plain_http else secured, "management": secured, "cluster": ""}
     parts = [f"aether {facts.node}"]
-    for name in ("http", "management", "cluster"):
+    for name, scheme in schemes.items():
         address = getattr(facts, f"{name}_address")
         if address:
-            parts.append(f"{name} {'' if name == 'cluster' else 'http://'}{address}")
+            parts.append(f"{name} {scheme}{address}")
     with contextlib.suppress(BrokenPipeError):
         print("  ".join(parts), flush=True)  # noqa: T201 - the one line a runner owes its user

@@ -19,6 +19,7 @@ from aether.consensus.entry import Entry, EntryKind, encode_entry
 from aether.consensus.membership import Configurations
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
+from aether.errors import EntriesLost
 from aether.model.ids import LogIndex, Term
 
 _term_of: Final = itemgetter(1)
@@ -210,11 +211,11 @@ class RaftLog:
     # --- committing and applying --------------------------------------------------------------------------------------
 
     def commit_to(self, index: LogIndex) -> bool:
-        """Move the commit index forward; True when it moved."""
+        """Move the commit index forward; True when it moved. Raises EntriesLost."""
         if index <= self.committed:
             return False
         if index > self.last_index:
-            raise AssertionError(f"commit index {index} lies beyond the log, which ends at {self.last_index}")
+            raise EntriesLost(index, self.last_index)
         self.committed = index
         return True
 

@@ -22,6 +22,7 @@ from aether.consensus.bell_service import Bell
 from aether.consensus.config import RaftConfig
 from aether.consensus.connections_service import Connections
 from aether.consensus.core import RaftCore
+from aether.consensus.durations import Durations
 from aether.consensus.membership_service import MembershipDesk
 from aether.consensus.messages import Message, SnapshotChunk
 from aether.consensus.notices import CommitNotices
@@ -35,6 +36,7 @@ from aether.consensus.values import (
     PreparingStorage,
     Role,
     StateMachine,
+    StorageWrite,
 )
 from aether.consensus.writer_service import DiskWriter
 from aether.errors import NotLeader
@@ -120,15 +122,19 @@ class ConsensusService:
         else:
             self._attend()
 
-    def propose(self, payload: bytes) -> None:
+    def propose(self, payload: bytes, *, asker: NodeId | None = None) -> None:
         """Ask for `payload` to be committed; the state machine sees it when it is, or never.
 
+        asker  another node, on which somebody waits for it: that hears of the commit without delay
         Raises NotLeader, Overloaded, BadInput (longer than a proposal may be); then it is certain that it never is.
         """
         if not self._leads or self._disk.failure is not None:
             raise NotLeader(self._config.node, self._whom_to_ask())
         proposals = self._proposals
-        if proposals.put(payload, 0.0 if proposals.is_crowded else trio.current_time() - self._turned_at_s):
+        wants_turn = proposals.put(payload, 0.0 if proposals.is_crowded else trio.current_time() - self._turned_at_s)
+        if asker is not None:
+            self._notices.awaited_by(asker)
+        if wants_turn:
             self._attend()
         elif not self._has_mail:
             self._ring()
@@ -185,9 +191,29 @@ class ConsensusService:
         return self._muted or self._disk.failure is not None
 
     @property
+    def disk_is_full(self) -> bool:
+        """Whether writes wait for space on the disk."""
+        return self._disk.is_full
+
+    @property
+    def disk_stands_still(self) -> bool:
+        """Whether nothing becomes durable here: no space, or a disk that does not answer."""
+        return self._muted
+
+    @property
     def messages_dropped(self) -> int:
         """Messages from peers that found the mailbox full."""
         return self._messages_dropped
+
+    @property
+    def uncommitted(self) -> int:
+        """Entries in the log of this node that are not known to be committed."""
+        return 0 if self._core is None else self._core.last_index - self._core.commit_index
+
+    @property
+    def disk_writes(self) -> Durations:
+        """Of group commits to this node's log."""
+        return self._disk.durations
 
     async def status_changed(self, since: ConsensusStatus) -> ConsensusStatus:
         """The status, once role, term, leader, voters or quorum differ from `since`. Level-triggered."""
@@ -233,6 +259,7 @@ class ConsensusService:
                         self._send(to, notice)
         finally:  # whatever ended it: nobody is led any more, and a proposal would be lost
             self._may_turn, self._muted, self._leads = False, True, False
+            self._snapshots.hurry()
             self._publish(core)
 
     def _ring(self) -> None:
@@ -263,6 +290,8 @@ class ConsensusService:
         if not self._carry_out(core):
             self._ring()
         self._leads = core.role is Role.LEADER and not self._muted and core.transferee is None
+        if not self._leads:
+            self._notices.await_nothing()
         self._publish(core)
         self._may_turn = True  # not after a defect
         self._turned_at_s = trio.current_time()
@@ -304,13 +333,8 @@ class ConsensusService:
         """Until nothing is left; False when that would take too long: let others run, then call it again."""
         while (ready := core.ready()) is not None:
             muted = self._is_silent and core.role is Role.LEADER
-            if not muted:
-                for to, message in ready.messages:
-                    if not self._notices.holds_back(to, message):
-                        self._send(to, message)
             durable = self._disk.acknowledged
-            if ready.write is not None:
-                self._disk.put(ready.write)
+            self._give_out(core, () if muted else ready.messages, ready.write)
             core.persisted(self._disk.acknowledged)
             self._reads.take(core, ready)
             if ready.restore is not None:
@@ -324,6 +348,19 @@ class ConsensusService:
             if ready.is_final(core.commit_index) and durable == self._disk.acknowledged:
                 return True  # the next look would find nothing, and costs as much as this one
         return self._apply(core)
+
+    def _give_out(self, core: RaftCore, messages: Sequence[tuple[NodeId, Message]], write: StorageWrite | None) -> None:
+        """One peer, this node's disk, the other peers: a peer that wakes up may take the processor, and one peer with
+        this disk is a majority of three."""
+        for to, message in messages:
+            if self._notices.holds_back(to, message, core.last_index):
+                continue
+            self._send(to, message)
+            if write is not None:
+                self._disk.put(write)
+                write = None
+        if write is not None:
+            self._disk.put(write)
 
     def _apply(self, core: RaftCore, *, at_once: bool = False) -> bool:
         """What need not wait for the disk; False when that takes too long."""

@@ -1,24 +1,30 @@
-"""The task that makes writes durable: everything that queued while one group commit ran shares the next.
+"""Makes writes durable: everything that queued while one group commit ran shares the next.
 
 Knows: the storage and the Work seam, the queue of writes, how long to wait for space.
 Never: what a write means, who waits for it.
 Holds: one group commit at a time, in order; after the first failure nothing is written any more.
+
+A group commit begins within the turn that asks for it, and its end is a turn as well, where the Work seam can do
+that: between a turn and the disk there is no task to be woken, neither on the way there nor on the way back.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NoReturn
 
+import outcome
 import trio
 
 from aether.consensus.bell_service import Bell
+from aether.consensus.durations import Durations
 from aether.consensus.values import HardState, PreparingStorage, StorageWrite
 from aether.consensus.write_queue import WriteQueue
 from aether.errors import StorageFailed, StorageFull
 from aether.model.ids import NodeId
-from aether.work import Work
+from aether.work import StartingWork, Work
 
 _log = logging.getLogger("aether.consensus")
 FULL_RETRY_S: Final = 1.0
@@ -27,18 +33,24 @@ FULL_RETRY_S: Final = 1.0
 class DiskWriter:
     """`put` is for the task whose turn it is; `attend` is called whenever there is news for it.
 
-    failure  of the store, for ever; the service ends with it
+    failure    of the store, for ever; the service ends with it
+    durations  of group commits, their sync included
     """
 
     def __init__(self, node: NodeId, storage: PreparingStorage, work: Work, attend: Callable[[], None]) -> None:
         self.failure: StorageFailed | None = None
+        self.durations: Durations = Durations()
         self._node = node
         self._storage = storage
         self._work = work
         self._attend = attend
         self._queue = WriteQueue(HardState())
-        self._writes = Bell()
         self._preparations = Bell()
+        self._starting = work if isinstance(work, StartingWork) else None
+        self._nursery: trio.Nursery | None = None  # while it runs
+        self._is_writing = False
+        self._ends = Bell()  # of writes that `run` has to know of
+        self._defect: Exception | None = None
 
     def begin(self, durable: HardState) -> None:
         """The store is loaded, and held this."""
@@ -59,44 +71,102 @@ class DiskWriter:
         """Whether something is on its way to the disk, or waits to be."""
         return self._queue.is_busy
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the last write found no space."""
+        return self._queue.full
+
     def put(self, write: StorageWrite) -> None:
         """Have it written. Never waits."""
         if self._queue.put(write):
-            self._writes.ring()
+            self._begin()
 
     def is_stalled(self, now_s: float, limit_s: float) -> bool:
         """Whether the disk is full, or has been busy with one batch for longer than `limit_s`."""
         return self._queue.is_stalled(now_s, limit_s)
 
     async def run(self) -> NoReturn:
-        """Write and preallocate until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._prepare)
-            await self._write()
+        """Write and preallocate until cancelled; what is being written then is waited for."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                try:
+                    nursery.start_soon(self._prepare)
+                    self._begin()
+                    await self._retry()
+                    nursery.cancel_scope.cancel()
+                finally:  # before it is closed to new tasks
+                    self._nursery = None
+        finally:
+            with trio.CancelScope(shield=True):
+                while self._is_writing and self._starting is not None:
+                    await self._ends.wait()
+            if self._defect is not None:  # perhaps of the last write, after the cancellation
+                raise self._defect
+        raise AssertionError("it tries again until it is cancelled")
 
-    async def _write(self) -> NoReturn:
-        while True:
-            while not self._queue.has_work:
-                await self._writes.wait()
-            batch = self._queue.take(trio.current_time())
-            try:
-                await self._work.run(self._storage.write, batch)
-            except StorageFull as error:
-                await self._wait_for_space(error, batch)
-                continue
-            except StorageFailed as error:
-                await self.fail(error)
-            self._queue.done(batch)
-            self._attend()
-            if self._storage.wants_preparation:
-                self._preparations.ring()
+    async def _retry(self) -> None:
+        """After a write that found no space; until there is a defect."""
+        while self._defect is None:
+            await self._ends.wait()
+            if self._queue.full:
+                await trio.sleep(FULL_RETRY_S)
+                self._write()
 
-    async def _wait_for_space(self, error: StorageFull, batch: list[StorageWrite]) -> None:
+    def _begin(self) -> None:
+        """Write what has queued, unless it waits for space."""
         if not self._queue.full:
-            _log.warning("%s writes nothing: %s", self._node, error)
-        self._queue.put_back(batch)
+            self._write()
+
+    def _write(self) -> None:
+        if self._nursery is None or not self._queue.has_work:
+            return
+        began_s = trio.current_time()
+        batch = self._queue.take(began_s)
+        self._is_writing = True
+        if self._starting is not None:
+            try:
+                self._starting.run_then(partial(self._storage.write, batch), partial(self._ended, batch, began_s))
+            except BaseException:  # no thread is to be had: nothing will end, and `run` must not wait for it
+                self._is_writing = False
+                raise
+        else:
+            self._nursery.start_soon(self._write_in_task, batch, began_s)
+
+    async def _write_in_task(self, batch: list[StorageWrite], began_s: float) -> None:
+        try:
+            await self._work.run(self._storage.write, batch)
+        except Exception as error:  # noqa: BLE001 - it takes the same way as that of a thread
+            self._ended(batch, began_s, outcome.Error(error))
+        else:
+            self._ended(batch, began_s, outcome.Value(None))
+
+    def _ended(self, batch: list[StorageWrite], began_s: float, result: outcome.Outcome[None]) -> None:
+        """On the loop, perhaps outside any task, where nothing may be raised."""
+        self._is_writing = False
+        try:
+            self._take(batch, began_s, result)
+            self._begin()
+        except Exception as error:  # noqa: BLE001 - the task raises it
+            self._defect = error
+        if self._defect is not None or self._queue.full or self._nursery is None:
+            self._ends.ring()
+
+    def _take(self, batch: list[StorageWrite], began_s: float, result: outcome.Outcome[None]) -> None:
+        try:
+            result.unwrap()
+        except StorageFull as error:
+            if not self._queue.full:
+                _log.warning("%s writes nothing: %s", self._node, error)
+            self._queue.put_back(batch)
+        except StorageFailed as error:
+            self.failure = error
+        else:
+            self.durations.note(trio.current_time() - began_s)
+            self._queue.done(batch)
         self._attend()
-        await trio.sleep(FULL_RETRY_S)
+        if self._storage.wants_preparation:
+            self._preparations.ring()
 
     async def _prepare(self) -> NoReturn:
         """Preallocate log space beside the writes."""

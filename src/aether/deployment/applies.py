@@ -45,9 +45,9 @@ def judge_apply(
     desired: Mapping[ArtifactBase, DesiredRow],
     instances: Iterable[InstanceRow],
     rollouts: Iterable[RolloutRow],
-    now: float,
+    lasted_s: float,
 ) -> Verdict:
-    """instances, rollouts  all of them; now  wall-clock seconds"""
+    """instances, rollouts  all of them; lasted_s  since `row` stands, by a clock that nobody sets"""
     begun = [r for r in rollouts if r.created_at >= row.at and r.artifact.at(r.new) in row.slices]
     if row.state is ApplyState.RETURNING:
         open_ones = tuple(r.id for r in begun if r.state not in TERMINAL and r.state is not RolloutState.ROLLING_BACK)
@@ -77,7 +77,7 @@ def judge_apply(
             if failed:
                 return Verdict(next=Next.GIVE_UP, reason=failed)
             missing += (lacking,) if lacking else ()
-    if missing and now >= row.at + row.timeout_s:
+    if missing and lasted_s >= row.timeout_s:
         shown = "; ".join(missing[:_NAMES_SHOWN_MAX])
         return Verdict(next=Next.GIVE_UP, reason=f"not everything was ACTIVE after {row.timeout_s:g} s: {shown}")
     return Verdict(next=Next.WAIT if missing or updating else Next.KEEP)

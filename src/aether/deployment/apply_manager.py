@@ -15,12 +15,13 @@ from typing import Any, NoReturn
 import attrs
 import trio
 
+from aether.deployment.ages import Ages
 from aether.deployment.applies import Next, Verdict, judge_apply
 from aether.deployment.blueprint_operator import BlueprintOperator
 from aether.errors import OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.limits import RECONCILE_FLOOR_S
 from aether.model.rows import ApplyRow, ApplyState, LeadershipRow
@@ -31,7 +32,7 @@ _log = logging.getLogger("aether.deployment")
 class ApplyManager:
     """Runs on every node, acts only while `kv.leadership` is this node's.
 
-    roll_back  an update by its id; wall  wall-clock seconds
+    roll_back  an update by its id
     """
 
     def __init__(
@@ -39,13 +40,11 @@ class ApplyManager:
         kv: KvService,
         blueprints: BlueprintOperator,
         roll_back: Callable[[str], Awaitable[object]],
-        *,
-        wall: Callable[[], float],
     ) -> None:
         self._kv = kv
         self._blueprints = blueprints
         self._roll_back = roll_back
-        self._wall = wall
+        self._ages = Ages()
         self._applies = CachedRows(kv, keys.APPLIES)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
@@ -54,8 +53,9 @@ class ApplyManager:
         async with self._kv.watch(*watched) as watch:
             task_status.started()
             while True:
-                fence = self._kv.leadership
-                for row in self._applies.look() if fence is not None else ():
+                fence, applies = self._kv.leadership, self._applies.look()
+                self._ages.look(((row.id, (row.number, row.at)) for row in applies), trio.current_time())
+                for row in applies if fence is not None else ():
                     assert fence is not None
                     try:
                         await self._look(row, fence)
@@ -75,7 +75,7 @@ class ApplyManager:
             {each.artifact.base: each for each in self._kv.rows(keys.DESIRED)},
             self._kv.rows(keys.INSTANCES),
             self._kv.rows(keys.ROLLOUTS),
-            self._wall(),
+            self._ages.lasted_s(row.id, trio.current_time()),
         )
         match verdict.next:
             case Next.WAIT:
@@ -99,5 +99,5 @@ class ApplyManager:
             except Rejected as error:
                 _log.warning("update %s goes on for now: %s", update, error)
 
-    async def _write(self, compare: Compare[Any], change: Put[Any] | Delete[Any], fence: LeadershipRow) -> None:
+    async def _write(self, compare: Compare[Any], change: Change, fence: LeadershipRow) -> None:
         await self._kv.propose(Batch((compare,), (change,)), fence=fence)

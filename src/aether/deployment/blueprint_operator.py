@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -18,11 +18,11 @@ from aether.deployment.blueprint_plan import BlueprintPlan, plan_of
 from aether.deployment.blueprint_wishes import Applying, Wish, decide_apply, decide_delete
 from aether.deployment.revisions import current_revision, next_revision, revisions
 from aether.deployment.writing import TRIES_MAX, WishRows, busy
-from aether.errors import Conflict, NotFound
+from aether.errors import Conflict, NotFound, TakenBack
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete
 from aether.model.artifact import Artifact, ArtifactBase
-from aether.model.blueprint import APP, Blueprint
+from aether.model.blueprint import APP, BACK, TAKEN_BACK, Blueprint
 from aether.model.blueprint_toml import parse_blueprint
 from aether.model.ids import Revision
 from aether.model.rollout import TERMINAL
@@ -129,7 +129,7 @@ class BlueprintOperator:
             )
         wish = Wish(by=by, force=True, prefer={a.base: a for a in found.slices})
         blueprint = parse_blueprint(found.text, identity)
-        return await self._apply(blueprint, found.text, wish, current.number, f"back to {wanted}", None)
+        return await self._apply(blueprint, found.text, wish, current.number, f"{BACK}{wanted}", None)
 
     async def take_back(self, row: ApplyRow, fence: LeadershipRow) -> BlueprintApplied:
         """Put back, as a new number, what stood before an atomic apply that did not come off.
@@ -140,7 +140,7 @@ class BlueprintOperator:
         text = f'id = "{row.id}"\nslices = []\n' if before is None else before.text
         prefer = {a.base: a for a in (*(() if before is None else before.slices), *row.before)}
         wish = Wish(by=LEADER, force=True, prefer=prefer, taking_back=True)
-        reason = f"number {row.number} was taken back: {row.reason}"[:REASON_CHARS_MAX]
+        reason = f"number {row.number}{TAKEN_BACK}{row.reason}"[:REASON_CHARS_MAX]
         return await self._apply(parse_blueprint(text, row.id), text, wish, row.number, reason, fence)
 
     async def delete(self, identity: str, by: str = "", *, force: bool = False) -> BlueprintDeleted:
@@ -157,7 +157,7 @@ class BlueprintOperator:
                 raise NotFound("blueprint", identity, "aether blueprint list shows those in force")
             decision = decide_delete(identity, standing, force=force)
             current = keys.blueprint_current(identity)
-            texts: list[Put[Any] | Delete[Any]] = [Delete(keys.blueprint(identity, row.number)) for row in kept]
+            texts: list[Change] = [Delete(keys.blueprint(identity, row.number)) for row in kept]
             extra = Batch((Compare(current, self._kv.version(current)),), (Delete(current), *texts))
             revision = await self._rows.write(decision, extra)
             if revision is not None:
@@ -198,7 +198,6 @@ class BlueprintOperator:
         return attrs.evolve(wish, number=number if same else number + 1, previous=number - 1 if same else number)
 
     def _applied(self, revision: Revision, identity: str, number: int, applying: Applying) -> BlueprintApplied:
-        circles = (f"slices need each other in a circle: {circle}" for circle in applying.expansion.cycles)
         updates = {row.artifact: row.id for row in applying.decision.rollouts}
         return BlueprintApplied(
             revision,
@@ -206,7 +205,7 @@ class BlueprintOperator:
             number,
             applying.slices,
             updates,
-            (*circles, *applying.short),
+            applying.surprises,
             lambda: self._missing(identity, number, updates),
         )
 
@@ -214,7 +213,9 @@ class BlueprintOperator:
         row = current_revision(self._kv, identity)
         if row is None or row.number != number:
             reason = f": {row.reason}" if row is not None and row.reason else ""
-            raise Conflict(f"blueprint {identity}", f"number {number} is in force no more{reason}")
+            is_back = row is not None and row.reason.startswith(f"number {number}{TAKEN_BACK}")
+            kind = TakenBack if is_back else Conflict
+            raise kind(f"blueprint {identity}", f"number {number} is in force no more{reason}")
         found = [self._kv.get(keys.rollout(base, update)) for base, update in updates.items()]
         under_way = [
             f"update {r.id} of {r.artifact} is {r.state}" for r in found if r is not None and r.state not in TERMINAL

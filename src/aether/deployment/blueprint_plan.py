@@ -72,7 +72,6 @@ def plan_of(
     rows = applying.decision.desired
     order = [a.base for a in applying.slices]
     order += sorted(base for base in rows if base not in order)
-    circles = (f"slices need each other in a circle: {circle}" for circle in applying.expansion.cycles)
     unknown = (
         f"the contract of {artifact} is not known here: what it needs is not looked for"
         for artifact in applying.expansion.unknown
@@ -83,7 +82,7 @@ def plan_of(
         number=number + 1 if is_new else number,
         is_new_text=is_new,
         slices=slices,
-        warnings=(*circles, *applying.short, *_broken(slices, standing), *unknown),
+        warnings=(*applying.surprises, *_broken(slices, standing), *unknown),
     )
 
 

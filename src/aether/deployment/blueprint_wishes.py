@@ -16,7 +16,7 @@ from aether.deployment.budget import needed
 from aether.deployment.defaults import own_row, too_many
 from aether.deployment.dependencies import Expansion, expand, needed_by
 from aether.deployment.fleet import Fleet
-from aether.deployment.merging import OPERATOR, merged, merged_count
+from aether.deployment.merging import merged, merged_count
 from aether.deployment.rollout import new_rollout
 from aether.deployment.rollout_guards import check_room
 from aether.deployment.room import room_for, shortage
@@ -26,6 +26,7 @@ from aether.errors import BadInput, Conflict
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import Blueprint, Mode, SliceWish
 from aether.model.limits import BLUEPRINT_SLICES_MAX
+from aether.model.owner import OPERATOR
 from aether.model.rollout import RolloutPlan, RolloutRow
 from aether.model.rows import ApplyRow, DesiredRow, OverrideRow
 
@@ -59,6 +60,11 @@ class Applying:
     slices: tuple[Artifact, ...]
     expansion: Expansion
     short: tuple[str, ...] = ()
+
+    @property
+    def surprises(self) -> tuple[str, ...]:
+        """What nobody asked for: circles of dependencies, instances that find no place; a line each."""
+        return (*(f"slices need each other in a circle: {circle}" for circle in self.expansion.cycles), *self.short)
 
 
 def decide_apply(blueprint: Blueprint, standing: Standing, wish: Wish) -> Applying:
@@ -158,8 +164,11 @@ def _stepwise(
     now = attrs.evolve(row, artifact=current.artifact)
     plan = RolloutPlan(strategy=blueprint.strategy, force=wish.force)
     if not wish.taking_back:
-        check_room(base, plan, row.instances, needed(row.min_available, row.instances), room_for(now, fleet, new))
-    return now, new_rollout(standing.new_id(base), now, new.version, plan, wish.by, standing.now)
+        need, places = needed(row.min_available, row.instances), room_for(now, fleet, new)
+        check_room(base, plan, row.instances, need, places, once=row.singleton)
+    once = row.singleton and not current.singleton
+    before = attrs.evolve(now, wished=current.wished_count) if once else now
+    return now, new_rollout(standing.new_id(base), before, new.version, plan, wish.by, standing.now, once=once)
 
 
 def _check_change(old: Artifact, new: Artifact, standing: Standing, force: bool) -> None:

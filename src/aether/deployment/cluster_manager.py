@@ -3,7 +3,8 @@
 Knows: the watch, the fence, when a silent member counts as lost.
 Never: decides (reconcile does); hosts.
 Holds: level-triggered: a lost wake-up costs RECONCILE_FLOOR_S, nothing else; a deposed leader's batch is refused;
-       an order is written only on the rows that it was decided on.
+       an order is written only on the rows that it was decided on. What could not be written is decided anew, at once
+       and then ever more rarely, and keeps orders for other slices from nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import attrs
 import trio
 
 from aether.deployment.duties import duties_of
+from aether.deployment.guarded import PlacementFailed
 from aether.deployment.leases import Leases
-from aether.deployment.order_changes import Change, changes_of, guards
+from aether.deployment.order_changes import base_of, changes_of, guards
 from aether.deployment.orders import Order, Unsatisfied, View
 from aether.deployment.placement import Placement, spread
 from aether.deployment.presence import Presence, Present
@@ -25,13 +27,13 @@ from aether.deployment.reconcile import reconcile
 from aether.deployment.settling import settle_overrides
 from aether.deployment.sight import Rows, Sight
 from aether.deployment.strategies import Strategies
-from aether.errors import OutcomeUnknown, TryAgain
+from aether.errors import OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, BatchResult, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.duty import DutyRow
 from aether.model.ids import Incarnation, InstanceId, NodeId, Revision
-from aether.model.limits import MEMBER_LOST_S, REBALANCE_AFTER_S, RECONCILE_FLOOR_S
+from aether.model.limits import MEMBER_LOST_S, REBALANCE_AFTER_S, RECONCILE_FLOOR_S, RETRY_BACKOFF_MAX_S
 from aether.model.rows import LeadershipRow
 
 _log = logging.getLogger("aether.deployment")
@@ -39,6 +41,7 @@ _log = logging.getLogger("aether.deployment")
 _ORDERS_PER_BATCH: Final = 100  # each costs up to three operations, and about half a kilobyte; one batch is one step
 _YIELD_S: Final = 0.005
 _GATHER_S_MAX: Final = 0.1
+_AGAIN_S_MIN: Final = 0.02
 
 T = TypeVar("T")
 
@@ -105,8 +108,12 @@ class ClusterDeploymentManager:
         self._leases = Leases()
         self._sight = Sight(kv)
         self._strategies = Strategies()
+        self._replaced: set[str] = set()
         self._settled: _Settled | None = None
         self._woken = trio.Event()
+        self._written_s = 0.0  # what this turn waited for the majority
+        self._unfit = False  # whether some order of this turn could not be written
+        self._unfit_turns = 0  # one after the other
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled. Raises only what is a bug: a store without quorum is waited for."""
@@ -116,10 +123,12 @@ class ClusterDeploymentManager:
             task_status.started()
             while True:
                 self._woken = woken = trio.Event()
-                began = trio.current_time()
+                self._written_s, began = 0.0, trio.current_time()
                 pause_s = await self._turn()
-                # Under a storm of changes look half of the time at most: what piles up is decided at once.
-                await trio.sleep(min(trio.current_time() - began, _GATHER_S_MAX))
+                # Under a storm of changes decide half of the time at most: what piles up is decided at once. It piles
+                # up as well while this waits for its own writes, and whoever waits for the next order waits no longer.
+                decided_s = trio.current_time() - began - self._written_s
+                await trio.sleep(min(decided_s, _GATHER_S_MAX))
                 with trio.move_on_after(pause_s):
                     await woken.wait()
 
@@ -146,11 +155,19 @@ class ClusterDeploymentManager:
         else:
             try:
                 await self._act(fence, present)
-            except (TryAgain, OutcomeUnknown) as error:
+            except (TryAgain, OutcomeUnknown, Rejected) as error:
                 _log.info("orders not written: %s", error)
         now = trio.current_time()
-        pauses = (self._presence.pause_s(now), self._leases.pause_s(now))
+        pauses = (self._presence.pause_s(now), self._leases.pause_s(now), self._again_s())
         return min([self._floor_s, *(pause_s for pause_s in pauses if pause_s is not None)])
+
+    def _again_s(self) -> float | None:
+        """After how long to decide again about orders that could not be written."""
+        self._unfit_turns = self._unfit_turns + 1 if self._unfit else 0
+        self._unfit = False
+        if self._unfit_turns < 2:  # something moved while we decided, most likely
+            return 0.0 if self._unfit_turns else None
+        return float(min(_AGAIN_S_MIN * 2 ** min(self._unfit_turns - 2, 30), RETRY_BACKOFF_MAX_S))
 
     async def _act(self, fence: LeadershipRow, present: Present) -> None:
         await settle_overrides(self._kv, self._sight.desired(), fence, self._wall())
@@ -162,6 +179,7 @@ class ClusterDeploymentManager:
             return
         self._settled = None
         view = self._sight.view(rows, present, learners, leased, self._wall())
+        await trio.lowlevel.checkpoint()  # not before: what was seen and its revision belong together
         orders = await self._decide(view)
         done = [order for order in orders if not isinstance(order, Unsatisfied)]
         for part in _parts(done, _ORDERS_PER_BATCH):
@@ -173,9 +191,15 @@ class ClusterDeploymentManager:
     async def _decide(self, view: View) -> list[Order]:
         orders: list[Order] = []
         strategies = self._strategies.of(row.placing.strategy for row in view.desired.values())
-        parts = reconcile(view, self._new_id, self._placement, strategies)
+        parts = reconcile(view, self._new_id, self._placement, strategies, self._tell_replaced)
         await self._in_steps(gathered(parts, orders))
         return orders
+
+    def _tell_replaced(self, error: PlacementFailed) -> None:
+        """Once for each strategy: where it places nothing, the rows of what is short say the rest."""
+        if error.name not in self._replaced:
+            self._replaced.add(error.name)
+            _log.warning("spread chooses which instances go: %s", error)
 
     async def _in_steps(self, steps: Iterable[object]) -> None:
         """To the end of `steps`, giving way whenever they have held the loop for a while."""
@@ -188,25 +212,30 @@ class ClusterDeploymentManager:
     # --- writing --------------------------------------------------------------------------------------------------
 
     async def _write(self, fence: LeadershipRow, orders: Sequence[Order], seen: Revision) -> None:
+        """The orders of all slices but those of which one does not fit any more."""
+        unfit = {base_of(order) for order in orders if not self._fits(order, seen)}
+        self._unfit |= bool(unfit)
         compares: dict[str, Compare[Any]] = {}
         changes: list[Change] = []
         for order in orders:
-            for key, exists in guards(order):
-                version = self._kv.version(key)
-                if version > seen or (exists is not None and exists != (version > 0)):
-                    self._woken.set()  # something moved while we decided: decide again
-                    return
-                compares[key.text] = Compare(key, version)
-            changes += changes_of(order, self._wall())
+            if base_of(order) not in unfit:
+                compares.update((key.text, Compare(key, self._kv.version(key))) for key, _ in guards(order))
+                changes += changes_of(order, self._wall())
         if not changes:
             return
-        result = await self._kv.propose(Batch(tuple(compares.values()), tuple(changes)), fence=fence)
+        result = await self._proposed(Batch(tuple(compares.values()), tuple(changes)), fence)
         if not result.applied:
             _log.info("orders not written: %s changed meanwhile", result.conflict)
-            self._woken.set()
+            self._unfit = True
             return
         for order in orders:
-            _log.info("order: %s", order)
+            if base_of(order) not in unfit:
+                _log.info("order: %s", order)
+
+    def _fits(self, order: Order, seen: Revision) -> bool:
+        """Whether the rows that it was decided on stand as they did."""
+        versions = ((self._kv.version(key), exists) for key, exists in guards(order))
+        return all(version <= seen and exists in (None, version > 0) for version, exists in versions)
 
     async def _report(self, fence: LeadershipRow, shortages: Sequence[Unsatisfied]) -> None:
         """Make the unsatisfied rows say what is short now; a row is written only when it changes."""
@@ -218,7 +247,14 @@ class ClusterDeploymentManager:
                 changes.append(Put(keys.unsatisfied(base), row))
                 _log.warning("%d of %s cannot be placed: %s", row.missing, base, row.reason)
         for part in _parts(changes, _ORDERS_PER_BATCH):
-            await self._kv.propose(Batch((), part), fence=fence)
+            await self._proposed(Batch((), part), fence)
+
+    async def _proposed(self, batch: Batch, fence: LeadershipRow) -> BatchResult:
+        began = trio.current_time()
+        try:
+            return await self._kv.propose(batch, fence=fence)
+        finally:
+            self._written_s += trio.current_time() - began
 
 
 def gathered(parts: Iterable[tuple[Order, ...]], orders: list[Order]) -> Iterator[None]:

@@ -29,7 +29,11 @@ from aether.model.rows import DesiredRow, InstanceRow, UnsatisfiedRow
 
 @attrs.define(eq=False)
 class Setting:
-    """What all slices of one decision share. moves  how many exchanges may still begin, as its only item."""
+    """What all slices of one decision share.
+
+    moves     how many exchanges may still begin, as its only item
+    replaced  told when `spread` says what goes, because the strategy of a slice fails
+    """
 
     view: View
     fleet: Fleet
@@ -37,6 +41,7 @@ class Setting:
     placement: Placement
     strategies: Mapping[str, Placement]
     moves: list[int]
+    replaced: Callable[[PlacementFailed], None]
 
 
 class Budget:
@@ -122,7 +127,8 @@ class Decision:
             return ranked
         try:
             return self._by_rank(ranked, ranked_by(self.placement or self.setting.placement))
-        except PlacementFailed:  # said where it places; what should go goes nevertheless
+        except PlacementFailed as error:  # what should go goes nevertheless
+            self.setting.replaced(error)
             return self._by_rank(ranked, spread)
 
     def _by_rank(self, ranked: Sequence[InstanceRow], placement: Placement) -> list[InstanceRow]:

@@ -45,6 +45,15 @@ def counted_row(row: DesiredRow, defaults: SliceOptions | None, count: int) -> D
     return attrs.evolve(row, instances=count, wished=count, singleton=once)
 
 
+def made_once(row: DesiredRow, own: SliceOptions | None) -> DesiredRow:
+    """`row` for an update to a version whose slice says `own`: one that runs once does so from the beginning, or two
+    versions of it would run beside each other.
+    """
+    if own is None or not own.singleton or row.singleton:
+        return row
+    return attrs.evolve(row, singleton=True, instances=min(1, row.instances), wished=min(1, row.wished_count))
+
+
 def too_many(artifact: Artifact, count: int) -> str:
     """`artifact: what is wrong` with `count` instances of a singleton."""
     return f"{artifact}: it is a singleton by its class, and {count} instances are asked for; leave the count out"

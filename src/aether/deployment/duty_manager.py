@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import trio
 
 from aether.deployment.duties import Moved, decide_duties
-from aether.errors import OutcomeUnknown, TryAgain
+from aether.errors import OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.limits import RECONCILE_FLOOR_S
 from aether.model.rows import LeadershipRow
@@ -43,7 +43,7 @@ class DutyManager:
                 if fence is not None and self._said.look():
                     try:
                         await self._turn(fence)
-                    except (TryAgain, OutcomeUnknown) as error:
+                    except (TryAgain, OutcomeUnknown, Rejected) as error:
                         _log.info("duties stay as they are for now: %s", error)
                 with trio.move_on_after(RECONCILE_FLOOR_S):
                     await watch.changed()
@@ -53,7 +53,7 @@ class DutyManager:
         moves = list(decide_duties(self._said.look(), members, self._kv.rows(keys.INSTANCES), self._wall()))
         decided = [(move, keys.duty(move.node), self._kv.version(keys.duty(move.node))) for move in moves]
         for move, key, version in decided:
-            change: Put[Any] | Delete[Any] = Delete(key) if move.row is None else Put(key, move.row)
+            change: Change = Delete(key) if move.row is None else Put(key, move.row)
             if (await self._kv.propose(Batch((Compare(key, version),), (change,)), fence=fence)).applied:
                 _log.info("%s", _said(move))
 

@@ -27,6 +27,7 @@ from aether.model.rows import CAPACITY_LABEL, InstanceRow, MemberRow
 
 _LEAVING: Final = frozenset({Duty.DRAINING, Duty.DECOMMISSIONED, Duty.SHUTTING_DOWN})
 _STEP: Final = 2_000  # entries of an index between two places where a decision can yield
+_STANDINGS_PER_STEP: Final = 100
 _EVERYWHERE: Final = ""
 
 Entry = tuple[Rank, int]
@@ -76,18 +77,22 @@ class Fleet:
     """The members of one view. `prepare` first, to its end."""
 
     def __init__(self, view: View) -> None:
-        self.standings: dict[NodeId, Standing] = {
-            node: _standing(view, view.members[node], order) for order, node in enumerate(sorted(view.members))
-        }
+        self.standings: dict[NodeId, Standing] = {}
         self.last_turn: int = 0
         self.going: set[InstanceId] = set()  # instances that serve until their replacement does
+        self._view = view
         self._offers: dict[Artifact, list[int]] = {}
         self._groups: list[list[Standing]] = []
         self._pools: dict[PoolKey, dict[str, Pool]] = {}
         self._changed: list[Standing] = []
 
     def prepare(self) -> Iterator[None]:
-        """Index who offers what, with places to yield. Members that offer the same are one group."""
+        """Index the members and who offers what, with places to yield. Members that offer the same are one group."""
+        view = self._view
+        for order, node in enumerate(sorted(view.members)):
+            self.standings[node] = _standing(view, view.members[node], order)
+            if order % _STANDINGS_PER_STEP == 0:
+                yield
         by_identity: dict[int, int] = {}
         by_value: dict[tuple[Artifact, ...], int] = {}
         done = 0

@@ -37,7 +37,7 @@ class Verdict:
 
 def judge(gates: Gates, old: VersionHealth, new: VersionHealth) -> Verdict:
     """How `new` did by `gates`, beside `old`, over the same time."""
-    if gates.error_rate is None and gates.p99_ms is None and gates.against_old is None:
+    if not gates.are_set:
         return Verdict(Finding.GOOD, "no gate is set")
     sufficient = new.requests >= gates.requests_min
     problems = [*_errors(gates, old, new), *(_slowness(gates, old, new) if sufficient else ())]

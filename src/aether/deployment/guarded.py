@@ -7,23 +7,25 @@ Holds: whatever it raises or returns, the decision about its slices alone fails,
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import cast
 
 import attrs
 
-from aether.deployment.placement import Candidate, Placement, Rank, bin_pack, least_loaded, pinned, round_robin, spread
+from aether.deployment.placement import STRATEGIES, Candidate, Placement, Rank
 from aether.deployment.reasons import first_line
-
-_OURS: Final = (spread, least_loaded, round_robin, bin_pack, pinned)
 
 
 class PlacementFailed(Exception):
-    """A strategy gave no rank. The text is the reason of a shortage."""
+    """The strategy `name` gave no rank. The text is the reason of a shortage."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the placement strategy {name} failed: {reason}")
+        self.name = name
 
 
 def guarded(placement: Placement) -> Placement:
     """`placement` as it is where it is ours, else one that raises nothing but PlacementFailed."""
-    return placement if any(placement is ours for ours in _OURS) else Guarded(placement)
+    return placement if any(placement is ours for ours in STRATEGIES.values()) else Guarded(placement)
 
 
 @attrs.frozen(eq=False)
@@ -45,4 +47,4 @@ class Guarded:
 
     def _failure(self, reason: str) -> PlacementFailed:
         name = getattr(self.placement, "__name__", type(self.placement).__name__)
-        return PlacementFailed(f"the placement strategy {name} failed: {reason}")
+        return PlacementFailed(str(name), reason)

@@ -9,22 +9,13 @@ Holds: the merged count lies within the bounds of its row; while an update runs,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import attrs
 
 from aether.model.artifact import ArtifactBase
 from aether.model.limits import INSTANCES_MAX
+from aether.model.owner import INGRESS, SLEEP
 from aether.model.rows import DesiredRow, OverrideRow
-
-OPERATOR: Final = "operator"
-"""Owner of what people ask for by `scale`; an explicit count in a blueprint takes it back, and nobody else's."""
-
-INGRESS: Final = "ingress"
-"""Owner of the count of a slice that a call woke."""
-
-SLEEP: Final = "sleep"
-"""Owner of the count 0 of a slice that nobody called."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,15 +2,17 @@
 
 Knows: which step follows which order, how long each may take, what to write after it.
 Never: decides what should run; touches rows of other nodes or of an earlier incarnation.
-Holds: one task per instance; every step is visible as a row before it begins; what a step raised stands in the row;
-       an instance whose row is gone is stopped, for the leader has given its place away.
+Holds: one task per instance; a step shows itself once it lasts for STEP_SHOWN_S: each row is a write of the majority,
+       and whoever waits for an instance would wait for all of them. What a step raised stands in the row; an instance
+       whose row is gone is stopped, for the leader has given its place away.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, NoReturn
 
 import attrs
 import trio
@@ -20,23 +22,21 @@ from aether.deployment.digest import started_with
 from aether.deployment.managers import NOT_RUNNING, InstanceHost
 from aether.deployment.own_instance_service import OwnInstance
 from aether.deployment.reasons import REASON_CHARS_MAX, first_line
-from aether.deployment.stages import backoff_s
+from aether.deployment.stages import backoff_s, moved
 from aether.errors import Conflict, NotFound, OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
-from aether.model.lifecycle import TIMEOUTS_S, SliceState, advance
-from aether.model.limits import CLEANUP_S, FAILED_BACKOFF_MAX_S, MEMBER_LOST_S, RETRY_BACKOFF_MAX_S
+from aether.model.lifecycle import DOWNWARD, TIMEOUTS_S, UPWARD, SliceState
+from aether.model.limits import CLEANUP_S, MEMBER_LOST_S, RETRY_BACKOFF_MAX_S, STEP_SHOWN_S
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
 from aether.model.serving import wanted_versions, with_version
 
 _log = logging.getLogger("aether.deployment")
-
 S = SliceState
-Change = Put[Any] | Delete[Any]
 
 _VERBS: Final = {S.LOADING: "load", S.ACTIVATING: "start", S.DEACTIVATING: "stop", S.UNLOADING: "unload"}
 _NO_CONTACT: Final = f"no majority answered for {MEMBER_LOST_S:g} s: stopped, so that another may start"
@@ -132,7 +132,7 @@ class NodeDeploymentManager:
             current = rows.get(instance)
             if current is None:
                 local.give_up("its row is gone")
-            elif current.state is S.ACTIVATING and not self._is_wanted(local):
+            elif S.ACTIVATING in (local.during, current.state) and not self._is_wanted(local):
                 local.give_up("nobody wants it any more")
             if current is not local.seen:
                 local.seen = current
@@ -144,9 +144,12 @@ class NodeDeploymentManager:
     def _desired(self, local: OwnInstance) -> DesiredRow | None:
         return self._kv.get(keys.desired(local.artifact.base))
 
-    def _is_wanted(self, local: OwnInstance) -> bool:
-        desired = self._desired(local)
-        return desired is not None and desired.instances > 0
+    def _is_wanted(self, local: OwnInstance, *, to_start: bool = False) -> bool:
+        """to_start  without an order: it may have no place any more in a slice that became a singleton."""
+        desired, row = self._desired(local), self._row(local)
+        if desired is None or (to_start and (row is None or desired.singleton != bool(row.token))):
+            return False
+        return desired.instances > 0 or (desired.beside is not None and desired.beside_instances > 0)
 
     def _row(self, local: OwnInstance) -> InstanceRow | None:
         version = self._kv.version(local.key)
@@ -164,14 +167,18 @@ class NodeDeploymentManager:
             if row is None:
                 break
             match row.state:
-                case S.LOAD | S.LOADING:
-                    await self._step(local, S.LOADING, S.LOADED)
-                case S.ACTIVATE | S.ACTIVATING:
-                    await self._step(local, S.ACTIVATING, S.ACTIVE)
+                case S.LOAD:
+                    await self._begin(local, S.LOADING)
+                case S.LOADING:
+                    await self._reach(local, (S.LOADING,), S.LOADED, await self._work(local, S.LOADING))
+                case S.ACTIVATE:
+                    await self._begin(local, S.ACTIVATING)
+                case S.ACTIVATING:
+                    await self._reach(local, (S.ACTIVATING,), S.ACTIVE, await self._work(local, S.ACTIVATING))
                 case S.DEACTIVATE | S.DEACTIVATING:
-                    await self._step(local, S.DEACTIVATING, S.LOADED)
+                    await self._end(local, S.DEACTIVATING, S.LOADED)
                 case S.UNLOAD | S.UNLOADING:
-                    await self._step(local, S.UNLOADING, None)
+                    await self._end(local, S.UNLOADING, None)
                 case S.ACTIVE if local.crash is not None:
                     await self._settle(local, S.ACTIVE, S.FAILED, local.crash)
                 case _:
@@ -182,19 +189,50 @@ class NodeDeploymentManager:
 
     # --- one step -------------------------------------------------------------------------------------------------
 
-    async def _step(self, local: OwnInstance, during: SliceState, after: SliceState | None) -> None:
-        """Write `during`, do its work, write what came of it: `after` (None = no row), or FAILED with the reason."""
+    async def _begin(self, local: OwnInstance, during: SliceState) -> None:
+        """A load or start that is ordered: done at once, shown only once it lasts; then what came of it, or FAILED."""
+        async with self._shown(local, during):
+            failure = await self._work(local, during)
+            if during is S.LOADING and failure is None and not local.is_shown and self._is_wanted(local, to_start=True):
+                local.during = during = S.ACTIVATING
+                failure = await self._work(local, during)
+        reached = UPWARD.index(during)
+        await self._reach(local, UPWARD[: reached + 1], UPWARD[reached + 1], failure)
+
+    async def _end(self, local: OwnInstance, during: SliceState, after: SliceState | None) -> None:
+        """As `_begin` for a stop or an unload (None = no row), or both where nobody wants the slice any more."""
+        async with self._shown(local, during):
+            failure = await self._work(local, during)
+            if after is S.LOADED and failure is None and not local.is_shown and not self._is_wanted(local):
+                local.during, after = S.UNLOADING, None
+                failure = await self._work(local, S.UNLOADING)
+        await self._reach(local, DOWNWARD, after, failure)
+
+    async def _reach(
+        self, local: OwnInstance, before: Collection[SliceState], after: SliceState | None, failure: str | None
+    ) -> None:
+        end = S.FAILED if failure is not None else after
+        if (row := self._row(local)) is not None and row.state in before:
+            await self._settle(local, row.state, end, failure or "", routes=end is S.ACTIVE)
+
+    @asynccontextmanager
+    async def _shown(self, local: OwnInstance, during: SliceState) -> AsyncGenerator[None]:
+        """While its work is done, `during` comes to stand in the row if that takes a while."""
+        local.during, local.is_shown = during, False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show, local, is_over := trio.CancelScope())
+            yield
+            is_over.cancel()
+        local.during = None
+
+    async def _show(self, local: OwnInstance, is_over: trio.CancelScope) -> None:
+        """Write what is under way, when it still is a moment later."""
+        with is_over:
+            await trio.sleep(STEP_SHOWN_S)
+            local.is_shown = True
         row = self._row(local)
-        if row is not None and row.state is not during:
-            await self._settle(local, row.state, during)
-            row = self._row(local)
-        if row is None or row.state is not during:
-            return
-        failure = await self._work(local, during)
-        if failure is not None:
-            await self._settle(local, during, S.FAILED, failure)
-        else:
-            await self._settle(local, during, after, routes=after is S.ACTIVE)
+        if local.is_shown and row is not None and local.during not in (None, row.state):
+            await self._settle(local, row.state, local.during)
 
     async def _work(self, local: OwnInstance, during: SliceState) -> str | None:
         """None, or why it failed."""
@@ -253,7 +291,7 @@ class NodeDeploymentManager:
                 _log.warning("%s of %s before its unload: %s", local.instance, local.artifact, stopped)
         failure = await self._attempt(local, S.UNLOADING, lambda: self._host.unload(local.instance))
         local.unloaded = failure is None
-        local.unloads_failed = 0 if local.unloaded else local.unloads_failed + 1
+        local.unloads_failed = 0 if failure is None else local.unloads_failed + 1
         return failure
 
     async def _attempt(
@@ -261,7 +299,7 @@ class NodeDeploymentManager:
     ) -> str | None:
         """Run `work` within its time; None, or why it failed in one line."""
         limit_s = self._limit_s(local, during)
-        failure: str | None = None
+        failure = None
         with trio.move_on_after(limit_s) as scope:
             local.attempt, local.ended = scope, ""
             try:
@@ -282,7 +320,7 @@ class NodeDeploymentManager:
         given = desired.timeouts_s.get(during.value.lower())
         if given is not None:
             return given
-        drain_s = desired.drain_s if during is S.DEACTIVATING and desired.drain_s is not None else 0.0
+        drain_s = (desired.drain_s or 0.0) if during is S.DEACTIVATING else 0.0
         return max(self._timeouts_s[during], drain_s + 2 * CLEANUP_S if drain_s else 0.0)
 
     async def _show_waits(self, local: OwnInstance) -> NoReturn:
@@ -318,7 +356,7 @@ class NodeDeploymentManager:
             row = self._row(local)
             if row is None or row.state is not from_:
                 return
-            new = None if to is None else self._moved(row, to, reason)
+            new = None if to is None else moved(row, to, reason, self._wall())
             if new is not None and to is S.ACTIVE:
                 new = attrs.evolve(new, digest=local.digest)
             extra = self._routes(local) if routes else ()
@@ -335,12 +373,6 @@ class NodeDeploymentManager:
                 return
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_BACKOFF_MAX_S)
-
-    def _moved(self, row: InstanceRow, to: SliceState, reason: str) -> InstanceRow:
-        now = self._wall()
-        lasted = row.state is S.ACTIVE and now - row.since >= FAILED_BACKOFF_MAX_S
-        attempt = 0 if to is S.FAILED and lasted else row.attempt
-        return attrs.evolve(row, state=advance(row.state, to), reason=reason, attempt=attempt, since=now)
 
     def _routes(self, local: OwnInstance) -> tuple[Change, ...]:
         """The routes row, when this instance is the first of its version."""

@@ -15,7 +15,6 @@ import attrs
 
 from aether.deployment.blueprint_operator import BlueprintApplied, BlueprintOperator
 from aether.deployment.known_contracts import Own
-from aether.deployment.merging import OPERATOR
 from aether.deployment.standing import Decision, Standing, no_contract
 from aether.deployment.wishes import (
     check_instances,
@@ -31,6 +30,7 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import APP
 from aether.model.blueprint_toml import parse_target
 from aether.model.ids import NodeId
+from aether.model.owner import OPERATOR
 from aether.model.rows import Applied, DesiredRow, OverrideRow
 from aether.model.version import Version
 

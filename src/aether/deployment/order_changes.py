@@ -14,11 +14,10 @@ import attrs
 
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied
 from aether.kv import keys
-from aether.kv.commands import Delete, Put
-from aether.kv.keys import Key
+from aether.kv.commands import Change, Delete, Put
+from aether.kv.key_kinds import Key
+from aether.model.artifact import ArtifactBase
 from aether.model.rows import InstanceRow, SingletonRow
-
-Change = Put[Any] | Delete[Any]
 
 
 def guards(order: Order) -> Iterator[tuple[Key[Any], bool | None]]:
@@ -55,6 +54,17 @@ def changes_of(order: Order, wall_s: float) -> Iterator[Change]:
             yield Delete(keys.routes(base))
         case Unsatisfied():
             pass
+
+
+def base_of(order: Order) -> ArtifactBase:
+    """Of which slice it is."""
+    match order:
+        case DropRoutes(base):
+            return base
+        case Unsatisfied(row):
+            return row.artifact
+        case _:
+            return order.row.artifact.base
 
 
 def key_of(row: InstanceRow) -> Key[InstanceRow]:

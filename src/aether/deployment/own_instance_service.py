@@ -12,9 +12,10 @@ import attrs
 import trio
 
 from aether.kv import keys
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.model.artifact import Artifact
 from aether.model.ids import InstanceId, Revision
+from aether.model.lifecycle import SliceState
 from aether.model.rows import DesiredRow, InstanceRow, RouteRow
 
 _ABSENT: Final = Revision(0)
@@ -27,6 +28,7 @@ class OwnInstance:
     seen      its row at the last look at all rows; row, version  at the last look at it alone
     running   it was started and not yet stopped; wish  the desired row that it was started for
     attempt   the scope of the work in progress; ended is why it was cancelled from outside
+    during    LOADING or ACTIVATING while that is under way and the row may not say so yet; is_shown  it is to say so
     """
 
     instance: InstanceId
@@ -42,6 +44,8 @@ class OwnInstance:
     wish: DesiredRow | None = None
     attempt: trio.CancelScope | None = None
     ended: str = ""
+    during: SliceState | None = None
+    is_shown: bool = False
     crash: str | None = None
     waits_for: str = ""
     unloads_failed: int = 0

@@ -9,7 +9,7 @@ Holds: a rank depends on the candidate alone, equals are taken in order, so that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -74,3 +74,13 @@ def bin_pack(candidate: Candidate) -> Rank:
 def pinned(candidate: Candidate) -> Rank:
     """The first node that may, in the order of `pin`; the next one only when it cannot take any more."""
     return (candidate.order,)
+
+
+STRATEGIES: Final[Mapping[str, Placement]] = {
+    "spread": spread,
+    "least_loaded": least_loaded,
+    "round_robin": round_robin,
+    "bin_pack": bin_pack,
+    "pinned": pinned,
+}
+"""Ours, by the names that slices and nodes give them."""

@@ -12,6 +12,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aether.deployment.placement import STRATEGIES
 from aether.errors import BadInput, NotFound
 
 CLUSTER_MANAGERS: Final = "aether.cluster_managers"
@@ -19,6 +20,7 @@ NODE_MANAGERS: Final = "aether.node_managers"
 PLACEMENT: Final = "aether.placement"
 SLICE_STORES: Final = "aether.slice_stores"
 BALANCERS: Final = "aether.balancers"
+CONTROLLERS: Final = "aether.controllers"
 
 BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
     CLUSTER_MANAGERS: {
@@ -29,19 +31,16 @@ BUILT_IN: Final[Mapping[str, Mapping[str, str]]] = {
         "host": "aether.deployment.node_manager:NodeDeploymentManager",
         "idle": "aether.deployment.idle_manager:IdleNodeManager",
     },
-    PLACEMENT: {
-        "spread": "aether.deployment.placement:spread",
-        "least_loaded": "aether.deployment.placement:least_loaded",
-        "round_robin": "aether.deployment.placement:round_robin",
-        "bin_pack": "aether.deployment.placement:bin_pack",
-        "pinned": "aether.deployment.placement:pinned",
-    },
+    PLACEMENT: {name: f"aether.deployment.placement:{name}" for name in STRATEGIES},
     SLICE_STORES: {  # called with the registered classes
         "classes": "aether.deployment.slice_store:ClassStore",
     },
     BALANCERS: {  # called without arguments
         "power_of_two": "aether.invocation.balance:PowerOfTwo",
         "least_busy": "aether.invocation.balance:LeastBusy",
+    },
+    CONTROLLERS: {  # called without arguments
+        "decision_tree": "aether.control.decision_tree:DecisionTreeController",
     },
 }
 

@@ -59,7 +59,7 @@ class Presence:
             incarnation = live.get(row.node)
             if incarnation is None:
                 since = silent[row.node] = self._silent_since.get(row.node, now)
-                if now - since < (self._gone_s if row.node in gone else self._lost_s):
+                if now < since + (self._gone_s if row.node in gone else self._lost_s):  # as in pause_s, to the last bit
                     members[row.node] = row
             elif incarnation == row.incarnation:
                 members[row.node] = row

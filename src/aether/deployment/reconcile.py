@@ -20,7 +20,7 @@ from aether.deployment.exchanges import exchanges
 from aether.deployment.fleet import Fleet
 from aether.deployment.guarded import PlacementFailed, guarded
 from aether.deployment.orders import Assign, DropRoutes, Forget, Move, Order, Unsatisfied, View
-from aether.deployment.placement import Placement, bin_pack, least_loaded, pinned, round_robin, spread
+from aether.deployment.placement import STRATEGIES, Placement, spread
 from aether.deployment.singleton import SingletonDecision
 from aether.deployment.slice_decision import SliceDecision
 from aether.deployment.stages import RANK, backoff_s, occupies
@@ -31,14 +31,6 @@ from aether.model.rows import InstanceRow
 
 __all__ = ["Assign", "DropRoutes", "Forget", "Move", "Order", "Unsatisfied", "View", "backoff_s", "reconcile"]
 
-STRATEGIES: Final[Mapping[str, Placement]] = {
-    "spread": spread,
-    "least_loaded": least_loaded,
-    "round_robin": round_robin,
-    "bin_pack": bin_pack,
-    "pinned": pinned,
-}
-
 _ORDERS_PER_PART: Final = 32
 _ROWS_PER_STEP: Final = 1_000
 
@@ -48,10 +40,12 @@ def reconcile(
     new_id: Callable[[], InstanceId],
     placement: Placement = spread,
     strategies: Mapping[str, Placement] = STRATEGIES,
+    replaced: Callable[[PlacementFailed], None] = lambda _: None,
 ) -> Iterator[tuple[Order, ...]]:
     """The orders in parts (some empty): at least one per artifact, so that a long decision can yield in between.
 
     placement   of slices that name none; strategies  those that a slice may name
+    replaced    told when `spread` says what goes, because the strategy of a slice fails
     """
     fleet = Fleet(view)
     for _ in fleet.prepare():
@@ -60,7 +54,7 @@ def reconcile(
     yield from rows.sort_out(view.instances)
     moves = [REBALANCE_MOVES_MAX - rows.moves]
     named = {name: guarded(strategy) for name, strategy in strategies.items()}
-    setting = Setting(view, fleet, new_id, guarded(placement), named, moves)
+    setting = Setting(view, fleet, new_id, guarded(placement), named, moves, replaced)
     for base in sorted(view.desired.keys() | rows.ours.keys(), key=str):
         if base in rows.leased:
             yield ()  # its last instance may still run where nobody can see it

@@ -7,10 +7,8 @@ Holds: a text that was applied is never overwritten; of two that come at once on
 
 from __future__ import annotations
 
-from typing import Any
-
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact
 from aether.model.limits import BLUEPRINTS_KEPT
@@ -46,7 +44,7 @@ def next_revision(
     row = BlueprintRow(
         id=identity, number=number, text=text, applied_by=by, applied_at=at, reason=reason, slices=slices
     )
-    changes: list[Put[Any] | Delete[Any]] = [Put(current, number), Put(keys.blueprint(identity, number), row)]
+    changes: list[Change] = [Put(current, number), Put(keys.blueprint(identity, number), row)]
     if number > BLUEPRINTS_KEPT:
         changes.append(Delete(keys.blueprint(identity, number - BLUEPRINTS_KEPT)))
     return number, Batch((Compare(current, kv.version(current)),), tuple(changes))

@@ -26,8 +26,20 @@ R = RolloutState
 _SOON_S: Final = 0.01
 
 
-def new_rollout(id: str, desired: DesiredRow, new: Version, plan: RolloutPlan, by: str, now: float) -> RolloutRow:  # noqa: A002
-    """A row in PENDING. Whether the update may begin is for rollout_guards to say."""
+def new_rollout(
+    id: str,  # noqa: A002 - the row's own field name
+    desired: DesiredRow,
+    new: Version,
+    plan: RolloutPlan,
+    by: str,
+    now: float,
+    *,
+    once: bool = False,
+) -> RolloutRow:
+    """A row in PENDING. Whether the update may begin is for rollout_guards to say.
+
+    desired  as it was before the update; once  with it the slice becomes a singleton
+    """
     return RolloutRow(
         id=id,
         artifact=desired.artifact.base,
@@ -39,6 +51,7 @@ def new_rollout(id: str, desired: DesiredRow, new: Version, plan: RolloutPlan, b
         by=by,
         created_at=now,
         updated_at=now,
+        once=once,
     )
 
 
@@ -55,7 +68,10 @@ def traffic_of(row: RolloutRow) -> TrafficRow:
 
 
 def decide_rollout(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChanges | None:
-    """What is to be written next; None while the update waits, or is over."""
+    """What is to be written next; None while the update waits, or is over.
+
+    now  wall-clock seconds, for whoever reads the row: nothing is decided by it
+    """
     if row.state in TERMINAL:
         return None
     lost = _lost(row, facts)
@@ -69,7 +85,7 @@ def begin_rollback(row: RolloutRow, facts: RolloutFacts, reason: str, now: float
     """Turn round. The old version is brought back to its full count first, when it was reduced."""
     moved = _moved(row, R.ROLLING_BACK, now, reason=reason)
     assert facts.desired is not None
-    return _with_rows(attrs.evolve(moved, paused=False), facts, desired=_restored(facts, facts.desired))
+    return _with_rows(attrs.evolve(moved, paused=False), facts, desired=_restored(row, facts, facts.desired))
 
 
 def refused(row: RolloutRow, first: RolloutRow, now: float) -> RolloutChanges:
@@ -82,18 +98,18 @@ def is_promoted(row: RolloutRow, desired: DesiredRow) -> bool:
     return row.state is R.COMPLETING and desired.artifact.version == row.new
 
 
-def looks_again_s(row: RolloutRow, now: float) -> float:
+def looks_again_s(row: RolloutRow, lasted_s: float) -> float:
     """After how many seconds time alone may move it on; infinity when only a change of rows can."""
     match row.state:
         case R.VALIDATING:
-            ends = row.since + row.plan.hold_s
+            ends_s = row.plan.hold_s
         case R.COMPLETING:
-            ends = row.since + (row.plan.grace_s if row.plan.cleanup is Cleanup.GRACE_PERIOD else ROLLOUT_DEPLOY_S)
+            ends_s = row.plan.grace_s if row.plan.cleanup is Cleanup.GRACE_PERIOD else ROLLOUT_DEPLOY_S
         case R.ROLLING_BACK:
-            ends = row.since + ROLLOUT_RETURN_S
+            ends_s = ROLLOUT_RETURN_S
         case _:
-            ends = row.since + ROLLOUT_DEPLOY_S
-    return max(ends - now, _SOON_S) if ends > now else math.inf
+            ends_s = ROLLOUT_DEPLOY_S
+    return max(ends_s - lasted_s, _SOON_S) if ends_s > lasted_s else math.inf
 
 
 # --- states ---------------------------------------------------------------------------------------------------------
@@ -135,7 +151,7 @@ def _routing(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChanges
         return _with_rows(attrs.evolve(moved, weight_new=step.weight_new, weight_old=step.weight_old), facts)
     if not (facts.is_applied and _has_shrunk(row, facts, step)):
         return None
-    if row.plan.hold_s > 0 or row.plan.manual_approval or _is_judged(row) or row.plan.strategy in BY_HAND:
+    if row.plan.hold_s > 0 or row.plan.manual_approval or row.plan.gates.are_set or row.plan.strategy in BY_HAND:
         return RolloutChanges(row=_moved(row, R.VALIDATING, now))
     return _next(row, facts, now)
 
@@ -145,7 +161,7 @@ def _validating(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChan
         return _all_failed(row, facts, now)
     if facts.bad:
         return begin_rollback(row, facts, facts.bad, now)
-    waits = row.paused or row.plan.strategy in BY_HAND or now - row.since < row.plan.hold_s
+    waits = row.paused or row.plan.strategy in BY_HAND or facts.lasted_s < row.plan.hold_s
     if waits or not _is_approved(row) or (facts.too_few and row.approved <= row.step):
         return _said(row, facts)
     return _next(row, facts, now)
@@ -161,12 +177,12 @@ def _completing(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChan
         return _all_failed(row, facts, now)
     if facts.bad:
         return begin_rollback(row, facts, facts.bad, now)
-    if _is_late(row, now) and facts.new.present == 0 and facts.old.active > 0:
+    if _is_late(row, facts) and facts.new.present == 0 and facts.old.active > 0:
         return begin_rollback(row, facts, f"no instance of {row.new} is left, and none can be placed", now)
-    if row.paused or not facts.is_applied or not _may_clean_up(row, now):
+    if row.paused or not facts.is_applied or not _may_clean_up(row, facts):
         return _said(row, facts)
     wanted = step_at(row.plan, facts.wanted, count_steps(row.plan, facts.wanted)).new
-    if facts.new.active < wanted and not (_is_late(row, now) and facts.new.active >= max(1, facts.needed)):
+    if facts.new.active < wanted and not (_is_late(row, facts) and facts.new.active >= max(1, facts.needed)):
         return None
     count = facts.wanted if row.plan.instances is None else row.plan.instances
     desired = attrs.evolve(
@@ -183,7 +199,7 @@ def _completing(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChan
 def _rolling_back(row: RolloutRow, facts: RolloutFacts, now: float) -> RolloutChanges | None:
     assert facts.desired is not None
     if row.weight_new > 0 or row.weight_old == 0:
-        if not _may_return(row, facts, now):
+        if not _may_return(facts):
             return None
         moved = attrs.evolve(row, weight_new=0, weight_old=1, updated_at=now)
         return _with_rows(moved, facts)
@@ -236,23 +252,18 @@ def _is_approved(row: RolloutRow) -> bool:
     return not row.plan.manual_approval or row.approved > row.step
 
 
-def _is_judged(row: RolloutRow) -> bool:
-    gates = row.plan.gates
-    return gates.error_rate is not None or gates.p99_ms is not None or gates.against_old is not None
+def _is_late(row: RolloutRow, facts: RolloutFacts) -> bool:
+    return not row.paused and facts.lasted_s >= ROLLOUT_DEPLOY_S
 
 
-def _is_late(row: RolloutRow, now: float) -> bool:
-    return not row.paused and now - row.since >= ROLLOUT_DEPLOY_S
-
-
-def _may_clean_up(row: RolloutRow, now: float) -> bool:
+def _may_clean_up(row: RolloutRow, facts: RolloutFacts) -> bool:
     cleanup = row.plan.cleanup
-    return cleanup is Cleanup.IMMEDIATE or (cleanup is Cleanup.GRACE_PERIOD and now - row.since >= row.plan.grace_s)
+    return cleanup is Cleanup.IMMEDIATE or (cleanup is Cleanup.GRACE_PERIOD and facts.lasted_s >= row.plan.grace_s)
 
 
-def _may_return(row: RolloutRow, facts: RolloutFacts, now: float) -> bool:
+def _may_return(facts: RolloutFacts) -> bool:
     """Enough of the old version serves again, or waiting longer helps nobody."""
-    if now - row.since >= ROLLOUT_RETURN_S:
+    if facts.lasted_s >= ROLLOUT_RETURN_S:
         return True
     if facts.new.active == 0:
         return facts.old.active >= min(1, facts.wanted)
@@ -295,7 +306,7 @@ def _not_coming(row: RolloutRow, facts: RolloutFacts, step: Step, now: float) ->
     """Roll back when the new instances failed, or did not come in time."""
     if facts.new.all_failed and facts.new.failed >= step.new:
         return _all_failed(row, facts, now)
-    if _is_late(row, now):
+    if _is_late(row, facts):
         counted = f"{facts.new.active} of {step.new} instances of {row.new} are ACTIVE"
         return begin_rollback(row, facts, f"{counted} after {ROLLOUT_DEPLOY_S:.0f} s", now)
     return None
@@ -343,7 +354,7 @@ def _goal(row: RolloutRow, facts: RolloutFacts) -> DesiredRow:
         case R.COMPLETING if not is_promoted(row, desired):
             return _sized(row, facts, desired, count_steps(row.plan, facts.wanted) - 1, moved=True)
         case R.ROLLING_BACK:
-            return _restored(facts, desired)
+            return _restored(row, facts, desired)
         case _:
             return desired
 
@@ -364,5 +375,7 @@ def _sized(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow, index: int
     return attrs.evolve(desired, instances=old, wished=wished, beside=row.new, beside_instances=step.new)
 
 
-def _restored(facts: RolloutFacts, desired: DesiredRow) -> DesiredRow:
+def _restored(row: RolloutRow, facts: RolloutFacts, desired: DesiredRow) -> DesiredRow:
+    if row.once and desired.singleton:
+        return attrs.evolve(desired, singleton=False, instances=row.instances_old, wished=row.instances_old)
     return attrs.evolve(desired, instances=facts.wanted)

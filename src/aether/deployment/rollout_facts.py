@@ -57,6 +57,7 @@ class RolloutFacts:
     bad         why the health of the new version ends the update; "" = it does not
     too_few     why its health says nothing yet; "" = it does, or nobody asks
     health      the judgement in words, for the row
+    lasted_s    how long the update has stood as it does, by a clock that nobody sets
     """
 
     desired: DesiredRow | None
@@ -70,6 +71,7 @@ class RolloutFacts:
     bad: str = ""
     too_few: str = ""
     health: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    lasted_s: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -66,8 +66,12 @@ def check_plan(plan: RolloutPlan) -> None:
         raise BadInput("the plan of the update does not fit", problems)
 
 
-def check_room(base: ArtifactBase, plan: RolloutPlan, wanted: int, needed: int, places: int | None) -> None:
+def check_room(
+    base: ArtifactBase, plan: RolloutPlan, wanted: int, needed: int, places: int | None, *, once: bool = False
+) -> None:
     """Raises Conflict when the members have no room for both versions, with how much is short.
+
+    once  a singleton: two versions have no place beside each other on any number of nodes
 
     A rolling update may take the place of old instances, as far as `needed` ACTIVE ones (min_available) are left.
     """
@@ -79,6 +83,9 @@ def check_room(base: ArtifactBase, plan: RolloutPlan, wanted: int, needed: int, 
     if most <= places:
         return
     if plan.strategy is not Strategy.ROLLING:
+        if once:
+            why = f"it runs once, and {plan.strategy} has two versions run beside each other; use the strategy rolling"
+            raise Conflict(str(base), why)
         raise Conflict(
             str(base),
             f"{most} instances of two versions do not fit: the members have room for {places}; "

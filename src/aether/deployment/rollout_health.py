@@ -1,20 +1,22 @@
 """The health of a new version since its share of the calls last changed, judged by the gates of its update.
 
-Knows: from which mark on the calls of a step count; the words of a judgement.
+Knows: which share of the calls is judged; the words of a judgement.
 Never: counts calls; decides what follows.
-Holds: each step is judged by its own calls; a new leader begins the count anew.
+Holds: each step is judged by its own calls; nothing is remembered here, so that any leader finds what the last one
+       would have found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
 from aether.deployment.gates import Finding, judge
 from aether.deployment.health_source import HealthSource
-from aether.model.health import Health, HealthMark
+from aether.deployment.rollout import traffic_of
+from aether.model.health import Health, share_of
 from aether.model.rollout import Gates, RolloutRow, RolloutState
 
 _JUDGED: Final = frozenset({RolloutState.ROUTING, RolloutState.VALIDATING, RolloutState.COMPLETING})
@@ -33,31 +35,20 @@ NOBODY_ASKED: Final = Judgement()
 
 
 class RolloutHealth:
-    """Asks the source and remembers the marks of the updates under way."""
+    """Asks the source about updates under way."""
 
     def __init__(self, source: HealthSource | None) -> None:
         self._source = source
-        self._marks: dict[str, tuple[object, HealthMark]] = {}
 
     async def judge(self, row: RolloutRow) -> Judgement:
         """How the new version of `row` did at its present share. Takes as long as the source: a second at most."""
         gates = row.plan.gates
-        if self._source is None or gates == Gates(requests_min=gates.requests_min):
+        if self._source is None or not gates.are_set:
             return NOBODY_ASKED
         if row.state not in _JUDGED or row.weight_new == 0:
             return NOBODY_ASKED
-        share = (row.step, row.weight_new, row.weight_old)
-        known = self._marks.get(row.id)
-        if known is None or known[0] != share:
-            self._marks[row.id] = (share, (await self._source.health(row.artifact)).mark)
-            return Judgement(too_few="its calls are counted from now on")
-        answer = await self._source.health(row.artifact, known[1])
+        answer = await self._source.health(row.artifact, share_of(row.id, traffic_of(row).weights))
         return judged(gates, answer.of(row.old, row.new))
-
-    def forget_all_but(self, ids: Collection[str]) -> None:
-        """Updates that are over are not judged any more."""
-        for gone in self._marks.keys() - set(ids):
-            del self._marks[gone]
 
 
 def judged(gates: Gates, health: Health) -> Judgement:

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 
 import trio
 
+from aether.deployment.ages import Ages
 from aether.deployment.health_source import HealthSource
 from aether.deployment.rollout import decide_rollout, looks_again_s, refused
 from aether.deployment.rollout_health import NOBODY_ASKED, RolloutHealth
@@ -22,7 +23,7 @@ from aether.deployment.rollout_remains import cleared, orphans
 from aether.deployment.rollout_return import decide_return
 from aether.deployment.rollout_view import RolloutView
 from aether.deployment.rollout_writes import RolloutRows, write_changes, write_start
-from aether.errors import OutcomeUnknown, TryAgain
+from aether.errors import OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.service import KvService
@@ -41,7 +42,7 @@ class RolloutManager:
     """Runs on every node, acts only while `kv.leadership` is this node's.
 
     live    the members that answer right now, this node included, each with its incarnation
-    wall    wall-clock seconds; new_id  of an update that leads back to the version before
+    wall    wall-clock seconds, which only readers go by; new_id  of an update that leads back to the version before
     health  how the calls to each version went; None = no gate is ever judged
     voters  of the group; None = every member counts as one
     """
@@ -66,6 +67,7 @@ class RolloutManager:
         self._floor_s = floor_s
         self._lost_s = lost_s
         self._seen_at: dict[NodeId, float] = {}
+        self._ages = Ages()
         self._pause_s = floor_s
         self._woken = trio.Event()
         self._rollouts = CachedRows(kv, keys.ROLLOUTS)
@@ -105,7 +107,6 @@ class RolloutManager:
         for row in self._rollouts.look():
             by_base[row.artifact].append(row)
         under_way = [row for rows in by_base.values() for row in rows if row.state not in TERMINAL]
-        self._health.forget_all_but([row.id for row in under_way] if fence is not None else [])
         if fence is None:
             return
         async with trio.open_nursery() as nursery:
@@ -123,7 +124,7 @@ class RolloutManager:
             for late in under_way[1:]:
                 await self._refuse(fence, late, under_way[0])
             await self._step(fence, under_way[0], rows)
-        except (TryAgain, OutcomeUnknown) as error:
+        except (TryAgain, OutcomeUnknown, Rejected) as error:
             _log.info("update of %s: not written: %s", base, error)
             self._pause_s = min(self._pause_s, LOOK_S)
 
@@ -133,12 +134,12 @@ class RolloutManager:
         if at.row != row:
             self._woken.set()  # it moved while its health was asked for
             return
-        now = self._wall()
-        facts = self._view.facts(row, at, self._to_be_told(), now, judgement)
+        now, lasted_s = self._wall(), self._ages.lasted_s(row.id, trio.current_time())
+        facts = self._view.facts(row, at, self._to_be_told(), now, judgement, lasted_s)
         changes = decide_rollout(row, facts, now)
         if changes is None:
             is_asked = judgement is not NOBODY_ASKED or not facts.is_applied
-            self._pause_s = min(self._pause_s, LOOK_S if is_asked else looks_again_s(row, now))
+            self._pause_s = min(self._pause_s, LOOK_S if is_asked else looks_again_s(row, lasted_s))
             return
         result = await write_changes(self._kv, at, changes, rows, fence, now)
         if not result.applied:
@@ -171,7 +172,7 @@ class RolloutManager:
             return
         try:
             result = await self._kv.propose(cleared(self._kv, base, self._wall()), fence=fence)
-        except (TryAgain, OutcomeUnknown) as error:
+        except (TryAgain, OutcomeUnknown, Rejected) as error:
             _log.info("remains of update %s of %s: not cleared: %s", update, base, error)
             self._pause_s = min(self._pause_s, LOOK_S)
             return
@@ -185,6 +186,7 @@ class RolloutManager:
         now = trio.current_time()
         self._seen_at |= dict.fromkeys(self._live(), now)
         self._seen_at = {node: at for node, at in self._seen_at.items() if now - at < self._lost_s}
+        self._ages.look(((row.id, (row.state, row.step, row.since)) for row in self._rollouts.look()), now)
 
     def _to_be_told(self) -> frozenset[NodeId]:
         """Members that may route calls: those that answer, and those silent for too short a time to be lost."""

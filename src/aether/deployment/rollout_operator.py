@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from aether.deployment.defaults import defaults_of, made_once
 from aether.deployment.health_source import HealthSource
 from aether.deployment.known_contracts import KnownContracts, Own
 from aether.deployment.rollout import new_rollout
@@ -109,8 +110,11 @@ class RolloutOperator:
             check_none_open(base, self._kv.rows(keys.rollouts_of(base)))
             check_version(base, desired, new, self._view.offered())
             assert desired is not None
-            row = new_rollout(self._new_id(), desired, new, plan, by, self._wall())
+            begun = made_once(desired, defaults_of(self._contracts.of(base.at(new))))
+            once = begun is not desired
+            row = new_rollout(self._new_id(), desired, new, plan, by, self._wall(), once=once)
             at = RolloutRows(self._kv, row)
+            at.desired = begun
             self._check(row, self._view.facts(row, at, (), self._wall()))
             result = await write_start(self._kv, at, row)
             if result.applied:
@@ -199,7 +203,8 @@ class RolloutOperator:
         return found[0]
 
     def _check(self, row: RolloutRow, facts: RolloutFacts) -> None:
-        check_room(row.artifact, row.plan, facts.wanted, facts.needed, facts.places)
+        once = facts.desired is not None and facts.desired.singleton
+        check_room(row.artifact, row.plan, facts.wanted, facts.needed, facts.places, once=once)
         if row.plan.force:
             return
         broken = self._contracts.breaks(row.artifact.at(row.old), row.artifact.at(row.new))

@@ -8,11 +8,10 @@ Holds: the version in force gets its full count back in the batch that takes the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from aether.deployment.merging import merged_count, without_update
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.rows import TrafficRow
@@ -27,7 +26,7 @@ def cleared(kv: KvService, base: ArtifactBase, now: float) -> Batch:
     """The rows of `base` as without an update, as long as nobody changes them. now  wall-clock seconds"""
     row_key, traffic_key = keys.desired(base), keys.traffic(base)
     row = kv.get(row_key)
-    changes: list[Put[Any] | Delete[Any]] = [Delete(traffic_key)]
+    changes: list[Change] = [Delete(traffic_key)]
     if row is not None:
         count = merged_count(row, kv.get(keys.override(base)), now)
         changes.append(Put(row_key, without_update(row, count)))

@@ -40,9 +40,15 @@ class RolloutView:
     voters: Callable[[], Collection[NodeId]] | None = None
 
     def facts(
-        self, row: RolloutRow, at: RolloutRows, told: Iterable[NodeId], now: float, judgement: Judgement = NOBODY_ASKED
+        self,
+        row: RolloutRow,
+        at: RolloutRows,
+        told: Iterable[NodeId],
+        now: float,
+        judgement: Judgement = NOBODY_ASKED,
+        lasted_s: float = 0.0,
     ) -> RolloutFacts:
-        """told  the nodes that have to know the rows; now  wall-clock seconds"""
+        """told  the nodes that have to know the rows; now  wall-clock seconds; lasted_s  since `row` stands so"""
         desired = at.desired
         wanted = 0 if desired is None else merged_count(desired, at.override, now)
         return RolloutFacts(
@@ -57,6 +63,7 @@ class RolloutView:
             bad=judgement.bad,
             too_few=judgement.too_few,
             health=judgement.words,
+            lasted_s=lasted_s,
         )
 
     def standing(self, base: ArtifactBase, version: Version) -> VersionStanding:

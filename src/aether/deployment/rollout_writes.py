@@ -16,8 +16,8 @@ from aether.deployment.rollout import traffic_of
 from aether.deployment.rollout_facts import RolloutChanges
 from aether.errors import BadInput
 from aether.kv import keys
-from aether.kv.commands import Batch, BatchResult, Compare, Delete, Put
-from aether.kv.keys import Key
+from aether.kv.commands import Batch, BatchResult, Change, Compare, Delete, Put
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.blueprint_edit import with_version
 from aether.model.limits import ROLLOUTS_KEPT
@@ -28,8 +28,6 @@ _log = logging.getLogger("aether.deployment")
 
 BY_ROLLOUT: Final = "rollout "
 """`applied_by` of the blueprint that a completed update writes, followed by the update's id."""
-
-_Change = Put[Any] | Delete[Any]
 
 
 class RolloutRows:
@@ -57,7 +55,7 @@ def batch_of(
 ) -> Batch:
     """One transition. `of_artifact` are all its updates: of the finished ones the oldest go."""
     row, base = changes.row, changes.row.artifact
-    writes: list[_Change] = []
+    writes: list[Change] = []
     if row != at.row:
         writes.append(Put(keys.rollout(base, row.id), row))
     if changes.desired is not None:
@@ -89,21 +87,25 @@ async def write_changes(
     return await (kv.propose(batch) if fence is None else kv.propose(batch, fence=fence))
 
 
+def begun(row: RolloutRow) -> tuple[Change, Change]:
+    """What every beginning of an update writes, whoever asked for it."""
+    return Put(keys.rollout(row.artifact, row.id), row), Put(keys.traffic(row.artifact), traffic_of(row))
+
+
 async def write_start(
     kv: KvService, at: RolloutRows, row: RolloutRow, fence: LeadershipRow | None = None
 ) -> BatchResult:
     """Begin `row`. The traffic row is part of it, so that of two that begin at once one loses; and the desired row as
     it is, so that whoever decided on it without this update has to look again.
     """
-    base = row.artifact
-    writes: list[_Change] = [Put(keys.rollout(base, row.id), row), Put(keys.traffic(base), traffic_of(row))]
+    writes: list[Change] = [*begun(row)]
     if at.desired is not None:
-        writes.append(Put(keys.desired(base), at.desired))
+        writes.append(Put(keys.desired(row.artifact), at.desired))
     batch = Batch(at.compares, tuple(writes))
     return await (kv.propose(batch) if fence is None else kv.propose(batch, fence=fence))
 
 
-def _forgotten(row: RolloutRow, of_artifact: Iterable[RolloutRow]) -> list[_Change]:
+def _forgotten(row: RolloutRow, of_artifact: Iterable[RolloutRow]) -> list[Change]:
     finished = [other for other in of_artifact if other.state in TERMINAL and other.id != row.id]
     finished.sort(key=lambda other: (other.updated_at, other.id))
     return [Delete(keys.rollout(old.artifact, old.id)) for old in finished[: max(0, len(finished) - ROLLOUTS_KEPT + 1)]]

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from aether.deployment.merging import Settled, expired
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.rows import DesiredRow, LeadershipRow
@@ -39,7 +38,7 @@ async def settle_overrides(kv: KvService, desired: Iterable[DesiredRow], fence: 
 
 def _batch(kv: KvService, base: ArtifactBase, settled: Settled) -> Batch:
     row_key, key = keys.desired(base), keys.override(base)
-    changes: list[Put[Any] | Delete[Any]] = [] if settled.row is None else [Put(row_key, settled.row)]
+    changes: list[Change] = [] if settled.row is None else [Put(row_key, settled.row)]
     if settled.drop:
         changes.append(Delete(key))
     compares = (Compare(row_key, kv.version(row_key)), Compare(key, kv.version(key)))

@@ -83,6 +83,8 @@ class Sight:
         self._unsatisfied = CachedRows(kv, keys.UNSATISFIED)
         self._routes = CachedRows(kv, keys.ROUTES)
         self._offers = _SharedOffers()
+        nothing = Rows((), (), (), frozenset())
+        self._shown: tuple[Rows, frozenset[str], Rows] = nothing, frozenset(), nothing
         self._routed: tuple[object, frozenset[ArtifactBase]] = (None, frozenset())
 
     def catch_up(self) -> Iterator[None]:
@@ -109,11 +111,26 @@ class Sight:
         return {row.artifact: row for row in self._unsatisfied.look()}
 
     def rows(self) -> Rows:
-        """As they are now."""
+        """As they are now; nothing of slices whose desired row cannot be read: who knows whether they are wanted?"""
         routes = self._routes.look()
         if self._routed[0] is not routes:
             self._routed = routes, frozenset(row.artifact for row in routes)
-        return Rows(self._desired.look(), self._instances.look(), self._singletons.look(), self._routed[1])
+        rows = Rows(self._desired.look(), self._instances.look(), self._singletons.look(), self._routed[1])
+        hidden = frozenset(key for key in self._kv.unreadable if key.startswith(keys.DESIRED))
+        return self._without(rows, hidden) if hidden else rows
+
+    def _without(self, rows: Rows, hidden: frozenset[str]) -> Rows:
+        """The same object for the same rows, so that what is settled stays so."""
+        seen, left_out, shown = self._shown
+        if not rows.is_same(seen) or left_out != hidden:
+            shown = Rows(
+                rows.desired,
+                tuple(row for row in rows.instances if keys.desired(row.artifact.base).text not in hidden),
+                tuple(row for row in rows.singletons if keys.desired(row.artifact).text not in hidden),
+                frozenset(base for base in rows.routes if keys.desired(base).text not in hidden),
+            )
+            self._shown = rows, hidden, shown
+        return shown
 
     def view(
         self, rows: Rows, present: Present, learners: frozenset[NodeId], leased: frozenset[NodeId], now: float

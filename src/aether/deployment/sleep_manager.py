@@ -12,16 +12,15 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import trio
 
-from aether.deployment.sleeping import Changed, Quiet, decide_sleepers, idle_s, looked, may_sleep, noted
+from aether.deployment.sleep_writes import batch_of, instance_key, on_versions
+from aether.deployment.sleeping import Quiet, decide_sleepers, idle_s, looked, may_sleep, noted
 from aether.errors import Conflict, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
-from aether.kv.commands import Batch, Compare, Put
-from aether.kv.keys import Key
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import Incarnation, InstanceId, NodeId
@@ -101,7 +100,7 @@ class SleepManager:
                 said.append(changed)
         self._quiet = quiet
         parts = [said[start : start + _WRITES_PER_BATCH] for start in range(0, len(said), _WRITES_PER_BATCH)]
-        for batch in [Batch(*_written(self._kv, [(_key(row), row) for row in part])) for part in parts]:
+        for batch in [on_versions(self._kv, [(instance_key(row), row) for row in part]) for part in parts]:
             await self._kv.propose(batch)
 
     def _is_serving_here(self, row: InstanceRow) -> bool:
@@ -116,7 +115,7 @@ class SleepManager:
         overrides = {row.artifact: row for row in self._kv.rows(keys.OVERRIDES)}
         routed = {row.artifact for row in self._kv.rows(keys.ROUTES)}
         batches = [
-            (changed, self._batch(changed))
+            (changed, batch_of(self._kv, changed))
             for changed in decide_sleepers(sleepers, instances, overrides, routed, self._wall())
         ]
         for changed, batch in batches:  # each on the rows as they were when it was decided
@@ -124,23 +123,3 @@ class SleepManager:
             if result.applied:
                 count, why = changed.desired.instances, changed.override.reason
                 _log.info("%s %s: %s", changed.desired.artifact.base, "wakes" if count else "sleeps", why)
-
-    def _batch(self, changed: Changed) -> Batch:
-        base = changed.desired.artifact.base
-        compares, changes = _written(
-            self._kv, [(keys.desired(base), changed.desired), (keys.override(base), changed.override)]
-        )
-        seen = tuple(Compare(_key(row), self._kv.version(_key(row))) for row in changed.seen)
-        return Batch((*compares, *seen), changes)
-
-
-def _key(row: InstanceRow) -> Key[InstanceRow]:
-    return keys.instance(row.artifact.base, row.instance)
-
-
-def _written(
-    kv: KvService, rows: Iterable[tuple[Key[Any], object]]
-) -> tuple[tuple[Compare[Any], ...], tuple[Put[Any], ...]]:
-    """Each row, on the version that it has now."""
-    pairs = tuple(rows)
-    return tuple(Compare(key, kv.version(key)) for key, _ in pairs), tuple(Put(key, row) for key, row in pairs)

@@ -16,10 +16,11 @@ from typing import Final
 import attrs
 
 from aether.deployment.budget import needed
-from aether.deployment.merging import INGRESS, OPERATOR, SLEEP, is_over, merged_count
+from aether.deployment.merging import is_over, merged_count
 from aether.model.artifact import ArtifactBase
 from aether.model.lifecycle import SliceState
 from aether.model.limits import IDLE_S
+from aether.model.owner import INGRESS, OPERATOR, SLEEP
 from aether.model.rows import DesiredRow, InstanceRow, OverrideRow
 
 

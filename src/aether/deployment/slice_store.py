@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from aether.errors import Conflict, NotFound
-from aether.model.artifact import Artifact
+from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.limits import OPENAPI_BYTES_MAX
+from aether.model.route import Route
 from aether.model.rows import RouteRow
 from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.described import AnySlice, DescribedSlice, openapi_of, slice_of
@@ -84,6 +85,14 @@ class ComposedStore:
 def contracts_of(slices: Iterable[type]) -> dict[Artifact, Contract]:
     """Of slice classes, by artifact; a class without one is left out."""
     return {c.artifact: c for c in map(contract_of, slices) if c.artifact is not None}
+
+
+def route_claims(contracts: Iterable[Contract]) -> list[tuple[str, tuple[Route, ...]]]:
+    """Who claims which routes, as `check_routes` takes it: versions of one slice, whatever their classes, are one."""
+    names: dict[ArtifactBase, str] = {}
+    return [
+        (names.setdefault(c.artifact.base, c.name) if c.artifact is not None else c.name, c.routes) for c in contracts
+    ]
 
 
 def _name(cls: type) -> str:

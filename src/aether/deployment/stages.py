@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import attrs
+
 from aether.deployment.orders import Move, View
-from aether.model.lifecycle import SliceState
+from aether.model.lifecycle import SliceState, advanced
 from aether.model.limits import FAILED_BACKOFF_MAX_S, FAILED_BACKOFF_MIN_S
 from aether.model.rows import InstanceRow
 
 S = SliceState
 
-RANK: Final = {S.ACTIVE: 0, S.ACTIVATING: 1, S.ACTIVATE: 2, S.LOADED: 3, S.LOADING: 4, S.LOAD: 5}
-"""The further an instance has come, the more it costs to give it up."""
+RANK: Final = {S.ACTIVE: 0, S.ACTIVATING: 1, S.ACTIVATE: 2, S.LOAD: 3, S.LOADED: 4, S.LOADING: 5}
+"""The further an instance has come, the more it costs to give it up. One that is to load is likely to start by itself
+before it could be called back, and shows LOADING when it is not; one that is LOADED can be called back at once.
+"""
 
 STOPPING: Final = frozenset({S.DEACTIVATE, S.DEACTIVATING})  # still there, and not to be counted on
 GROW: Final = {S.LOADED: S.ACTIVATE}
@@ -57,3 +61,10 @@ def next_attempt(row: InstanceRow, view: View) -> int:
 def each(rows: Iterable[InstanceRow], table: Mapping[SliceState, SliceState]) -> Iterator[Move]:
     """One step by `table` for each row that it names."""
     yield from (Move(row, table[row.state]) for row in rows if row.state in table)
+
+
+def moved(row: InstanceRow, to: SliceState, reason: str, now: float) -> InstanceRow:
+    """`row` at its next state. What served for long and fails begins with its first attempt."""
+    lasted = row.state is S.ACTIVE and now - row.since >= FAILED_BACKOFF_MAX_S
+    attempt = 0 if to is S.FAILED and lasted else row.attempt
+    return attrs.evolve(row, state=advanced(row.state, to), reason=reason, attempt=attempt, since=now)

@@ -14,10 +14,10 @@ from typing import Final, NoReturn
 
 import trio
 
+from aether.deployment.sleep_writes import batch_of
 from aether.deployment.sleeping import decide_wake
 from aether.errors import Conflict, OutcomeUnknown, TryAgain
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Put
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
@@ -49,34 +49,33 @@ class Waker:
 
     async def run(self) -> NoReturn:
         """Serve until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            await trio.sleep_forever()
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
         raise AssertionError("sleep_forever returned")
 
     async def _keep_trying(self, target: ArtifactBase) -> None:
-        pause_s = _PAUSE_S_MIN
+        pause_s = 0.0  # the first time at once: whoever was faster has most likely woken it
         try:
             while trio.current_time() < self._until[target]:
                 with trio.move_on_at(self._until[target]):
                     if await self._is_awake(target):
                         return
                 await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_BACKOFF_MAX_S)
+                pause_s = min(max(2 * pause_s, _PAUSE_S_MIN), RETRY_BACKOFF_MAX_S)
         finally:
             del self._until[target]
 
     async def _is_awake(self, target: ArtifactBase) -> bool:
         """Whether it is awake, or not to be woken, as this node has applied it; else wake it first."""
-        desired, override = keys.desired(target), keys.override(target)
-        changed = decide_wake(self._kv.get(desired), self._node, self._wall(), "a call found it asleep")
+        changed = decide_wake(self._kv.get(keys.desired(target)), self._node, self._wall(), "a call found it asleep")
         if changed is None:
             return True
-        batch = Batch(
-            (Compare(desired, self._kv.version(desired)), Compare(override, self._kv.version(override))),
-            (Put(desired, changed.desired), Put(override, changed.override)),
-        )
         try:
-            result = await self._kv.propose(batch)
+            result = await self._kv.propose(batch_of(self._kv, changed))
         except (TryAgain, OutcomeUnknown, Conflict) as error:
             _log.info("%s is not awake yet: %s", target, error)
             return False

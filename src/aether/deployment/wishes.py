@@ -14,12 +14,13 @@ import attrs
 
 from aether.deployment.defaults import counted_row, own_row
 from aether.deployment.dependencies import Contracts, needed_by
-from aether.deployment.merging import OPERATOR, bounds, merged
+from aether.deployment.merging import bounds, merged
 from aether.deployment.standing import Decision, Desired, Standing
 from aether.errors import BadInput, Conflict, NotFound
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.blueprint import ADHOC, APP
 from aether.model.limits import INSTANCES_MAX
+from aether.model.owner import OPERATOR
 from aether.model.rows import DesiredRow, OverrideRow
 from aether.model.version import Version, VersionRange
 from aether.slice_api.contract import SliceOptions

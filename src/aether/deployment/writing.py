@@ -12,18 +12,17 @@ from typing import Any, Final
 
 from aether.deployment.duties import duties_of
 from aether.deployment.known_contracts import KnownContracts, Own
-from aether.deployment.rollout import traffic_of
+from aether.deployment.rollout_writes import begun
 from aether.deployment.room import learners_of
 from aether.deployment.standing import Decision, Standing, newest_rollouts, no_contract
 from aether.errors import Conflict
 from aether.kv import keys
-from aether.kv.commands import Batch, Compare, Delete, Put
-from aether.kv.keys import Key
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import NodeId, Revision
 from aether.model.lifecycle import SliceState
-from aether.model.rollout import RolloutRow
 from aether.model.rows import LeadershipRow
 from aether.slice_api.description import ContractDescription
 
@@ -80,12 +79,12 @@ class WishRows:
         """
         kv = self.kv
         compares: list[Compare[Any]] = list(extra.compares)
-        writes: list[Put[Any] | Delete[Any]] = list(extra.changes)
-        begun = {row.artifact for row in decision.rollouts}
+        writes: list[Change] = list(extra.changes)
+        beginning = {row.artifact for row in decision.rollouts}
         for base, row in sorted(decision.desired.items()):
             key = keys.desired(base)
             compares.append(self._compare(key))
-            if row != kv.get(key) or base in begun:
+            if row != kv.get(key) or base in beginning:
                 writes.append(Delete(key) if row is None else Put(key, row))
         for base, override in sorted(decision.overrides.items()):
             override_key = keys.override(base)
@@ -93,7 +92,7 @@ class WishRows:
             writes.append(Delete(override_key) if override is None else Put(override_key, override))
         for rollout in decision.rollouts:
             compares.append(self._compare(keys.traffic(rollout.artifact)))
-            writes += _begun(rollout)
+            writes += begun(rollout)
         writes += self._watched(decision)
         if not writes:
             return kv.revision
@@ -104,7 +103,7 @@ class WishRows:
     def _compare(self, key: Key[Any]) -> Compare[Any]:
         return Compare(key, self.kv.version(key))
 
-    def _watched(self, decision: Decision) -> list[Put[Any] | Delete[Any]]:
+    def _watched(self, decision: Decision) -> list[Change]:
         if decision.watch is not None:
             return [Put(keys.atomic_apply(decision.watch.id), decision.watch)]
         if decision.unwatch and self.kv.get(keys.atomic_apply(decision.unwatch)) is not None:
@@ -126,10 +125,6 @@ class _Remembered:
         if artifact not in self._known:
             self._known[artifact] = self._read(artifact)
         return self._known[artifact]
-
-
-def _begun(row: RolloutRow) -> tuple[Put[Any], Put[Any]]:
-    return Put(keys.rollout(row.artifact, row.id), row), Put(keys.traffic(row.artifact), traffic_of(row))
 
 
 def busy(what: str) -> Conflict:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import secrets
+import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -136,9 +137,22 @@ def order_demo() -> Path:
 
 
 @asynccontextmanager
-async def open_demo(plan: DemoPlan, folder: Path, display: Display) -> AsyncGenerator[Demo]:
-    """The demo's nodes as running processes with the blueprint ACTIVE on all of them; leaving the block ends them."""
+async def open_demo(
+    plan: DemoPlan,
+    folder: Path,
+    display: Display,
+    *,
+    tls: Mapping[str, Path] | None = None,
+    ca_key: Path | None = None,
+    arguments: Sequence[str] = (),
+    context: ssl.SSLContext | None = None,
+) -> AsyncGenerator[Demo]:
+    """The demo's nodes as running processes with the blueprint ACTIVE on all of them; leaving the block ends them.
+
+    tls, ca_key, arguments  as in LocalPlan; context  how clients check the nodes then
+    """
     plan.check()
+    verify = True if context is None else context
     application = order_demo()
     local = LocalPlan(
         nodes=plan.nodes,
@@ -146,21 +160,25 @@ async def open_demo(plan: DemoPlan, folder: Path, display: Display) -> AsyncGene
         app_dir=application.parent,
         folder=folder,
         settings={"inventory.initial": str(INITIAL_STOCK)},
+        tls=tls or {},
+        ca_key=ca_key,
+        arguments=arguments,
     )
-    async with order_client() as client, httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as console:
+    asking = httpx.AsyncClient(timeout=REQUEST_S, trust_env=False, verify=verify)
+    async with order_client(verify) as client, asking as console:
         async with open_processes(local, display.log) as processes:
             demo = Demo(plan, processes, client, console, display, application)
             await demo.prepare()
             yield demo
 
 
-def order_client() -> httpx.AsyncClient:
+def order_client(verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     """A client with a connection for each order that may be in flight.
 
     The console has another one: queued behind orders, it would see a cluster as slow to heal that is not.
     """
     limits = httpx.Limits(max_connections=IN_FLIGHT_MAX + BURST * BURSTS_MAX, max_keepalive_connections=64)
-    return httpx.AsyncClient(timeout=REQUEST_S, limits=limits, trust_env=False)
+    return httpx.AsyncClient(timeout=REQUEST_S, limits=limits, trust_env=False, verify=verify)
 
 
 class Demo:

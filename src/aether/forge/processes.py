@@ -42,14 +42,15 @@ class NodePorts:
     http: int
     management: int
     host: str = "127.0.0.1"
+    scheme: str = "http"
 
     @property
     def http_url(self) -> str:
-        return f"http://{self.host}:{self.http}"
+        return f"{self.scheme}://{self.host}:{self.http}"
 
     @property
     def management_url(self) -> str:
-        return f"http://{self.host}:{self.management}"
+        return f"{self.scheme}://{self.host}:{self.management}"
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +74,7 @@ class LocalPlan:
     """What to start: `nodes` processes that all load `apps` (module or module:attribute) from `app_dir`.
 
     joins  the first founds the cluster alone and is all that is started by itself; the others join when they start
+    tls    a directory for `--tls` of each node by its name; ca_key  for `--ca-key` of the first; empty, None = without
     """
 
     nodes: int
@@ -84,6 +86,13 @@ class LocalPlan:
     places: Mapping[str, NodePlace] = attrs.field(factory=dict[str, NodePlace])
     environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
     joins: bool = False
+    tls: Mapping[str, Path] = attrs.field(factory=dict[str, Path])
+    ca_key: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes."""
+        return tuple(f"node-{n + 1}" for n in range(self.nodes))
 
     def check(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
@@ -93,10 +102,19 @@ class LocalPlan:
 def free_ports(count: int) -> list[int]:
     """`count` different loopback ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        return _kept_ports(count, stack)
+
+
+def _kept_ports(count: int, stack: contextlib.ExitStack) -> list[int]:
+    """`count` different loopback ports that the kernel gives to nobody else while `stack` is open.
+
+    Each is bound without listening, so that a process of ours that allows it (SO_REUSEADDR) can still listen there.
+    """
+    sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return [each.getsockname()[1] for each in sockets]
 
 
 @attrs.define(eq=False)
@@ -122,17 +140,23 @@ class LocalProcesses:
         self._nursery = nursery
         self._processes: dict[str, trio.Process] = {}
         self._last: dict[str, deque[str]] = {}
-        ports = free_ports(3 * plan.nodes)
+        self._kept = contextlib.ExitStack()  # a port that is only free now may be another's when its node starts
+        ports = _kept_ports(3 * plan.nodes, self._kept)
         self.ports: dict[str, NodePorts] = {
-            f"node-{n + 1}": NodePorts(
-                node=f"node-{n + 1}",
+            name: NodePorts(
+                node=name,
                 cluster=ports[3 * n],
                 http=ports[3 * n + 1],
                 management=ports[3 * n + 2],
-                host=plan.places.get(f"node-{n + 1}", LOOPBACK).bind,
+                host=plan.places.get(name, LOOPBACK).bind,
+                scheme="https" if plan.tls else "http",
             )
-            for n in range(plan.nodes)
+            for n, name in enumerate(plan.names)
         }
+
+    def close(self) -> None:
+        """Give the ports back."""
+        self._kept.close()
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -153,6 +177,9 @@ class LocalProcesses:
             "--management-port",
             str(ports.management),
         ]
+        line += ["--tls", str(self.plan.tls[node])] if self.plan.tls else []
+        if self.plan.ca_key is not None and node == self.plan.names[0]:
+            line += ["--ca-key", str(self.plan.ca_key)]
         line += ["--data-dir", str(self.directory(node)), "--app-dir", str(self.plan.app_dir)]
         for app in self.plan.apps:
             line += ["--app", app]
@@ -192,6 +219,12 @@ class LocalProcesses:
         """SIGTERM; SIGKILL when the node is not gone after STOP_S."""
         process = self._process(node)
         await self._stop(process)
+
+    async def end(self) -> None:
+        """SIGINT to all at once, since nobody could take over; SIGKILL for those that are not gone after STOP_S."""
+        async with trio.open_nursery() as nursery:
+            for process in self._processes.values():
+                nursery.start_soon(self._stop, process, signal.SIGINT)
 
     def send_signal(self, node: str, number: signal.Signals) -> None:
         self._process(node).send_signal(number)
@@ -267,8 +300,8 @@ class LocalProcesses:
 async def open_processes(plan: LocalPlan, log: Log) -> AsyncGenerator[LocalProcesses]:
     """All nodes of `plan`, started. Leaving the block stops them: SIGINT, then SIGKILL after STOP_S."""
     async with trio.open_nursery() as nursery:
-        processes = LocalProcesses(plan, log, nursery)
-        for node in list(processes.ports)[: 1 if plan.joins else None]:
-            await processes.start(node)
-        yield processes
+        with contextlib.closing(LocalProcesses(plan, log, nursery)) as processes:
+            for node in list(processes.ports)[: 1 if plan.joins else None]:
+                await processes.start(node)
+            yield processes
         nursery.cancel_scope.cancel()

@@ -14,7 +14,7 @@ import itertools
 import selectors
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -91,6 +91,7 @@ class _Connection:
     due_s: float = 0.0
     number: int = 0
     is_open: bool = False
+    is_closed: bool = False
     has_served: bool = False
     has_begun: bool = False
     buffer: bytearray = attrs.field(factory=bytearray)
@@ -106,6 +107,7 @@ class SteadyLoad:
         self._selector = selectors.DefaultSelector()
         self._idle: dict[str, list[_Connection]] = {}
         self._busy: dict[_Connection, None] = {}  # in the order in which they were asked
+        self._again: deque[tuple[Request, float, int]] = deque()  # what is to be sent on another connection
         self._began = time.perf_counter()
         self._stopped = False
 
@@ -120,7 +122,9 @@ class SteadyLoad:
         """Send for so long, and wait for the last answers."""
         self._began = time.perf_counter()
         number = 0
-        while self._busy or not (self._stopped or number / self._rate >= seconds):
+        while self._busy or self._again or not (self._stopped or number / self._rate >= seconds):
+            while self._again:
+                self._ask(*self._again.popleft())
             due_s = number / self._rate
             sends = not self._stopped and due_s < seconds
             while sends and due_s <= self.now_s:
@@ -177,6 +181,8 @@ class SteadyLoad:
     def _receive(self, wait_s: float) -> None:
         for key, _ in self._selector.select(wait_s):
             connection: _Connection = key.data
+            if connection.is_closed:  # by what another of these events led to
+                continue
             if connection.is_open:
                 self._read(connection)
                 continue
@@ -192,13 +198,13 @@ class SteadyLoad:
             if error.errno not in _UNDER_WAY:
                 self._ended(connection, f"{type(error).__name__}: {error.strerror}")
             return
-        if not data:
+        if not data or connection.request is None:  # what comes without a request is a good-bye too
             self._ended(connection, "the server ended the connection")
             return
         connection.has_begun = True
         connection.buffer += data
         answer = bytes(connection.buffer)
-        if connection.request is not None and _is_whole(answer):
+        if _is_whole(answer):
             self._answered(connection, answer)
 
     def _answered(self, connection: _Connection, answer: bytes) -> None:
@@ -228,7 +234,7 @@ class SteadyLoad:
         del self._busy[connection]
         if request.repeatable and connection.has_served and not connection.has_begun:
             self.seen.resent += 1
-            self._ask(request, due_s, number)
+            self._again.append((request, due_s, number))
         else:
             self._failed(request, due_s, NO_ANSWER, why)
 
@@ -249,6 +255,7 @@ class SteadyLoad:
     def _close(self, connection: _Connection) -> None:
         self._selector.unregister(connection.socket)
         connection.socket.close()
+        connection.is_closed = True
 
 
 def _is_whole(answer: bytes) -> bool:

@@ -70,6 +70,10 @@ class ChainedInstance:
     def running(self) -> int:
         return self._inner.running
 
+    @property
+    def waiting(self) -> int:
+        return self._inner.waiting
+
     async def live(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         await self._inner.live(task_status=task_status)
 

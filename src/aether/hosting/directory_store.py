@@ -172,9 +172,10 @@ class DirectoryStore:
         wait_s = min(TREE_RETRY_MAX_S, TREE_RETRY_MIN_S * 2 ** min(tries - 1, 16))
         retry_at = trio.current_time() + wait_s if problems else None
         self._shelved[tree.name] = _Shelved(tree=tree, slices=good, problems=problems, tries=tries, retry_at=retry_at)
-        said = known.problems if known is not None else ()
-        for text in (*(p for p in problems if p not in said), *filter(None, [tree.note])):
-            _log.warning("%s: %s", self.root / tree.name, text)
+        said = () if known is None else (*known.problems, known.tree.note)
+        for text in (*problems, *filter(None, [tree.note])):
+            if text not in said:
+                _log.warning("%s: %s", self.root / tree.name, text)
 
     def _offer(self) -> None:
         """Make what the trees have available; of two trees with one artifact, that which had it first."""

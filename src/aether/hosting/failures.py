@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from aether.errors import BadInput, OutcomeUnknown, QuotaExceeded, TryAgain
+from aether.hosting.arguments import decoded
 from aether.invocation.reply import UNFINISHED, Failed, Faulted
 from aether.invocation.reply import Form as WireForm
 from aether.slice_api.codec import Form
@@ -104,10 +105,10 @@ def refusal_of(error: BadInput) -> Faulted:
 def refused_arguments(spec: MethodSpec, payload: object, form: WireForm) -> Faulted | None:
     """The refusal of arguments that do not fit; None when they do."""
     try:
-        if form is WireForm.WIRE:
-            spec.decode_arguments(payload)
-        else:
+        if form is WireForm.HTTP:
             spec.decode_http(HttpInput.from_plain(payload))
+        else:
+            decoded(spec, payload, form)
     except BadInput as error:
         return refusal_of(error)
     return None

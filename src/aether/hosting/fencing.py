@@ -13,7 +13,7 @@ import attrs
 from aether.errors import Conflict
 from aether.kv import keys
 from aether.kv.commands import Compare
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.rows import InstanceRow, SingletonRow

@@ -15,7 +15,8 @@ import attrs
 from aether.errors import BadInput
 from aether.invocation.proxy import Caller, bind_proxy
 from aether.model.artifact import ArtifactBase
-from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.contract import Contract, contract_of
+from aether.slice_api.field_spec import FieldSpec
 from aether.slice_api.fields import MapSpec
 from aether.slice_api.maps import Map, MapBackend
 

@@ -108,6 +108,11 @@ class Hosting:
         return None if hosted is None else (hosted.running.running, hosted.asked)
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot of an instance here."""
+        return sum(hosted.running.waiting for hosted in self._instances.values())
+
+    @property
     def drain_s(self) -> float:
         """The longest time that calls of an instance here may last after it was told to stop."""
         return max((hosted.drain_s for hosted in self._instances.values()), default=self._drain_s)

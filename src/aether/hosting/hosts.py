@@ -80,6 +80,11 @@ class Living(LocalInstance, Protocol):
         """Calls and streams that run now."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        ...
+
 
 class Host(Protocol):
     """A kind of place."""

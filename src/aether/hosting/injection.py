@@ -23,7 +23,6 @@ from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId
 from aether.model.rows import DesiredRow, InstanceRow
 from aether.slice_api.binding import Binding
-from aether.slice_api.contract import FieldSpec
 from aether.slice_api.described import (
     AnyField,
     AnySlice,
@@ -33,6 +32,7 @@ from aether.slice_api.described import (
     slice_of,
     wanted_of,
 )
+from aether.slice_api.field_spec import FieldSpec
 from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
 from aether.slice_api.matching import choose_slice
 

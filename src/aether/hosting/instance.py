@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 import trio
 
 from aether.errors import BadInput, OutcomeUnknown, TryAgain
+from aether.hosting.arguments import decoded, encoder
 from aether.hosting.chain import Chain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
@@ -84,6 +85,11 @@ class RunningInstance:
     def running(self) -> int:
         """Calls and streams that run now."""
         return len(self._calls)
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return self._slots.waiting
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -247,8 +253,9 @@ class RunningInstance:
         encode: Callable[[Any], Any] = spec.encode_result
         request: HttpInput | None = None
         try:
-            if form is Form.WIRE:
-                arguments = spec.decode_arguments(payload)
+            if form is not Form.HTTP:
+                arguments = decoded(spec, payload, form)
+                encode = encoder(spec, form)
                 given = cast("dict[str, object]", payload)  # or it would not have been decoded
                 if len(given) > len(arguments):
                     self._say_ignored(spec, given.keys() - arguments.keys())

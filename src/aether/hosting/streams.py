@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from aether.errors import BadInput
+from aether.hosting.arguments import decoded, encoder
 from aether.hosting.failures import refusal_of
 from aether.invocation.reply import Done, Faulted, Form, Reply
 from aether.invocation.streaming import InputStream, ServedSink
@@ -71,19 +72,19 @@ class StreamServing:
                 await pump(items, _same, self._sink)
                 return Done(None)
             if spec.stream:
-                await pump(method(**arguments), spec.encode_result, self._sink)
+                await pump(method(**arguments), encoder(spec, self._form), self._sink)
                 return Done(None)
             result = await method(**arguments)
         except BadInput as error:
             if error is not self._misfit:
                 raise
             return refusal_of(error)
-        return Done(spec.encode_result(result))
+        return Done(encoder(spec, self._form)(result))
 
     def _arguments(self) -> dict[str, Any]:
         spec = self._spec
-        if self._form is Form.WIRE:
-            arguments = spec.decode_arguments(self._payload)
+        if self._form is not Form.HTTP:
+            arguments = decoded(spec, self._payload, self._form)
         else:
             self._request = HttpInput.from_plain(self._payload)
             spec.plan_of(self._request).check_input(self._inputs)

@@ -66,6 +66,11 @@ class WorkerCalls:
         """Calls that are in the worker now."""
         return len(self._calls)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return self._slots.waiting
+
     def admit(self) -> None:
         """The worker takes calls from now on."""
         self.refusal = ""

@@ -93,6 +93,11 @@ class WorkerInstance:
         return len(self._calls) + self._streaming
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return self._calls.waiting
+
+    @property
     def pid(self) -> int | None:
         """Of its process; None when there is none."""
         return None if self._process is None else self._process.pid

@@ -31,6 +31,7 @@ from aether.invocation.reply import (
     FULL,
     NO_ROOM,
     REFUSED,
+    STEPS_ASIDE,
     UNKNOWN_INSTANCE,
     Abandoned,
     Done,
@@ -42,6 +43,7 @@ from aether.invocation.reply import (
     TimedOut,
     decode_reply,
     encode_reply,
+    error_of,
     is_broken,
 )
 from aether.invocation.retry import GiveUp, Try, Verdict, decide_retry
@@ -49,8 +51,9 @@ from aether.invocation.retry_budget import RetryBudgets
 from aether.invocation.serving_service import CallServer
 from aether.invocation.streaming import Onward, Opened, Opening
 from aether.invocation.streams_service import Streams
-from aether.invocation.version_statistics import VersionCounters
 from aether.invocation.watched_stream import WatchedStream
+from aether.metrics.method_counters import MethodCounter, MethodCounters
+from aether.metrics.slow_calls import SlowCall
 from aether.model.ids import NodeId
 from aether.slice_api.call import PLAIN
 
@@ -89,7 +92,7 @@ class Attempts:
         self._pending = pending
         self._streams = streams
         self._chooser = chooser
-        self.versions: VersionCounters = chooser.versions
+        self.counters: MethodCounters = chooser.counters
         self._holding = holding
         self._random = rng
         self._wire = wire
@@ -156,7 +159,7 @@ class Attempts:
         )
         if isinstance(decision, GiveUp):
             if isinstance(failure, NotStarted):
-                self._chooser.given_up(endpoint)
+                self._chooser.given_up(endpoint, call.method)
             budget.refused += isinstance(failure, Abandoned) and call.idempotent and not budget.left
             raise self._error(call, endpoint, decision.verdict, failure)
         call.excluded = decision.exclude
@@ -185,15 +188,18 @@ class Attempts:
         """One try, at `endpoint`."""
         is_here = endpoint.node == self._node and not call.options.one_way
         call.at = endpoint.instance
-        load = self._chooser.began(endpoint)  # before anything else runs, or others would choose as if it were not
+        # Before anything else runs, or others would choose as if it were not.
+        load, counter = self._chooser.began(endpoint, call.method)
         began = call.began if call.attempt == 1 else trio.current_time()
-        result = None
+        result: Outcome | None = None
         try:
             if is_here and call.began >= self._others_at and call.form is Form.WIRE:  # HTTP: it waited for its socket
                 await trio.lowlevel.checkpoint()
                 self._others_at = trio.current_time() + OTHERS_S
-            if call.opening is not None:
-                result = await self._open(call, endpoint, call.opening, load)
+            if is_here and self._server.steps_aside(call.target, call.attempt):
+                result = NotStarted(STEPS_ASIDE)
+            elif call.opening is not None:
+                result = await self._open(call, endpoint, call.opening, load, counter)
             elif is_here:
                 result = await self._try_here(call, endpoint)
             else:
@@ -203,14 +209,19 @@ class Attempts:
             now = trio.current_time()
             late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
             broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
-            self._chooser.ended(endpoint, load, result, now - began, late=late, broken=broken)
+            slow = now - began > counter.slow_over_s
+            self._chooser.ended(endpoint, load, counter, result, now - began, late=late, broken=broken)
             if call.opening is not None:
-                _opened(load, result, now - began)
+                _opened(load, counter, result, now - began)
+            if slow and not isinstance(result, NotStarted) and (result is not None or late):
+                counter.was_slow(_slow(call, endpoint, result, now, now - began, broken=broken))
 
-    async def _open(self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load) -> Outcome:
+    async def _open(
+        self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load, counter: MethodCounter
+    ) -> Outcome:
         """The first word of a stream; Opened stands for a reply, as nothing is tried again after it."""
         result: Opened | Onward | Outcome | None = None
-        watched = WatchedStream(opening, load, http=call.form is Form.HTTP)
+        watched = WatchedStream(opening, load, counter, http=call.form is Form.HTTP)
         with _scope(call):
             result = await self._streams.open(endpoint, call, watched.opening)
         if isinstance(result, Opened):
@@ -296,12 +307,28 @@ class Attempts:
         return result
 
 
-def _opened(load: Load, result: object, latency_s: float) -> None:
-    """What the first word of a stream means for the load of its instance, and for the counts of its version."""
-    if isinstance(result, Opened | Onward) and load.counter is not None:
-        load.counter.answered(latency_s)
+def _opened(load: Load, counter: MethodCounter, result: object, latency_s: float) -> None:
+    """What the first word of a stream means for the load of its instance, and for the counts of its method."""
+    if isinstance(result, Opened | Onward):
+        counter.answered(latency_s)
     if isinstance(result, Opened):
         load.opened()
+        counter.in_flight += 1
+
+
+def _slow(
+    call: OutgoingCall, endpoint: Endpoint, result: Outcome | None, now: float, latency_s: float, *, broken: bool
+) -> SlowCall:
+    """For the list of slow calls."""
+    trace = call.span.trace
+    return SlowCall(
+        at_s=now,
+        latency_s=latency_s,
+        request_id=call.request_id,
+        instance=endpoint.instance,
+        error="it answered that it is broken" if broken else error_of(result),
+        trace_id="" if trace is None else trace.trace_id,
+    )
 
 
 def _scope(call: OutgoingCall) -> trio.CancelScope:

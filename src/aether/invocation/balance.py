@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from aether.invocation.endpoints import Endpoint, Nearness
-from aether.invocation.version_statistics import VersionCounter
+from aether.metrics.method_counters import MethodCounter
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 
@@ -39,14 +39,14 @@ class Load:
     latency_s   a moving average; 0.0 until the first call ended
     busy_until  it refused a call as full; until then others are asked first
     streams    those in flight that are open streams, which may last for days
-    counter    of its version; None until its first call
+    methods    counters of its version by method; None until its first call
     """
 
     in_flight: int = 0
     latency_s: float = 0.0
     busy_until: float = 0.0
     streams: int = 0
-    counter: VersionCounter | None = None
+    methods: Mapping[str, MethodCounter] | None = None
 
     def opened(self) -> None:
         """A stream was opened; it counts as in flight until it is left."""

@@ -1,6 +1,6 @@
 """The value of one named parameter of a call, as text that is the same at every caller, and the hash of such a text.
 
-Knows: both forms of a payload.
+Knows: every form of a payload.
 Never: contracts: a caller chooses before anything is structured; the callee checks the arguments.
 Holds: 7 in a typed call and `7` in a path are one key. "" = the call does not say.
 """
@@ -20,7 +20,7 @@ _PATH, _QUERY, _HEADERS, _COOKIES, _BODY = 2, 3, 4, 5, 6  # places in HttpInput.
 
 def key_of(payload: object, form: Form, parameter: str) -> str:
     """The argument `parameter` of the call; no key when it is absent or no argument can be told."""
-    value = _argument(payload, parameter) if form is Form.WIRE else _from_request(payload, parameter)
+    value = _from_request(payload, parameter) if form is Form.HTTP else _argument(payload, parameter)
     return _text(value)[:KEY_CHARS_MAX]
 
 

@@ -31,7 +31,7 @@ from aether.invocation.reply import (
 from aether.invocation.ring import Ring, bound, owner
 from aether.invocation.rules import fitting
 from aether.invocation.traffic import Turns, sticky_version
-from aether.invocation.version_statistics import VersionCounter, VersionCounters
+from aether.metrics.method_counters import MethodCounter, MethodCounters
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.version import Version
@@ -81,7 +81,7 @@ class Chooser:
         self._clock = clock
         self._balancer = balancer
         self.loads: Loads = Loads()
-        self.versions: VersionCounters = VersionCounters()
+        self.counters: MethodCounters = MethodCounters()
         self.ejections: Ejections = Ejections()
         self._turns: dict[tuple[ArtifactBase, frozenset[Version] | None], tuple[Traffic, Turns]] = {}
         self._rings: dict[tuple[ArtifactBase, Version | None], Ring] = {}
@@ -123,18 +123,21 @@ class Chooser:
             return bool(endpoints)
         return any(traffic.takes(e.artifact.version) or e.artifact.version == call.version for e in endpoints)
 
-    def began(self, endpoint: Endpoint) -> Load:
-        """A try is on its way. Hand the load back to `ended`."""
+    def began(self, endpoint: Endpoint, method: str) -> tuple[Load, MethodCounter]:
+        """A try is on its way. Hand both back to `ended`."""
         load = self.loads.of(endpoint.instance)
         load.in_flight += 1
-        if load.counter is None:
-            load.counter = self.versions.of(endpoint.artifact)
-        return load
+        if load.methods is None:
+            load.methods = self.counters.of_version(endpoint.artifact)
+        counter = load.methods.get(method) or self.counters.of(endpoint.artifact, method)
+        counter.in_flight += 1
+        return load, counter
 
     def ended(
         self,
         endpoint: Endpoint,
         load: Load,
+        counter: MethodCounter,
         outcome: Outcome | None,
         latency_s: float,
         *,
@@ -147,7 +150,7 @@ class Chooser:
         """
         kind = type(outcome)
         self.loads.ended(load, latency_s if kind in _TIMED else None)
-        counter = load.counter or self.versions.of(endpoint.artifact)
+        counter.in_flight -= 1
         if kind is Done and not broken:
             counter.answered(latency_s)
             if not self.ejections.watches(endpoint.instance):
@@ -162,16 +165,16 @@ class Chooser:
             if failed or self.ejections.watches(endpoint.instance):
                 self.ejections.record(endpoint.instance, self._clock(), self._peers(endpoint), failed=failed)
 
-    def given_up(self, endpoint: Endpoint) -> None:
+    def given_up(self, endpoint: Endpoint, method: str) -> None:
         """A call failed because no instance could take it; `endpoint` was the last that it asked."""
-        self.versions.of(endpoint.artifact).failed()
+        self.counters.of(endpoint.artifact, method).failed()
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: forget what is gone."""
         known = set(self._registry.instances())
         self.loads.keep(known)
         self.ejections.keep(known)
-        self.versions.keep(self._registry.artifacts())
+        self.counters.keep(self._registry.artifacts())
         self._rings.clear()
         self._turns = {key: kept for key, kept in self._turns.items() if self._registry.traffic(key[0]) == kept[0]}
 
@@ -272,7 +275,7 @@ class Chooser:
         return [e for e in endpoints if e.artifact.version == endpoint.artifact.version]
 
 
-def _count(counter: VersionCounter, outcome: Outcome | None, latency_s: float, *, late: bool, broken: bool) -> None:
+def _count(counter: MethodCounter, outcome: Outcome | None, latency_s: float, *, late: bool, broken: bool) -> None:
     """What a caller would call a failure of the version counts as one; what the contract says, and a 4xx, does not."""
     match outcome:
         case Faulted(fault) if fault.status < BROKEN_STATUS:

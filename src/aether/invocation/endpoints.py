@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.health import share_of
 from aether.model.ids import InstanceId, NodeId
 from aether.model.lifecycle import SliceState
 from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
@@ -92,11 +93,13 @@ class Traffic:
     weights  whole parts; a version that is not named, or has 0, gets no call; {} = each instance counts the same
     sticky   the parameter whose value decides the version; "" = by turns
     rules    calls that go to one version whatever the weights say
+    share    its name, of the update that shares them; "" = of none
     """
 
     weights: Mapping[Version, int]
     sticky: str = ""
     rules: tuple[tuple[TrafficRule, Version], ...] = ()
+    share: str = ""
 
     def takes(self, version: Version) -> bool:
         """Whether it gets calls that no rule speaks of."""
@@ -157,6 +160,10 @@ class EndpointRegistry:
         """The instances that take calls now, in the order of their ids."""
         return self._endpoints.get(base, ())
 
+    def elsewhere(self, base: ArtifactBase) -> int:
+        """How many instances on other nodes take calls now."""
+        return sum(endpoint.node != self._node for endpoint in self.endpoints(base))
+
     def instances(self) -> Iterator[InstanceId]:
         """Every instance that takes calls."""
         return (endpoint.instance for endpoints in self._endpoints.values() for endpoint in endpoints)
@@ -195,6 +202,10 @@ class EndpointRegistry:
         """How its versions share its calls; None: each instance counts the same, whatever its version."""
         return self._traffic.get(base)
 
+    def shares(self) -> Mapping[ArtifactBase, str]:
+        """The share of the calls that each slice goes by that is updated."""
+        return {base: traffic.share for base, traffic in self._traffic.items() if traffic.share}
+
 
 def _all_terms(view: View, endpoints: Mapping[ArtifactBase, Sequence[Endpoint]]) -> dict[ArtifactBase, Terms]:
     desired = {row.artifact.base: row for row in view.desired}
@@ -231,7 +242,8 @@ def _terms(row: RouteRow) -> Terms:
 def _traffic(row: TrafficRow) -> Traffic | None:
     weights = {Version.parse(version): weight for version, weight in row.weights.items() if weight > 0}
     rules = tuple((parse_rule(text), Version.parse(row.rules[text])) for text in sorted(row.rules))
-    return Traffic(weights, row.sticky, rules) if weights or rules else None
+    share = share_of(row.update, row.weights) if row.update else ""
+    return Traffic(weights, row.sticky, rules, share) if weights or rules else None
 
 
 def _nearness(me: NodeId, members: Iterable[MemberRow]) -> Mapping[NodeId, Nearness]:

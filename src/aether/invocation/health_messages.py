@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from aether.errors import BadInput
 from aether.invocation.message_spec import MessageSpec, fields_of
-from aether.model.health import VersionCounts
+from aether.model.call_counts import CallCounts
 from aether.model.limits import VERSIONS_TOLD_MAX
 from aether.model.version import Version
 
@@ -24,12 +24,20 @@ class CountsRequest(NamedTuple):
     target: str
 
 
+class ShareRequest(NamedTuple):
+    """How did your calls to `target` go while you went by `share`? Answered as CountsRequest is."""
+
+    number: int
+    target: str
+    share: str
+
+
 class CountsReply(NamedTuple):
     """They went like this. epoch  a random number of the process that counted, from its start"""
 
     number: int
     epoch: int
-    versions: Mapping[Version, VersionCounts]
+    versions: Mapping[Version, CallCounts]
 
 
 def encode_counts_request(m: CountsRequest) -> Sequence[object]:
@@ -43,9 +51,20 @@ def decode_counts_request(fields: Sequence[object]) -> CountsRequest:
     return CountsRequest(number, target)
 
 
+def encode_share_request(m: ShareRequest) -> Sequence[object]:
+    return list(m)
+
+
+def decode_share_request(fields: Sequence[object]) -> ShareRequest:
+    number, target, share = fields_of("counts of a share", 3, fields)
+    if type(number) is not int or type(target) is not str or type(share) is not str:
+        raise BadInput("a field of a question for the counts of a share has the wrong type")
+    return ShareRequest(number, target, share)
+
+
 def encode_counts_reply(m: CountsReply) -> Sequence[object]:
     newest = sorted(m.versions, reverse=True)[:VERSIONS_TOLD_MAX]
-    return [m.number, m.epoch, {str(version): _plain(m.versions[version]) for version in newest}]
+    return [m.number, m.epoch, {str(version): m.versions[version].to_plain() for version in newest}]
 
 
 def decode_counts_reply(fields: Sequence[object]) -> CountsReply:
@@ -55,28 +74,12 @@ def decode_counts_reply(fields: Sequence[object]) -> CountsReply:
     told = cast("dict[Any, Any]", versions)
     if len(told) > VERSIONS_TOLD_MAX:
         raise BadInput(f"counts of {len(told)} versions; at most {VERSIONS_TOLD_MAX} are told")
-    return CountsReply(number, epoch, {Version.parse(str(version)): _read(counts) for version, counts in told.items()})
-
-
-def _plain(counts: VersionCounts) -> list[object]:
-    return [counts.requests, counts.errors, counts.seconds, [part for pair in counts.buckets.items() for part in pair]]
-
-
-def _read(plain: object) -> VersionCounts:
-    parts = cast("list[Any]", plain) if isinstance(plain, list) else []
-    if [type(part) for part in parts] != [int, int, float, list]:
-        raise BadInput(f"{plain!r:.80} are no counts of calls")
-    requests, errors, seconds, pairs = parts
-    return VersionCounts(requests=requests, errors=errors, seconds=seconds, buckets=_buckets(pairs))
-
-
-def _buckets(pairs: list[int]) -> dict[int, int]:
-    if len(pairs) % 2 or not all(type(part) is int for part in pairs):
-        raise BadInput(f"{pairs!r:.80} is no histogram of latencies")
-    return dict(zip(pairs[::2], pairs[1::2], strict=True))
+    counts = {Version.parse(str(version)): CallCounts.from_plain(plain) for version, plain in told.items()}
+    return CountsReply(number, epoch, counts)
 
 
 HEALTH_MESSAGES: Final = (
     MessageSpec(73, CountsRequest, "CALLS", encode_counts_request, decode_counts_request),
     MessageSpec(74, CountsReply, "CALLS", encode_counts_reply, decode_counts_reply),
+    MessageSpec(77, ShareRequest, "CALLS", encode_share_request, decode_share_request),
 )

@@ -1,92 +1,83 @@
 """Asks every node how its calls to the versions of a slice went, and answers when asked.
 
-Knows: this node's counters; questions under way.
+Knows: this node's counters, and how they stood when the share of each slice that is updated last changed here.
 Never: who decides by the answers, which nodes there are.
-Holds: a question is over within HEALTH_ASK_S; who did not answer, or is gone, is named; an answer that comes later, or
-       from somebody else, is ignored.
+Holds: who did not answer is named; whoever asks, now or after a change of leader, hears of the same calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
-import attrs
-import trio
-
-from aether.errors import BadInput, Overloaded
-from aether.invocation.health_messages import CountsReply, CountsRequest
+from aether.errors import BadInput
+from aether.invocation.health_messages import CountsReply, CountsRequest, ShareRequest
 from aether.invocation.pending_service import Send
-from aether.invocation.version_statistics import VersionCounters
+from aether.invocation.questions_service import Questions
+from aether.metrics.method_counters import MethodCounters
 from aether.model.artifact import ArtifactBase
-from aether.model.health import ClusterHealth, HealthMark, VersionCounts, cluster_health
+from aether.model.call_counts import CallCounts
+from aether.model.health import ClusterHealth, cluster_health
 from aether.model.ids import NodeId
-from aether.model.limits import HEALTH_ASK_S, HEALTH_QUESTIONS_MAX
 from aether.model.version import Version
 
-
-@attrs.define(eq=False)
-class _Question:
-    """waiting  nodes that have not answered; told  node -> what it said; over  nobody is waited for"""
-
-    waiting: set[NodeId]
-    told: dict[NodeId, tuple[int, Mapping[Version, VersionCounts]]]
-    over: trio.Event = attrs.field(factory=trio.Event)
-
-    def without(self, node: NodeId) -> None:
-        """Nobody waits for `node` any more."""
-        self.waiting.discard(node)
-        if not self.waiting:
-            self.over.set()
+Counts: TypeAlias = Mapping[Version, CallCounts]
 
 
 class HealthOfVersions:
     """The questions and answers of one node. epoch  a random number of this process"""
 
-    def __init__(self, node: NodeId, epoch: int, counters: VersionCounters, send: Send) -> None:
+    def __init__(self, node: NodeId, epoch: int, counters: MethodCounters, send: Send) -> None:
         self._node = node
         self._epoch = epoch
         self._counters = counters
         self._send = send
-        self._number = 0
-        self._questions: dict[int, _Question] = {}
+        self._marks: dict[ArtifactBase, tuple[str, Counts]] = {}
+        self._questions: Questions[Counts] = Questions(node, "the health of versions", send)
 
-    async def health(self, base: ArtifactBase, since: HealthMark | None, nodes: Iterable[NodeId]) -> ClusterHealth:
+    def shares_changed(self, shares: Mapping[ArtifactBase, str]) -> None:
+        """What this node goes by from now on; of each new share the calls are counted from now on. Never blocks."""
+        self._marks = {
+            base: known if known is not None and known[0] == share else (share, self._counters.counts(base))
+            for base, share in shares.items()
+            for known in (self._marks.get(base),)
+        }
+
+    async def health(self, base: ArtifactBase, share: str, nodes: Iterable[NodeId]) -> ClusterHealth:
         """As HealthSource.health, over this node and `nodes`. Raises Overloaded when too many ask at a time."""
-        if len(self._questions) >= HEALTH_QUESTIONS_MAX:
-            raise Overloaded(f"node {self._node}, questions for the health of versions", HEALTH_QUESTIONS_MAX)
-        self._number += 1
-        number, peers = self._number, sorted(set(nodes) - {self._node})
-        question = self._questions[number] = _Question(set(peers), {})
-        try:
-            for peer in peers:
-                if not self._send(peer, CountsRequest(number, str(base)), ""):
-                    question.without(peer)
-            with trio.move_on_after(HEALTH_ASK_S):
-                if question.waiting:
-                    await question.over.wait()
-        finally:
-            del self._questions[number]
-        told = {**question.told, self._node: (self._epoch, self._counters.counts(base))}
-        return cluster_health(HealthMark(told), since, [peer for peer in peers if peer not in question.told])
+        peers, target = sorted(set(nodes) - {self._node}), str(base)
+
+        def question(number: int) -> CountsRequest | ShareRequest:
+            return ShareRequest(number, target, share) if share else CountsRequest(number, target)
+
+        told = await self._questions.ask(peers, question)
+        unheard = [peer for peer in peers if peer not in told]
+        return cluster_health([*told.values(), self._counts(base, share)], unheard)
+
+    def _counts(self, base: ArtifactBase, share: str) -> Counts:
+        """Of a share that this node does not go by, none: it may go by it soon, or did before."""
+        counts = self._counters.counts(base)
+        if not share:
+            return counts
+        mark = self._marks.get(base)
+        if mark is None or mark[0] != share:
+            return {}
+        return {version: each.since(mark[1].get(version)) for version, each in counts.items()}
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def asked(self, sender: NodeId, m: CountsRequest) -> None:
+    def asked(self, sender: NodeId, m: CountsRequest | ShareRequest) -> None:
         """A question of another node. Never blocks."""
         try:
-            counts = self._counters.counts(ArtifactBase.parse(m.target))
+            counts = self._counts(ArtifactBase.parse(m.target), m.share if isinstance(m, ShareRequest) else "")
         except BadInput:
             counts = {}  # a name that no slice can have: nobody called it
         self._send(sender, CountsReply(m.number, self._epoch, counts), "")
 
     def told(self, sender: NodeId, m: CountsReply) -> None:
         """An answer."""
-        question = self._questions.get(m.number)
-        if question is not None and sender in question.waiting:
-            question.told[sender] = (m.epoch, m.versions)
-            question.without(sender)
+        self._questions.told(sender, m.number, m.versions)
 
     def peer_lost(self, node: NodeId) -> None:
         """The connection to `node` is gone: it will not answer."""
-        for question in self._questions.values():
-            question.without(node)
+        self._questions.peer_lost(node)

@@ -36,7 +36,7 @@ from aether.invocation.reply import Failed, NotStarted
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
 from aether.kv.history import Compacted
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import Incarnation, NodeId, Revision

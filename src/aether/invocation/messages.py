@@ -18,6 +18,7 @@ from aether.invocation.health_messages import HEALTH_MESSAGES
 from aether.invocation.message_spec import MessageSpec, fields_of
 from aether.invocation.reply import FORMS, Form, Outcome, decode_reply, encode_reply
 from aether.invocation.stream_messages import STREAM_MESSAGES
+from aether.invocation.trace_messages import TRACE_MESSAGES
 from aether.model.ids import InstanceId
 from aether.model.limits import CALL_EXTRA_ENTRIES_MAX, CANCEL_REASON_CHARS_MAX
 
@@ -130,4 +131,5 @@ MESSAGES: Final = (
     MessageSpec(66, CallCancel, "CALLS", encode_cancel, decode_cancel),
     *STREAM_MESSAGES,
     *HEALTH_MESSAGES,
+    *TRACE_MESSAGES,
 )

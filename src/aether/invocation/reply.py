@@ -25,6 +25,7 @@ class Form(enum.StrEnum):
 
     WIRE = "wire"  # encoded arguments by name
     HTTP = "http"  # an HttpInput as plain data; the result is a JSON body
+    JSON = "json"  # arguments by name in JSON's own types, and so is the result
 
 
 FORMS: Final = {form.value: form for form in Form}
@@ -107,6 +108,7 @@ DRAINING = "draining"
 FULL = "full"
 UNKNOWN_INSTANCE = "unknown instance"
 REFUSED = "refused"  # no connection to the node, or its mailbox is full
+STEPS_ASIDE = "the node steps aside"  # it can do nothing that has to be stored
 LATE = "late"  # what time was left would not do, when the request arrived or when its turn came
 
 
@@ -120,12 +122,28 @@ UNSENDABLE: Final = (errors.AetherError, TypeError, ValueError, OverflowError)
 
 BROKEN_STATUS: Final = 500
 """An answer over HTTP of this status or above says that something does not work."""
+ERROR_CHARS_MAX: Final = 200
 
 
 def is_broken(payload: object) -> bool:
     """Whether `payload`, an answer over HTTP or the head of one, says so: `[status, ...]`."""
     parts = cast("list[object]", payload) if isinstance(payload, list | tuple) else [0]
     return bool(parts) and type(parts[0]) is int and parts[0] >= BROKEN_STATUS
+
+
+def error_of(outcome: Outcome | None) -> str:
+    """What went wrong, in one line; "" for an answer. None: its caller's time was over."""
+    match outcome:
+        case Faulted(fault):
+            return f"{fault.name} ({fault.status})"
+        case Failed(kind=kind, message=message):
+            return f"{kind}: {message}"[:ERROR_CHARS_MAX]
+        case TimedOut() | None:
+            return "the time was over"
+        case Abandoned(reason) | NotStarted(reason):
+            return reason[:ERROR_CHARS_MAX]
+        case _:
+            return ""  # Done, or a stream that was opened
 
 
 def encode_reply(reply: Outcome) -> list[object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, Unpack, cast
@@ -23,7 +24,7 @@ from aether.invocation.broadcast_service import Broadcasts
 from aether.invocation.chooser import Chooser
 from aether.invocation.endpoints import EndpointRegistry
 from aether.invocation.handing import Reference
-from aether.invocation.health_messages import CountsReply, CountsRequest
+from aether.invocation.health_messages import CountsReply, CountsRequest, ShareRequest
 from aether.invocation.health_service import HealthOfVersions
 from aether.invocation.hedging_service import Hedges
 from aether.invocation.holding_service import Holding, Wake, nobody_wakes
@@ -36,13 +37,16 @@ from aether.invocation.otel import otel_spans
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Outcome, Reply, TimedOut
-from aether.invocation.serving_service import CallServer, time_left_s
+from aether.invocation.serving_service import CallServer, StepsAside, never, time_left_s
 from aether.invocation.span import Span, call_name
 from aether.invocation.statistics import InvokerStatistics
 from aether.invocation.stream_messages import StreamItem
 from aether.invocation.streaming import Onward, Opening, OpenStream, StreamEnded, Wishes
 from aether.invocation.streams_service import Streams, reading
+from aether.invocation.trace_messages import TraceReply, TraceRequest
 from aether.invocation.tracer import Tracer
+from aether.invocation.traces_service import Traces
+from aether.metrics.method_counters import MethodCounters
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
 from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX, STREAM_HANDS_MAX
@@ -58,7 +62,9 @@ class Invoker:
     in_flight_max  calls made, and calls served, at the same time
     keys           keeps the answers of calls with an idempotency key; None = such a call is one like any other
     balancer       chooses among instances; None = power of two choices
+    wall           seconds since the epoch
     wake           told when a call waits for a slice that sleeps
+    steps_aside    whether another node had better serve a call of a slice, on its so-many-eth try
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class Invoker:
         balancer: Balancer | None = None,
         keys: KeptKeys | None = None,
         wake: Wake = nobody_wakes,
+        wall: Callable[[], float] = time.time,
+        steps_aside: StepsAside = never,
     ) -> None:
         self._node = node
         self._registry = registry
@@ -81,9 +89,21 @@ class Invoker:
         rng = random.Random(rng.getrandbits(128))  # nothing drawn here is a secret, and the system's is dear
         self.tracer: Tracer = Tracer(node, rng, time_left_s)
         self._keys = keys
-        self._server = CallServer(node, self._send, host, in_flight_max, self.tracer, self._with_key)
+        self.traces: Traces = Traces(node, self.tracer, self._transport_send, wall)
+        self._server = CallServer(
+            node,
+            self._send,
+            host,
+            in_flight_max,
+            self.tracer,
+            self._with_key,
+            over=self.traces.ended,
+            steps_aside=steps_aside,
+        )
         self._pending = PendingCalls(self._send, rng.getrandbits(48))
-        self._streams = Streams(node, send, host, self._pending.new_id, self.tracer, wire=wire, reopen=self._reopened)
+        self._streams = Streams(
+            node, send, host, self._pending.new_id, self.tracer, steps_aside, wire=wire, reopen=self._reopened
+        )
         self._attempts = Attempts(
             node,
             registry,
@@ -100,8 +120,9 @@ class Invoker:
         )
         self._hedges = Hedges(self._attempts, registry)
         self._broadcasts = Broadcasts(self._attempts, registry)
+        self.counters: MethodCounters = self._attempts.counters
         self.healths: HealthOfVersions = HealthOfVersions(
-            node, rng.getrandbits(63), self._attempts.versions, self._transport_send
+            node, rng.getrandbits(63), self.counters, self._transport_send
         )
         self._nursery: trio.Nursery | None = None
 
@@ -146,21 +167,25 @@ class Invoker:
         Cancelling the caller cancels the callee.
         """
         call, parent = self._new(target, method, payload, form, request_id, options)
-        answers = self._attempts if options.hedge_after is None else self._hedges
-        making = answers.answered(call)
+        making = (self._attempts if options.hedge_after is None else self._hedges).answered(call)
         spans = self.tracer.recording(call.began)
         if spans is not None:
             above = self.tracer.above(call.span) if call.span.said is not None else None
             making = spans.client(call.span, above, call.request_id, making)
-        if parent is None:
-            return await making
-        answered = False
+        answered, outcome = False, ""
         try:
             reply = await making
+            outcome = type(reply).__name__
             answered = type(reply) is not TimedOut
-            return reply
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
         finally:
-            call.span.close(trio.current_time(), answered=answered)
+            if parent is None:
+                self.traces.ended(call.request_id, call.span, outcome, answered=answered)
+            else:
+                call.span.close(trio.current_time(), answered=answered)
+        return reply
 
     async def each(
         self,
@@ -188,12 +213,17 @@ class Invoker:
         """Parts of requests over HTTP that rules of traffic look at, which calls made inside them shall carry."""
         return self._registry.ruled_fields
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that run here, co-located ones included, and those to other nodes that wait for a reply."""
+        return len(self._pending) + self._server.serving
+
     def statistics(self) -> InvokerStatistics:
         """What was counted so far."""
         return InvokerStatistics(
             in_flight=len(self._pending),
             serving=self._server.serving,
-            versions=self._attempts.versions.all(),
+            versions=self.counters.versions(),
             targets={str(target): budget.statistics() for target, budget in self._attempts.budgets.items()},
         )
 
@@ -330,10 +360,14 @@ class Invoker:
         elif kind is CallCancel:
             cancel = cast("CallCancel", message)
             self._server.cancel(sender, cancel.call_id, cancel.reason)
-        elif kind is CountsRequest:
-            self.healths.asked(sender, cast("CountsRequest", message))
+        elif kind is CountsRequest or kind is ShareRequest:
+            self.healths.asked(sender, cast("CountsRequest | ShareRequest", message))
         elif kind is CountsReply:
             self.healths.told(sender, cast("CountsReply", message))
+        elif kind is TraceRequest:
+            self.traces.asked(sender, cast("TraceRequest", message))
+        elif kind is TraceReply:
+            self.traces.told(sender, cast("TraceReply", message))
         elif not self._streams.deliver(sender, message, request_id):
             raise TypeError(f"{kind.__name__} is no message of a call")
 
@@ -354,9 +388,11 @@ class Invoker:
         self._server.peer_lost(node)
         self._streams.peer_lost(node)
         self.healths.peer_lost(node)
+        self.traces.peer_lost(node)
 
     def endpoints_changed(self) -> None:
         """The registry was rebuilt: wake calls that wait for an instance."""
+        self.healths.shares_changed(self._registry.shares())
         self._attempts.endpoints_changed()
 
     def too_slow(self, hops: Hop) -> trio.TooSlowError:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 import attrs
 import outcome
@@ -28,6 +28,7 @@ from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
     FULL,
     LATE,
+    STEPS_ASIDE,
     UNKNOWN_INSTANCE,
     UNSENDABLE,
     Abandoned,
@@ -58,6 +59,25 @@ _log = logging.getLogger(__name__)
 _Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 
 
+class Over(Protocol):
+    """Told that a call is over: its request id, its span, what it came to. Never blocks."""
+
+    def __call__(self, request_id: str, span: Span, outcome: str, *, answered: bool) -> None: ...
+
+
+StepsAside: TypeAlias = Callable[[str | ArtifactBase, int], bool]
+"""Whether another node had better serve a call of a slice, on its so-many-eth try."""
+
+
+def never(target: str | ArtifactBase, attempt: int) -> bool:
+    """This node takes every call."""
+    return False
+
+
+def nobody_looks(request_id: str, span: Span, outcome: str, *, answered: bool) -> None:
+    """Nobody keeps what a call came to."""
+
+
 class CallServer:
     """Serves the calls that arrive at one node."""
 
@@ -69,8 +89,15 @@ class CallServer:
         in_flight_max: int,
         tracer: Tracer,
         with_key: WithKey | None = None,
+        over: Over = nobody_looks,
+        steps_aside: StepsAside = never,
     ) -> None:
-        """with_key  what keeps the keys of calls that have one; None = somebody does that before"""
+        """with_key  what keeps the keys of calls that have one; None = somebody does that before
+        over  told of each call from another node that is over
+        steps_aside  whether another node had better serve a call
+        """
+        self.steps_aside: StepsAside = steps_aside
+        self._over = over
         self._node = node
         self._send = send
         self._host = host
@@ -196,6 +223,8 @@ class CallServer:
         instance = self._host.find(request.instance)
         if instance is None:
             return NotStarted(UNKNOWN_INSTANCE)
+        if self.steps_aside(request.target, request.attempt):
+            return NotStarted(STEPS_ASIDE)
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
         running = self.tracer.served(span, request_id, request.extra)
@@ -207,7 +236,15 @@ class CallServer:
         spans = self.tracer.recording(span.began_s)
         if spans is not None:
             making = spans.server(span, self.tracer.above(span), request_id, making)
-        reply = await making
+        outcome = ""
+        try:
+            reply = await making
+            outcome = type(reply).__name__
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._over(request_id, span, outcome, answered=True)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from aether.model.health import VersionCounts
+from aether.model.call_counts import CallCounts
 
 
 @attrs.frozen(kw_only=True)
@@ -40,4 +40,4 @@ class InvokerStatistics:
     in_flight: int = 0
     serving: int = 0
     targets: Mapping[str, TargetStatistics] = attrs.field(factory=dict[str, TargetStatistics])
-    versions: Mapping[str, VersionCounts] = attrs.field(factory=dict[str, VersionCounts])
+    versions: Mapping[str, CallCounts] = attrs.field(factory=dict[str, CallCounts])

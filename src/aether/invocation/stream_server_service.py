@@ -25,6 +25,7 @@ from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
     FULL,
     LATE,
+    STEPS_ASIDE,
     UNKNOWN_INSTANCE,
     UNSENDABLE,
     Abandoned,
@@ -34,7 +35,7 @@ from aether.invocation.reply import (
     Outcome,
     unsendable,
 )
-from aether.invocation.serving_service import outcome_of
+from aether.invocation.serving_service import StepsAside, outcome_of
 from aether.invocation.span import Span
 from aether.invocation.stream_ends_service import Insistence, StreamReader, StreamWriter, Word
 from aether.invocation.stream_messages import (
@@ -119,7 +120,9 @@ class StreamServer:
         tracer: Tracer,
         open_max: int,
         reopen: Reopen | None,
+        steps_aside: StepsAside,
     ) -> None:
+        self.steps_aside: StepsAside = steps_aside
         self._node = node
         self._send = send
         self._insistence = insistence
@@ -146,6 +149,8 @@ class StreamServer:
             self.refuse(sender, request.call_id, NotStarted(FULL, self._open_max))
         elif request.remaining_s <= 0:
             self.refuse(sender, request.call_id, NotStarted(LATE))
+        elif self.steps_aside(request.target, request.attempt):
+            self.refuse(sender, request.call_id, NotStarted(STEPS_ASIDE))
         else:
             served = self._served[key] = _Served(
                 sender, request, self._send, self._insistence, hands_on=self._reopen is not None

@@ -24,6 +24,7 @@ from aether.invocation.here_service import HereStream
 from aether.invocation.local import LocalHost
 from aether.invocation.pending_service import Send, words
 from aether.invocation.reply import UNKNOWN_INSTANCE, Form, NotStarted, Outcome, Reply, TimedOut
+from aether.invocation.serving_service import StepsAside, never
 from aether.invocation.span import Span
 from aether.invocation.stream_calls_service import StreamCalls
 from aether.invocation.stream_ends_service import Insistence
@@ -65,6 +66,7 @@ class Streams:
 
     wire    force co-located ones through msgpack
     reopen  opens a stream that was handed on; None: what is handed on goes through the middle
+    steps_aside  whether another node had better serve one that arrives
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Streams:
         host: LocalHost,
         new_id: Callable[[], int],
         tracer: Tracer,
+        steps_aside: StepsAside = never,
         *,
         wire: bool,
         reopen: Reopen | None = None,
@@ -85,7 +88,7 @@ class Streams:
         self._reopen = reopen
         self._insistence = Insistence(send)
         self._calls = StreamCalls(send, self._insistence, new_id)
-        self._server = StreamServer(node, send, self._insistence, host, tracer, STREAMS_OPEN_MAX, reopen)
+        self._server = StreamServer(node, send, self._insistence, host, tracer, STREAMS_OPEN_MAX, reopen, steps_aside)
         self._nursery: trio.Nursery | None = None
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """A stream while it counts as a call under way, and as one that ended well or not.
 
-Knows: the load of the instance that serves it, the counter of its version.
+Knows: the load of the instance that serves it, the counter of its method.
 Never: items, beyond the first of an answer over HTTP: its status.
 Holds: a stream is counted as answered when it opens; it fails at most once, and not after its reader has left it.
 """
@@ -15,6 +15,7 @@ import attrs
 from aether.invocation.balance import Load
 from aether.invocation.reply import BROKEN_STATUS, Faulted, Outcome, is_broken
 from aether.invocation.streaming import Opened, Opening
+from aether.metrics.method_counters import MethodCounter
 
 
 class WatchedStream:
@@ -23,8 +24,9 @@ class WatchedStream:
     http  its first item is the head of an answer over HTTP
     """
 
-    def __init__(self, opening: Opening, load: Load, *, http: bool) -> None:
+    def __init__(self, opening: Opening, load: Load, counter: MethodCounter, *, http: bool) -> None:
         self._load = load
+        self._counter = counter
         self._opened: Opened | None = None
         self._early = False  # it broke before this side heard that it was open, as a short one in this process may
         self._decode = opening.decode
@@ -41,6 +43,7 @@ class WatchedStream:
     def _left(self) -> None:
         self._opened, self._early = None, False
         self._load.left()
+        self._counter.in_flight -= 1
 
     def _broke(self, final: Outcome) -> None:
         if not isinstance(final, Faulted) or final.fault.status >= BROKEN_STATUS:
@@ -48,9 +51,9 @@ class WatchedStream:
             self._failed()
 
     def _failed(self) -> None:
-        if self._opened is not None and self._load.counter is not None:
+        if self._opened is not None:
             self._opened = None
-            self._load.counter.broke()
+            self._counter.broke()
 
     def _head(self, item: Any) -> Any:
         decode: Callable[[Any], Any] | None = self._decode

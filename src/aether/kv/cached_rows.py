@@ -14,13 +14,13 @@ from typing import Final, Generic, TypeVar
 from sortedcontainers import SortedDict
 
 from aether.kv.history import Compacted
-from aether.kv.keys import Prefix
+from aether.kv.key_kinds import Prefix
 from aether.kv.service import KvService
 from aether.model.ids import Revision
 
 T = TypeVar("T")
 
-_ROWS_PER_STEP: Final = 10
+_ROWS_PER_STEP: Final = 2  # a row may hold as many as a thousand names
 _ROWS_PER_PAGE: Final = 200
 _ROUNDS_MAX: Final = 8  # of a store that changes faster than it can be followed
 
@@ -37,7 +37,7 @@ class CachedRows(Generic[T]):
         self._values: tuple[T, ...] | None = None
 
     def look(self) -> tuple[T, ...]:
-        """As they are now, in order of their keys. Raises BadInput when a row is malformed."""
+        """As they are now, in order of their keys, without those that cannot be read (KvService.get)."""
         for _ in self.catch_up():
             pass
         if self._values is None:
@@ -45,10 +45,7 @@ class CachedRows(Generic[T]):
         return self._values
 
     def catch_up(self) -> Iterator[None]:
-        """Bring the cache up to date, with places to yield while much changed: the next look has little to do.
-
-        Raises BadInput when a row is malformed.
-        """
+        """Bring the cache up to date, with places to yield while much changed: the next look has little to do."""
         for _ in range(_ROUNDS_MAX):
             now = self._kv.revision
             if self._at == now:

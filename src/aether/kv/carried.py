@@ -30,6 +30,14 @@ KEPT: Final = frozenset(
         "feature-level",
         "maps",
         "traffic",
+        "settings",
+        "decisions",
+        "thresholds",
+        "alert-sinks",
+        "tokens",
+        "audit",
+        "revoked",
+        "spent-tokens",
     }
 )
 DROPPED: Final = frozenset(
@@ -45,6 +53,9 @@ DROPPED: Final = frozenset(
         "routes",
         "contracts",
         "unsatisfied",
+        "alerts",
+        "alerts-told",
+        "denials",
     }
 )
 """Written anew by whoever the new cluster consists of."""

@@ -46,6 +46,12 @@ def _member(value: Any, kind: type[enum.StrEnum]) -> enum.StrEnum:
     return kind(value)
 
 
+def _number_member(value: Any, kind: type[enum.IntEnum]) -> enum.IntEnum:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no number")
+    return kind(value)
+
+
 def _from_map(cls: type[Any], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
     fields = cattrs.gen.make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
 
@@ -96,6 +102,7 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(primitive, _exactly(primitive))
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(enum.StrEnum, _member)
+    converter.register_structure_hook(enum.IntEnum, _number_member)
     converter.register_structure_hook_factory(attrs.has, from_map)
     converter.register_structure_hook_func(_is_tuple, structure_tuple)
     converter.register_structure_hook_func(_is_text_map, _text_map)
@@ -128,6 +135,33 @@ def row_codec(cls: type[T]) -> Codec[T]:
             raise BadInput(f"malformed {cls.__name__}", _problems(error)) from error
 
     return Codec(encode, decode)
+
+
+def plain_codec(cls: type[T]) -> tuple[Callable[[T], Any], Callable[[Any], T]]:
+    """The same in two directions for values in JSON: to what `json.dumps` takes, and back from what `json.loads` gives.
+
+    The second raises BadInput.
+    """
+
+    def encode(value: T) -> Any:
+        return _CONVERTER.unstructure(value, unstructure_as=cls)
+
+    def decode(plain: Any) -> T:
+        try:
+            return _CONVERTER.structure(_tuples(plain), cls)
+        except _MALFORMED as error:
+            raise BadInput(f"malformed {cls.__name__}", _problems(error)) from error
+
+    return encode, decode
+
+
+def _tuples(plain: Any) -> Any:
+    """Lists as msgpack gives them here."""
+    if isinstance(plain, list):
+        return tuple(map(_tuples, cast("list[Any]", plain)))
+    if isinstance(plain, dict):
+        return {key: _tuples(value) for key, value in cast("dict[Any, Any]", plain).items()}
+    return plain
 
 
 def _problems(error: Exception) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast
 import attrs
 
 from aether.errors import BadInput
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.packing import UNPACK_ERRORS, pack, unpack
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.limits import (
@@ -64,12 +64,15 @@ class Delete(Generic[T]):
     key: Key[T]
 
 
+Change: TypeAlias = Put[Any] | Delete[Any]
+
+
 @attrs.frozen
 class Batch:
     """If all compares hold, make all changes in order, as one revision; else nothing."""
 
     compares: tuple[Compare[Any], ...] = ()
-    changes: tuple[Put[Any] | Delete[Any], ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class BatchResult(NamedTuple):

@@ -9,16 +9,19 @@ A part is percent-escaped: everything but ASCII letters, digits and `- . _ ~ :` 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final
 
 import attrs
 
 from aether.errors import BadInput
-from aether.kv.codec import BYTES, Codec, row_codec
-from aether.kv.key_parts import BASE, COUNT, INSTANCE, NAME, NODE, USER_KEY, VERSION, Part, escape, spell_name
+from aether.kv.codec import BYTES, row_codec
+from aether.kv.key_kinds import Key, Kind, Prefix
+from aether.kv.key_parts import BASE, COUNT, INSTANCE, NAME, NODE, USER_KEY, VERSION, escape, spell_name
+from aether.model.access import ApiTokenRow, AuditRow, DenialsRow
+from aether.model.alerts import AlertRow, AlertSinksRow, AlertsToldRow, ThresholdRow
 from aether.model.artifact import Artifact, ArtifactBase
+from aether.model.certificates import RevokedRow, SpentTokenRow
+from aether.model.decision import DecisionRow
 from aether.model.duty import DutyRow
 from aether.model.ids import ClusterUuid, InstanceId, NodeId
 from aether.model.limits import KEY_BYTES_MAX, MAP_BYTES_MAX_DEFAULT, MAP_ENTRIES_MAX_DEFAULT
@@ -41,8 +44,7 @@ from aether.model.rows import (
     TrafficRow,
     UnsatisfiedRow,
 )
-
-T = TypeVar("T")
+from aether.model.setting import SettingRow
 
 
 @attrs.frozen(kw_only=True)
@@ -64,111 +66,45 @@ class MapRow:
     bytes_max: int = MAP_BYTES_MAX_DEFAULT
 
 
-class Key(NamedTuple, Generic[T]):
-    """A typed key. `text` is its one spelling; `head` its kind (such as `instances`); `parts` its typed parts.
-
-    A NamedTuple, because each access to a map makes one.
-    """
-
-    text: str
-    head: str
-    parts: tuple[object, ...]
-    codec: Codec[T]
-
-    def encode(self, value: T) -> bytes:
-        """`value` as stored."""
-        return self.codec.encode(value)
-
-    def decode(self, raw: bytes) -> T:
-        """The value in `raw`. Raises BadInput that names this key and each wrong field."""
-        try:
-            return self.codec.decode(raw)
-        except BadInput as error:
-            raise BadInput(f"{self.text}: {error.what}", error.problems) from error
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self[0] == other[0]
-
-    def __ne__(self, other: object) -> bool:  # a tuple has its own, which would compare the codecs
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-_new_key: Final = cast("Callable[[tuple[Any, ...]], Key[Any]]", functools.partial(cast("Any", tuple).__new__, Key))
-
-
-class Prefix(str, Generic[T]):
-    """The start of keys whose values are all T. Is text itself: fits wherever a prefix is asked for."""
-
-    codec: Codec[T]
-
-    def __new__(cls, text: str, codec: Codec[T]) -> Prefix[T]:
-        prefix = super().__new__(cls, text)
-        prefix.codec = codec
-        return prefix
-
-
 # --- the table ------------------------------------------------------------------------------------------------------
 
-
-@attrs.frozen
-class _Kind(Generic[T]):
-    """One line of the table: `head/part/part` with values of one type. Head and number of parts make it unique."""
-
-    head: str
-    parts: tuple[Part[Any], ...]
-    codec: Codec[T]
-
-    def key(self, *parts: object) -> Key[T]:
-        spelt = [part.spell(value) for part, value in zip(self.parts, parts, strict=True)]
-        return self.made("/".join((self.head, *spelt)), parts)
-
-    def read(self, text: str, parts: list[str]) -> Key[T]:
-        return self.made(text, tuple(part.read(spelt) for part, spelt in zip(self.parts, parts, strict=True)))
-
-    def prefix(self, *parts: object) -> Prefix[T]:
-        spelt = [part.spell(value) for part, value in zip(self.parts, parts, strict=False)]
-        return Prefix("/".join((self.head, *spelt, "")), self.codec)
-
-    def made(self, text: str, parts: tuple[object, ...]) -> Key[T]:
-        if len(text) > KEY_BYTES_MAX:  # ASCII: characters are bytes
-            raise BadInput(
-                f"a key of {len(text)} bytes", (f"keys have at most {KEY_BYTES_MAX} bytes, escapes included",)
-            )
-        return _new_key((text, self.head, parts, self.codec))
-
-
-_CLUSTER: Final = _Kind("cluster", (), row_codec(ClusterRow))
-_LEADERSHIP: Final = _Kind("leadership", (), row_codec(LeadershipRow))
-_FEATURE_LEVEL: Final = _Kind("feature-level", (), row_codec(int))
-_MEMBER: Final = _Kind("members", (NODE,), row_codec(MemberRow))
-_REMOVED: Final = _Kind("removed", (NODE,), row_codec(RemovedRow))
-_ROLE: Final = _Kind("roles", (NODE,), row_codec(RoleRow))
-_HANDOVER: Final = _Kind("handover", (), row_codec(HandoverRow))
-_DUTY: Final = _Kind("duty", (NODE,), row_codec(DutyRow))
-_DESIRED: Final = _Kind("desired", (BASE,), row_codec(DesiredRow))
-_OVERRIDE: Final = _Kind("overrides", (BASE,), row_codec(OverrideRow))
-_ROLLOUT: Final = _Kind("rollouts", (BASE, NAME), row_codec(RolloutRow))
-_INSTANCES: Final = _Kind("instances", (BASE, INSTANCE), row_codec(InstanceRow))
-_SINGLETON: Final = _Kind("singletons", (BASE,), row_codec(SingletonRow))
-_ROUTES: Final = _Kind("routes", (BASE,), row_codec(RouteRow))
-_TRAFFIC: Final = _Kind("traffic", (BASE,), row_codec(TrafficRow))
-_CONTRACT: Final = _Kind("contracts", (BASE, VERSION), row_codec(ContractRow))
-_BLUEPRINT: Final = _Kind("blueprints", (NAME, COUNT), row_codec(BlueprintRow))
-_BLUEPRINT_CURRENT: Final = _Kind("blueprint-current", (NAME,), row_codec(int))
-_APPLY: Final = _Kind("applies", (NAME,), row_codec(ApplyRow))
-_UNSATISFIED: Final = _Kind("unsatisfied", (BASE,), row_codec(UnsatisfiedRow))
-_CALL: Final = _Kind("calls", (BASE, NAME, NAME), row_codec(CallKeyRow))
+_CLUSTER: Final = Kind("cluster", (), row_codec(ClusterRow))
+_LEADERSHIP: Final = Kind("leadership", (), row_codec(LeadershipRow))
+_FEATURE_LEVEL: Final = Kind("feature-level", (), row_codec(int))
+_MEMBER: Final = Kind("members", (NODE,), row_codec(MemberRow))
+_REMOVED: Final = Kind("removed", (NODE,), row_codec(RemovedRow))
+_ROLE: Final = Kind("roles", (NODE,), row_codec(RoleRow))
+_HANDOVER: Final = Kind("handover", (), row_codec(HandoverRow))
+_DUTY: Final = Kind("duty", (NODE,), row_codec(DutyRow))
+_DESIRED: Final = Kind("desired", (BASE,), row_codec(DesiredRow))
+_OVERRIDE: Final = Kind("overrides", (BASE,), row_codec(OverrideRow))
+_ROLLOUT: Final = Kind("rollouts", (BASE, NAME), row_codec(RolloutRow))
+_INSTANCES: Final = Kind("instances", (BASE, INSTANCE), row_codec(InstanceRow))
+_SINGLETON: Final = Kind("singletons", (BASE,), row_codec(SingletonRow))
+_ROUTES: Final = Kind("routes", (BASE,), row_codec(RouteRow))
+_TRAFFIC: Final = Kind("traffic", (BASE,), row_codec(TrafficRow))
+_CONTRACT: Final = Kind("contracts", (BASE, VERSION), row_codec(ContractRow))
+_BLUEPRINT: Final = Kind("blueprints", (NAME, COUNT), row_codec(BlueprintRow))
+_BLUEPRINT_CURRENT: Final = Kind("blueprint-current", (NAME,), row_codec(int))
+_APPLY: Final = Kind("applies", (NAME,), row_codec(ApplyRow))
+_UNSATISFIED: Final = Kind("unsatisfied", (BASE,), row_codec(UnsatisfiedRow))
+_CALL: Final = Kind("calls", (BASE, NAME, NAME), row_codec(CallKeyRow))
+_SETTING: Final = Kind("settings", (NAME,), row_codec(SettingRow))
+_DECISION: Final = Kind("decisions", (BASE, COUNT), row_codec(DecisionRow))
+_THRESHOLD: Final = Kind("thresholds", (NAME,), row_codec(ThresholdRow))
+_ALERT: Final = Kind("alerts", (NAME, NAME), row_codec(AlertRow))
+_ALERT_SINKS: Final = Kind("alert-sinks", (), row_codec(AlertSinksRow))
+_ALERTS_TOLD: Final = Kind("alerts-told", (), row_codec(AlertsToldRow))
+_TOKEN: Final = Kind("tokens", (NAME,), row_codec(ApiTokenRow))
+_AUDIT: Final = Kind("audit", (NAME,), row_codec(AuditRow))
+_DENIALS: Final = Kind("denials", (COUNT,), row_codec(DenialsRow))
+_REVOKED: Final = Kind("revoked", (NAME,), row_codec(RevokedRow))
+_SPENT_TOKEN: Final = Kind("spent-tokens", (NAME,), row_codec(SpentTokenRow))
 MAP_DEFINITION: Final = row_codec(MapRow)
-_MAP: Final = _Kind("maps", (NAME,), MAP_DEFINITION)
-_MAP_ENTRY: Final = _Kind("maps", (NAME, USER_KEY), BYTES)
+_MAP: Final = Kind("maps", (NAME,), MAP_DEFINITION)
+_MAP_ENTRY: Final = Kind("maps", (NAME, USER_KEY), BYTES)
 
-_TABLE: Final[tuple[_Kind[Any], ...]] = (
+_TABLE: Final[tuple[Kind[Any], ...]] = (
     _CLUSTER,
     _LEADERSHIP,
     _FEATURE_LEVEL,
@@ -190,6 +126,17 @@ _TABLE: Final[tuple[_Kind[Any], ...]] = (
     _APPLY,
     _UNSATISFIED,
     _CALL,
+    _SETTING,
+    _DECISION,
+    _THRESHOLD,
+    _ALERT,
+    _ALERT_SINKS,
+    _ALERTS_TOLD,
+    _TOKEN,
+    _AUDIT,
+    _DENIALS,
+    _REVOKED,
+    _SPENT_TOKEN,
     _MAP,
     _MAP_ENTRY,
 )
@@ -202,6 +149,8 @@ feature_level: Final[Key[int]] = _FEATURE_LEVEL.key()
 """In force (model.features); absent is 1."""
 
 handover: Final[Key[HandoverRow]] = _HANDOVER.key()
+alert_sinks: Final[Key[AlertSinksRow]] = _ALERT_SINKS.key()
+alerts_told: Final[Key[AlertsToldRow]] = _ALERTS_TOLD.key()
 
 MEMBERS: Final[Prefix[MemberRow]] = _MEMBER.prefix()
 REMOVED: Final[Prefix[RemovedRow]] = _REMOVED.prefix()
@@ -220,6 +169,15 @@ BLUEPRINTS_CURRENT: Final[Prefix[int]] = _BLUEPRINT_CURRENT.prefix()
 APPLIES: Final[Prefix[ApplyRow]] = _APPLY.prefix()
 UNSATISFIED: Final[Prefix[UnsatisfiedRow]] = _UNSATISFIED.prefix()
 CALLS: Final[Prefix[CallKeyRow]] = _CALL.prefix()
+SETTINGS: Final[Prefix[SettingRow]] = _SETTING.prefix()
+DECISIONS: Final[Prefix[DecisionRow]] = _DECISION.prefix()
+THRESHOLDS: Final[Prefix[ThresholdRow]] = _THRESHOLD.prefix()
+ALERTS: Final[Prefix[AlertRow]] = _ALERT.prefix()
+TOKENS: Final[Prefix[ApiTokenRow]] = _TOKEN.prefix()
+AUDIT: Final[Prefix[AuditRow]] = _AUDIT.prefix()
+DENIALS: Final[Prefix[DenialsRow]] = _DENIALS.prefix()
+REVOKED: Final[Prefix[RevokedRow]] = _REVOKED.prefix()
+SPENT_TOKENS: Final[Prefix[SpentTokenRow]] = _SPENT_TOKEN.prefix()
 MAPS: Final = "maps/"
 """Definitions and entries of all user maps: no one type of value, so plain text."""
 
@@ -321,6 +279,46 @@ def unsatisfied(base: ArtifactBase) -> Key[UnsatisfiedRow]:
 def call_key(base: ArtifactBase, method: str, digest: str) -> Key[CallKeyRow]:
     """digest  of the idempotency key, as text"""
     return _CALL.key(base, method, digest)
+
+
+def setting(name: str) -> Key[SettingRow]:
+    return _SETTING.key(name)
+
+
+def decision(base: ArtifactBase, number: int) -> Key[DecisionRow]:
+    return _DECISION.key(base, number)
+
+
+def decisions_of(base: ArtifactBase) -> Prefix[DecisionRow]:
+    return _DECISION.prefix(base)
+
+
+def threshold(metric: str) -> Key[ThresholdRow]:
+    return _THRESHOLD.key(metric)
+
+
+def alert(metric: str, subject: str) -> Key[AlertRow]:
+    return _ALERT.key(metric, subject)
+
+
+def token(id: str) -> Key[ApiTokenRow]:  # noqa: A002 - the row's own field name
+    return _TOKEN.key(id)
+
+
+def audit(id: str) -> Key[AuditRow]:  # noqa: A002 - the row's own field name
+    return _AUDIT.key(id)
+
+
+def denials(minute: int) -> Key[DenialsRow]:
+    return _DENIALS.key(minute)
+
+
+def revoked(serial: str) -> Key[RevokedRow]:
+    return _REVOKED.key(serial)
+
+
+def spent_token(id: str) -> Key[SpentTokenRow]:  # noqa: A002 - the row's own field name
+    return _SPENT_TOKEN.key(id)
 
 
 def map_definition(map_name: str) -> Key[MapRow]:

@@ -32,8 +32,11 @@ class Status(Protocol):
 class Consensus(Protocol):
     """Who orders the log."""
 
-    def propose(self, payload: bytes) -> None:
-        """Ask for an entry. Raises NotLeader, Overloaded: no entry. The store sees it when it commits, or never."""
+    def propose(self, payload: bytes, *, asker: NodeId | None = None) -> None:
+        """Ask for an entry, for a caller on the node `asker`; None = on this one.
+
+        Raises NotLeader, Overloaded: no entry. The store sees it when it commits, or never.
+        """
         ...
 
     async def read_index(self) -> int:

@@ -15,6 +15,7 @@ from typing import Final, NoReturn, cast
 
 import trio
 
+from aether.consensus.durations import Durations
 from aether.errors import (
     AetherError,
     BadInput,
@@ -75,6 +76,7 @@ class Proposer:
         self._send = send
         self._wall = wall
         self._forwarder = Forwarder(send)
+        self.durations: Durations = Durations()
         self._proposals = Proposals()
         self._busy = trio.Event()
         self._closed = False
@@ -109,6 +111,7 @@ class Proposer:
                 await trio.lowlevel.checkpoint()
             answer = cast("Answer", proposal.answer)
             if type(answer) is BatchResult:
+                self.durations.note(trio.current_time() - now)
                 return answer
             if isinstance(answer, AetherError):
                 raise answer
@@ -170,13 +173,13 @@ class Proposer:
             if error.leader is not None and error.leader != self._node:
                 self._forwarder.put(NodeId(error.leader), proposal)
 
-    def _put(self, encoded: bytes, command: Command) -> None:
+    def _put(self, encoded: bytes, command: Command, asker: NodeId | None = None) -> None:
         """Into this node's own log. Raises NotLeader, Overloaded, BadInput."""
         stamp_ms = self._stamp()
         payload = stamped(encoded, stamp_ms)
         self._store.expect(payload, stamp_ms, command)
         try:
-            self._consensus.propose(payload)
+            self._consensus.propose(payload, asker=asker)
         except AetherError:
             self._store.expect_no_more(payload)
             raise
@@ -243,7 +246,7 @@ class Proposer:
                 raise BadInput("session 0 is the leader's own", ("open a session first",))
             if isinstance(command, Group):  # its requests may be of any session, and write one key twice
                 raise BadInput("only a leader groups requests", ("send each of them",))
-            self._put(request.command, command)
+            self._put(request.command, command, sender)
         except NotLeader as error:
             leader = None if error.leader is None else NodeId(error.leader)
             self._send(sender, ProposeReply(request.number, Refusal.NOT_LEADER, leader))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import trio
 from trio import TaskStatus
 
+from aether.consensus.durations import Durations
 from aether.consensus.values import Role
 from aether.errors import Draining, NotLeader, Overloaded
 from aether.kv import keys
@@ -23,8 +24,10 @@ from aether.kv.agreement_service import StateWatch
 from aether.kv.applied_service import AppliedWatch
 from aether.kv.commands import Apply, Batch, BatchResult, Compare, encode_command
 from aether.kv.decoded_rows import DecodedRows
+from aether.kv.escort import ESCORT
 from aether.kv.history import ChangeHistory
-from aether.kv.keys import ClusterRow, Key, Prefix
+from aether.kv.key_kinds import Key, Prefix
+from aether.kv.keys import ClusterRow
 from aether.kv.messages import (
     AskApplied,
     HasApplied,
@@ -36,7 +39,7 @@ from aether.kv.messages import (
 )
 from aether.kv.ports import Consensus
 from aether.kv.propose_service import RETRY_TICK_S, Proposer
-from aether.kv.store import AppliedEntries, Store
+from aether.kv.store import AppliedEntries, Row, RowChange, Store
 from aether.kv.watch import WatcherSet
 from aether.kv.watch_service import Watch
 from aether.model.ids import Incarnation, NodeId, Revision
@@ -44,6 +47,18 @@ from aether.model.limits import PROPOSE_DEADLINE_S
 from aether.model.rows import LeadershipRow
 
 T = TypeVar("T")
+
+
+class RowObserver(Protocol):
+    """Sees what was done to rows here. Called as part of applying: it must be quick, and neither block nor raise."""
+
+    def changed(self, changes: Sequence[RowChange]) -> None:
+        """These changes have been applied, in this order; the entries that they belong to are whole."""
+        ...
+
+    def restored(self) -> None:
+        """The whole state was replaced by that of a snapshot: what changed is not known. Read the rows now."""
+        ...
 
 
 class KvService:
@@ -75,6 +90,7 @@ class KvService:
         self._proposer = Proposer(node, incarnation, consensus, store, send, wall)
         self._states = StateWatch(node, consensus, store, send)
         self._reached = AppliedWatch(node, store, send)
+        self._observer: RowObserver | None = None
         self._closed = False
         self._claimed_term = 0
         self._barriers: set[trio.CancelScope] = set()
@@ -131,9 +147,13 @@ class KvService:
         return self._store.log_time_ms
 
     def get(self, key: Key[T]) -> T | None:
-        """The value as applied here, perhaps stale (see `barrier`). Raises BadInput when the row is malformed."""
+        """The value as applied here, perhaps stale (see `barrier`); None also for a row that cannot be read.
+
+        That is said once, in the log; its `version` is that of any row.
+        """
         row = self._store.get(key.text)
-        return None if row is None else self._decoded.value(key.text, row.value, row.version, key.decode)
+        found = row and self._decoded.readable(key.text, row.value, row.version, key.codec.decode)
+        return found[0] if found else None
 
     def version(self, key: Key[T]) -> Revision:
         """The revision of the row's last change; 0 = absent."""
@@ -144,20 +164,33 @@ class KvService:
         return ((key, row.value, row.version) for key, row in self._store.scan(prefix))
 
     def rows(self, prefix: Prefix[T]) -> Iterator[T]:
-        """The values under `prefix` in order of their keys, as they are at this call. Raises BadInput (see `get`)."""
-        value, decode = self._decoded.value, prefix.codec.decode
-        return (value(key, row.value, row.version, decode) for key, row in self._store.scan(prefix))
+        """The values under `prefix` in the order of keys, as they are at this call, without what `get` misses."""
+        return (value for _, value in self.items(prefix))
+
+    def items(self, prefix: Prefix[T]) -> Iterator[tuple[str, T]]:
+        """As `rows`, with the text of the key."""
+        return self._items(prefix, self._store.scan(prefix))
+
+    def _items(self, prefix: Prefix[T], found: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, T]]:
+        for key, row in found:
+            read = self._decoded.readable(key, row.value, row.version, prefix.codec.decode)
+            if read:
+                yield key, read[0]
+
+    @property
+    def unreadable(self) -> Iterable[str]:
+        """Keys of rows that somebody asked for on this node, and that it cannot read: what they say stays unknown."""
+        return self._decoded.unreadable
 
     def follow(self, prefix: Prefix[Any]) -> None:
         """Rows under `prefix` are read time and again: decode each once for all readers, as long as it stands."""
         self._decoded.follow(prefix)
 
     def versioned(self, text: str, prefix: Prefix[T]) -> tuple[Revision, T] | None:
-        """Version and value of the row under `prefix` with this text as key; None = absent. Raises BadInput."""
+        """Version and value of the row under `prefix` with this text as key; None as `get`."""
         row = self._store.get(text)
-        if row is None:
-            return None
-        return row.version, self._decoded.value(text, row.value, row.version, prefix.codec.decode)
+        found = row and self._decoded.readable(text, row.value, row.version, prefix.codec.decode)
+        return (row.version, found[0]) if row and found else None
 
     def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes, Revision]]:
         """As `scan`, but at most `limit` rows, those whose keys follow `after` ("" = from the first one)."""
@@ -177,6 +210,14 @@ class KvService:
     def watch(self, *prefixes: str) -> Watch:
         """A watch of all rows under any of `prefixes`; `""` is everything. Enter it before reading."""
         return Watch(self._watchers, prefixes)
+
+    def observe(self, prefixes: Iterable[str], observer: RowObserver) -> None:
+        """From now on `observer` is told of every applied change of rows under `prefixes`: in the order of the log,
+        once each, with the value before. There is one observer. Rows of other kinds cost it nothing.
+        """
+        assert self._observer is None, "a store has one observer"
+        self._observer = observer
+        self._store.observe(prefixes)
 
     async def wait_applied(self, revision: Revision) -> None:
         """Return once everything up to `revision` is applied here. The caller's scope is the bound; cancelling is free.
@@ -212,6 +253,8 @@ class KvService:
     def propose(self, batch: Batch, *, fence: LeadershipRow | None = None) -> Coroutine[Any, Any, BatchResult]:
         """Have `batch` decided exactly once, from any node; return once that is applied here.
 
+        An escort (aether.kv.escort) sees it first.
+
         fence  `leadership` of the caller: the batch is decided only while that row stands, and is never forwarded.
 
         It did not happen: BadInput, QuotaExceeded, SessionFull, Overloaded, Draining, with a fence NotLeader, and
@@ -220,6 +263,9 @@ class KvService:
         Cancelled, it may have happened, or still happen shortly after.
         Paper: Ongaro's dissertation, section 6.3.
         """
+        escort = ESCORT.get()
+        if escort is not None:
+            batch = escort(batch)
         return self._proposer.propose(batch, None) if fence is None else self._propose_fenced(batch, fence)
 
     async def _propose_fenced(self, batch: Batch, fence: LeadershipRow) -> BatchResult:
@@ -253,6 +299,11 @@ class KvService:
         if self._closed:
             raise Draining(self._node)
         raise self._proposer.no_quorum()
+
+    @property
+    def proposals(self) -> Durations:
+        """From asking for a change to its entry applied here, of the changes that this node asked for."""
+        return self._proposer.durations
 
     def end_session(self) -> None:
         """Ask once, unanswered, to forget this process's session. For a node that leaves, as its last proposal."""
@@ -308,6 +359,13 @@ class KvService:
         self._claimed_term = term
         return True
 
+    def _claim_again(self) -> None:
+        """Nobody could act for this term, were its row left as what cannot be read."""
+        status = self._consensus.status
+        if status.role is Role.LEADER and status.term == self._claimed_term and self.get(keys.leadership) is None:
+            self._claimed_term = 0
+            self._claim(status.term)
+
     # --- what was applied here --------------------------------------------------------------------------------------
 
     def _on_applied(self, applied: AppliedEntries) -> None:
@@ -317,10 +375,16 @@ class KvService:
         if applied.restored:
             self._decoded.clear()
             self._history.restored(self._store.revision)
+            if self._observer is not None:
+                self._observer.restored()
             self._watchers.mark_all()
         elif applied.changed:
             self._decoded.changed(applied.changed)
             self._history.applied(self._store.revision, applied.changed)
+            if applied.observed and self._observer is not None:
+                self._observer.changed(applied.observed)
+            if keys.leadership.text in applied.changed:
+                self._claim_again()
             self._watchers.mark(applied.changed)
         while self._revision_waits and self._revision_waits[0][0] <= self._store.revision:
             heapq.heappop(self._revision_waits)[2].set()

@@ -9,7 +9,7 @@ Holds: the same entries give the same state and the same hash on every node; a b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 from zlib import crc32
@@ -56,6 +56,20 @@ _new_row: Final = cast("Callable[[tuple[bytes, Revision]], Row]", partial(_tuple
 _new_result: Final = cast("Callable[[tuple[Any, ...]], BatchResult]", partial(_tuple.__new__, BatchResult))
 
 
+class RowChange(NamedTuple):
+    """What one change of a batch did to one row, for whoever observes its kind.
+
+    revision, at_ms  of the entry: its log index, and the log time
+    old, new         values as stored; None = there was no row, there is none any more
+    """
+
+    revision: Revision
+    at_ms: int
+    key: str
+    old: bytes | None
+    new: bytes | None
+
+
 @attrs.define
 class AppliedEntries:
     """What one `apply` or `restore` did, for whoever waits.
@@ -63,12 +77,14 @@ class AppliedEntries:
     outcomes  (session, sequence, outcome) of each request, repeats included
     opened    each request to open a session, with the id of the session
     changed   texts of the keys whose rows changed
+    observed  each change of a row that is observed, in the order of the log and of each batch
     restored  the whole state was replaced
     """
 
     outcomes: list[tuple[int, int, Outcome]] = attrs.field(factory=list[tuple[int, int, Outcome]])
     opened: list[tuple[OpenSession, int]] = attrs.field(factory=list[tuple[OpenSession, int]])
     changed: list[str] = attrs.field(factory=list[str])
+    observed: list[RowChange] = attrs.field(factory=list[RowChange])
     restored: bool = False
 
 
@@ -87,6 +103,7 @@ class Store:
         self._newest_mark: tuple[Revision, bytes] | None = None
         self._expected: Expected = {}
         self._listener: Callable[[AppliedEntries], None] | None = None
+        self._observed: tuple[str, ...] = ()
 
     def expect(self, payload: bytes, stamp_ms: int, command: Command) -> None:
         """`payload`, if it is ever applied, need not be decoded: it says this. `forget_expected` when it may not be."""
@@ -108,6 +125,14 @@ class Store:
         """Call `listener` after each `apply` and `restore`. It must neither block nor raise; there is one."""
         assert self._listener is None, "a store has one listener"
         self._listener = listener
+
+    def observe(self, prefixes: Iterable[str]) -> None:
+        """From now on tell the listener what changes of rows under `prefixes` did; not of entries of user maps."""
+        prefixes = tuple(prefixes)
+        assert not any(prefix.startswith(MAPS) or MAPS.startswith(prefix) for prefix in prefixes), (
+            "maps are not told of"
+        )
+        self._observed += prefixes
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -279,7 +304,10 @@ class Store:
                     return judged
                 staged = judged
                 break
+        observed = self._observed
         for key, value in changes:
+            if observed and key.startswith(observed):
+                self._tell(revision, key, value, applied)
             self._change(revision, key, value, applied)
         self._quotas.commit(staged)
         return _new_result((True, revision, None))
@@ -313,6 +341,12 @@ class Store:
         else:
             return
         applied.changed.append(key)
+
+    def _tell(self, revision: Revision, key: str, value: bytes | None, applied: AppliedEntries) -> None:
+        row = self._rows.get(key)
+        if row is not None or value is not None:
+            old = None if row is None else row[0]
+            applied.observed.append(RowChange(revision, self._log_time_ms, key, old, value))
 
     def _size(self, key: str) -> int | None:
         row = self._rows.get(key)

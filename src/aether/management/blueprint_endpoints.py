@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from aether.errors import NotFound
-from aether.management import queries
+from aether.management import blueprint_queries
 from aether.management.actors import Actors
 from aether.management.commands import Changed
 from aether.management.endpoint import BY, FRESH, NUMBER_MAX, WAIT, Endpoint, get
-from aether.management.queries import Answer, Facts
+from aether.management.facts import Answer, Facts
 from aether.management.schema import Field, Kind, Schema
 from aether.management.view import BlueprintAnswer, BlueprintPlanned, SlicePlanned
+from aether.model.access import Role
 from aether.model.blueprint_toml import parse_blueprint
 from aether.model.limits import HTTP_MANAGEMENT_BODY_BYTES_MAX
 from aether.model.rows import BlueprintRow
@@ -159,32 +160,37 @@ def _revision(row: BlueprintRow) -> Answer:
 # --- the table --------------------------------------------------------------------------------------------------------
 
 BLUEPRINT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    get("/blueprints", "The blueprints in force.", queries.blueprints),
+    get("/blueprints", "The blueprints in force.", blueprint_queries.blueprints),
     Endpoint(
         path="/blueprints/{id}",
         about="One blueprint with its text.",
+        role=Role.VIEWER,
         query=Schema(
             (*FRESH, Field("number", Kind.WHOLE, low=1, high=NUMBER_MAX, about="an earlier one of the same id"))
         ),
-        read=lambda facts, query, variables: queries.blueprint(facts, query, variables["id"]),
+        read=lambda facts, query, variables: blueprint_queries.blueprint(facts, query, variables["id"]),
     ),
     Endpoint(
         path="/blueprints/{id}/history",
         about="Every text that is kept, with who applied it, when and why.",
+        role=Role.VIEWER,
         query=Schema(FRESH),
         read=lambda facts, query, variables: history(facts, query, variables["id"]),
     ),
     Endpoint(
         path="/blueprint",
         about="Put a blueprint in force.",
+        role=Role.OPERATOR,
         query=WAIT,
         body=Schema((_TOML, BY, _FORCE, _IF_NUMBER)),
         change=apply,
+        rehearse=plan,
         toml=True,
     ),
     Endpoint(
         path="/blueprint/validate",
         about="Read a blueprint and say everything that is wrong with it.",
+        role=Role.PROPOSER,
         query=WAIT,
         body=Schema((_TOML,)),
         change=validate,
@@ -193,6 +199,7 @@ BLUEPRINT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/blueprint/plan",
         about="Say what applying a blueprint would change, and change nothing.",
+        role=Role.PROPOSER,
         query=WAIT,
         body=Schema((_TOML, _FORCE)),
         change=plan,
@@ -201,6 +208,7 @@ BLUEPRINT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/blueprints/{id}/rollback",
         about="Put an earlier text back, as a new number.",
+        role=Role.OPERATOR,
         query=WAIT,
         body=Schema(
             (Field("number", Kind.WHOLE, low=1, high=NUMBER_MAX, about="which; the one before, unless said"), BY)
@@ -210,6 +218,7 @@ BLUEPRINT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/blueprints/{id}/delete",
         about="Want nothing of a blueprint any more, and forget its texts.",
+        role=Role.OPERATOR,
         query=WAIT,
         body=Schema((_FORCE,)),
         change=delete,

@@ -13,7 +13,7 @@ from typing import cast
 import attrs
 
 from aether.management.actors import Actors
-from aether.management.queries import Answer, SliceFacts, slice_facts
+from aether.management.facts import Answer, SliceFacts, slice_facts
 from aether.management.view import ClusterView
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import Revision

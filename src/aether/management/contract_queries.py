@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from aether.errors import BadInput, NotFound
-from aether.management.queries import Answer, Facts
+from aether.management.facts import Answer, Facts
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.rows import ContractRow
 

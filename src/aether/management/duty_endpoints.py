@@ -12,10 +12,11 @@ from typing import Final, cast
 from aether.errors import NotFound
 from aether.management.actors import Actors
 from aether.management.commands import Changed
-from aether.management.endpoint import FRESH, WAIT_S_MAX, Change, Endpoint, get
-from aether.management.queries import Answer, Facts
+from aether.management.endpoint import DRY_RUN, FRESH, WAIT_S_MAX, Change, Endpoint, get
+from aether.management.facts import Answer, Facts
 from aether.management.schema import Field, Kind, Schema
 from aether.management.view import DutyAnswer
+from aether.model.access import Role
 from aether.model.duty import NEXT_DUTY, Duty, DutyRow
 from aether.model.ids import NodeId
 
@@ -80,13 +81,13 @@ def _lifecycles(facts: Facts) -> Iterable[Answer]:
 # --- the table --------------------------------------------------------------------------------------------------------
 
 _WAIT: Final = Schema(
-    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when it is so, or 504 with what it waits for"),)
+    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when it is so, or 504 with what it waits for"), DRY_RUN)
 )
 _FORCE: Final = Field("force", Kind.FLAG, about="without regard to min_available, capacity and majority")
 
 
 def _asked(path: str, about: str, change: Change, *fields: Field) -> Endpoint:
-    return Endpoint(path=path, about=about, query=_WAIT, body=Schema(fields), change=change)
+    return Endpoint(path=path, about=about, role=Role.OPERATOR, query=_WAIT, body=Schema(fields), change=change)
 
 
 def _words(path: str, also: str = "") -> tuple[Endpoint, ...]:
@@ -103,6 +104,7 @@ DUTY_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/node/lifecycle/{id}",
         about="The duty of one member.",
+        role=Role.VIEWER,
         query=Schema(FRESH),
         read=lambda facts, query, variables: lifecycle(facts, query, variables["id"]),
     ),

@@ -13,11 +13,13 @@ import attrs
 
 from aether.management.actors import Actors
 from aether.management.commands import Changed
-from aether.management.queries import Answer, Facts
+from aether.management.facts import Answer, Facts
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Field, Kind, Schema
+from aether.model.access import Role
 from aether.model.ids import NAME_CHARS_MAX
 from aether.model.limits import INSTANCES_MAX, KEY_BYTES_MAX
+from aether.web.request import Request, Response
 
 Query = Mapping[str, object]
 Body = Mapping[str, object]
@@ -26,6 +28,7 @@ Change = Callable[[Actors, Body, str], Awaitable[Changed]]
 Look = Callable[[RowStore, Query], Awaitable[Answer]]
 Wish = Callable[[Body], Wanted]
 Ask = Callable[[Actors, Query, Mapping[str, str]], Awaitable[Answer]]
+Serve = Callable[[Actors, Request, Query, Mapping[str, str]], Awaitable[Response]]
 
 NO_BODY: Final = Schema()
 WAIT_S_MAX: Final = 3600.0
@@ -43,23 +46,45 @@ class Endpoint:
     read       answers a GET, from the facts
     look       answers a GET, from the rows, perhaps after waiting
     ask        answers a GET, by asking who carries mutations out
+    serve      answers a GET with what is no JSON object: text, a page, a stream, a WebSocket
     is_backup  answers a GET with the file
+    is_dashboard  answers a GET with the WebSocket behind the page
     change     carries out a POST (and PUT, as the original); its body holds the variables of the path too
     wish       reads from a POST which row is to be written
+
+    role       that a caller needs
+    also       further verbs that `serve` answers
+    deletes    the change answers DELETE instead of POST and PUT
     toml       the body may be TOML, or plain text, instead of JSON; it then stands for the field `toml`
+    rehearse   answers `?dry_run=true` instead of the change, and changes nothing; without it the change itself runs up
+               to its first batch, which is shown and not written. A change that does more than write rows must not
+               have DRY_RUN in its query
+    needs_name whoever asks must have said who it is, whatever --insecure says
+    is_secret  the answer holds what no log may show
+    is_act     the change is no batch of rows but something done, perhaps by another task or node, such as a call: its
+               audit is written before it. With DRY_RUN in its query it has a `rehearse`
     """
 
     path: str
     about: str
+    role: Role
     query: Schema
     body: Schema = NO_BODY
     read: Read | None = None
     look: Look | None = None
     ask: Ask | None = None
+    serve: Serve | None = None
+    also: tuple[str, ...] = ()
     is_backup: bool = False
+    is_dashboard: bool = False
     change: Change | None = None
     wish: Wish | None = None
+    deletes: bool = False
     toml: bool = False
+    rehearse: Change | None = None
+    needs_name: bool = False
+    is_secret: bool = False
+    is_act: bool = False
 
     @property
     def changes_something(self) -> bool:
@@ -67,7 +92,9 @@ class Endpoint:
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        return ("POST", "PUT") if self.changes_something else ("GET",)
+        if self.deletes:
+            return ("DELETE",)
+        return ("POST", "PUT") if self.changes_something else ("GET", *self.also)
 
 
 FRESH: Final = (
@@ -80,8 +107,10 @@ FRESH: Final = (
         about="read once this node has applied that revision",
     ),
 )
+DRY_RUN: Final = Field("dry_run", Kind.FLAG, also=("dryRun",), about="say what would be written, and write nothing")
+REHEARSED: Final = Schema((DRY_RUN,))
 WAIT: Final = Schema(
-    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when instances are ACTIVE as desired, or 504"),)
+    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when instances are ACTIVE as desired, or 504"), DRY_RUN)
 )
 ARTIFACT: Final = Field(
     "artifact",
@@ -125,10 +154,12 @@ ADDRESS: Final = Field(
     "address", Kind.TEXT, required=True, low=1, high=300, about="host:port of its cluster port, as others dial it"
 )
 WAIT_GROUP: Final = Schema(
-    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when the group has changed as asked, or 504"),)
+    (Field("wait", Kind.SECONDS, high=WAIT_S_MAX, about="answer when the group has changed as asked, or 504"), DRY_RUN)
 )
 
 
 def get(path: str, about: str, read: Callable[[Facts, Query], Answer]) -> Endpoint:
-    """A GET that is answered from the facts."""
-    return Endpoint(path=path, about=about, query=Schema(FRESH), read=lambda facts, query, _: read(facts, query))
+    """A GET for every viewer that is answered from the facts."""
+    return Endpoint(
+        path=path, about=about, role=Role.VIEWER, query=Schema(FRESH), read=lambda facts, query, _: read(facts, query)
+    )

@@ -27,6 +27,7 @@ from aether.model.rows import (
     UnsatisfiedRow,
 )
 from aether.model.serving import published, serving
+from aether.model.setting import SettingRow
 
 
 class KvClusterView:
@@ -64,6 +65,10 @@ class KvClusterView:
 
     def contracts(self) -> Iterable[ContractRow]:
         return self._kv.rows(keys.CONTRACTS)
+
+    def settings(self) -> Iterator[tuple[str, SettingRow]]:
+        for text, row in self._kv.items(keys.SETTINGS):
+            yield str(keys.parse(text).parts[0]), row
 
     def routes(self) -> Iterable[RouteRow]:
         for row in self._kv.rows(keys.ROUTES):

@@ -8,11 +8,13 @@ Holds: made from the table alone, so it names every path and no other.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import Final
 
-from aether.management.endpoint import Endpoint
+from aether.management.endpoint import DRY_RUN, Endpoint
 from aether.management.schema import Field, Kind, Schema
 from aether.management.table import ENDPOINTS
+from aether.model.access import Role
 from aether.web.problem import PROBLEM_TYPE
 from aether.web.request import JSON_TYPE
 from aether.web.router import parse_template
@@ -25,18 +27,29 @@ _TYPES: Final = {
     Kind.FLAG: "boolean",
 }
 
+_IF_MATCH: Final[dict[str, object]] = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "a revision in quotes: only if nothing that the change is about has changed after it, else 412",
+    "schema": {"type": "string"},
+}
+
 PROBES: Final = {
     "/health/live": "Whether the process runs.",
     "/health/ready": "Whether this node may be sent requests: 200 or 503.",
     "/openapi.json": "This document.",
+    "/dashboard": "The page of the cluster, for people; its files lie below.",
 }
 """Paths beside the table: they take no query and wait for nothing."""
 
 
 def openapi_document() -> dict[str, object]:
     """The whole API; every path also answers below `/api`."""
-    paths: dict[str, object] = {endpoint.path: _path(endpoint) for endpoint in ENDPOINTS}
-    paths |= {path: {"get": {"summary": about, "responses": _responses()}} for path, about in PROBES.items()}
+    paths: dict[str, dict[str, object]] = defaultdict(dict)
+    for endpoint in ENDPOINTS:
+        paths[endpoint.path.replace(":path}", "}")] |= _path(endpoint)
+    for path, about in PROBES.items():
+        paths[path] = {"get": {"summary": about, "responses": _responses()}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "aether management API", "version": "1"},
@@ -48,16 +61,19 @@ def openapi_document() -> dict[str, object]:
 def _path(endpoint: Endpoint) -> dict[str, object]:
     operation: dict[str, object] = {"summary": endpoint.about, "responses": _responses()}
     names = [text for text, is_variable in parse_template(endpoint.path) if is_variable]
+    operation["x-role"] = endpoint.role.word
     operation["parameters"] = [
         *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
         *({"name": f.name, "in": "query", "description": f.about, "schema": _field(f)} for f in endpoint.query.fields),
+        *((_IF_MATCH,) if DRY_RUN in endpoint.query.fields else ()),
     ]
     if endpoint.changes_something:
         content: dict[str, object] = {JSON_TYPE: {"schema": _object(endpoint.body)}}
         if endpoint.toml:
             content["application/toml"] = {"schema": {"type": "string"}}
-        operation["requestBody"] = {"required": True, "content": content}
-    if endpoint.changes_something or endpoint.is_backup:
+        if not endpoint.deletes:
+            operation["requestBody"] = {"required": True, "content": content}
+    if endpoint.role > Role.VIEWER:
         operation["security"] = [{"bearer": []}]
     return {verb.lower(): operation for verb in endpoint.verbs}
 

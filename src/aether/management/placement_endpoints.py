@@ -12,9 +12,10 @@ from typing import Final, cast
 from aether.management.actors import Actors
 from aether.management.commands import Changed
 from aether.management.endpoint import ARTIFACT, NODE, WAIT, Change, Endpoint, get
-from aether.management.queries import Answer, Facts
+from aether.management.facts import Answer, Facts
 from aether.management.schema import Field, Kind, Schema
 from aether.management.view import PlacementAnswer
+from aether.model.access import Role
 from aether.model.ids import NAME_CHARS_MAX, NodeId
 
 
@@ -67,7 +68,7 @@ _FORCE: Final = Field("force", Kind.FLAG, about="also below min_available")
 
 
 def _order(path: str, about: str, change: Change, *fields: Field) -> Endpoint:
-    return Endpoint(path=path, about=about, query=WAIT, body=Schema(fields), change=change)
+    return Endpoint(path=path, about=about, role=Role.OPERATOR, query=WAIT, body=Schema(fields), change=change)
 
 
 PLACEMENT_ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -12,10 +12,11 @@ from typing import Final, cast
 from aether.errors import BadInput
 from aether.management.actors import Actors
 from aether.management.commands import Changed
-from aether.management.endpoint import ARTIFACT, FRESH, INSTANCES, WAIT_S_MAX, Endpoint
-from aether.management.queries import Answer
+from aether.management.endpoint import ARTIFACT, DRY_RUN, FRESH, INSTANCES, WAIT_S_MAX, Endpoint
+from aether.management.facts import Answer
 from aether.management.rollout_wish import RolloutAnswer, Rollouts, plan_of, shown, shown_health
 from aether.management.schema import Field, Kind, Schema
+from aether.model.access import Role
 from aether.model.gate_presets import PRESETS
 from aether.model.limits import INSTANCES_MAX, ROLLOUT_FIGURE_MAX, ROLLOUT_HOLD_S_MAX
 from aether.model.ratio import check_parts, parse_ratio
@@ -87,6 +88,7 @@ _WAIT: Final = Schema(
             high=WAIT_S_MAX,
             about="answer when the update is over or waits for a person, or 504 with where it stands",
         ),
+        DRY_RUN,
     )
 )
 _SECONDS: Final = ROLLOUT_HOLD_S_MAX
@@ -133,15 +135,22 @@ _ROUTING: Final = Schema(
 
 def _paths(listed: str, one: str, strategy: Strategy, also: str) -> tuple[Endpoint, ...]:
     def asked(word: str, about: str, ask: _Wish) -> Endpoint:
-        return Endpoint(path=f"{one}/{{id}}/{word}", about=f"{about}{also}.", query=_WAIT, change=_wish(ask))
+        return Endpoint(
+            path=f"{one}/{{id}}/{word}", about=f"{about}{also}.", role=Role.OPERATOR, query=_WAIT, change=_wish(ask)
+        )
 
     return (
         Endpoint(
-            path=listed, about=f"The updates that are known, the newest first{also}.", query=Schema(FRESH), ask=_list
+            path=listed,
+            about=f"The updates that are known, the newest first{also}.",
+            role=Role.VIEWER,
+            query=Schema(FRESH),
+            ask=_list,
         ),
         Endpoint(
             path=f"{one}/start",
             about=f"Begin to update a slice; {strategy} unless `strategy` says otherwise{also}.",
+            role=Role.OPERATOR,
             query=_WAIT,
             body=_START,
             change=_start(strategy),
@@ -149,18 +158,21 @@ def _paths(listed: str, one: str, strategy: Strategy, also: str) -> tuple[Endpoi
         Endpoint(
             path=f"{one}/{{id}}",
             about=f"One update, by id, artifact, or `current`{also}.",
+            role=Role.VIEWER,
             query=Schema(FRESH),
             ask=_get,
         ),
         Endpoint(
             path=f"{one}/{{id}}/health",
             about=f"How the calls to both versions went{also}.",
+            role=Role.VIEWER,
             query=Schema(FRESH),
             ask=_health,
         ),
         Endpoint(
             path=f"{one}/{{id}}/routing",
             about=f"Share the traffic by hand{also}.",
+            role=Role.OPERATOR,
             query=_WAIT,
             body=_ROUTING,
             change=_route,
@@ -170,6 +182,7 @@ def _paths(listed: str, one: str, strategy: Strategy, also: str) -> tuple[Endpoi
         Endpoint(
             path=f"{one}/{{id}}/rollback",
             about=f"Take an update back{also}.",
+            role=Role.OPERATOR,
             query=_WAIT,
             body=_BY,
             change=_rollback,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
 from aether.errors import BadInput
-from aether.management.queries import Answer
+from aether.management.facts import Answer
 from aether.management.view import RevisionAnswer
 from aether.model.gate_presets import Preset, preset
 from aether.model.health import Health, VersionHealth

@@ -2,8 +2,8 @@
 
 Knows: the table of keys; which rows an operator may write, and how a value that is JSON becomes the bytes of its row.
 Never: HTTP, who may ask.
-Holds: a row that the cluster itself keeps is written only by force, and only with a value of its type; the leadership
-       row never: it is the fence of all leader's writers.
+Holds: a row that the cluster itself keeps is written only by force, and only with a value of its type; some never, such
+       as the leadership row: it is the fence of all leader's writers. Rows of tokens are not shown.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ import msgpack
 from aether.errors import BadInput, Conflict, NotFound
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Delete, Put
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.management.view import Changes
 from aether.model.ids import Revision
 
-_NEVER: Final = frozenset({"leadership"})
+HIDDEN: Final = frozenset({"tokens", "alert-sinks"})
+"""Rows of these heads are shown by their own paths alone, and never whole."""
+_NEVER: Final = {
+    "leadership": "each leader writes it once, and its writers trust it",
+    "tokens": "`aether token create` and `aether token revoke` write them",
+    "audit": "what was done is not rewritten",
+    "denials": "what was refused is not rewritten",
+}
 
 
 class RowStore(Protocol):
@@ -74,7 +81,7 @@ class KvRows:
 def row_of(rows: RowStore, key: Key[Any]) -> tuple[bytes, Revision]:
     """Value and version of the row. Raises NotFound."""
     for text, raw, version in rows.page(key.text, "", 1):
-        if text == key.text:
+        if text == key.text and key.head not in HIDDEN:
             return raw, version
     raise NotFound("row", key.text, "`aether kv list` shows what is there")
 
@@ -106,7 +113,7 @@ def wanted(body: Mapping[str, object], *, deletes: bool = False) -> Wanted:
     """The wish in a body that fits its schema. Raises BadInput."""
     key = key_of(cast("str", body["key"]))
     if key.head in _NEVER:
-        raise BadInput(f"{key.text} cannot be written", ("each leader writes it once, and its writers trust it",))
+        raise BadInput(f"{key.text} cannot be written", (_NEVER[key.head],))
     raw = None if deletes else _value(key, body)
     return Wanted(key, raw, cast("int | None", body.get("ifVersion")), not is_entry(key))
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 import trio
 
 from aether.errors import BadInput
-from aether.management.queries import LIMIT_DEFAULT, PAGE_BYTES_MAX, Answer
-from aether.management.row_store import RowStore, Wanted, key_of, row_of, wanted
+from aether.management.blueprint_queries import LIMIT_DEFAULT, PAGE_BYTES_MAX
+from aether.management.facts import Answer
+from aether.management.row_store import HIDDEN, RowStore, Wanted, key_of, row_of, wanted
 from aether.management.shown import base64_of, shown_value
 from aether.model.ids import Revision
 
@@ -23,7 +24,7 @@ Query = Mapping[str, object]
 async def list_rows(rows: RowStore, query: Query) -> Answer:
     """Rows in the order of their keys' texts; `next` is the `after` of the following page, null at the end."""
     limit = _whole(query, "limit", LIMIT_DEFAULT)
-    found = rows.page(_text(query, "prefix"), _text(query, "after"), limit + 1)
+    found = _visible(rows, _text(query, "prefix"), _text(query, "after"), limit + 1)
     page = list(_fitting(found[:limit]))
     following = page[-1]["key"] if page and len(page) < len(found) else None
     return {"rows": page, "next": following, "revision": rows.revision}
@@ -72,10 +73,26 @@ def delete_wish(body: Mapping[str, object]) -> Wanted:
     return wanted(body, deletes=True)
 
 
+def _visible(rows: RowStore, prefix: str, after: str, limit: int) -> list[tuple[str, bytes, Revision]]:
+    """A page without rows that are not shown here; it goes on behind them."""
+    found: list[tuple[str, bytes, Revision]] = []
+    while len(found) < limit:
+        page = rows.page(prefix, after, limit - len(found))
+        shown = [row for row in page if row[0].partition("/")[0] not in HIDDEN]
+        found += shown
+        if len(shown) == len(page):
+            break
+        head = page[-1][0].partition("/")[0]
+        after = f"{head}0" if head in HIDDEN else page[-1][0]  # `0` is next to `/`: behind all rows of that head
+    return found
+
+
 def _changes(rows: RowStore, since: Revision, prefix: str) -> list[tuple[int, str, bytes | None]]:
     """(revision, key, value or None when deleted), the oldest first."""
     found: list[tuple[int, str, bytes | None]] = []
     for key, at in rows.changed_after(since, prefix).items():
+        if key.partition("/")[0] in HIDDEN:
+            continue
         row = next(((raw, version) for text, raw, version in rows.page(key, "", 1) if text == key), None)
         if row is None:
             found.append((at, key, None))

@@ -12,8 +12,9 @@ from typing import Final
 from aether.management.actors import Actors
 from aether.management.commands import Changed
 from aether.management.endpoint import NO_BODY, Endpoint, get
-from aether.management.queries import Answer, Facts
+from aether.management.facts import Answer, Facts
 from aether.management.view import TreeFacts
+from aether.model.access import Role
 from aether.model.artifact import Artifact
 from aether.model.ids import NodeId
 
@@ -54,8 +55,10 @@ STORE_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(
         path="/slices/rescan",
         about="Let this node look at its trees now, also again at those that it could not describe.",
+        role=Role.OPERATOR,
         query=NO_BODY,
         body=NO_BODY,
         change=rescan,
+        is_act=True,
     ),
 )

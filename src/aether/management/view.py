@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from aether.management.process_view import NodeSetting
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.duty import Duty, DutyRow
 from aether.model.ids import NodeId, Revision
@@ -26,6 +27,7 @@ from aether.model.rows import (
     RouteRow,
     UnsatisfiedRow,
 )
+from aether.model.setting import SettingRow
 
 
 class Changes(Protocol):
@@ -52,6 +54,10 @@ class ClusterView(Protocol):
     def instances(self) -> Iterable[InstanceRow]: ...
     def routes(self) -> Iterable[RouteRow]: ...
     def contracts(self) -> Iterable[ContractRow]: ...
+    def settings(self) -> Iterable[tuple[str, SettingRow]]:
+        """What was set while the cluster runs, by name."""
+        ...
+
     def unsatisfied(self) -> Iterable[UnsatisfiedRow]: ...
     def blueprints(self) -> Iterable[BlueprintRow]:
         """Each blueprint as now in force."""
@@ -160,6 +166,11 @@ class LocalNode(Protocol):
     @property
     def trees(self) -> Sequence[TreeFacts]:
         """Of its directory of slices; () without one."""
+        ...
+
+    @property
+    def settings(self) -> Sequence[NodeSetting]:
+        """What it was started with; of secrets only the names."""
         ...
 
     @property

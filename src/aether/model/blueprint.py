@@ -26,6 +26,10 @@ ADHOC: Final = "adhoc"
 APP: Final = "app"
 """Default id, and owner of what opening a cluster deploys."""
 
+BACK: Final = "back to "
+TAKEN_BACK: Final = " was taken back: "
+"""How the reason of a number reads that brings an earlier text back: an operator said so, or an atomic apply failed."""
+
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 

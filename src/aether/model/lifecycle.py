@@ -2,7 +2,7 @@
 
 Knows: the states, who may move to which, how long each transition may take.
 Never: who performs a transition.
-Holds: a move that is absent from NEXT is illegal; rows leave the store only from UNLOADING, or with their node.
+Holds: a move that is absent from NEXT is illegal; rows leave the store only in DOWNWARD, or with their node.
 """
 
 from __future__ import annotations
@@ -49,6 +49,12 @@ NEXT: Final[Mapping[SliceState, frozenset[SliceState]]] = {
 }
 assert NEXT.keys() == set(SliceState)
 
+UPWARD: Final = (S.LOAD, S.LOADING, S.LOADED, S.ACTIVATE, S.ACTIVATING, S.ACTIVE)
+"""From an order to an instance that serves."""
+
+DOWNWARD: Final = (S.DEACTIVATE, S.DEACTIVATING, S.LOADED, S.UNLOAD, S.UNLOADING)
+"""From an order to the last that is seen of an instance."""
+
 TIMEOUTS_S: Final[Mapping[SliceState, float]] = {
     S.LOADING: limits.LOADING_S,
     S.ACTIVATING: limits.ACTIVATING_S,
@@ -74,3 +80,12 @@ def advance(current: SliceState, wanted: SliceState) -> SliceState:
     if wanted not in NEXT[current]:
         raise IllegalTransition(current, wanted)
     return wanted
+
+
+def advanced(current: SliceState, wanted: SliceState) -> SliceState:
+    """`wanted`, when the table allows it from `current`, or by way of what lies between in UPWARD or DOWNWARD."""
+    for way in (UPWARD, DOWNWARD):
+        if current in way and wanted in way:
+            for step in way[way.index(current) + 1 : way.index(wanted)]:
+                current = advance(current, step)
+    return advance(current, wanted)

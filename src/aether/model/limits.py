@@ -56,6 +56,8 @@ REQUEST_ID_CHARS_MAX: Final = 128
 HELLO_BYTES_MAX: Final = 32 * 1024  # what a stranger may make us buffer
 HANDSHAKE_S: Final = 5.0
 HANDSHAKES_MAX: Final = 128  # accepted connections that have not said who they are
+REFUSAL_TOLD_S: Final = 60.0  # between two lines of the log about the same host refused for the same reason
+REFUSALS_KEPT_MAX: Final = 256  # hosts and reasons that were told lately
 PEERS_MAX: Final = 256
 PEER_SILENT_S: Final = 5.0  # a host whose kernel stopped answering, or a process whose loop stands still
 OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane
@@ -135,12 +137,42 @@ STREAM_AHEAD_ITEMS_MAX: Final = 65_536  # that a reader may ask for
 STREAM_INPUTS_MAX: Final = 8  # parameters of one method that are streams
 STREAM_HANDS_MAX: Final = 8  # slices that a stream may be handed on through
 
+# --- figures ---
+FIGURES_EVERY_S: Final = 1.0  # a node measures itself, and voters tell what they heard
+SECONDS_KEPT: Final = 600  # of each node, on every node
+TENS_KEPT: Final = 720  # values for ten seconds each: two hours
+MINUTES_KEPT: Final = 120
+FIGURES_REPEATED_MAX: Final = 10  # seconds of its own that a node tells whoever it reaches anew
+FIGURE_NODES_MAX: Final = 256  # whose figures one node keeps
+FIGURES_TOLD_MAX: Final = 4_096  # rows of figures in one message
+FIGURE_VALUES_MAX: Final = 1_024  # of one node, in one row; those of a later version are ignored
+FIGURES_PASSED_MAX: Final = 16  # rows of workers that all voters together pass on, a second
+FIGURES_QUIET_S: Final = 5.0  # beyond its turn; then the leader itself asks a node that it reaches
+FIGURES_SERVED_S: Final = 3.0  # that a worker is told of the others after it told of itself
+SNAPSHOTS_PASSED_MAX: Final = 8  # of calls of workers, that all voters together pass on, a second
+SNAPSHOTS_PASSED_BYTES_MAX: Final = 1 * 2**20  # of calls, by one voter to voters together and to workers together
+METHODS_KEPT: Final = 50  # busiest ones, whose last two hours are kept
+HISTORY_VALUES_MAX: Final = 50_000  # in one answer about the past
+DEPLOYMENTS_KEPT: Final = 10  # of one slice on one node: how long it took to start
+DEPLOYED_MAX: Final = 1_000  # exact slices of which they are kept
+
 # --- deployment ---
 INSTANCES_MAX: Final = 1_000
-VERSIONS_COUNTED_MAX: Final = 4_096  # that a node called, and keeps the counts of
+VERSIONS_COUNTED_MAX: Final = 1_024  # that a node called, and keeps the counts of
 VERSIONS_TOLD_MAX: Final = 64  # of one slice, in one answer to another node; the newest
-HEALTH_ASK_S: Final = 1.0  # for all nodes to say how their calls to the versions of a slice went
-HEALTH_QUESTIONS_MAX: Final = 64  # of one node, at a time
+ASK_NODES_S: Final = 1.0  # for all nodes to answer a question: how calls went, what is known of a request
+QUESTIONS_MAX: Final = 64  # of one kind and one node, at a time
+TRACES_KEPT: Final = 1_000  # calls that are over, of one node
+TRACE_SPANS_MAX: Final = 256  # of one of them
+TRACE_CALLS_TOLD_MAX: Final = 64  # of one request, by one node
+METHODS_COUNTED_MAX: Final = 256  # that a node called, of all versions; further ones of a version are counted as one
+METHODS_TOLD_MAX: Final = 100  # of one node, to all others; the rest as one
+SLOW_CALLS_KEPT: Final = 10  # of one method, on the node that made them
+SLOW_CALLS_TOLD_MAX: Final = 50  # of one node, to all others; the newest
+CALL_SNAPSHOT_EVERY_S: Final = 10.0  # a node tells the others how its calls went
+CALLS_RECENT_S: Final = 20.0  # of rates and quantiles that follow what happens now
+CALL_SNAPSHOT_BYTES_MAX: Final = 256 * 1024
+CALL_SNAPSHOTS_BYTES_MAX: Final = 8 * 2**20  # of all nodes together, as one of them keeps them
 TRAFFIC_RULES_MAX: Final = 32  # of one slice; each call is compared with all of them
 TRAFFIC_RULE_CHARS_MAX: Final = 512
 TRAFFIC_PARTS_MAX: Final = 1_000_000  # of one version: shares as small as one call in a million
@@ -163,6 +195,7 @@ ACTIVATING_S: Final = 60.0
 DEACTIVATING_S: Final = 30.0
 UNLOADING_S: Final = 120.0
 DRAIN_S: Final = 10.0
+STEP_SHOWN_S: Final = 0.02  # a step of an instance that is over sooner shows its end alone
 FAILED_BACKOFF_MIN_S: Final = 1.0
 FAILED_BACKOFF_MAX_S: Final = 60.0
 RECONCILE_FLOOR_S: Final = 1.0  # level-triggered: look again at least this often
@@ -176,6 +209,37 @@ IDLE_LOOK_S_MAX: Final = 5.0  # and at least as often as this
 WAKES_WAITING_MAX: Final = 1_000  # slices that one node is about to wake
 REBALANCE_MOVES_MAX: Final = 5  # instances of all slices that move at the same time for the sake of balance
 REBALANCE_AFTER_S: Final = 30.0  # on duty without a break, before instances move to a member for the sake of balance
+
+# --- control ---
+CONTROLLER_LOAD_S: Final = 10.0  # for one of a third party to be imported and made
+DECIDE_S: Final = 2.0  # for a controller of a third party to answer; then the decision tree decides
+DECISIONS_KEPT: Final = 50  # of one slice, in the journal; older ones go
+DECISIONS_OF_GONE_S: Final = 604_800.0  # the journal of a slice that nobody wants any more is kept for so long
+DECISION_REASONS_MAX: Final = 12
+DECISION_TEXT_CHARS_MAX: Final = 300
+CHANGES_PER_MINUTE_MAX: Final = 6  # of one slice's count, by any controller
+CHANGES_PER_MINUTE_IN_ALL_MAX: Final = 60
+CONTROL_SAMPLES_MAX: Final = 1_440  # of one slice: two hours at the usual interval
+CONTROL_RECORDED_MAX: Final = 720  # evaluations that a leader keeps for a recording
+CONTROL_RECORDING_BYTES_MAX: Final = 8 * 2**20  # of what is told of them; the oldest are left out
+CONTROL_ASK_S: Final = 5.0  # for the leader to answer a node that is asked about the controller
+CONTROL_QUESTIONS_MAX: Final = 16  # of one node, at a time
+
+# --- events and alerts ---
+EVENTS_KEPT_MAX: Final = 2_000  # of the cluster, by each node
+LOCAL_EVENTS_KEPT_MAX: Final = 500  # of one node
+ALERT_EVENTS_KEPT_MAX: Final = 500  # of them, as the history of alerts
+EVENTS_PENDING_MAX: Final = 10_000  # changes of rows that nobody has asked about yet
+ALERT_RAISE_SAMPLES: Final = 3  # figures at or above a threshold, before its alert begins
+ALERT_CLEAR_SAMPLES: Final = 5  # figures well below it, before it ends
+ALERT_GONE_SAMPLES: Final = 15  # seconds without its subject, after which it ends too
+ALERTS_MAX: Final = 500  # that hold at the same time
+THRESHOLDS_MAX: Final = 100
+ALERT_WEBHOOKS_MAX: Final = 8
+ALERTS_TOLD_AT_ONCE_MAX: Final = 100  # in one round of the leader
+WEBHOOK_WAITING_MAX: Final = 400  # alerts that one webhook is still to be told of
+WEBHOOK_TRIES_MAX: Final = 3
+WEBHOOK_S: Final = 5.0  # for one try
 
 # --- HTTP ---
 HTTP_HEADER_BYTES_MAX: Final = 32 * 1024
@@ -191,6 +255,7 @@ HTTP_WATCH_S: Final = 0.002  # a handler at work for so long, or twice that, is 
 HTTP_LINGER_S: Final = 1.0  # after a refusal, so that a client still sending can read it
 HTTP_READ_AHEAD_BYTES: Final = 64 * 1024  # pipelined bytes taken in while a request is answered
 HTTP_CONNECTIONS_MAX: Final = 10_000
+HTTP_HANDSHAKES_MAX: Final = 1_024  # connections to one port under TLS that have not finished their handshake
 HTTP_HEARTBEAT_S: Final = 15.0  # of silence in a stream of events, then a comment
 HTTP_FIRST_ITEM_S: Final = 0.05  # for which an answer that streams waits for its first part: a Fault has a status then
 HTTP_WHOLE_BYTES_MAX: Final = 256 * 1024  # of a streamed answer that is there at once, and so gets a length
@@ -202,7 +267,37 @@ HTTP_HELD_BYTES_MAX: Final = 256 * 2**20  # received by one listener and not ans
 HTTP_PRESSURE_WAITING_MAX: Final = 256  # requests held up by one listener while the loop runs late
 HTTP_PRESSURE_WAIT_S: Final = 1.0  # of one of them
 HTTP_PRESSURE_HELD_MAX: Final = 1_024  # connections that wait meanwhile, unread
+LIVE_CLIENTS_MAX: Final = 256  # streams of events and WebSockets of one management port
+LIVE_OF_ONE_MAX: Final = 64  # of these, of one caller, or of one address that says no name
+LIVE_MESSAGES_AHEAD: Final = 256  # that wait for one client of a WebSocket of the management port
+DASHBOARD_EVERY_S: Final = 1.0  # between two frames of the page of a cluster
+DASHBOARD_MESSAGES_AHEAD: Final = 8  # that wait for one client of it
+DASHBOARD_ROWS_MAX: Final = 500  # slices, routes, members, updates: of each so many are on the page
+DASHBOARD_METHODS_MAX: Final = 50  # the busiest
+DASHBOARD_COMMAND_BYTES_MAX: Final = 4_096  # of one message of its client
 
+# --- access ---
+TOKENS_MAX: Final = 1_000
+REVOKED_MAX: Final = 10_000  # certificates
+TOKEN_LIFE_S_MAX: Final = 10 * 365 * 86_400.0  # a token that lives longer has no expiry at all
+TOKEN_ROLES_MAX: Final = 32  # of an application, that one token carries
+DENIED_PER_MINUTE_MAX: Final = 30  # requests without the right, of one client, that are answered with what they need
+DENIED_CLIENTS_MAX: Final = 4_096  # that are counted apart
+DENIALS_KEPT_MAX: Final = 256  # refused requests that one node remembers
+DENIED_PATH_CHARS_MAX: Final = 200
+DENIALS_COUNT_S: Final = 60.0  # between two times that a node adds its refusals to the count of the cluster
+DENIAL_MINUTES_MAX: Final = 1_440  # whose counts are kept
+RIGHT_LOOK_S: Final = 5.0  # how often the right to an open stream or WebSocket is looked at
+RIGHT_STALE_S: Final = 60.0  # without a word of a majority, after which a node lets tokens and certificates only look
+RIGHT_VERIFY_S: Final = 30.0  # the same, where the verifier of the application has to be asked
+VERIFY_S: Final = 5.0  # for an application to say who makes a request
+AUDIT_ROWS_MAX: Final = 5_000  # changes that are remembered
+AUDIT_DETAIL_CHARS_MAX: Final = 500  # of what was asked for, in one of them
+AUDIT_TRIM_S: Final = 10.0  # between two looks for rows that are too old
+
+# Whoever may connect may be measured.
+assert PEERS_MAX <= FIGURE_NODES_MAX
+assert FIGURE_NODES_MAX * FIGURES_REPEATED_MAX <= FIGURES_TOLD_MAX
 # Three lost heartbeats in a row must not start an election.
 assert ELECTION_TICKS_MIN > 3 * HEARTBEAT_TICKS
 # A full AppendEntries, with msgpack overhead, fits one frame; so does one proposal, and one body of HTTP with its
@@ -226,9 +321,12 @@ assert FRAME_CHUNK_BYTES < FRAME_BYTES_MAX <= OUTBOX_BYTES_MAX
 assert 2 * 2 * 2 * SEND_BUFFER_BYTES <= 0.02 * 20e6
 # A blueprint is one value; applying it changes each of its slices, takes overrides back, begins
 # updates, and drops as many old slices, in one batch.
+assert LIVE_OF_ONE_MAX < LIVE_CLIENTS_MAX
 assert 2 * BLUEPRINT_BYTES_MAX <= VALUE_BYTES_MAX
 assert OPENAPI_BYTES_MAX < VALUE_BYTES_MAX
 assert 9 * BLUEPRINT_SLICES_MAX + BLUEPRINTS_KEPT <= BATCH_OPERATIONS_MAX
+# The audit of a change, and the rows that it must find unchanged, ride in the batch of the change.
+assert 15 * BLUEPRINT_SLICES_MAX + 2 * BLUEPRINTS_KEPT + 1 <= BATCH_OPERATIONS_MAX
 # A snapshot of full maps fits a follower, even of entries so small that their spelling is thrice their size, with as
 # much again for control rows and sessions.
 assert 4 * MAPS_BYTES_MAX <= SNAPSHOT_BYTES_MAX

@@ -103,6 +103,11 @@ class Gates:
     against_old: float | None = None
     requests_min: int = 50
 
+    @property
+    def are_set(self) -> bool:
+        """Whether any of them judges: `requests_min` alone does not."""
+        return self.error_rate is not None or self.p99_ms is not None or self.against_old is not None
+
 
 @attrs.frozen(kw_only=True)
 class RolloutPlan:
@@ -134,6 +139,7 @@ class RolloutRow:
     """One update. Key `rollouts/{group:artifact}/{id}`; finished ones stay, the newest few.
 
     old, new         versions; instances_old  how many the old one had when it began
+    once             with it the slice became a singleton, and is none any more when the update is taken back
     state, since     and the wall-clock second of the last move; reason  of it, in words
     step             index into plan.steps; weight_old, weight_new  parts of the traffic now
     paused           goes on only when told; approved  the step that was approved by hand last, -1 = none
@@ -158,4 +164,5 @@ class RolloutRow:
     by: str = ""
     created_at: float = 0.0
     updated_at: float = 0.0
+    once: bool = False
     health: Mapping[str, str] = attrs.field(factory=dict[str, str])

@@ -156,7 +156,7 @@ class DesiredRow:
 class OverrideRow:
     """A count against the blueprint's, by a scaler or an operator. Key `overrides/{group:artifact}`.
 
-    owner   who set it: `operator`, `scaler`, `ingress`, ...; by  which person or process
+    owner   who set it (model.owner): `operator`, `controller`, `ingress`, ...; by  which person or process
     at      wall-clock seconds; until  when it is void, 0 = it stays until it is taken back
     """
 

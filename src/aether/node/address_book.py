@@ -53,13 +53,9 @@ class AddressBook:
         cluster = self._kv.get(keys.cluster)
         if cluster is not None:
             self._dialler.set_cluster_uuid(cluster.uuid)
-        try:
-            members = self._rows.look()
-        except BadInput as error:
-            _log.error("%s keeps the addresses that it knows: %s", self._node, error)
-            return
-        rows = {row.node: row.cluster_address for row in members if row.node != self._node}
-        for node in self._known.keys() - rows.keys():
+        rows = {row.node: row.cluster_address for row in self._rows.look() if row.node != self._node}
+        unreadable = {node for node in self._known if keys.member(node).text in self._kv.unreadable}
+        for node in self._known.keys() - rows.keys() - unreadable:
             del self._known[node]
             self._dialler.forget_peer(node)
         for node, address in rows.items():

@@ -25,6 +25,7 @@ from aether.model.trace import parse_trace
 from aether.slice_api.call import PLAIN, CallOptions
 from aether.slice_api.current import NOTHING_CARRIED, RUNNING, Running
 from aether.slice_api.http import HttpInput
+from aether.slice_api.principal import carried_principal
 from aether.web.slices import FaultAnswer, Faulting, SliceAnswer, answered
 
 _KEY: Final = "idempotency-key"
@@ -101,6 +102,8 @@ class SliceCalls:
         if not traceparent and not fields and RUNNING.get() is None:
             return None
         carried = carried_on(asked.headers, asked.cookies, fields) if fields else NOTHING_CARRIED
+        if principal := carried_principal():
+            carried = {**carried, **principal}
         trace = parse_trace(traceparent, asked.headers.get("tracestate", ""))
         return Running(request_id=request_id, incoming=trace, carried=carried)
 

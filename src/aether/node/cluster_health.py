@@ -10,7 +10,7 @@ from aether.invocation.health_service import HealthOfVersions
 from aether.kv import keys
 from aether.kv.service import KvService
 from aether.model.artifact import ArtifactBase
-from aether.model.health import ClusterHealth, HealthMark
+from aether.model.health import ClusterHealth
 
 
 class MembersHealth:
@@ -20,6 +20,6 @@ class MembersHealth:
         self._kv = kv
         self._healths = healths
 
-    async def health(self, base: ArtifactBase, since: HealthMark | None = None) -> ClusterHealth:
+    async def health(self, base: ArtifactBase, share: str = "") -> ClusterHealth:
         """As HealthSource. Raises Overloaded when too many ask at a time."""
-        return await self._healths.health(base, since, [row.node for row in self._kv.rows(keys.MEMBERS)])
+        return await self._healths.health(base, share, [row.node for row in self._kv.rows(keys.MEMBERS)])

@@ -4,27 +4,30 @@ read it: whoever decides about a slice on a node without its code decides as if 
 Knows: rows of contracts, of instances, of desired slices; this process's classes.
 Never: what a contract means, which instances should run.
 Holds: one row per version, at most CONTRACTS_KEPT of one slice, that in force besides; they go when nobody wants or
-       offers the slice any more. A contract that cannot be written now is tried again at the next change.
+       offers the slice any more. A contract that cannot be written now is tried again, soon or at the next change;
+       one that cannot be loaded keeps none of the others from being written.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Final, NoReturn
+import math
+from typing import Final, NoReturn
 
 import trio
 
+from aether.deployment.reasons import first_line
 from aether.deployment.slice_store import SliceStore
 from aether.errors import AetherError, NotFound
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
-from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.commands import Batch, Change, Compare, Delete, Put
 from aether.kv.service import KvService
 from aether.model.artifact import Artifact, ArtifactBase
 from aether.model.ids import Incarnation, NodeId, Revision
 from aether.model.lifecycle import SliceState
-from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT, CONTRACTS_OFFERED_MAX
+from aether.model.limits import CONTRACT_BYTES_MAX, CONTRACTS_KEPT, CONTRACTS_OFFERED_MAX, RECONCILE_FLOOR_S
 from aether.model.rows import ContractRow
 from aether.slice_api.described import description_of, slice_of
 
@@ -34,8 +37,6 @@ CANDIDATES_MAX: Final = CONTRACTS_KEPT // 2
 _GATHER_S: Final = 0.05
 _VERSIONS_PER_BATCH: Final = 20
 _BATCH_BYTES_MAX: Final = 64 * 1024  # of texts; a longer one has a batch of its own
-
-Change = Put[Any] | Delete[Any]
 
 
 class ContractPublisher:
@@ -48,18 +49,22 @@ class ContractPublisher:
         self._store = store
         self._instances = CachedRows(kv, keys.INSTANCES)
         self._published: set[Artifact] = set()
+        self._unloadable: dict[Artifact, str] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Until cancelled."""
         async with self._kv.watch(keys.INSTANCES, keys.DESIRED, keys.CONTRACTS, keys.MEMBERS) as watch:
             task_status.started()
             while True:
+                pause_s = math.inf
                 try:
                     await self._publish()
                     await self._forget_unwanted()
                 except AetherError as error:
                     _log.info("contracts are not written yet: %s", error)
-                await watch.changed()
+                    pause_s = RECONCILE_FLOOR_S
+                with trio.move_on_after(pause_s):
+                    await watch.changed()
                 await trio.sleep(_GATHER_S)  # a storm of changes is one look
 
     async def _publish(self) -> None:
@@ -71,6 +76,7 @@ class ContractPublisher:
         }
         told = dict.fromkeys([*sorted(active), *self._candidates()])
         self._published &= told.keys()
+        self._unloadable = {artifact: why for artifact, why in self._unloadable.items() if artifact in told}
         batch: dict[Artifact, tuple[Change, ...]] = {}
         for artifact in [each for each in told if each not in self._published]:
             if _is_full(batch) or any(artifact.base == each.base for each in batch):
@@ -80,7 +86,15 @@ class ContractPublisher:
             except NotFound as error:  # its tree has gone, and its instances stay
                 _log.info("the contract of %s stays unwritten: %s", artifact, error)
                 self._published.add(artifact)
+            except Exception as error:  # noqa: BLE001 - a store of slices is code of a third party, which loads others'
+                self._tell_unloadable(artifact, first_line(error))
         await self._write(batch)
+
+    def _tell_unloadable(self, artifact: Artifact, why: str) -> None:
+        """Once for each reason; it is tried again at the next change."""
+        if self._unloadable.get(artifact) != why:
+            self._unloadable[artifact] = why
+            _log.warning("the contract of %s stays unwritten, as it cannot be loaded: %s", artifact, why)
 
     def _candidates(self) -> list[Artifact]:
         """The newest versions that this node can run of each slice, wanted ones first: whoever deploys one looks at

@@ -132,8 +132,16 @@ def ending(node: NodeId, peer: NodeId, refused: Refused, *, ready: bool, newcome
 
 
 async def set_draining(kv: KvService, row: Callable[[], MemberRow]) -> None:
-    """Tell everybody that this node takes no new instances. Raises TryAgain, OutcomeUnknown."""
-    await write_member(kv, attrs.evolve(row(), draining=True))
+    """Tell everybody that this node takes no new instances. Raises TryAgain, OutcomeUnknown.
+
+    The rest of the row stays what was told last: it is known to fit, and what has come since is of no use any more.
+    """
+    told = False
+    while not told:
+        now = row()
+        known = kv.get(keys.member(now.node))
+        ours = known if known is not None and known.incarnation == now.incarnation else now
+        told = await write_member(kv, attrs.evolve(ours, draining=True))
 
 
 async def write_member(kv: KvService, row: MemberRow) -> bool:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final, NoReturn
 
 import trio
 
 from aether.hosting.directory_store import TreeReport
+from aether.management.process_view import NodeSetting
 from aether.model.ids import NodeId
 
 _log = logging.getLogger("aether.node")
@@ -21,6 +23,7 @@ _log = logging.getLogger("aether.node")
 SAMPLE_S: Final = 0.1
 SAMPLES_KEPT: Final = 100
 LAG_WARNED_S: Final = 0.25
+LATE: Final = "a slice computes without awaiting, or the machine has no time for this process"
 
 
 class NodeFacts:
@@ -39,6 +42,7 @@ class NodeFacts:
         self.draining = False
         self._trees: Callable[[], Sequence[TreeReport]] = tuple
         self._refused: Callable[[], Mapping[str, int]] = dict[str, int]
+        self._settings: tuple[NodeSetting, ...] = ()
         self._began = trio.current_time()
         self._lags: deque[float] = deque(maxlen=SAMPLES_KEPT)
 
@@ -58,6 +62,14 @@ class NodeFacts:
     def trees(self) -> Sequence[TreeReport]:
         return self._trees()
 
+    def show_settings(self, settings: Sequence[NodeSetting]) -> None:
+        """What the process was started with, as anybody may see it."""
+        self._settings = tuple(settings)
+
+    @property
+    def settings(self) -> Sequence[NodeSetting]:
+        return self._settings
+
     @property
     def uptime_s(self) -> float:
         return trio.current_time() - self._began
@@ -66,6 +78,18 @@ class NodeFacts:
     def loop_lag_s(self) -> float:
         """The worst delay of the loop in the last 10 s."""
         return max(self._lags, default=0.0)
+
+    def lag_since_s(self, span_s: float) -> float:
+        """The worst delay of the loop in the last `span_s`, at most 10 s."""
+        return max(self._lags_since(span_s), default=0.0)
+
+    def mean_lag_since_s(self, span_s: float) -> float:
+        """The mean delay of the loop in the last `span_s`, at most 10 s."""
+        lags = self._lags_since(span_s)
+        return sum(lags) / len(lags) if lags else 0.0
+
+    def _lags_since(self, span_s: float) -> Sequence[float]:
+        return tuple(islice(reversed(self._lags), max(1, round(span_s / SAMPLE_S))))
 
     async def run(self) -> NoReturn:
         """Measure until cancelled. One warning per episode of lag."""
@@ -76,5 +100,5 @@ class NodeFacts:
             lag = max(0.0, trio.current_time() - due)
             self._lags.append(lag)
             if lag > LAG_WARNED_S and not warned:
-                _log.warning("%s: the loop was %.2f s late; some slice computes without awaiting", self.node, lag)
+                _log.warning("%s: the loop was %.2f s late; %s", self.node, lag, LATE)
             warned = lag > LAG_WARNED_S

@@ -12,10 +12,10 @@ from typing import NoReturn, Protocol, TypeVar
 
 import trio
 
-from aether.errors import BadInput, OutcomeUnknown, TryAgain
+from aether.errors import BadInput, OutcomeUnknown, Rejected, TryAgain
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.features import FEATURE_LEVEL, decide_feature_level
 from aether.model.rows import LeadershipRow
@@ -61,7 +61,7 @@ class FeatureLevels:
                 if fence is not None:
                     try:
                         await self._raise_level(fence)
-                    except (TryAgain, OutcomeUnknown) as error:
+                    except (TryAgain, OutcomeUnknown, Rejected) as error:
                         _log.debug("the feature level stays for now: %s", error)
                         await trio.sleep(RETRY_S)
                         continue
@@ -70,6 +70,8 @@ class FeatureLevels:
     async def _raise_level(self, fence: LeadershipRow) -> None:
         version, known = self._kv.version(keys.feature_level), level_in_force(self._kv)
         level = decide_feature_level(known, [member.feature_level for member in self._kv.rows(keys.MEMBERS)])
+        if any(key.startswith(keys.MEMBERS) for key in self._kv.unreadable):
+            return  # nobody knows the release of that member
         if level > known:
             change = Batch((Compare(keys.feature_level, version),), (Put(keys.feature_level, level),))
             if (await self._kv.propose(change, fence=fence)).applied:

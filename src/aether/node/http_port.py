@@ -10,15 +10,20 @@ from collections.abc import Callable
 
 from aether.invocation.service import Invoker
 from aether.kv.service import KvService
+from aether.model.access import ApiTokenRow
 from aether.model.artifact import ArtifactBase
 from aether.node.answers import SliceCalls
 from aether.node.config import NodeConfig
 from aether.node.route_cache import RouteCache
+from aether.node.route_protection import RouteProtection
+from aether.node.seams import Seams
 from aether.web.config import WebConfig
-from aether.web.gate_service import Gate, Guard
+from aether.web.gate_service import Gate
+from aether.web.listen_service import Listen
 from aether.web.own_pages import OwnPages
 from aether.web.service import WebServer
 from aether.web.slices_service import SliceHandler
+from aether.web.tls_service import Tls
 
 
 def slice_handler(
@@ -27,10 +32,12 @@ def slice_handler(
     invoker: Invoker,
     ready: Callable[[], bool],
     state: Callable[[ArtifactBase], tuple[str, str]],
-    guard: Guard | None,
+    tokens: Callable[[str], ApiTokenRow | None],
+    seams: Seams,
 ) -> SliceHandler:
     """What answers the slices' routes, and the pages about them."""
-    gate = Gate(config.cors, guard)
+    protection = RouteProtection(seams.verify, tokens, seams.wall, config.cluster)
+    gate = Gate(config.cors, seams.guard, protection, protection.still)
     calls = SliceCalls(invoker)
     routes = RouteCache(kv, gate.table_changed)
     return SliceHandler(
@@ -45,7 +52,7 @@ def slice_handler(
     )
 
 
-def http_server(config: NodeConfig, handler: SliceHandler) -> WebServer:
-    """The server of `handler`; `config` says where it listens."""
+def http_server(config: NodeConfig, handler: SliceHandler, listen: Listen, tls: Tls | None = None) -> WebServer:
+    """The server of `handler`; `config` says where `listen` does."""
     web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port").with_settings(config.settings)
-    return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving)
+    return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving, tls=tls, listen=listen)

@@ -69,7 +69,7 @@ async def hand_over(
             if heir is not None:
                 await consensus.membership.transfer(heir)
         except AetherError as error:
-            _log.warning("%s leaves as leader: %s", status.node, error)
+            _log.warning("%s could not let another node lead: %s", status.node, error)
 
 
 def _can_be_relieved(kv: KvService, incarnation: Incarnation, reached: Collection[NodeId]) -> bool:

@@ -32,6 +32,7 @@ from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
 from aether.model.rows import RouteRow
 from aether.node.contract_publisher import ContractPublisher
+from aether.node.operations import Operations
 from aether.node.seams import Seams
 from aether.slice_api.described import AnySlice, description_of
 from aether.slice_api.description import ContractDescription
@@ -90,7 +91,7 @@ class Managers:
         make_node_manager = seams.node_manager or NodeDeploymentManager
         self.node: NodeManager = make_node_manager(node, incarnation, kv, hosting, self._route_row, wall=seams.wall)
         self._sleep = SleepManager(node, incarnation, kv, hosting.usage, wall=seams.wall)
-        self._applies = ApplyManager(kv, self.operator.blueprints, self.rollouts.rollback, wall=seams.wall)
+        self._applies = ApplyManager(kv, self.operator.blueprints, self.rollouts.rollback)
         self._publisher = ContractPublisher(node, incarnation, kv, store)
 
     async def begin(self, nursery: trio.Nursery) -> None:
@@ -103,8 +104,8 @@ class Managers:
         await nursery.start(self._duty_manager.run)
         await nursery.start(self._applies.run)
 
-    def actors(self, members: Members, trees: Trees) -> Actors:
-        """Whoever carries out what the admin API is asked for. members, trees  the parts of it that run elsewhere"""
+    def actors(self, members: Members, trees: Trees, operations: Operations) -> Actors:
+        """Whoever carries out what the admin API is asked for. members, trees, operations  what of it runs elsewhere"""
         return Actors(
             operator=self.operator,
             members=members,
@@ -113,6 +114,18 @@ class Managers:
             blueprints=self.operator.blueprints,
             placements=self.placements,
             rollouts=self.rollouts,
+            events=operations.events,
+            tokens=operations.access.tokens,
+            audit=operations.access.audit,
+            certificates=operations.access.certificates,
+            calls=operations.calls,
+            traces=operations.traces,
+            log_levels=operations.log_levels,
+            figures=operations.figures,
+            invocations=operations.call_metrics,
+            controller=operations.controller.operator,
+            exposition=operations.exposition,
+            alerts=operations.alerting.operator,
         )
 
     def members_changed(self) -> None:

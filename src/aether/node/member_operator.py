@@ -18,7 +18,7 @@ from aether.consensus.status import ConsensusStatus
 from aether.errors import BadInput, Conflict, NoQuorum, NotFound
 from aether.kv import keys
 from aether.kv.commands import Batch, Compare, Put
-from aether.kv.keys import Key
+from aether.kv.key_kinds import Key
 from aether.kv.service import KvService
 from aether.model.ids import Incarnation, NodeId, Revision, node_id
 from aether.model.rows import HandoverRow, MemberRow, RemovedRow, RoleRow
@@ -69,7 +69,7 @@ class MemberOperator:
             raise Conflict(f"member {node}", "there is one of that id already; `aether members list` shows it")
         row = MemberRow(node=node, incarnation=Incarnation(""), cluster_address=address)
         revision = await self._write(keys.member(node), row)
-        return MemberWish(node, revision, lambda: self._lacking(node, node in self._configuration.members(), "joined"))
+        return MemberWish(node, revision, lambda: self._lacking(node, node in self._configuration.members(), "there"))
 
     async def remove(self, name: str, by: str = "") -> MemberWish:
         """Let a member leave, dead or alive, for ever. A living one hands its work over first, then stops."""
@@ -79,7 +79,7 @@ class MemberOperator:
             self._check_possible(configuration, MembershipChange(remove=(node,), promote=self._heirs()), node)
         revision = await self._write(keys.removed(node), RemovedRow(node=node, by=by, at=self._wall()))
         return MemberWish(
-            node, revision, lambda: self._lacking(node, node not in self._configuration.members(), "left the group")
+            node, revision, lambda: self._lacking(node, node not in self._configuration.members(), "out of the group")
         )
 
     async def promote(self, name: str) -> MemberWish:

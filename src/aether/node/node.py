@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import trio
 
@@ -47,10 +47,13 @@ from aether.node.leaving import announce_drain, hand_over, wait_relieved
 from aether.node.management_port import management_api
 from aether.node.managers import Managers
 from aether.node.membership import Membership
+from aether.node.messages_table import delivering
+from aether.node.operations import Operations
 from aether.node.ports import Ports
 from aether.node.replication import Replication
 from aether.node.seams import OpenedStorage, Seams
 from aether.node.shelf import Shelf
+from aether.node.shown_settings import shown_settings
 from aether.slice_api.binding import Binding
 from aether.slice_api.contract import Contract
 from aether.transport.address import join_address, split_address
@@ -89,6 +92,7 @@ class Node:
         config.check()
         self.config = config
         self.facts = NodeFacts(config.node)
+        self.facts.show_settings(shown_settings(config))
         self.incarnation: Incarnation = seams.incarnation()
         self.ready: trio.Event = trio.Event()
         self._seams = seams
@@ -102,7 +106,8 @@ class Node:
         self._build_store(opened)
         self._build_calls(slices)
         self._build_managers()
-        self._ports = Ports(config, self.facts, self.slice_handler, self._management)
+        self._ports = Ports(config, self.facts, self.slice_handler, self._management, seams, self._certification)
+        self.operations.figures.count_http(self._ports)
 
     # --- construction, in the order of dependencies ---
 
@@ -113,6 +118,7 @@ class Node:
         self.facts.count_refusals(lambda: self.transport.statistics().refused)
         self.consensus: ConsensusService = parts.consensus
         self.kv: KvService = parts.kv
+        self._certification = parts.certification
         self._members = CachedRows(self.kv, keys.MEMBERS)
         self.membership: Membership = Membership(
             config,
@@ -155,8 +161,14 @@ class Node:
             balancer=seams.balancer,
             keys=KeptKeys(config.node, self.incarnation, self.kv),
             wake=self._waker.wake,
+            wall=seams.wall,
+            steps_aside=self._steps_aside,
         )
         self._endpoints = EndpointWatcher(self.registry, self.kv, self._connected, self.invoker.endpoints_changed)
+
+    def _steps_aside(self, target: str | ArtifactBase, attempt: int) -> bool:
+        """While nothing becomes durable here, others serve calls; if it is so everywhere, whoever is asked again."""
+        return self.consensus.disk_stands_still and attempt <= self.registry.elsewhere(ArtifactBase.parse(str(target)))
 
     def _build_managers(self) -> None:
         self.managers: Managers = Managers(
@@ -173,6 +185,7 @@ class Node:
             self.transport.gone,
         )
         self.operator: Operator = self.managers.operator
+        self.operations: Operations = Operations(self, self._seams, self._members.look, self._reached, self._live)
 
     # --- life ---
 
@@ -189,6 +202,8 @@ class Node:
                 await nursery.start(self.kv.run)
                 await self.membership.begin(nursery)
                 await self.shelf.begin(nursery)
+                if self._certification is not None:
+                    await self._certification.begin(nursery)
                 nursery.start_soon(self._waker.run)
                 await nursery.start(self.invoker.run)
                 await nursery.start(self.hosting.run, self.invoker, self.managers.node)
@@ -201,6 +216,7 @@ class Node:
                 await self.shelf.looked()
                 await nursery.start(self.shelf.publish, self.kv, self._member)
                 await self.managers.begin(nursery)
+                await self.operations.begin(nursery)
                 await nursery.start(self._duty_keeper().run)
                 self.facts.ready = True
                 self.ready.set()
@@ -265,36 +281,30 @@ class Node:
 
     def slice_handler(self) -> SliceHandler:
         """What answers requests to slices, whoever brings them."""
-        ready, guard = (lambda: self.facts.ready), self._seams.guard
-        return slice_handler(self.config, self.kv, self.invoker, ready, self._state, guard)
+        ready, tokens = (lambda: self.facts.ready), self.operations.access.tokens.find
+        return slice_handler(self.config, self.kv, self.invoker, ready, self._state, tokens, self._seams)
 
     def _management(self, token: str) -> ManagementApi:
+        actors = self.managers.actors(self.membership.operator, self.shelf.operator(self.kv), self.operations)
+        backups = NodeBackups(self.config, self.kv, self.consensus, self._seams)
+        hosts = self._certification.credentials.certificate.hosts if self._certification else ()
         return management_api(
-            self.config,
-            self.kv,
-            self.consensus,
-            self.transport,
-            self.facts,
-            self.managers.actors(self.membership.operator, self.shelf.operator(self.kv)),
-            NodeBackups(self.config, self.kv, self.consensus, self._seams),
-            token,
-        )
+            self.config, self.kv, self.consensus, self.transport, self.facts, actors, backups, token, self.operations,
+            self._seams, hosts,
+        )  # fmt: skip
 
     # --- what rooms are told of each other ---
 
     def _handlers(self) -> Handlers:
-        def to_consensus(peer: NodeId, message: Any, _: str) -> None:
-            self.consensus.deliver(peer, message)
-
-        def to_kv(peer: NodeId, message: Any, _: str) -> None:
-            self.kv.deliver(peer, message)
-
         return Handlers(
             message={
-                **{cls: to_consensus for cls, _, _ in CONSENSUS_MESSAGES.values()},
-                **{cls: to_kv for cls, _, _ in KV_MESSAGES.values()},
+                **delivering(self.consensus.deliver, CONSENSUS_MESSAGES),
+                **delivering(self.kv.deliver, KV_MESSAGES),
                 **self.invoker.handlers(),
                 **self.membership.handlers,
+                **self.operations.figures.handlers,
+                **(self._certification.handlers if self._certification is not None else {}),
+                **self.operations.controller.handlers(),
             },
             connected=self._peer_connected,
             disconnected=self._peer_lost,
@@ -303,12 +313,15 @@ class Node:
 
     def _peer_connected(self, peer: NodeId) -> None:
         self.consensus.peer_opened(peer)
+        self.operations.local_events.connected(peer)
         self._endpoints.refresh()
         self.managers.members_changed()
 
     def _peer_lost(self, peer: NodeId) -> None:
         self.consensus.peer_closed(peer)
+        self.operations.local_events.disconnected(peer)
         self.invoker.peer_lost(peer)
+        self.operations.controller.peer_lost(peer)
         self._endpoints.refresh()
         self.managers.members_changed()
 

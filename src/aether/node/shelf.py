@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 
 import trio
 
-from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore, contracts_of
+from aether.deployment.slice_store import ClassStore, ComposedStore, SliceStore, contracts_of, route_claims
 from aether.errors import BadInput, NotFound, OutcomeUnknown, TryAgain
 from aether.hosting.directory_store import DirectoryStore, TreeReport
 from aether.hosting.trees import check_directory
@@ -50,11 +50,13 @@ class Shelf:
 
     def __init__(self, config: NodeConfig, seams: Seams, slices: Sequence[type]) -> None:
         """Raises ContractError for a class that is no slice, and for a route that two of them claim."""
-        own: SliceStore = seams.slice_store or ClassStore(slices)
+        self._classes = ClassStore(slices)
+        own: SliceStore = seams.slice_store or self._classes
         self._seams = seams
         self.contracts: dict[Artifact, Contract] = contracts_of(slices)
-        check_routes((c.name, c.routes) for c in map(contract_of, slices))
+        check_routes(route_claims(map(contract_of, slices)))
         self._looked = trio.Event()
+        self._offered = trio.Event()
         self.directory: DirectoryStore | None = None
         self.store: SliceStore = own
         if config.slices is not None:
@@ -67,6 +69,18 @@ class Shelf:
         """What this node knows of an artifact without waiting."""
         known = self.contracts.get(artifact)
         return known if known is not None or self.directory is None else self.directory.known(artifact)
+
+    def offer(self, cls: type) -> None:
+        """Make one more imported class available while the node runs; what is deployed stays as it is.
+
+        Raises ContractError, Conflict when another class has the artifact, BadInput where another store gives slices.
+        """
+        if self._seams.slice_store is not None:
+            raise BadInput(f"{cls.__qualname__} cannot be offered", ("this node loads slices from a store of its own",))
+        contract = contract_of(cls)
+        check_routes(route_claims([*self.contracts.values(), contract]))
+        self.contracts[self._classes.register(cls)] = contract
+        self._offered.set()
 
     async def begin(self, nursery: trio.Nursery) -> None:
         """Look into the directory, and again while `nursery` lives. Raises BadInput for one that cannot be used."""
@@ -82,10 +96,11 @@ class Shelf:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Keep this node's member row telling what is available; until cancelled. `started` once it does."""
-        if self.directory is None:
+        is_told = self.directory is None
+        if is_told:  # the row was written with the classes in it
             task_status.started()
-            return
-        is_told = False
+            await self._changed()
+        refused: tuple[Artifact, ...] | None = None
         while True:
             row = member()
             try:
@@ -94,7 +109,15 @@ class Shelf:
                 _log.debug("what is available is not told yet: %s", error)
                 written = False
             except BadInput as error:  # more than a row holds: what was told before stays
-                _log.warning("what is available cannot be told: %s", error)
+                if row.available != refused:
+                    _log.warning(
+                        "the %d artifacts that this node can load do not fit its member row, so what was told "
+                        "before stays: take trees that nobody needs out of %s, or give some to another node (%s)",
+                        len(row.available),
+                        "the directory of slices" if self.directory is None else self.directory.root,
+                        error,
+                    )
+                refused = row.available
                 written = True
             if not written:
                 await trio.sleep(_RETRY_S)
@@ -103,8 +126,16 @@ class Shelf:
                 is_told = True
                 task_status.started()
             if row.available == self.store.available():
-                with trio.move_on_after(_FLOOR_S):
-                    await self.directory.changed()
+                await self._changed()
+
+    async def _changed(self) -> None:
+        """Return when something else may be available; with a directory, after a while in any case."""
+        if self.directory is None:
+            await self._offered.wait()
+            self._offered = trio.Event()
+        else:
+            with trio.move_on_after(_FLOOR_S):
+                await self.directory.changed()
 
     async def looked(self) -> None:
         """Return when every tree was looked at once, or took too long."""

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import inspect
 import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
@@ -25,19 +24,19 @@ from aether.model.limits import CALL_DEADLINE_S, SLICE_CONCURRENCY_DEFAULT, SLIC
 from aether.model.route import Route
 from aether.model.scale import Scale
 from aether.slice_api import names, rules
-from aether.slice_api.annotations import NoCodec, TypeOf, bare, origin_of, type_name, without_none
+from aether.slice_api.annotations import NoCodec, TypeOf
 from aether.slice_api.codec import Form, codec_of
 from aether.slice_api.coordinates import coordinates
 from aether.slice_api.faults import Fault, FaultPlain, decode_fault_as, fault_class, fault_classes
-from aether.slice_api.fields import SPEC, ConfigSpec, MapSpec, SecretSpec, Spec, StateSpec, TokenSpec
+from aether.slice_api.field_spec import FieldSpec, compile_field, field_of
+from aether.slice_api.fields import SPEC, MapSpec
 from aether.slice_api.maps import Map, MemoryMap
 from aether.slice_api.marks import SLICE, STANDS_FOR, is_protocol, is_slice, marks_of
 from aether.slice_api.methods import MethodSpec, method_spec
 from aether.slice_api.routes import routes_of
-from aether.slice_api.settings import reader_of
+from aether.slice_api.scope import Scope, Unresolved
 
 T = TypeVar("T")
-FieldKind = Literal["dependency", "config", "secret", "map", "state", "token", "default"]
 _NOTHING_KNOWN: Final[Mapping[str, type]] = types.MappingProxyType({})
 
 
@@ -59,45 +58,6 @@ class SliceOptions:
     memory_mb: int | None = None
     scale: Scale | None = None
     singleton: bool = False
-
-
-@attrs.frozen(eq=False, slots=False)
-class FieldSpec:
-    """One field of a slice.
-
-    type         without `None` for a dependency; key_type, value_type  of a map
-    optional     a dependency annotated `X | None`: None when nothing is bound
-    has_default  the constructor may omit it; a dependency with a default is injected only when bound by name
-    spec         what the specifier said, None for dependencies and defaults
-    """
-
-    name: str
-    kind: FieldKind
-    type: TypeOf
-    optional: bool = False
-    has_default: bool = False
-    spec: Spec | None = None
-
-    @property
-    def key_type(self) -> TypeOf:
-        return typing.get_args(self.type)[0]
-
-    @property
-    def value_type(self) -> TypeOf:
-        return typing.get_args(self.type)[1]
-
-    def read(self, text: str) -> Any:
-        """The value of a config or secret field from its text. Raises BadInput; it never shows a secret."""
-        return self._reader(text)
-
-    def compile(self) -> None:
-        """Make the reader now. Raises NoCodec."""
-        _ = self._reader
-
-    @functools.cached_property
-    def _reader(self) -> Callable[[str], Any]:
-        assert isinstance(self.spec, ConfigSpec | SecretSpec), f"{self.name} is {self.kind}, not configured"
-        return reader_of(self.type, self.spec.key, secret=isinstance(self.spec, SecretSpec))
 
 
 @attrs.frozen
@@ -152,7 +112,7 @@ class Contract:
         for method in self.methods.values():
             method.compile()
         for field in self.fields:
-            _compile_field(self.name, field)
+            compile_field(self.name, field)
         for cls in self.faults.values():
             if cls.__module__ == self.cls.__module__ and "<locals>" not in cls.__qualname__:
                 _codec(cls.__name__, "", cls, Form.JSON)
@@ -177,30 +137,10 @@ class Definition:
         return made
 
     def resolve(self, known: Mapping[str, type] = _NOTHING_KNOWN) -> Contract:
-        """The contract with all types known. Raises ContractError; _Unresolved when a name is not known yet."""
+        """The contract with all types known. Raises ContractError; Unresolved when a name is not known yet."""
         if self._contract is None:
-            self._contract = _contract(self.cls, self.options, _Scope(self.cls, self.local, known))
+            self._contract = _contract(self.cls, self.options, Scope(self.cls, self.local, known))
         return self._contract
-
-
-class _Unresolved(ContractError):
-    """A name in an annotation is not known (yet)."""
-
-
-@attrs.frozen
-class _Scope:
-    cls: type
-    local: Mapping[str, Any]
-    known: Mapping[str, type]
-
-    def evaluate(self, where: str, annotation: Any, module: str) -> TypeOf:
-        nested = {name: value for name, value in vars(self.cls).items() if isinstance(value, type)}
-        try:
-            return names.evaluate(annotation, module, {**nested, **self.local}, self.known)
-        except names.UnknownName as error:
-            raise _Unresolved(str(names.unresolved(where, error.name, module))) from None
-        except (TypeError, SyntaxError) as error:
-            raise ContractError(f"{where}: {annotation!r} is no type: {error}") from error
 
 
 def define_slice(cls: type[T], options: SliceOptions, frame: types.FrameType | None) -> type[T]:
@@ -219,7 +159,7 @@ def define_slice(cls: type[T], options: SliceOptions, frame: types.FrameType | N
         rules.check_signature(f"{cls.__name__}.{name}", function)
     definition = Definition(cls, options, local)
     setattr(cls, SLICE, definition)
-    with contextlib.suppress(_Unresolved):  # defined later in the module, or registered later: contract_of looks again
+    with contextlib.suppress(Unresolved):  # defined later in the module, or registered later: contract_of looks again
         definition.resolve()
     return cls
 
@@ -247,7 +187,7 @@ def memory_map_for(owner: object, spec: MapSpec) -> Map[Any, Any]:
     cls = type(owner)
     definition: Definition = getattr(cls, SLICE)
     attribute = next(a for a in _attributes(cls) if a.metadata.get(SPEC) is spec)
-    field = _field(cls, attribute, _Scope(definition.cls, definition.local, _NOTHING_KNOWN))
+    field = field_of(cls, attribute, Scope(definition.cls, definition.local, _NOTHING_KNOWN))
     return MemoryMap(
         field.key_type, field.value_type, name=spec.name, entries_max=spec.entries_max, bytes_max=spec.bytes_max
     )
@@ -255,17 +195,17 @@ def memory_map_for(owner: object, spec: MapSpec) -> Map[Any, Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _protocol_contract(cls: type) -> Contract:
-    made = _contract(cls, SliceOptions(), _Scope(cls, {}, _NOTHING_KNOWN))
+    made = _contract(cls, SliceOptions(), Scope(cls, {}, _NOTHING_KNOWN))
     made.compile()
     return made
 
 
-def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
+def _contract(cls: type, options: SliceOptions, scope: Scope) -> Contract:
     form = Form.CAMEL if options.json_case == "camel" else Form.JSON
     protocol = is_protocol(cls)
     if protocol:
         rules.check_protocol(cls)
-    fields = () if protocol else tuple(_field(cls, a, scope) for a in _attributes(cls))
+    fields = () if protocol else tuple(field_of(cls, a, scope) for a in _attributes(cls))
     maps = [field.spec.name for field in fields if isinstance(field.spec, MapSpec)]
     if len(set(maps)) < len(maps):
         raise ContractError(
@@ -286,7 +226,7 @@ def _contract(cls: type, options: SliceOptions, scope: _Scope) -> Contract:
     )
 
 
-def _method(cls: type, name: str, function: Callable[..., Any], scope: _Scope, form: Form) -> MethodSpec:
+def _method(cls: type, name: str, function: Callable[..., Any], scope: Scope, form: Form) -> MethodSpec:
     where = f"{cls.__name__}.{name}"
     signature = rules.check_signature(where, function)
     module = inspect.unwrap(function).__module__
@@ -297,55 +237,6 @@ def _method(cls: type, name: str, function: Callable[..., Any], scope: _Scope, f
     returns = scope.evaluate(f"{where}: return", signature.return_annotation, module)
     resolved = signature.replace(parameters=parameters, return_annotation=returns)
     return method_spec(cls.__name__, name, function, marks_of(function), resolved, form)
-
-
-def _field(cls: type, attribute: attrs.Attribute[Any], scope: _Scope) -> FieldSpec:
-    name, where = attribute.name, f"{cls.__name__}.{attribute.name}"
-    owner = next(base for base in cls.__mro__ if name in inspect.get_annotations(base))
-    tp = scope.evaluate(where, attribute.type, owner.__module__)
-    spec: Spec | None = attribute.metadata.get(SPEC)
-    has_default = attribute.default is not attrs.NOTHING or not attribute.init
-    if spec is not None:
-        return FieldSpec(name, _specified(where, spec, tp), tp, has_default=has_default, spec=spec)
-    inner, optional = without_none(tp)
-    injected = origin_of(bare(inner)) or bare(inner)
-    if is_slice(injected) or is_protocol(injected):
-        return FieldSpec(name, "dependency", injected, optional=optional, has_default=has_default)
-    if has_default:
-        return FieldSpec(name, "default", tp, has_default=True)
-    raise ContractError(
-        f"{where}: {type_name(tp)} is neither a slice nor a Protocol, so nothing can be injected; decorate it with "
-        f"@aether.slice, or give the field a default, aether.config(...), aether.secret(...) or aether.state(...)"
-    )
-
-
-def _specified(where: str, spec: Spec, tp: TypeOf) -> FieldKind:
-    match spec:
-        case ConfigSpec():
-            return "config"
-        case SecretSpec():
-            return "secret"
-        case StateSpec():
-            return "state"
-        case TokenSpec():
-            if bare(tp) is not int:
-                raise ContractError(f"{where} is annotated {type_name(tp)}; a fencing token is annotated `int`")
-            return "token"
-        case MapSpec():
-            if origin_of(bare(tp)) is not Map or len(typing.get_args(bare(tp))) != 2:
-                raise ContractError(f"{where} is annotated {type_name(tp)}; a map is annotated `aether.Map[K, V]`")
-            return "map"
-
-
-def _compile_field(owner: str, field: FieldSpec) -> None:
-    where = f"{owner}.{field.name}"
-    try:
-        if field.kind in ("config", "secret"):
-            field.compile()
-        elif field.kind == "map":
-            Map.check_types(field.key_type, field.value_type)
-    except NoCodec as error:
-        raise ContractError(f"{where}{error.path}: {error.reason}") from None
 
 
 def _codec(where: str, path: str, tp: TypeOf, form: Form) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import CoroutineType
 from typing import Any, Final, Literal, Never, ParamSpec, TypeVar, overload
 
@@ -23,7 +23,7 @@ from aether.model.scale import Scale
 from aether.slice_api.contract import SliceOptions, define_slice
 from aether.slice_api.fields import config, secret
 from aether.slice_api.marks import STANDS_FOR, RouteMark, is_protocol, marked
-from aether.slice_api.route_options import Cors, RateLimit, options_text
+from aether.slice_api.route_options import Cors, RateLimit, options_text, subprotocols_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -254,15 +254,20 @@ def delete(
     return _route("DELETE", template, idempotent, deadline_s, status, cors, rate)
 
 
-def websocket(template: str, *, cors: Cors | None = None, rate: RateLimit | None = None) -> Callable[[F], F]:
+def websocket(
+    template: str, *, cors: Cors | None = None, rate: RateLimit | None = None, subprotocols: Iterable[str] = ()
+) -> Callable[[F], F]:
     """Serve a WebSocket at `template`: an async generator whose items are sent, one message each.
 
     A parameter annotated `AsyncIterator[T]` takes the client's messages. `str` and `bytes` are text and binary frames
     as they are; any other type is JSON in text frames. Other parameters come from the path and the query.
 
     cors  pages of which other origins may connect; rate  how often one client may
+    subprotocols  that the method speaks, the preferred first: the first that the client offers is agreed on, and is
+                  all that a parameter `aether.Header("Sec-WebSocket-Protocol")` shows; "" when there is none
     """
-    return _route("GET", template, None, None, 200, cors, rate, websocket=True)
+    chosen = subprotocols_of(subprotocols)
+    return _route("GET", template, None, None, 200, cors, rate, websocket=True, subprotocols=chosen)
 
 
 def lifespan(function: Lifespan) -> Lifespan:
@@ -291,6 +296,7 @@ def _route(
     rate: RateLimit | None,
     *,
     websocket: bool = False,
+    subprotocols: Iterable[str] = (),
 ) -> Callable[[F], F]:
     named = "websocket" if websocket else verb.lower()
     if template.__class__ is not str:
@@ -300,7 +306,7 @@ def _route(
             f"aether.{named}(status={status!r}): give 200 to 299; an error is a Fault with its own status"
         )
     checked_s = _deadline(deadline_s)
-    fact = RouteMark(websocket, status, options_text(cors, rate))
+    fact = RouteMark(websocket, status, options_text(cors, rate, subprotocols))
 
     def mark(function: F) -> F:
         marks = marked(function)

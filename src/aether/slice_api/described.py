@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast, get_args
 
 import attrs
@@ -22,15 +22,18 @@ from aether.model.hosts import WORKER
 from aether.model.limits import OPENAPI_BYTES_MAX, SLICE_DESCRIPTION_BYTES_MAX
 from aether.model.route import Route, RouteKind
 from aether.slice_api.carried_json import read_json
-from aether.slice_api.contract import Contract, FieldKind, FieldSpec, SliceOptions, contract_of
+from aether.slice_api.contract import Contract, SliceOptions, contract_of
 from aether.slice_api.description import ContractDescription, describe, read_description
+from aether.slice_api.field_spec import FieldKind, FieldSpec
 from aether.slice_api.fields import ConfigSpec, MapSpec, SecretSpec
 from aether.slice_api.marks import is_slice
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.operations import operations_of
+from aether.slice_api.plain_reader import PlainReader
 from aether.slice_api.program import Program
 
 FORMAT: Final = 1
+_READ: Final = PlainReader("malformed description of a slice")
 _KINDS: Final = frozenset(get_args(FieldKind))
 
 
@@ -217,7 +220,7 @@ def read_slice(text: str, program: Program, artifact: Artifact) -> DescribedSlic
     """
     if len(text) > SLICE_DESCRIPTION_BYTES_MAX:
         raise BadInput(f"a description of {len(text)} bytes; {SLICE_DESCRIPTION_BYTES_MAX} is the most")
-    whole = _table(read_json(text, "a description"), "slice")
+    whole = _READ.table(read_json(text, "a description"), "slice")
     if whole.get("format") != FORMAT:
         raise BadInput(f"a description of format {whole.get('format')!r:.40}; this release reads {FORMAT}")
     contract = read_description(whole.get("contract"))
@@ -225,111 +228,82 @@ def read_slice(text: str, program: Program, artifact: Artifact) -> DescribedSlic
         raise BadInput(f"the class is {contract.artifact!r:.200}, where {artifact} was looked for")
     options = contract.options
     if options is None:
-        raise _misfit("contract.options", "an object", None)
-    facts = _table(whole.get("methods"), "methods")
+        raise _READ.misfit("contract.options", "an object", None)
+    facts = _READ.table(whole.get("methods"), "methods")
     methods = {name: _read_method(contract, name, facts.get(name)) for name in contract.methods}
     return DescribedSlice(
         program=program,
         artifact=artifact,
         contract=contract,
         options=attrs.evolve(options, host=WORKER),  # the one host where such a slice can live
-        fields=tuple(_read_field(each) for each in _items(whole.get("fields"), "fields")),
+        fields=tuple(_read_field(each) for each in _READ.items(whole, "fields")),
         methods=types.MappingProxyType(methods),
-        routes=tuple(_read_route(each, contract) for each in _items(whole.get("routes"), "routes")),
-        bases=tuple(_is(each, str, "bases") for each in _items(whole.get("bases"), "bases")),
-        openapi=_at_most(_is(whole.get("openapi"), str, "openapi"), OPENAPI_BYTES_MAX, "openapi"),
+        routes=tuple(_read_route(each, contract) for each in _READ.items(whole, "routes")),
+        bases=tuple(_READ.value(each, "bases", str) for each in _READ.items(whole, "bases")),
+        openapi=_at_most(_READ.text(whole, "openapi"), OPENAPI_BYTES_MAX, "openapi"),
     )
 
 
 def _read_method(contract: ContractDescription, name: str, plain: object) -> DescribedMethod:
-    method, facts = contract.methods[name], _table(plain, f"methods.{name}")
+    method, facts = contract.methods[name], _READ.table(plain, f"methods.{name}")
     affinity = facts.get("affinity")
     return DescribedMethod(
         name=name,
         stream=method.stream,
         idempotent=method.idempotent,
         deadline_s=method.deadline_s,
-        affinity=None if affinity is None else _is(affinity, str, "affinity"),
-        reads_key=_is(facts.get("reads_key"), bool, "reads_key"),
+        affinity=None if affinity is None else _READ.text(facts, "affinity"),
+        reads_key=_READ.flag(facts, "reads_key"),
     )
 
 
 def _read_field(plain: object) -> DescribedField:
-    part = _table(plain, "fields[]")
+    part = _READ.table(plain, "fields[]")
     kind = part.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise _misfit("kind", "a kind of field", kind)
+        raise _READ.misfit("kind", "a kind of field", kind)
     return DescribedField(
-        name=_is(part.get("name"), str, "name"),
+        name=_READ.text(part, "name"),
         kind=cast("FieldKind", kind),
-        optional=_is(part.get("optional"), bool, "optional"),
-        has_default=_is(part.get("has_default"), bool, "has_default"),
-        key=_is(part.get("key", ""), str, "key"),
-        entries_max=_count(part, "entries_max", 1) if kind == "map" else 0,
-        bytes_max=_count(part, "bytes_max", 1) if kind == "map" else 0,
+        optional=_READ.flag(part, "optional"),
+        has_default=_READ.flag(part, "has_default"),
+        key=_READ.text({"key": "", **part}, "key"),
+        entries_max=_READ.count(part, "entries_max", 1) if kind == "map" else 0,
+        bytes_max=_READ.count(part, "bytes_max", 1) if kind == "map" else 0,
         wants=_read_wanted(part.get("wants")) if kind == "dependency" else None,
     )
 
 
 def _read_wanted(plain: object) -> Wanted:
-    part = _table(plain, "wants")
-    artifact = _is(part.get("artifact"), str, "wants.artifact")
+    part = _READ.table(plain, "wants")
+    artifact = _READ.value(part.get("artifact"), "wants.artifact", str)
     return Wanted(
-        name=_is(part.get("name"), str, "wants.name"),
-        full_name=_is(part.get("full_name"), str, "wants.full_name"),
+        name=_READ.value(part.get("name"), "wants.name", str),
+        full_name=_READ.value(part.get("full_name"), "wants.full_name", str),
         artifact=Artifact.parse(artifact) if artifact else None,
-        is_slice=_is(part.get("is_slice"), bool, "wants.is_slice"),
+        is_slice=_READ.value(part.get("is_slice"), "wants.is_slice", bool),
         contract=read_description(part.get("contract")),
     )
 
 
 def _read_route(plain: object, contract: ContractDescription) -> Route:
-    part = _table(plain, "routes[]")
-    method, kind = _is(part.get("method"), str, "method"), str(part.get("kind"))
+    part = _READ.table(plain, "routes[]")
+    method, kind = _READ.text(part, "method"), str(part.get("kind"))
     if method not in contract.methods or kind not in RouteKind.__members__.values():
         raise BadInput("malformed description of a slice", (f"a route of method {method!r:.60}, kind {kind!r:.40}",))
-    options = _table(part.get("options"), "options")
+    options = _READ.table(part.get("options"), "options")
     return Route(
-        verb=_is(part.get("verb"), str, "verb"),
-        template=_is(part.get("template"), str, "template"),
+        verb=_READ.text(part, "verb"),
+        template=_READ.text(part, "template"),
         method=method,
-        idempotent=_is(part.get("idempotent"), bool, "idempotent"),
+        idempotent=_READ.flag(part, "idempotent"),
         kind=RouteKind(kind),
-        input=_is(part.get("input"), str, "input"),
-        options={name: _is(value, str, f"options.{name}") for name, value in options.items()},
+        input=_READ.text(part, "input"),
+        options={name: _READ.value(value, f"options.{name}", str) for name, value in options.items()},
     )
-
-
-def _table(plain: object, where: str) -> dict[str, Any]:
-    if not isinstance(plain, dict):
-        raise _misfit(where, "an object", plain)
-    return cast("dict[str, Any]", plain)
-
-
-def _items(plain: object, where: str) -> list[object]:
-    if not isinstance(plain, list):
-        raise _misfit(where, "a list", plain)
-    return cast("list[object]", plain)
-
-
-def _is(value: object, kind: Callable[..., Any], where: str) -> Any:
-    if type(value) is not kind:
-        raise _misfit(where, getattr(kind, "__name__", "another type"), value)
-    return value
-
-
-def _count(part: Mapping[str, object], name: str, least: int = 0) -> int:
-    value: int = _is(part.get(name), int, name)
-    if value < least:
-        raise _misfit(name, f"at least {least}", value)
-    return value
 
 
 def _at_most(text: str, chars_max: int, where: str) -> str:
     if len(text) > chars_max:
-        raise _misfit(where, f"at most {chars_max} characters", len(text))
+        raise _READ.misfit(where, f"at most {chars_max} characters", len(text))
     return text
-
-
-def _misfit(where: str, what: str, value: object) -> BadInput:
-    return BadInput("malformed description of a slice", (f"{where}: expected {what}, got {value!r:.60}",))

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import attrs
@@ -20,16 +20,19 @@ import attrs
 from aether.errors import BadInput
 from aether.slice_api.annotations import bare, origin_of
 from aether.slice_api.codec import Form
-from aether.slice_api.contract import Contract, FieldSpec, SliceOptions, contract_of
+from aether.slice_api.contract import Contract, SliceOptions, contract_of
 from aether.slice_api.faults import Fault, detail_of
+from aether.slice_api.field_spec import FieldSpec
 from aether.slice_api.http_plan import STREAMS, ParameterSpec
 from aether.slice_api.marks import is_slice
 from aether.slice_api.methods import MethodSpec
 from aether.slice_api.option_description import plain_options, read_options, read_seconds
+from aether.slice_api.plain_reader import PlainReader
 from aether.slice_api.schema import ANNOTATIONS, AT, Schema, Schemas
 
 FORMAT: Final = 1
 HASH_CHARS: Final = 16
+_READ: Final = PlainReader("malformed description of a contract")
 
 
 @attrs.frozen(kw_only=True)
@@ -188,22 +191,22 @@ def references(schema: object, definitions: Mapping[str, Schema]) -> set[str]:
 
 def read_description(plain: object) -> ContractDescription:
     """Inverse of `to_plain`, for data from outside. Raises BadInput that names the first part that does not fit."""
-    whole = _object(plain, "contract")
+    whole = _READ.table(plain, "contract")
     if whole.get("format") != FORMAT:
         raise BadInput(f"a contract of format {whole.get('format')!r:.40}", (f"this release reads format {FORMAT}",))
-    methods = [_read_method(part) for part in _list(whole, "methods")]
-    faults = [_read_fault(part) for part in _list(whole, "faults")]
-    definitions = _object(whole.get("definitions"), "definitions")
-    options, json_case = whole.get("options"), _text(whole, "json_case")
+    methods = [_read_method(part) for part in _READ.items(whole, "methods")]
+    faults = [_read_fault(part) for part in _READ.items(whole, "faults")]
+    definitions = _READ.table(whole.get("definitions"), "definitions")
+    options, json_case = whole.get("options"), _READ.text(whole, "json_case")
     return ContractDescription(
-        name=_text(whole, "name"),
-        artifact=_text(whole, "artifact"),
-        doc=_text(whole, "doc"),
+        name=_READ.text(whole, "name"),
+        artifact=_READ.text(whole, "artifact"),
+        doc=_READ.text(whole, "doc"),
         json_case=json_case,
         methods={m.name: m for m in methods},
         faults={fault.name: fault for fault in faults},
-        definitions={name: _object(value, f"definitions.{name}") for name, value in definitions.items()},
-        dependencies=tuple(_read_dependency(part) for part in _list({"dependencies": [], **whole}, "dependencies")),
+        definitions={name: _READ.table(value, f"definitions.{name}") for name, value in definitions.items()},
+        dependencies=tuple(map(_read_dependency, _READ.items({"dependencies": [], **whole}, "dependencies"))),
         options=None if options is None else read_options(options, json_case),
     )
 
@@ -284,54 +287,51 @@ def _named(schema: object) -> Iterator[str]:
 
 
 def _read_method(plain: object) -> MethodDescription:
-    part = _object(plain, "methods[]")
+    part = _READ.table(plain, "methods[]")
     deadline_s = part.get("deadline_s")
     return MethodDescription(
-        name=_text(part, "name"),
-        doc=_text(part, "doc"),
-        parameters=tuple(_read_parameter(p) for p in _list(part, "parameters")),
-        returns=_object(part.get("returns"), "returns"),
-        stream=_flag(part, "stream"),
-        idempotent=_flag(part, "idempotent"),
+        name=_READ.text(part, "name"),
+        doc=_READ.text(part, "doc"),
+        parameters=tuple(_read_parameter(p) for p in _READ.items(part, "parameters")),
+        returns=_READ.table(part.get("returns"), "returns"),
+        stream=_READ.flag(part, "stream"),
+        idempotent=_READ.flag(part, "idempotent"),
         deadline_s=None if deadline_s is None else read_seconds(deadline_s),
-        routes=tuple(_route(route) for route in _list(part, "routes")),
+        routes=tuple(_route(route) for route in _READ.items(part, "routes")),
     )
 
 
 def _read_parameter(plain: object) -> ParameterDescription:
-    part = _object(plain, "parameters[]")
+    part = _READ.table(plain, "parameters[]")
     return ParameterDescription(
-        name=_text(part, "name"),
-        schema=_object(part.get("schema"), "schema"),
-        required=_flag(part, "required"),
-        keyword_only=_flag(part, "keyword_only"),
-        stream=_flag(part, "stream"),
+        name=_READ.text(part, "name"),
+        schema=_READ.table(part.get("schema"), "schema"),
+        required=_READ.flag(part, "required"),
+        keyword_only=_READ.flag(part, "keyword_only"),
+        stream=_READ.flag(part, "stream"),
     )
 
 
 def _read_fault(plain: object) -> FaultDescription:
-    part = _object(plain, "faults[]")
-    status = part.get("status")
-    if not isinstance(status, int):
-        raise _misfit("status", "an integer", status)
+    part = _READ.table(plain, "faults[]")
     return FaultDescription(
-        name=_text(part, "name"),
-        status=status,
-        title=_text(part, "title"),
-        detail=_text(part, "detail"),
-        schema=_object(part.get("schema"), "schema"),
+        name=_READ.text(part, "name"),
+        status=_READ.exact(part, "status", int),
+        title=_READ.text(part, "title"),
+        detail=_READ.text(part, "detail"),
+        schema=_READ.table(part.get("schema"), "schema"),
     )
 
 
 def _read_dependency(plain: object) -> DependencyDescription:
-    part = _object(plain, "dependencies[]")
-    methods = _object(part.get("methods"), "dependencies[].methods")
+    part = _READ.table(plain, "dependencies[]")
+    methods = _READ.table(part.get("methods"), "dependencies[].methods")
     return DependencyDescription(
-        field=_text(part, "field"),
-        name=_text(part, "name"),
-        artifact=_text(part, "artifact"),
-        methods={name: tuple(map(str, _list(methods, name))) for name in methods},
-        required=_flag({"required": True, **part}, "required"),
+        field=_READ.text(part, "field"),
+        name=_READ.text(part, "name"),
+        artifact=_READ.text(part, "artifact"),
+        methods={name: tuple(map(str, _READ.items(methods, name))) for name in methods},
+        required=_READ.flag({"required": True, **part}, "required"),
     )
 
 
@@ -340,33 +340,4 @@ def _route(plain: object) -> tuple[str, str]:
         case [str(verb), str(template)]:
             return verb, template
         case _:
-            raise _misfit("routes[]", "a verb and a template", plain)
-
-
-def _object(plain: object, where: str) -> dict[str, Any]:
-    if not isinstance(plain, dict) or not all(isinstance(key, str) for key in cast("dict[object, object]", plain)):
-        raise _misfit(where, "an object", cast("object", plain))
-    return cast("dict[str, Any]", plain)
-
-
-def _list(part: Mapping[str, object], name: str) -> list[object]:
-    return cast("list[object]", _is(part, name, lambda value: isinstance(value, list), "a list"))
-
-
-def _text(part: Mapping[str, object], name: str) -> str:
-    return cast("str", _is(part, name, lambda value: isinstance(value, str), "text"))
-
-
-def _flag(part: Mapping[str, object], name: str) -> bool:
-    return cast("bool", _is(part, name, lambda value: isinstance(value, bool), "a bool"))
-
-
-def _is(part: Mapping[str, object], name: str, fits: Callable[[object], bool], what: str) -> object:
-    value = part.get(name)
-    if not fits(value):
-        raise _misfit(name, what, value)
-    return value
-
-
-def _misfit(where: str, what: str, value: object) -> BadInput:
-    return BadInput("malformed description of a contract", (f"{where}: expected {what}, got {value!r:.60}",))
+            raise _READ.misfit("routes[]", "a verb and a template", plain)

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from aether.errors import ContractError
 from aether.slice_api.binding import Binding, choose
-from aether.slice_api.contract import Contract, FieldSpec, contract_of
+from aether.slice_api.contract import Contract, contract_of
 from aether.slice_api.described import (
     AnyField,
     AnySlice,
@@ -24,6 +24,7 @@ from aether.slice_api.described import (
     wanted_of,
 )
 from aether.slice_api.description import ContractDescription, MethodDescription, references
+from aether.slice_api.field_spec import FieldSpec
 
 _FOR_PEOPLE: Final = frozenset({"title", "description", "default", "examples"})
 

@@ -85,7 +85,13 @@ class MethodSpec:
 
         Unknown ones are left out: a proxy refuses what its contract has not, so they come from a newer contract.
         """
-        decoders = self._decoders
+        return self._decode(plain, self._decoders)
+
+    def decode_json(self, plain: object) -> dict[str, Any]:
+        """Arguments by name in JSON's own types, as `decode_arguments` takes plain data. Raises BadInput."""
+        return self._decode(plain, self._json_decoders)
+
+    def _decode(self, plain: object, decoders: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
         given: Any = plain  # what is no mapping fails below, and is reported with everything else
         try:
             arguments = {name: decoders[name](value) for name, value in given.items()}
@@ -93,7 +99,7 @@ class MethodSpec:
             known = {name: value for name, value in given.items() if name in decoders} if _is_dict(given) else {}
             if _is_dict(given) and len(known) < len(given):
                 try:
-                    return self.decode_arguments(known)
+                    return self._decode(known, decoders)
                 except BadInput:  # wrong beside that: then the unknown ones are told too
                     pass
             raise self._bad(error, plain, decoders) from None
@@ -136,10 +142,7 @@ class MethodSpec:
 
     def encode_result(self, value: Any) -> Any:
         """The result (or one item of a stream) as plain data. Raises TypeError when it does not fit."""
-        try:
-            return self._result.encode(value)
-        except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
-            raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
+        return self._encoded(self._result, value)
 
     def decode_result(self, plain: Any) -> Any:
         """The result from plain data. Raises BadInput when it does not fit the caller's view of the contract."""
@@ -167,8 +170,15 @@ class MethodSpec:
 
     def http_plain(self, value: Any) -> Any:
         """The result (or one item of a stream) in JSON's own types. Raises TypeError when it does not fit."""
+        return self._encoded(self._json_result, value)
+
+    def json_plain(self, value: Any) -> Any:
+        """The same with the names as they are written, whatever the routes say of them. Raises TypeError."""
+        return self._encoded(self._codec(self.returns, "return", Form.JSON), value)
+
+    def _encoded(self, codec: Codec, value: Any) -> Any:
         try:
-            return self._json_result.encode(value)
+            return codec.encode(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises is a problem of its value
             raise TypeError(f"{self.where} must return {type_name(self.returns)}: {misfit(error)}") from None
 
@@ -236,6 +246,10 @@ class MethodSpec:
         return {name: codec.decode for name, codec in self._codecs.items()}
 
     @functools.cached_property
+    def _json_decoders(self) -> dict[str, Callable[[Any], Any]]:
+        return {name: self._codec(p.type, name, Form.JSON).decode for name, p in self._valued.items()}
+
+    @functools.cached_property
     def _required(self) -> frozenset[str]:
         return frozenset(name for name, p in self._valued.items() if not p.has_default)
 
@@ -286,7 +300,7 @@ class MethodSpec:
                 hooks[name](value)
             except Exception as inner:  # noqa: BLE001 - every problem is wanted, whatever a user's class raises
                 problems += misfit(inner).lines(name)
-        if hooks is self._decoders:
+        if hooks is not self._encoders:
             problems += (f"{name}: missing" for name in sorted(self._required - named.keys()))
         if not problems and error is not None:
             problems += misfit(error).lines("arguments")

@@ -8,8 +8,7 @@ Holds: options that this release does not know are left alone; one out of bounds
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import attrs
 
@@ -18,7 +17,9 @@ from aether.model.hosts import IN_PROCESS, host_problem
 from aether.model.limits import CALL_DEADLINE_S, INSTANCES_MAX, SLICE_CONCURRENCY_DEFAULT, SLICE_QUEUE_DEFAULT
 from aether.model.scale import Scale
 from aether.slice_api.contract import SliceOptions
+from aether.slice_api.plain_reader import PlainReader
 
+_READ: Final = PlainReader("malformed options of a slice")
 _ELSEWHERE: Final = ("artifact", "json_case")  # a description says these itself
 
 
@@ -29,24 +30,22 @@ def plain_options(options: SliceOptions) -> dict[str, Any]:
 
 def read_options(plain: object, json_case: str = "snake") -> SliceOptions:
     """Inverse of `plain_options`, for data from outside. Raises BadInput that names the first that does not fit."""
-    part = _table(plain, "options")
+    part = _READ.table(plain, "options")
     if json_case not in ("snake", "camel"):
-        raise _misfit("json_case", "snake or camel", json_case)
+        raise _READ.misfit("json_case", "snake or camel", json_case)
     host, memory_mb = part.get("host", IN_PROCESS), part.get("memory_mb")
     problem = host_problem(host, memory_mb)
     if problem:
         raise BadInput("malformed options of a slice", (f"host={host!r:.60}, memory_mb={memory_mb!r:.60}: {problem}",))
     scale = _scale(part.get("scale"))
-    singleton = part.get("singleton", False)
-    if type(singleton) is not bool:
-        raise _misfit("singleton", "a bool", singleton)
+    singleton = _READ.flag({"singleton": False, **part}, "singleton")
     most = 1 if singleton else INSTANCES_MAX
     if scale is not None and scale.max > most:
-        raise _misfit("scale.max", f"at most {most}", scale.max)
+        raise _READ.misfit("scale.max", f"at most {most}", scale.max)
     return SliceOptions(
-        instances=_count(part, "instances", 1, 1, most),
-        concurrency=_count(part, "concurrency", SLICE_CONCURRENCY_DEFAULT, 1),
-        queue=_count(part, "queue", SLICE_QUEUE_DEFAULT, 0),
+        instances=_READ.count({"instances": 1, **part}, "instances", 1, most),
+        concurrency=_READ.count({"concurrency": SLICE_CONCURRENCY_DEFAULT, **part}, "concurrency", 1),
+        queue=_READ.count({"queue": SLICE_QUEUE_DEFAULT, **part}, "queue", 0),
         json_case="camel" if json_case == "camel" else "snake",
         deadline_s=read_seconds(part.get("deadline_s", CALL_DEADLINE_S)),
         host=str(host),
@@ -59,32 +58,15 @@ def read_options(plain: object, json_case: str = "snake") -> SliceOptions:
 def _scale(plain: object) -> Scale | None:
     if plain is None:
         return None
-    part = _table(plain, "scale")
+    part = _READ.table(plain, "scale")
     given = {name: part[name] for name in ("min", "max", "idle_s") if name in part}
     if not {"min", "max"} <= given.keys():
-        raise _misfit("scale", "min and max", part)
+        raise _READ.misfit("scale", "min and max", part)
     return Scale(**given)
-
-
-def _table(plain: object, where: str) -> dict[str, Any]:
-    if not isinstance(plain, dict):
-        raise _misfit(where, "an object", plain)
-    return cast("dict[str, Any]", plain)
-
-
-def _count(part: Mapping[str, object], name: str, default: int, least: int, most: int | None = None) -> int:
-    value = part.get(name, default)
-    if type(value) is not int or value < least or (most is not None and value > most):
-        raise _misfit(name, f"at least {least}" if most is None else f"{least} to {most}", value)
-    return value
 
 
 def read_seconds(value: object) -> float:
     """A deadline. Raises BadInput unless it is a finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise _misfit("deadline_s", "seconds above 0", value)
+        raise _READ.misfit("deadline_s", "seconds above 0", value)
     return float(value)
-
-
-def _misfit(where: str, what: str, value: object) -> BadInput:
-    return BadInput("malformed options of a slice", (f"{where}: expected {what}, got {value!r:.60}",))

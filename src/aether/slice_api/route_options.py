@@ -21,7 +21,8 @@ from aether.slice_api.http import Header
 
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CORS, _RATE = "cors", "rate"
+_CORS, _RATE, _SUBPROTOCOLS = "cors", "rate", "subprotocols"
+SUBPROTOCOLS_MAX: Final = 16
 
 
 def _texts(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -91,7 +92,17 @@ class RateLimit:
         return self.count if self.burst is None else self.burst
 
 
-def options_text(cors: Cors | None, rate: RateLimit | None) -> dict[str, str]:
+def subprotocols_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The names of subprotocols, the preferred first. Raises ContractError."""
+    names = _texts(given)
+    wrong = [name for name in names if type(name) is not str or len(name) > 100 or _TOKEN.fullmatch(name) is None]
+    if wrong or len(names) > SUBPROTOCOLS_MAX:
+        shown = f"{wrong[0]!r} is no name" if wrong else f"{len(names)} are more than {SUBPROTOCOLS_MAX}"
+        raise ContractError(f'aether.websocket(subprotocols=...): {shown}; name them such as "graphql-transport-ws"')
+    return names
+
+
+def options_text(cors: Cors | None, rate: RateLimit | None, subprotocols: Iterable[str] = ()) -> dict[str, str]:
     """The options of one route as text by name."""
     found: dict[str, str] = {}
     if cors is not None:
@@ -99,6 +110,8 @@ def options_text(cors: Cors | None, rate: RateLimit | None) -> dict[str, str]:
     if rate is not None:
         by = rate.by.name if rate.by is not None else ""
         found[_RATE] = json.dumps({"count": rate.count, "per_s": rate.per_s, "burst": rate.size, "by": by})
+    if subprotocols:
+        found[_SUBPROTOCOLS] = json.dumps(list(subprotocols))
     return found
 
 
@@ -108,11 +121,13 @@ class RouteOptions:
 
     cors: Cors | None = None
     rate: RateLimit | None = None
+    subprotocols: tuple[str, ...] = ()
 
 
 def options_from(texts: Mapping[str, str]) -> RouteOptions:
     """Read `options_text`'s. Raises BadInput."""
     cors = rate = None
+    subprotocols: tuple[str, ...] = ()
     try:
         if _CORS in texts:
             plain: dict[str, Any] = json.loads(texts[_CORS])
@@ -121,6 +136,8 @@ def options_from(texts: Mapping[str, str]) -> RouteOptions:
             plain = json.loads(texts[_RATE])
             by = Header(plain["by"]) if plain["by"] else None
             rate = RateLimit(plain["count"], plain["per_s"], burst=plain["burst"], by=by)
+        if _SUBPROTOCOLS in texts:
+            subprotocols = subprotocols_of(json.loads(texts[_SUBPROTOCOLS]))
     except (ValueError, TypeError, KeyError, ContractError) as error:
         raise BadInput("malformed options of a route", (f"{dict(texts)!r:.200}: {error}",)) from error
-    return RouteOptions(cors, rate)
+    return RouteOptions(cors, rate, subprotocols)

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from aether.testing.acting import acting_as
     from aether.testing.clusters import MemoryCluster, memory_cluster
     from aether.testing.failures import BrokenByFailure, Failures, each_failure
     from aether.testing.fakes import fake, in_turn
@@ -20,6 +21,7 @@ __all__ = [
     "Failures",
     "MemoryCluster",
     "RecordedCall",
+    "acting_as",
     "each_failure",
     "fake",
     "in_turn",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "acting": ("acting_as",),
     "clusters": ("MemoryCluster", "memory_cluster"),
     "failures": ("BrokenByFailure", "Failures", "each_failure"),
     "fakes": ("fake", "in_turn"),

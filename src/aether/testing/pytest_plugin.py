@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and FIXTURE in item.fixturenames:
             test = item.obj
             if inspect.iscoroutinefunction(test):
-                item.obj = _in_virtual_time(test, _foreign(item))
+                item.obj = _in_virtual_time(test, item, _foreign(item))
 
 
 def _foreign(item: pytest.Function) -> str:
@@ -67,7 +67,7 @@ def _foreign(item: pytest.Function) -> str:
     return "" if module.startswith("_pytest") else module.partition(".")[0]
 
 
-def _in_virtual_time(test: Callable[..., Any], foreign: str) -> Callable[..., None]:
+def _in_virtual_time(test: Callable[..., Any], item: pytest.Function, foreign: str) -> Callable[..., None]:
     @functools.wraps(test)
     def run(**arguments: Any) -> None:
         if foreign:
@@ -78,7 +78,8 @@ def _in_virtual_time(test: Callable[..., Any], foreign: str) -> Callable[..., No
         import trio
         import trio.testing
 
-        factory = next(value for value in arguments.values() if isinstance(value, ClusterFactory))
+        factory = item.funcargs[FIXTURE]  # there also when only a fixture of the test asked for it
+        assert isinstance(factory, ClusterFactory)
         trio.run(factory.run, test, arguments, clock=trio.testing.MockClock(autojump_threshold=0))
 
     # pytest and its plugins look through __wrapped__; this function is an ordinary one

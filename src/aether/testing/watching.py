@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from aether.errors import AetherError, OutcomeUnknown
+from aether.hosting.arguments import decoded
 from aether.invocation.reply import Done, Failed, Faulted, Form, Outcome, Reply, TimedOut
 from aether.invocation.service import Invoker
 from aether.invocation.streaming import OpenStream
@@ -201,9 +202,9 @@ def _arguments(contract: Contract | None, method: str, payload: object, form: Fo
     spec = None if contract is None else contract.methods.get(method)
     if spec is not None:
         try:
-            return (
-                spec.decode_arguments(payload) if form is Form.WIRE else spec.decode_http(HttpInput.from_plain(payload))
-            )
+            if form is Form.HTTP:
+                return spec.decode_http(HttpInput.from_plain(payload))
+            return decoded(spec, payload, form)
         except AetherError:
             pass  # the callee will say what is wrong
     return dict(cast("Mapping[str, object]", payload)) if isinstance(payload, dict) else {}

@@ -6,7 +6,6 @@ Never: handshakes, who may come in.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -16,11 +15,11 @@ import trio
 
 from aether.model.ids import NodeId
 from aether.model.limits import RECONNECT_MIN_S
+from aether.model.shortage import OUT_OF_FILES
 from aether.transport.address import join_address
 from aether.transport.handshake import words
 
 _log: Final = logging.getLogger("aether.transport")
-_OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 async def accept_all(listener: socket.socket, node: NodeId, let_in: Callable[[socket.socket, str], None]) -> NoReturn:
@@ -32,7 +31,7 @@ async def accept_all(listener: socket.socket, node: NodeId, let_in: Callable[[so
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             continue
         except OSError as error:
-            if error.errno not in _OUT_OF_FILES:
+            if error.errno not in OUT_OF_FILES:
                 raise
             _log.error("%s: cannot accept a connection: %s", node, words(error))
             await trio.sleep(RECONNECT_MIN_S)

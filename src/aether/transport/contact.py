@@ -7,7 +7,6 @@ Holds: asked until somebody answers; the connection that answered carries nothin
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 
 import attrs
@@ -17,19 +16,20 @@ from aether.errors import BadInput
 from aether.model.ids import NodeId
 from aether.model.limits import HANDSHAKE_S
 from aether.transport.handshake import BROKEN, dial, words
-from aether.transport.peer import Peer
+from aether.transport.peer import Peer, back_off_s
+from aether.transport.secured import Wrap
 from aether.wire.lane import Lane
 from aether.wire.session import ANYBODY, Hello, Identity, Refused, RefusedCode
 
 
 @attrs.frozen
 class Contact:
-    """`identity` asks who is at `address`. pause_s  after so many failures; refused, complain  told of each."""
+    """`identity` asks who is at `address`. jitter  draws from [0, 1); refused, complain  told of each."""
 
     address: str
     identity: Identity
-    tls: ssl.SSLContext | None
-    pause_s: Callable[[int], float]
+    wrap: Wrap | None
+    jitter: Callable[[], float]
     refused: Callable[[Peer, str, Refused], None]
     complain: Callable[[Peer, str], None]
 
@@ -48,11 +48,11 @@ class Contact:
                 self.complain(nameless, f"no answer from {self.address} within {HANDSHAKE_S} s")
             except (*BROKEN, BadInput) as error:
                 self.complain(nameless, f"{self.address}: {words(error)}")
-            await trio.sleep(self.pause_s(failures))
+            await trio.sleep(back_off_s(failures, self.jitter()))
             failures += 1
 
     async def _ask(self) -> NodeId:
         with trio.fail_after(HANDSHAKE_S):
-            link, welcome = await dial(self.address, Hello(self.identity, ANYBODY, Lane.CONSENSUS), self.tls)
+            link, welcome = await dial(self.address, Hello(self.identity, ANYBODY, Lane.CONSENSUS), self.wrap)
         link.close()
         return welcome.identity.node

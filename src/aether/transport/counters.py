@@ -33,8 +33,9 @@ class Counters:
     reconnects: int = 0
     unhandled: int = 0
 
-    def snapshot(self) -> TransportStatistics:
+    def snapshot(self, queued_bytes: int = 0) -> TransportStatistics:
         return TransportStatistics(
+            queued_bytes=queued_bytes,
             sent_frames=_by_lane(self.sent_frames),
             sent_bytes=_by_lane(self.sent_bytes),
             received_frames=_by_lane(self.received_frames),

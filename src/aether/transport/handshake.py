@@ -14,32 +14,52 @@ from typing import Final
 
 import trio
 
+from aether.errors import BadInput
 from aether.transport.address import split_address
-from aether.transport.link import Link, connect, secure
-from aether.wire.session import AcceptingSession, DiallingSession, Hello, Refused, Welcome
+from aether.transport.link import Link, connect
+from aether.transport.secured import TlsLink, Wrap, raise_refusal, secure, voucher
+from aether.wire.session import AcceptingSession, DiallingSession, Hello, Refused, RefusedCode, Welcome
 
 BROKEN: Final = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
-async def dial(address: str, hello: Hello, tls: ssl.SSLContext | None) -> tuple[Link, Welcome]:
+async def dial(address: str, hello: Hello, wrap: Wrap | None) -> tuple[Link, Welcome]:
     """A connection to `address` on which we were welcomed. Raises Refused, BadInput, or one of BROKEN."""
     sock = await connect(address)
     try:
-        link = await secure(sock, tls, split_address(address)[0] if tls else None)
-        session = DiallingSession(hello)
+        link = await secure(sock, wrap.client() if wrap else None, split_address(address)[0] if wrap else None)
+        vouch = voucher(wrap, link)
+        vouch(hello.to)  # before it is told who we are
+        session = DiallingSession(hello, vouch)
         await link.send(session.opening())
         while True:
             welcome = session.feed(await _more(link))
             if welcome is not None:
                 return link, welcome
+    except ssl.SSLError as error:  # TLS 1.3 tells only now that our certificate is not accepted
+        close_socket(sock)
+        raise_refusal(error)
+        raise
     except BaseException:
         close_socket(sock)
         raise
 
 
-async def answer(sock: socket.socket, session: AcceptingSession, tls: ssl.SSLContext | None) -> tuple[Link, Hello]:
-    """Who dialled us, found acceptable; `session.reply` is still to be sent. Raises Refused or BROKEN."""
-    link = await secure(sock, tls)
+async def answer(sock: socket.socket, session: AcceptingSession, wrap: Wrap | None) -> tuple[Link, Hello] | None:
+    """Who dialled us, found acceptable; `session.reply` is still to be sent. Raises Refused or BROKEN.
+
+    None: it was no lane, and `wrap.aside` has served it; its BadInput is a refusal.
+    """
+    link = await secure(sock, wrap.server() if wrap else None)
+    if wrap is not None:
+        assert isinstance(link, TlsLink)
+        if link.protocol in wrap.aside:
+            try:
+                await wrap.aside[link.protocol](link)
+            except BadInput as error:
+                raise Refused(RefusedCode.MALFORMED, str(error)) from error
+            return None
+        session.vouch = voucher(wrap, link)
     try:
         while True:
             hello = session.feed(await _more(link))

@@ -1,7 +1,7 @@
-"""One TCP connection, plain or under TLS, as bytes in and bytes out.
+"""One TCP connection as bytes in and bytes out.
 
 Knows: sockets, their options, how to write without waiting.
-Never: frames, peers.
+Never: frames, peers, TLS (secured.py).
 Holds: a socket is closed on every way out; its kernel notices a silent host within PEER_SILENT_S.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 from typing import Final, Protocol
 
 import trio
@@ -29,6 +28,11 @@ class Link(Protocol):
         """How many bytes of `data` could be written without waiting. Raises OSError when the connection is broken."""
         ...
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether some of what `send_now` took still waits: the next `send`, of nothing perhaps, writes it."""
+        ...
+
     async def send(self, data: bytes) -> None:
         """Write all of `data`. Raises OSError or trio.BrokenResourceError."""
         ...
@@ -45,8 +49,9 @@ class PlainLink:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.has_unsent: bool = False
 
-    def send_now(self, data: bytes | memoryview) -> int:
+    def send_now(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self._socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -72,49 +77,6 @@ class PlainLink:
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
-
-
-class TlsLink:
-    """A TLS stream over a socket. Nothing is written at once: encryption shares state with the reader."""
-
-    def __init__(self, sock: socket.socket, stream: trio.SSLStream[trio.SocketStream]) -> None:
-        self._socket, self._stream = sock, stream
-
-    def send_now(self, data: bytes | memoryview) -> int:
-        return 0
-
-    async def send(self, data: bytes) -> None:
-        await self._stream.send_all(data)
-
-    async def receive(self) -> bytes:
-        return bytes(await self._stream.receive_some(READ_BYTES))
-
-    def close(self) -> None:
-        if self._socket.fileno() >= 0:
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
-
-
-async def secure(sock: socket.socket, context: ssl.SSLContext | None, server_hostname: str | None = None) -> Link:
-    """`sock` as a Link; with `context`, after the TLS handshake. The client side names the host it dialled.
-
-    Raises OSError or trio.BrokenResourceError, with the socket closed.
-    """
-    if context is None:
-        return PlainLink(sock)
-    inner = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-    server_side = server_hostname is None
-    # A peer that dies sends no closing alert, and our framing notices a cut: so, as HTTPS does, none is required.
-    stream = trio.SSLStream(
-        inner, context, server_hostname=server_hostname, server_side=server_side, https_compatible=True
-    )
-    link = TlsLink(sock, stream)
-    try:
-        await stream.do_handshake()
-    except BaseException:
-        link.close()
-        raise
-    return link
 
 
 async def connect(address: str) -> socket.socket:

@@ -113,6 +113,9 @@ class MemoryTransport:
             for cable in self._network.cables_of(self, node):
                 self._network.cut(cable, "it was removed from the peers")
 
+    def recheck(self) -> None:
+        """Nobody shows certificates here."""
+
     def set_cluster_uuid(self, uuid: str) -> None:
         self._identity = attrs.evolve(self._identity, cluster_uuid=ClusterUuid(uuid))
 

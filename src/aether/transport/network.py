@@ -101,6 +101,8 @@ class MemoryNetwork:
         self._running: dict[NodeId, list[End]] = {}  # several under one id is a fault too: the first answers
         self._cables: dict[End, dict[Cable, None]] = {}  # at both ends of each
         self._blocked: dict[tuple[NodeId, NodeId], float] = {}  # direction -> since when
+        self._stalled: dict[NodeId, float] = {}  # since when
+        self._slow_s: dict[NodeId, float] = {}
         self._held: list[Letter] = []
         self._numbers = itertools.count()
         self._delay_s = (0.0, 0.0)
@@ -126,10 +128,21 @@ class MemoryNetwork:
     def heal(self) -> None:
         """End all partitions. What was held arrives, if its connection still stands."""
         self._blocked.clear()
-        held, self._held = self._held, []
-        for letter in held:
-            self._post(letter)
+        self._release()
+
+    def stall(self, node: NodeId) -> None:
+        """Hold what `node` sends and what is sent to it, until `resume`, as if its process were stopped."""
+        self._stalled.setdefault(node, trio.current_time())
         self._tell_everybody()
+
+    def resume(self, node: NodeId) -> None:
+        """End what `stall` began; partitions stay."""
+        self._stalled.pop(node, None)
+        self._release()
+
+    def slow_down(self, node: NodeId, delay_s: float) -> None:
+        """Each message from or to `node` takes so much longer from now on; 0 = as others."""
+        self._slow_s[node] = delay_s
 
     def kill(self, node: NodeId) -> None:
         """End `node` as its peers see it, at once; its `run` idles until cancelled. Nothing happens when unknown."""
@@ -155,7 +168,7 @@ class MemoryNetwork:
 
     def find(self, source: NodeId, target: NodeId) -> End | None:
         """The transport of `target`, when it runs and no partition stands between."""
-        if (source, target) in self._blocked or (target, source) in self._blocked:
+        if self._held_since(source, target) is not None or self._held_since(target, source) is not None:
             return None
         return next(iter(self._running.get(target, ())), None)
 
@@ -182,7 +195,8 @@ class MemoryNetwork:
     async def wait_cut(self, cable: Cable) -> None:
         """Until `cable` is no more; cuts it when a partition outlasts PEER_SILENT_S."""
         while cable.is_open:
-            since = [since for way, since in self._blocked.items() if set(way) == set(cable.ends)]
+            a, b = cable.ends
+            since = [each for each in (self._held_since(a, b), self._held_since(b, a)) if each is not None]
             deadline = min(since, default=float("inf")) + PEER_SILENT_S
             if trio.current_time() >= deadline:
                 self.cut(cable, "it is silent")
@@ -193,6 +207,21 @@ class MemoryNetwork:
     async def wait_changed(self, at_most_s: float) -> None:
         with trio.move_on_after(at_most_s):
             await self._changed.park()
+
+    def _held_since(self, source: NodeId, target: NodeId) -> float | None:
+        """When messages in this direction began to be held; None: they travel."""
+        since = (self._blocked.get((source, target)), self._stalled.get(source), self._stalled.get(target))
+        return min((each for each in since if each is not None), default=None)
+
+    def _release(self) -> None:
+        """Post what nothing holds any more."""
+        held, self._held = self._held, []
+        for letter in held:
+            if self._held_since(*letter.cable.ends) is None:
+                self._post(letter)
+            else:
+                self._held.append(letter)
+        self._tell_everybody()
 
     def _tell_everybody(self) -> None:
         self._changed.unpark_all()
@@ -208,12 +237,13 @@ class MemoryNetwork:
         """Take a message for delivery. The sender has checked that there is room."""
         if self._random.random() < self._drop_rates[lane]:
             return
-        due = max(cable.last_due[lane], trio.current_time() + self._random.uniform(*self._delay_s))
+        slow_s = sum(self._slow_s.get(node, 0.0) for node in cable.ends)
+        due = max(cable.last_due[lane], trio.current_time() + self._random.uniform(*self._delay_s) + slow_s)
         cable.last_due[lane] = due
         letter = Letter(due, next(self._numbers), cable, lane, payload)
         cable.waiting[lane].append(letter)
         cable.waiting_bytes[lane] += len(payload)
-        if cable.ends in self._blocked:
+        if self._held_since(*cable.ends) is not None:
             self._held.append(letter)
         else:
             self._post(letter)

@@ -54,6 +54,11 @@ class Outbox:
         """Messages that wait, those partly taken included."""
         return len(self._short) + len(self._long) + len(self._begun) + len(self._urgent)
 
+    @property
+    def queued_bytes(self) -> int:
+        """Of all that waits."""
+        return self._bytes
+
     def put(self, payload: bytes, *, urgent: bool = False) -> bool:
         """Queue `payload`; an urgent one, of at most FRAME_CHUNK_BYTES, in front of all others.
 

@@ -14,10 +14,17 @@ import attrs
 import trio
 
 from aether.model.ids import NodeId
+from aether.model.limits import RECONNECT_MAX_S, RECONNECT_MIN_S
 from aether.transport.sender import Sender
 from aether.wire.lane import Lane
 
 COMPLAINTS_MAX: Final = 16
+
+
+def back_off_s(failures: int, drawn: float) -> float:
+    """How long to wait before an address is tried again. drawn  from [0, 1)"""
+    longest: float = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16))
+    return longest * (0.5 + drawn / 2)
 
 
 @attrs.define(eq=False)
@@ -48,6 +55,11 @@ class Peer:
             self.complaints.clear()
         self.complaints.add(complaint)
         return True
+
+    @property
+    def queued_bytes(self) -> int:
+        """That wait for its connections."""
+        return sum(sender.queued_bytes for sender in self.senders if sender is not None)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 import trio
 
 from aether.model.limits import PEER_SILENT_S
+from aether.transport.counters import Counters
 
 BEAT_S: Final = 1.0
 BEATS_MAX: Final = round(PEER_SILENT_S / BEAT_S)
@@ -38,3 +39,9 @@ class Listener:
             self.heard = False
             await trio.sleep(BEAT_S)
             silent_beats = 0 if self.heard else silent_beats + 1
+
+    async def end_when_silent(self, scope: trio.CancelScope, counters: Counters) -> None:
+        """Cancel `scope` once nothing was heard for too long."""
+        await self.wait_silent()
+        counters.closed["silent"] += 1
+        scope.cancel()

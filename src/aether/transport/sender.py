@@ -5,10 +5,11 @@ Never: messages, peers.
 Holds: bytes leave in the order in which `put` took them, as far as the outbox keeps it; `put` writes only while `run`
        waits.
 
-A message alone is written at once, without a task switch. One that follows the end of a write within EAGER_GAP_S is one
-of many: it waits for the turn of `run`, with all that come until then; so does every later one, until a turn finds a
-single message. Joining them saves a system call here and a wake-up of the peer for each. A full batch does not wait for
-the turn: the peer works on it while this loop makes the next.
+The first message of a turn is written at once: whoever waits for it loses no task switch. Those after it wait for the
+turn of `run`, with all that come until then; after a turn that found several, so does the first, until a turn finds at
+most one. Joining them saves a system call here and a wake-up of the peer for each. What is rare is told by turns of the
+loop and not by time, for a busy loop of a slow machine is as far apart as callers in sequence of a fast one. A full
+batch does not wait for the turn: the peer works on it while this loop makes the next.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ from aether.transport.outbox import Outbox
 from aether.wire.frames import encode_frame
 from aether.wire.lane import Lane
 
-EAGER_GAP_S: Final = 50e-6
-"""Less than a round trip to a peer, more than a busy loop needs between two calls: so callers in sequence are apart."""
-
 EAGER_BATCH: Final = 32
 """Messages that are worth a system call and a wake-up of the peer, a microsecond for each."""
 
@@ -41,19 +39,17 @@ class Sender:
         self._outbox = Outbox(drop_oldest=lane is Lane.CONSENSUS, in_order=lane is Lane.CONSENSUS)
         self._rest = b""  # of what was only partly written at once
         self._is_writing = True  # `run` has not begun, has ended, or waits for the link: `put` may not write
-        self._is_crowded = False  # until a turn of `run` finds one message alone
-        self._wrote_at = float("-inf")
+        self._is_crowded = False  # until a turn of `run` finds no more than one message
+        self._has_begun = False  # a message was written at once, and `run` has had no turn since
         self._parked: trio.lowlevel.Task | None = None
         self.has_carried: bool = False
 
     def put(self, payload: bytes, *, urgent: bool = False) -> bool:
         """Send or queue `payload`, an urgent one in front of all others; False when it is lost already. Never waits."""
         may_write = not (self._is_writing or self._rest)
-        if may_write and not self._is_crowded and not self._outbox and len(payload) <= FRAME_CHUNK_BYTES:
-            if trio.current_time() - self._wrote_at >= EAGER_GAP_S:
-                return self._write_one(payload)
-            self._is_crowded = True
         outbox = self._outbox
+        if may_write and not (self._has_begun or self._is_crowded or outbox) and len(payload) <= FRAME_CHUNK_BYTES:
+            return self._write_one(payload)
         dropped = outbox.dropped
         accepted = outbox.put(payload, urgent=urgent)
         self._counters.dropped[self.lane] += outbox.dropped - dropped
@@ -64,6 +60,11 @@ class Sender:
             else:
                 self._rouse()
         return accepted
+
+    @property
+    def queued_bytes(self) -> int:
+        """That wait for the connection."""
+        return self._outbox.queued_bytes + len(self._rest)
 
     def say_alive(self) -> None:
         """An empty frame, when nothing else is being written that would tell as much."""
@@ -77,6 +78,8 @@ class Sender:
         except OSError:  # the reader of this link sees the same end and tells it
             self._counters.dropped[self.lane] += 1
             return False
+        self._has_begun = True
+        self._rouse()
         self._count(payload)
         return True
 
@@ -90,8 +93,7 @@ class Sender:
 
     def _write_now(self, data: bytes) -> None:
         written = self._link.send_now(data)
-        self._wrote_at = trio.current_time()  # after the write, which may have taken long: the peer woke up in it
-        if written < len(data):
+        if written < len(data) or self._link.has_unsent:
             self._rest = data[written:]
             self._rouse()
 
@@ -111,11 +113,10 @@ class Sender:
             while True:
                 self._is_crowded = len(self._outbox) > 1
                 self._is_writing = True
-                while self._rest or self._outbox:
+                while self._rest or self._outbox or self._link.has_unsent:
                     data, self._rest = self._rest or self._outbox.take(), b""
                     await self._link.send(data)
-                    self._wrote_at = trio.current_time()
-                self._is_writing = False
+                self._is_writing = self._has_begun = False
                 self._parked = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:

@@ -12,7 +12,6 @@ import functools
 import logging
 import random
 import socket
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
@@ -26,7 +25,6 @@ from aether.model.limits import (
     PEER_SILENT_S,
     PEERS_MAX,
     RECONNECT_MAX_S,
-    RECONNECT_MIN_S,
 )
 from aether.transport.accepting import accept_all
 from aether.transport.address import is_wildcard, split_address
@@ -35,9 +33,11 @@ from aether.transport.counters import Counters
 from aether.transport.dispatch import Dispatch
 from aether.transport.handshake import BROKEN, answer, dial, words
 from aether.transport.link import Link, listen, tune
-from aether.transport.peer import Peer
+from aether.transport.peer import Peer, back_off_s
 from aether.transport.presence import Direction, Presence
 from aether.transport.pulse import Listener
+from aether.transport.refusals import Refusals
+from aether.transport.secured import Vouched, Wrap
 from aether.transport.sender import Sender
 from aether.transport.sending import send_until_end
 from aether.transport.values import Handlers, TransportStatistics
@@ -69,7 +69,7 @@ class TcpTransport:
     bind        host:port to listen on, port 0 = any; peers  where to dial each (an entry for this node is ignored)
     contacts    addresses of peers whose ids are not known: whoever answers there becomes a peer
     jitter      draws from [0, 1) for the back-off; admit  a further check of peers that dial in
-    server_tls, client_tls  contexts for accepted and dialled connections; None = plain
+    wrap        how connections are secured; None = plain
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class TcpTransport:
         contacts: Sequence[str] = (),
         jitter: Callable[[], float] = random.random,
         admit: Admission = everyone,
-        server_tls: ssl.SSLContext | None = None,
-        client_tls: ssl.SSLContext | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
         self._identity, self._bind, self._table = identity, bind, table
         self._jitter, self._admit = jitter, admit
-        self._server_tls, self._client_tls = server_tls, client_tls
+        self._wrap, self._vouched = wrap, Vouched(wrap)
         self._counters = Counters()
         self._peers: dict[NodeId, Peer] = {}
         self._readers: dict[tuple[NodeId, Lane], trio.CancelScope] = {}
         self._waiting_room = WaitingRoom(identity.node, self._counters)
+        self._refusals = Refusals(identity.node, self._counters)
         self._nursery: trio.Nursery | None = None
         self._presence = Presence(identity.node, self._counters, self._give_up)
         for node, address in peers.items():
@@ -119,7 +119,7 @@ class TcpTransport:
         return frozenset(n for n, p in self._peers.items() if p.is_refusing and not self._presence.has(n, Direction.IN))
 
     def statistics(self) -> TransportStatistics:
-        return self._counters.snapshot()
+        return self._counters.snapshot(sum(peer.queued_bytes for peer in self._peers.values()))
 
     def set_peer(self, node: NodeId, address: str) -> None:
         """Add a peer, or dial it at `address` from now on; this node itself is ignored. Raises BadInput."""
@@ -153,6 +153,10 @@ class TcpTransport:
 
     def set_cluster_uuid(self, uuid: str) -> None:
         self._identity = attrs.evolve(self._identity, cluster_uuid=ClusterUuid(uuid))
+
+    def recheck(self) -> None:
+        """As Transport.recheck."""
+        self._counters.closed.update("certificate" for _ in self._vouched.recheck())
 
     async def run(
         self, handlers: Handlers, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -202,21 +206,17 @@ class TcpTransport:
             await self._dial_once(peer, lane, failures)
             if trio.current_time() - began > RECONNECT_MAX_S:
                 failures = 0
-            pause_s = self._pause_s(failures)
+            pause_s = back_off_s(failures, self._jitter())
             failures += 1
             with trio.move_on_after(pause_s):
                 await peer.nudge.park()
                 failures = 0  # it is up, or has another address
 
     async def _find_out(self, address: str) -> None:
-        asked = Contact(address, self._identity, self._client_tls, self._pause_s, self._refused, self._complain)
+        asked = Contact(address, self._identity, self._wrap, self._jitter, self._refused, self._complain)
         node = await asked.find_out()
         if node is not None:
             self.set_peer(node, address)
-
-    def _pause_s(self, failures: int) -> float:
-        longest: float = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2 ** min(failures, 16))
-        return longest * (0.5 + self._jitter() / 2)
 
     async def _dial_once(self, peer: Peer, lane: Lane, attempt: int) -> None:
         addresses = peer.addresses
@@ -226,7 +226,7 @@ class TcpTransport:
         link: Link | None = None
         try:
             with peer.trying(address), trio.fail_after(HANDSHAKE_S):
-                link, welcome = await dial(address, Hello(self._identity, peer.node, lane), self._client_tls)
+                link, welcome = await dial(address, Hello(self._identity, peer.node, lane), self._wrap)
             await self._hold(peer, lane, link, welcome)
         except Refused as refused:
             self._refused(peer, address, refused)
@@ -259,7 +259,7 @@ class TcpTransport:
         peer.holds[lane] = scope = trio.CancelScope()
         reason = "the other lanes ended"
         try:
-            with scope:
+            with scope, self._vouched.holding(link, peer.node, scope):
                 self._presence.opened(key, welcome.identity)
                 reason = await send_until_end(sender, link, self._counters)
         finally:
@@ -288,32 +288,36 @@ class TcpTransport:
     # --- accepting --------------------------------------------------------------------------------------------------
 
     def _let_in(self, nursery: trio.Nursery, sock: socket.socket, origin: str) -> None:
-        if self._waiting_room.enter(origin):
-            nursery.start_soon(self._serve, sock, origin)
+        seat = self._waiting_room.enter(origin)
+        if seat is not None:
+            nursery.start_soon(self._serve, sock, origin, seat)
         else:
             sock.close()
 
-    async def _serve(self, sock: socket.socket, origin: str) -> None:
+    async def _serve(self, sock: socket.socket, origin: str, seat: trio.CancelScope) -> None:
         """Read one accepted connection until it ends. Nothing that arrives raises out of here."""
+        answered = None
+        session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
         try:
             try:
                 tune(sock)
-                with trio.fail_after(HANDSHAKE_S):
-                    session = AcceptingSession(self._identity, self._presence.live, self._may_enter)
-                    link, hello = await answer(sock, session, self._server_tls)
+                with seat, trio.fail_after(HANDSHAKE_S):
+                    answered = await answer(sock, session, self._wrap)
             finally:
-                self._waiting_room.leave()
+                self._waiting_room.leave(seat)
+            if answered is None:
+                return
+            link, hello = answered
             if hello.to == ANYBODY:
                 await link.send(session.reply)
             else:
                 await self._read(link, hello, session.reply)
         except trio.TooSlowError:
-            self._turn_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
+            self._refusals.turned_away(origin, Refused(RefusedCode.MALFORMED, f"no handshake within {HANDSHAKE_S} s"))
         except Refused as refused:
-            self._turn_away(origin, refused)
+            self._refusals.turned_away(origin, refused)
         except BROKEN as error:
-            self._counters.closed["broken-handshake"] += 1
-            _log.info("%s: %s broke off: %s", self._identity.node, origin, words(error))
+            self._refusals.broke_off(origin, words(error))
         finally:
             if sock.fileno() >= 0:
                 trio.lowlevel.notify_closing(sock)
@@ -339,11 +343,11 @@ class TcpTransport:
         self._presence.introduced(key, hello.identity)
         self._meet(hello.identity)
         try:
-            with scope:
+            with scope, self._vouched.holding(link, node, scope):
                 async with trio.open_nursery() as nursery:
                     listener = Listener()
                     if hello.lane is Lane.CONSENSUS:
-                        nursery.start_soon(self._end_when_silent, listener, scope)
+                        nursery.start_soon(listener.end_when_silent, scope, self._counters)
                     reason = await self._read_until_end(link, hello, welcome, listener)
                     nursery.cancel_scope.cancel()
         finally:
@@ -370,11 +374,6 @@ class TcpTransport:
             return words(error)
         return "it ended the connection" if decoder.is_empty else "it ended the connection inside a frame"
 
-    async def _end_when_silent(self, listener: Listener, scope: trio.CancelScope) -> None:
-        await listener.wait_silent()
-        self._counters.closed["silent"] += 1
-        scope.cancel()
-
     def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
         node, lane, deliver = hello.identity.node, hello.lane, self._dispatch.deliver
         for payload in decoder.feed(data):
@@ -394,7 +393,3 @@ class TcpTransport:
         peer = self._peers.get(node)
         if peer is not None and not peer.listed and not self._presence.has(node, Direction.IN):
             self.forget_peer(node)
-
-    def _turn_away(self, origin: str, refused: Refused) -> None:
-        self._counters.refused[refused.code.value] += 1
-        _log.warning("%s: refused %s: %s", self._identity.node, origin, refused.reason)

@@ -47,7 +47,7 @@ NOBODY: Final = Handlers(message=MappingProxyType({}), connected=_tell_nobody, d
 
 @attrs.frozen(kw_only=True)
 class TransportStatistics:
-    """A frozen look at the counters, all since the start.
+    """A frozen look at the counters, all since the start but one.
 
     sent_frames, sent_bytes, received_frames, received_bytes  payloads and their bytes, by lane
     dropped     messages given to `send` that were not sent: the mailbox was full, or its connection ended
@@ -55,6 +55,7 @@ class TransportStatistics:
     closed      connections of peers that were ended for what they sent, by reason
     reconnects  connections made again after one was lost
     unhandled   messages that nobody was registered for
+    queued_bytes  that wait for connections now
     """
 
     sent_frames: Mapping[Lane, int] = MappingProxyType({})
@@ -66,6 +67,7 @@ class TransportStatistics:
     closed: Mapping[str, int] = MappingProxyType({})
     reconnects: int = 0
     unhandled: int = 0
+    queued_bytes: int = 0
 
 
 class Transport(Protocol):
@@ -107,6 +109,10 @@ class Transport(Protocol):
 
     def set_cluster_uuid(self, uuid: str) -> None:
         """Say in later handshakes which cluster this is, once that is known."""
+        ...
+
+    def recheck(self) -> None:
+        """End connections whose certificates are not accepted any more. Never blocks."""
         ...
 
     async def run(self, handlers: Handlers, *, task_status: TaskStatus[str] = ...) -> NoReturn:

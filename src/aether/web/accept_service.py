@@ -9,6 +9,8 @@ Holds: one connection per turn would be the limit of a loop whose turns are long
 
 from __future__ import annotations
 
+import logging
+import math
 import select
 import socket
 from collections import deque
@@ -17,8 +19,12 @@ from typing import Final
 import trio
 
 from aether.model import limits
+from aether.model.shortage import OUT_OF_FILES
 from aether.web.pressure_service import PressureGate
 
+_log: Final = logging.getLogger("aether.web")
+OUT_OF_FILES_S: Final = 0.1  # until some may be free again
+TOLD_S: Final = 60.0
 TURN_MAX: Final = 64  # connections taken in one turn while the gate is open
 HELD_MAX: Final = limits.HTTP_PRESSURE_HELD_MAX
 
@@ -33,13 +39,14 @@ class EagerListener(trio.abc.Listener[trio.SocketStream]):
         # A second handle of the same socket, for taking without waiting; trio keeps its own to itself.
         self._taker = socket.socket(fileno=socket.dup(listener.socket.fileno()))
         self._taker.setblocking(False)
+        self._told_at = -math.inf
 
     async def accept(self) -> trio.SocketStream:
         """The next connection."""
         while True:
             await self._gate.may_accept()
             if not self._waiting:
-                stream = await self._listener.accept()
+                stream = await self._next()
                 if not self._gate.closed:
                     self._take(TURN_MAX)
                     return stream
@@ -54,6 +61,19 @@ class EagerListener(trio.abc.Listener[trio.SocketStream]):
                 if not self._gate.closed or _is_here(taken.fileno()):
                     return trio.SocketStream(trio.socket.from_stdlib_socket(taken))
                 taken.close()
+
+    async def _next(self) -> trio.SocketStream:
+        """The next one of trio's. Where no file may be opened any more, it waits until one may, and says so."""
+        while True:
+            try:
+                return await self._listener.accept()
+            except OSError as error:
+                if error.errno not in OUT_OF_FILES:
+                    raise
+                if trio.current_time() - self._told_at >= TOLD_S:
+                    self._told_at = trio.current_time()
+                    _log.warning("no connection can be accepted for now: %s; see `ulimit -n`", error.strerror)
+                await trio.sleep(OUT_OF_FILES_S)
 
     async def aclose(self) -> None:
         """Close it, and what nobody has served."""

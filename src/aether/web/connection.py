@@ -52,6 +52,7 @@ class HttpConnection:
         "_head",
         "_header_bytes_max",
         "_heads",
+        "_identity",
         "_looked_at",
         "_new_request_id",
         "_parser",
@@ -72,6 +73,7 @@ class HttpConnection:
         body_bytes_max: int,
         new_request_id: Callable[[], str],
         client: str = "",
+        identity: str = "",
         stream_bytes_max: int = 0,
         streams_body: Callable[[str, str], bool] | None = None,
         heads: HeadReader | None = None,
@@ -82,6 +84,7 @@ class HttpConnection:
         self._new_request_id = new_request_id
         self._streams_body = streams_body
         self._client = client
+        self._identity = identity
         self._heads = heads
         self._buffer = bytearray()
         self._parser: h11.Connection | None = None
@@ -307,6 +310,7 @@ class HttpConnection:
             body=body,
             request_id=given if given and REQUEST_ID.fullmatch(given) else self._new_request_id(),
             client=self._client,
+            identity=self._identity,
         )
 
 

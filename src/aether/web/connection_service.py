@@ -9,7 +9,7 @@ Holds: one task, which parses, answers and writes, so that pipelined requests ca
 
 from __future__ import annotations
 
-import enum
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
 
@@ -27,6 +27,7 @@ from aether.web.deadlines import NEVER, Pace, Timer
 from aether.web.failure_service import BodyRefused
 from aether.web.line_service import line_of
 from aether.web.ordinary import HeadReader
+from aether.web.phase import Phase
 from aether.web.problem import RETRY_AFTER_S, problem
 from aether.web.receive_service import Receiver
 from aether.web.request import Handler, Request, Response, Upgrade
@@ -65,28 +66,25 @@ class Server(Protocol):
     def http_date(self) -> str: ...
 
 
-class Phase(enum.Enum):
-    """What a connection does now, and so what its deadline means."""
-
-    IDLE = enum.auto()
-    ARRIVED = enum.auto()  # idle no more, and nobody knows yet what it is
-    HEADER = enum.auto()
-    BODY = enum.auto()
-    ANSWER = enum.auto()  # a handler is at work, or the stream of its answer
-    SEND = enum.auto()
-    CLOSING = enum.auto()
-
-
 class Connection:
     """One connection, its parser, and the one cancel scope that ends it."""
 
     __slots__ = (
-        "_begun", "_body_pace", "_clock", "_config", "_http", "_input", "_line", "_phase", "_scope", "_send",
-        "_send_pace", "_server", "_stream", "_timer",
+        "_begun", "_body_pace", "_clock", "_config", "_handler", "_http", "_input", "_lasts", "_line", "_phase",
+        "_scope", "_send", "_send_pace", "_server", "_stream", "_timer",
     )  # fmt: skip
 
-    def __init__(self, server: Server, clock: Clock, stream: trio.abc.Stream, client: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        clock: Clock,
+        stream: trio.abc.Stream,
+        client: str,
+        identity: str = "",
+        handler: Handler | None = None,
+    ) -> None:
         self._server = server
+        self._handler = handler or server.handler
         self._config = config = server.config
         self._clock = clock
         self._stream = stream
@@ -101,12 +99,14 @@ class Connection:
             streams_body=server.streams_body,
             heads=server.heads,
             client=client,
+            identity=identity,
         )
         self._input = Receiver(self._line, self._http, clock, server, self._scope.cancel)
         self._timer = Timer(self._passed)
         self._phase = Phase.CLOSING
         self._body_pace: Pace | None = None
         self._send_pace: Pace | None = None
+        self._lasts = False  # whether it may last as long as its client likes
         self._begun = False
         """Whether the parts of an answer are on their way: nothing else may be said in between."""
 
@@ -117,6 +117,16 @@ class Connection:
         too_slow = self._phase in (Phase.HEADER, Phase.BODY)
         if self._scope.cancelled_caught and not self._input.left and too_slow and not self._begun:
             await self._say_too_slow()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a handler is at work, or its answer on its way."""
+        return self._phase is Phase.ANSWER or self._phase is Phase.SEND
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether its client keeps it open: by a request or an answer on its way, a WebSocket, a stream."""
+        return self._lasts or self._phase in (Phase.HEADER, Phase.BODY, Phase.SEND)
 
     def close_if_idle(self) -> bool:
         """Close, and True, when no request has begun; False also when it is closing already."""
@@ -130,6 +140,11 @@ class Connection:
         """Close, whatever it is doing."""
         self._phase = Phase.CLOSING
         self._scope.cancel()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something other than the peer, or the end of its last answer, ended it."""
+        return self._scope.cancel_called
 
     async def turn_away(self, limit: int) -> None:
         """Say that the server has no room, then close."""
@@ -183,6 +198,8 @@ class Connection:
                     if not is_here(self._stream):
                         return
                 if not await self._serve(step):
+                    if self._leaves and not self._input.left:
+                        await self._linger()  # the client learns only now that it should send nothing more here
                     return
                 self._input.release()
                 if http.buffered:  # pipelined: others come first
@@ -205,7 +222,7 @@ class Connection:
             request = attrs.evolve(request, body_stream=self._body_parts())
         self._begin_answer()
         try:
-            response = await server.handler(request)
+            response = await self._handler(request)
         except Exception as error:  # noqa: BLE001 - logged; a handler's bug costs one answer
             response = server.problem_for(error, request)
         self._input.working = False
@@ -264,13 +281,15 @@ class Connection:
         here = response.parts is None or await self._send.parts(response.parts, chunked=chunked)
         if here and response.stream is not None:
             self._begin_answer()
+            self._lasts = True
             here = await self._send.stream(response.stream, chunked=chunked)
-            self._input.working = False
+            self._lasts = self._input.working = False
         self._begun = False
         return here and (not chunked or await self._send.all_of(LAST_CHUNK))
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
         self._phase = Phase.ANSWER
+        self._lasts = True
         self._clock.set(self._timer, NEVER)
         await self._input.end_watch()
         if not self._input.left:
@@ -344,21 +363,18 @@ class Connection:
         """
         self._phase = Phase.CLOSING
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            with trio.move_on_after(limits.HTTP_LINGER_S):
-                try:
-                    await self._stream.send_eof()
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return
+            ended = contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError)
+            with trio.move_on_after(limits.HTTP_LINGER_S), ended:
+                await self._stream.send_eof()
                 await self._input.discard()
 
     async def _say_too_slow(self) -> None:
-        what = "header" if self._phase is Phase.HEADER else "body"
         if self._phase is Phase.HEADER:
-            why = f"was not complete after {self._config.header_s:g} s"
+            why = f"the header was not complete after {self._config.header_s:g} s"
         else:
-            why = f"kept us waiting for more than {self._config.body_s:g} s"
+            why = f"the body kept us waiting for more than {self._config.body_s:g} s"
         with trio.move_on_after(limits.HTTP_LINGER_S):
-            await self._send_problem(408, f"the {what} {why}")
+            await self._send_problem(408, why)
 
     async def _send_problem(self, status: int, detail: str) -> bool:
         """Say, as the last answer, what is wrong. The id is new: no request, or no whole one, brought its own."""

@@ -69,8 +69,17 @@ class SocketLine:
                 return os.read(self._file, RECEIVE_BYTES)
             except (BlockingIOError, InterruptedError):
                 continue
-            except (OSError, trio.ClosedResourceError):  # reset, closed by us, interrupted
+            except trio.ClosedResourceError:  # interrupted
+                return self._arrived()
+            except OSError:  # reset, closed by us
                 return b""
+
+    def _arrived(self) -> bytes:
+        """What the loop has not seen yet: it must not be lost with the connection, for who sent it got no answer."""
+        try:
+            return os.read(self._file, RECEIVE_BYTES) if self._file >= 0 else b""
+        except OSError:  # nothing, or the peer left
+            return b""
 
     def interrupt(self) -> None:
         trio.lowlevel.notify_closing(self._file)

@@ -52,10 +52,10 @@ class OwnPages:
         if request.verb not in ("GET", "HEAD"):
             return wrong_verb(request.verb, ("GET", "HEAD", "OPTIONS"), request.request_id)
         if request.path == DOCUMENT:
-            return _validated(request, self.document(), JSON_TYPE, {})
+            return validated(request, self.document(), JSON_TYPE, {})
         name, content_type = _FILES[request.path]
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-        return _validated(request, self._file(name), content_type, headers)
+        return validated(request, self._file(name), content_type, headers)
 
     def document(self) -> bytes:
         """The OpenAPI document as JSON text, made anew when a route has changed."""
@@ -72,7 +72,7 @@ class OwnPages:
         return self._files[name]
 
 
-def _validated(request: Request, body: bytes, content_type: str, headers: dict[str, str]) -> Response:
+def validated(request: Request, body: bytes, content_type: str, headers: dict[str, str]) -> Response:
     """`body`, or 304 to a client that has it."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
     headers = {**headers, "ETag": tag, "Cache-Control": "no-cache"}

@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
+from aether.model.origins import network_of
 from aether.slice_api.route_options import RateLimit
 
 KEYS_MAX: Final = 10_000
@@ -36,6 +37,11 @@ class TokenBuckets:
         self._keys_max = keys_max
         self._rate = limit.count / limit.per_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key -> (tokens, when)
+
+    @classmethod
+    def evenly(cls, count: int, per_s: float, keys_max: int) -> Self:
+        """Buckets that let `count` through in `per_s` seconds."""
+        return cls(RateLimit(count, per_s), keys_max)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -63,10 +69,10 @@ class TokenBuckets:
 
 
 def key_of(address: str, named: str) -> str:
-    """Who a client is: what it calls itself, of a bounded size, else its address.
+    """Who a client is: what it calls itself, of a bounded size, else its network.
 
     The two never meet: nobody empties the bucket of an address by taking it for a name.
     """
     if not named:
-        return address
+        return network_of(address)
     return f"={named}" if len(named) <= NAME_CHARS_MAX else f"#{hashlib.sha256(named.encode()).hexdigest()}"

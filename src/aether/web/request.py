@@ -79,6 +79,7 @@ class Request:
     body        all of it, de-chunked; never longer than the limit of the server
     request_id  the client's X-Request-Id when it is well formed, else made by the server
     client      address of the peer, "" when the stream has none
+    identity    who the peer is by its certificate, checked before the first request; "" without one
     body_stream the body as it arrives, `body` being empty: for requests that `WebServer(..., streams_body=...)` picks
                 May be iterated once. Ends by the client's departure with cancellation, by a bad body with BadInput
     """
@@ -90,6 +91,7 @@ class Request:
     body: bytes = b""
     request_id: str = ""
     client: str = ""
+    identity: str = ""
     body_stream: AsyncIterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
 
     def header(self, name: str) -> str | None:

@@ -17,6 +17,10 @@ from aether.web.line_service import Line
 _LEFT = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
+class Cut(Exception):
+    """Raised by the parts of an answer that must not go on: the connection ends in the middle of it."""
+
+
 class Sender:
     """The sending half of a connection.
 
@@ -51,8 +55,11 @@ class Sender:
         return True
 
     async def stream(self, parts: AsyncIterator[bytes], *, chunked: bool) -> bool:
-        """The same, of parts that are waited for."""
-        async for part in parts:
-            if part and not await self.all_of(encode_chunk(part) if chunked else part):
-                return False
+        """The same, of parts that are waited for. False also when they are Cut."""
+        try:
+            async for part in parts:
+                if part and not await self.all_of(encode_chunk(part) if chunked else part):
+                    return False
+        except Cut:
+            return False
         return True

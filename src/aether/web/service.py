@@ -7,7 +7,6 @@ Holds: one task per connection; a handler's exception costs one answer, never th
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import resource
@@ -20,17 +19,19 @@ from typing import Final, NoReturn
 
 import trio
 
-from aether.errors import AddressInUse, BadInput
-from aether.web.accept_service import EagerListener
+from aether.errors import BadInput
 from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
 from aether.web.failure_service import problem_for
 from aether.web.fast_heads import fastest_heads
 from aether.web.leaving import Leaving
+from aether.web.listen_service import Listen, listen_tcp
 from aether.web.ordinary import HeadReader
 from aether.web.pressure_service import PressureGate, relieve
 from aether.web.request import Handler, Request, Response
+from aether.web.room_service import Room
+from aether.web.tls_service import Described, Tls, part, refusing, secure
 
 _log = logging.getLogger("aether.web")
 _FILES_SHARE: Final = 3  # a listener takes a third of the files that this process may open: its disk needs some too
@@ -41,6 +42,8 @@ class WebServer:
 
     streams_body  picks requests, by verb and raw path, whose handler reads the body as it arrives
     leaving       begins with the drain: for answers that would last as long as their clients like
+    tls           how connections are secured; None = they are not
+    listen        where connections come from
     """
 
     def __init__(
@@ -50,8 +53,13 @@ class WebServer:
         *,
         streams_body: Callable[[str, str], bool] | None = None,
         leaving: Leaving | None = None,
+        tls: Tls | None = None,
+        listen: Listen = listen_tcp,
     ) -> None:
         self._leaving = leaving or Leaving()
+        self._tls = tls
+        self._listen = listen
+        self._described: dict[Connection, Described] = {}  # certificates of clients that are connected
         self.config: WebConfig = config
         self.streams_body: Callable[[str, str], bool] | None = streams_body
         self.heads: HeadReader | None = fastest_heads()
@@ -64,31 +72,40 @@ class WebServer:
         """Whether answers end their connections, so that clients go elsewhere; requests are taken as before."""
         self.handler: Handler = handler
         self._accepting = trio.CancelScope()
-        self._connections: dict[Connection, None] = {}  # a set in the order of arrival
-        self._connections_max = min(config.connections_max, _open_files_max() // _FILES_SHARE)
+        self._connections: dict[Connection, None] = {}
+        self._room = Room(min(config.connections_max, _open_files_max() // _FILES_SHARE))
         self._changed = trio.Event()
         self._date = (0, "")
         prefix = secrets.token_hex(6)
         numbers = itertools.count(1)
         self.new_request_id: Callable[[], str] = lambda: f"{prefix}-{next(numbers)}"
 
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that a handler works on, or whose answers are on their way."""
+        return sum(connection.is_answering for connection in self._connections)
+
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Serve until cancelled; started("host:port"). Raises AddressInUse, BadInput (address unknown here).
 
         Cancellation cuts running requests; call `drain` first to let them end.
         """
-        listeners = await _open_listeners(self.config)
-        address = _address_of(listeners[0])
+        listening = await self._listen(self.config, self.gate)
         async with open_clock() as clock, trio.open_nursery() as nursery:
 
-            async def accept(stream: trio.SocketStream) -> None:
-                await self._serve(clock, stream, _client_of(stream))
+            async def accept(stream: trio.abc.Stream) -> None:
+                await self._serve(clock, stream, listening.client_of(stream))
 
-            nursery.start_soon(relieve, self.gate)
-            task_status.started(address)
+            if listening.real_time:
+                nursery.start_soon(relieve, self.gate)
+            task_status.started(listening.address)
             with self._accepting:
-                eager = [EagerListener(listener, self.gate) for listener in listeners]
-                await trio.serve_listeners(accept, eager, handler_nursery=nursery)
+                await trio.serve_listeners(accept, list(listening.listeners), handler_nursery=nursery)
             await trio.sleep_forever()
         raise AssertionError("a server ends only by cancellation")
 
@@ -97,21 +114,67 @@ class WebServer:
         async with open_clock() as clock:
             await self._serve(clock, stream, client)
 
+    def recheck(self) -> None:
+        """Cut connections whose certificates are not accepted any more. Never blocks."""
+        for connection, described in tuple(self._described.items()):
+            try:
+                assert self._tls is not None, "only TLS shows certificates"
+                self._tls.identify(described)
+            except BadInput as error:
+                _log.warning("ended a connection: %s", error.what)
+                connection.cut()
+
     async def _serve(self, clock: Clock, stream: trio.abc.Stream, client: str) -> None:
-        connection = Connection(self, clock, stream, client)
+        if self._tls is None:
+            try:
+                await self._serve_connection(Connection(self, clock, stream, client), client)
+            finally:
+                await trio.aclose_forcefully(stream)
+        elif (seat := self._room.begin_handshake(client)) is not None:
+            await self._serve_secured(clock, stream, client, self._tls, seat)
+        else:  # whoever cannot be served costs no handshake
+            await trio.aclose_forcefully(stream)
+
+    async def _serve_secured(
+        self, clock: Clock, stream: trio.abc.Stream, client: str, tls: Tls, seat: trio.CancelScope
+    ) -> None:
+        secured = None
+        try:
+            with seat:
+                secured = await secure(stream, tls)
+        finally:
+            self._room.end_handshake(seat)
+            self._changed.set()
+        if secured is None:
+            _log.debug("%s did not get through the TLS handshake", client or "a stream")
+            await trio.aclose_forcefully(stream)
+            return
+        handler = refusing(secured.refusal) if secured.refusal else None
+        connection = Connection(self, clock, secured.stream, client, secured.identity, handler)
+        if secured.identity:
+            self._described[connection] = secured.described
+        try:
+            await self._serve_connection(connection, client)
+            if not connection.is_cut:
+                await part(secured.stream)
+        finally:
+            self._described.pop(connection, None)
+            await trio.aclose_forcefully(stream)
+
+    async def _serve_connection(self, connection: Connection, client: str) -> None:
         self._connections[connection] = None
         try:
-            if len(self._connections) > self._connections_max and not self._make_room():
-                await connection.turn_away(self._connections_max)
-            else:
+            if self._room.enter(connection, client):
                 await connection.run()
+            else:
+                await connection.turn_away(self._room.connections_max)
         except Exception:  # noqa: BLE001 - logged; one connection must not end the server
             _log.exception("a connection from %s ended by an error of the server", client or "a stream")
         finally:
             self._connections.pop(connection, None)
+            self._room.leave(connection)
             connection.end()
             self._changed.set()
-            await trio.aclose_forcefully(stream)
 
     async def drain(self, grace_s: float) -> None:
         """Stop accepting and let requests end; answers say `Connection: close` from now on. At most `grace_s`.
@@ -142,12 +205,8 @@ class WebServer:
             self._date = (second, formatdate(second, usegmt=True))
         return self._date[1]
 
-    def _make_room(self) -> bool:
-        """Close the oldest connection that is idle: a crowd that asks nothing must not lock clients out."""
-        return any(connection.close_if_idle() for connection in self._connections)
-
     async def _emptied(self) -> None:
-        while self._connections:
+        while self._connections or self._room.handshakes:
             self._changed = trio.Event()
             await self._changed.wait()
 
@@ -159,35 +218,6 @@ async def serve(
     await WebServer(handler, config).run(task_status=task_status)
 
 
-def _client_of(stream: trio.SocketStream) -> str:
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:  # it left before it was accepted
-        return ""
-
-
 def _open_files_max() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
-
-
-async def _open_listeners(config: WebConfig) -> list[trio.SocketListener]:
-    where = f"{config.bind}:{config.port}"
-    try:
-        listeners = await trio.open_tcp_listeners(config.port, host=config.bind)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(where, config.option) from error
-        raise BadInput(
-            f"cannot listen on {where}", (f"{error.strerror or error}; check the address and the port",)
-        ) from error
-    if config.port == 0:  # two families would get two different free ports: keep the first
-        for extra in listeners[1:]:
-            await extra.aclose()
-        del listeners[1:]
-    return listeners
-
-
-def _address_of(listener: trio.SocketListener) -> str:
-    host, port = listener.socket.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,7 +8,7 @@ Holds: the input is plain data that the wire codec can carry as it is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from aether.errors import BadInput
 from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
+from aether.model.security import PUBLIC, UNKNOWN, rule_at, rule_of, takes_all
 from aether.slice_api.http import HttpInput
 from aether.slice_api.misfit import array
 from aether.slice_api.route_options import RouteOptions, options_from
@@ -72,22 +73,42 @@ SliceAnswer = Answered | FaultAnswer
 
 @attrs.frozen
 class SliceTarget:
-    """Who answers a route. options  of the route, read, plain  there are none; shown  how an answer names it"""
+    """Who answers a route.
+
+    options  of the route, read; plain  there are none; shown  how an answer names it
+    rule     what is asked of whoever uses it (model.security)
+    inner    the rules by route, where it takes all paths below its own: see `at`
+    """
 
     artifact: ArtifactBase
     route: Route
     options: RouteOptions
     shown: str
     plain: bool
+    rule: str = PUBLIC
+    inner: tuple[tuple[str, str], ...] = ()
+
+    def at(self, path: str) -> SliceTarget:
+        """The same with the rule for this raw path, which it answers."""
+        if not self.inner:
+            return self
+        return attrs.evolve(self, rule=rule_at(dict(self.inner), self.route.verb, self.route.template, path))
 
 
 class RouteTable:
-    """The routes of all slices, from the rows of the replicated store."""
+    """The routes of all slices, from the rows of the replicated store.
 
-    def __init__(self, rows: Iterable[RouteRow] = ()) -> None:
+    rules  of each slice, by route; None: nobody knows them any more
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[RouteRow] = (),
+        rules: Callable[[ArtifactBase], Mapping[str, str] | None] = lambda _: {},
+    ) -> None:
         ordered = sorted(rows, key=lambda row: row.artifact)
         self.targets: tuple[SliceTarget, ...] = tuple(
-            _target(row.artifact, route) for row in ordered for route in row.routes
+            _target(row.artifact, route, rules(row.artifact)) for row in ordered for route in row.routes
         )
         self.router: HttpRouter[SliceTarget] = HttpRouter(
             (target.route.verb, target.route.template, target) for target in self.targets
@@ -96,9 +117,11 @@ class RouteTable:
         """Whether any route reads its body as it arrives: most tables have none, and no request is asked for it."""
 
 
-def _target(artifact: ArtifactBase, route: Route) -> SliceTarget:
+def _target(artifact: ArtifactBase, route: Route, rules: Mapping[str, str] | None) -> SliceTarget:
     shown = f"{route.verb} {quote(route.template, safe=_PRINTED)}"
-    return SliceTarget(artifact, route, options_from(route.options), shown, not route.options)
+    rule = UNKNOWN if rules is None else rule_of(rules, route.verb, route.template) if rules else PUBLIC
+    inner = tuple(rules.items()) if rules and takes_all(route.template) else ()
+    return SliceTarget(artifact, route, options_from(route.options), shown, not route.options, rule, inner)
 
 
 def http_input(request: Request, found: Match[SliceTarget]) -> HttpInput:

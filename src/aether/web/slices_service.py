@@ -19,6 +19,7 @@ from aether.model.lifecycle import SliceState
 from aether.model.route import RouteKind
 from aether.model.scale import IDLE
 from aether.slice_api.http import HttpInput
+from aether.slice_api.principal import acting_as
 from aether.web.compression import may_shrink
 from aether.web.compression_service import shrunk
 from aether.web.cors import is_preflight, varying
@@ -27,9 +28,11 @@ from aether.web.gate_service import Gate
 from aether.web.leaving import Leaving
 from aether.web.problem import wrong_verb
 from aether.web.request import Request, Response
+from aether.web.right_service import lasting
 from aether.web.router import VERBS, Match, Missing, WrongVerb
 from aether.web.slices import Faulting, RouteTable, SliceAnswer, SliceTarget, http_input, response_of
 from aether.web.streaming_service import OpenStream, streamed
+from aether.web.websocket import agreed
 
 _TAKES_CALLS: Final = (SliceState.ACTIVE, IDLE)
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
@@ -92,13 +95,29 @@ class SliceHandler:
         target = found.target
         if self._gate.is_open(target):
             response = await self._answer(request, found)
+            if response.stream is not None:
+                response = self._lasting(response, request, target, silent=False)
             return await shrunk(request, response) if may_shrink(response) else response
-        refused, fields = await self._gate.admit(request, target)
+        admitted, fields = await self._gate.admit(request, target)
         try:
-            response = refused or await self._answer(request, found)
+            if isinstance(admitted, Response):
+                response = admitted
+            elif admitted is None:
+                response = self._lasting(await self._answer(request, found), request, target, silent=False)
+            else:
+                with acting_as(admitted):
+                    response = self._lasting(await self._answer(request, found), request, target, silent=True)
         except Exception as error:  # noqa: BLE001 - a page of another origin must be able to read what went wrong
             response = problem_for(error, request)
         return await shrunk(request, attrs.evolve(response, headers=_joined(response.headers, fields)))
+
+    def _lasting(self, response: Response, request: Request, target: SliceTarget, *, silent: bool) -> Response:
+        return lasting(response, lambda: self._still(request, target), silent=silent)
+
+    async def _still(self, request: Request, target: SliceTarget) -> float | None:
+        """As Gate.still, by the route as it is now; by that of the beginning where it is gone."""
+        found = self._routes().router.match(request.verb, request.path)
+        return await self._gate.still(request, found.target if isinstance(found, Match) else target)
 
     def streams_body(self, verb: str, path: str) -> bool:
         """Whether the method behind `verb` and `path` reads the body as it arrives (`WebServer(streams_body=...)`)."""
@@ -123,6 +142,7 @@ class SliceHandler:
         target = found.target
         if self._state is not None and self._state(target.artifact)[0] not in _TAKES_CALLS:
             await self._ensure_serving(target.artifact, self._state)
+        request = agreed(request, target.options.subprotocols)
         plain = http_input(request, found)
         if target.route.kind is not RouteKind.CALL or target.route.input:
             assert self._opened is not None, "a node whose routes stream gives `opened`"

@@ -99,7 +99,8 @@ async def _socket(
         async def upgrade(stream: trio.abc.Stream, rest: bytes) -> None:
             await Socket(stream, sender if route.input else None, target.shown, leaving).run(items, rest)
 
-        headers = {**answer_headers(target, head.version), **accept_headers(request)}
+        chosen = (request.header("sec-websocket-protocol") or "") if target.options.subprotocols else ""
+        headers = {**answer_headers(target, head.version), **accept_headers(request, chosen)}
         return Response(101, b"", "", headers, stream=_Closing(stack.pop_all()), upgrade=upgrade)
     raise AssertionError("the block of a stream never swallows an error")
 

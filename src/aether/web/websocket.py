@@ -11,8 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import Final, cast
 from urllib.parse import urlsplit
+
+import attrs
 
 from aether.errors import AetherError, Overloaded, TryAgain
 from aether.slice_api.route_options import Cors
@@ -22,10 +25,12 @@ from aether.web.slices import Faulting
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _REASON_BYTES_MAX: Final = 123
+_PROTOCOL: Final = "sec-websocket-protocol"
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 UNREADABLE: Final = 1007
+NOT_ALLOWED: Final = 1008
 TOO_BIG: Final = 1009
 FAILED: Final = 1011
 AGAIN: Final = 1013
@@ -53,11 +58,22 @@ def refusal(request: Request, cors: Cors | None) -> Response | None:
     return None
 
 
-def accept_headers(request: Request) -> dict[str, str]:
+def agreed(request: Request, subprotocols: Sequence[str]) -> Request:
+    """`request` as its method sees it: of the subprotocols that it offers, the first of `subprotocols`, if any."""
+    if not subprotocols:
+        return request
+    offered = {text.strip() for text in request.combined_headers().get(_PROTOCOL, "").split(",")}
+    choice = next((name for name in subprotocols if name in offered), "")
+    others = tuple((name, value) for name, value in request.headers if name.lower() != _PROTOCOL)
+    return attrs.evolve(request, headers=(*others, (_PROTOCOL, choice)))
+
+
+def accept_headers(request: Request, subprotocol: str = "") -> dict[str, str]:
     """What the 101 says besides `Connection`."""
     key = (request.header("sec-websocket-key") or "").strip().encode()
     digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
-    return {"Upgrade": "websocket", "Sec-WebSocket-Accept": base64.b64encode(digest).decode()}
+    fields = {"Upgrade": "websocket", "Sec-WebSocket-Accept": base64.b64encode(digest).decode()}
+    return fields | ({"Sec-WebSocket-Protocol": subprotocol} if subprotocol else {})
 
 
 def close_of(error: Exception) -> tuple[int, str]:

@@ -22,13 +22,16 @@ from wsproto.connection import Connection
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from aether.model import limits
+from aether.web import right_service
 from aether.web.leaving import Leaving
-from aether.web.websocket import FAILED, GOING_AWAY, NORMAL, TOO_BIG, close_of
+from aether.web.websocket import FAILED, GOING_AWAY, NORMAL, NOT_ALLOWED, TOO_BIG, close_of
 
 _log = logging.getLogger("aether.web")
 _RECEIVE_BYTES: Final = 64 * 1024
 
 Message = str | bytes
+
+_NO_RIGHT: Final = (NOT_ALLOWED, "the right to this has ended; connect again with one that holds")
 
 
 class Socket:
@@ -74,7 +77,7 @@ class Socket:
             self._leaving.forget(writing.cancel)
             if not self._said_close:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + limits.HTTP_LINGER_S):
-                    await self._close(GOING_AWAY, "")
+                    await self._close(*(_NO_RIGHT if right_service.is_gone() else (GOING_AWAY, "")))
 
     async def _leave_when_closed(self, scope: trio.CancelScope) -> None:
         """Once the client has closed, the method has a moment to end by itself: its messages have ended."""

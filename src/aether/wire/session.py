@@ -43,6 +43,7 @@ class RefusedCode(enum.StrEnum):
     INITIAL_PEERS = "initial-peers"
     NOT_ADMITTED = "not-admitted"
     REMOVED = "removed"
+    CERTIFICATE = "certificate"
 
 
 @attrs.define(eq=False)
@@ -117,11 +118,19 @@ def everyone(hello: Hello) -> str:
     return ""
 
 
+Vouch = Callable[[NodeId], None]
+"""Raises Refused unless the node at the other end is the one that it says it is, as far as the connection can tell."""
+
+
+def anyone(node: NodeId) -> None:
+    """For connections that cannot tell."""
+
+
 class DiallingSession:
     """The side that dialled: send `opening`, then feed what comes back."""
 
-    def __init__(self, hello: Hello) -> None:
-        self._hello = hello
+    def __init__(self, hello: Hello, vouch: Vouch = anyone) -> None:
+        self._hello, self._vouch = hello, vouch
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
 
     def opening(self) -> bytes:
@@ -141,6 +150,7 @@ class DiallingSession:
 
     def _check(self, welcome: Welcome) -> None:
         mine, theirs = self._hello.identity, welcome.identity
+        self._vouch(theirs.node)
         if self._hello.to not in (ANYBODY, theirs.node):
             raise Refused(
                 RefusedCode.WRONG_NODE, f"dialled {self._hello.to}, but {theirs.label} answered; check --peers"
@@ -155,6 +165,7 @@ class AcceptingSession:
 
     live   the identity of the process now connected under a node id, None when there is none
     admit  a further check by the assembly
+    vouch  set once the connection knows who is at its other end
     """
 
     def __init__(
@@ -163,6 +174,7 @@ class AcceptingSession:
         self._identity, self._live, self._admit = identity, live, admit
         self._decoder = FrameDecoder(HELLO_BYTES_MAX)
         self._first = b""
+        self.vouch: Vouch = anyone
         self.reply: bytes = b""
 
     def feed(self, data: bytes) -> Hello | None:
@@ -198,6 +210,7 @@ class AcceptingSession:
 
     def _check(self, hello: Hello) -> None:
         mine, theirs = self._identity, hello.identity
+        self.vouch(theirs.node)  # first: whoever is not one of us is told nothing about us
         _check_cluster(mine, theirs)
         if max(mine.version_min, theirs.version_min) > min(mine.version_max, theirs.version_max):
             raise _version_refusal(mine, theirs)

@@ -2,7 +2,8 @@
 
 Knows: tags, lanes, the envelope `[tag, request id, fields]` in msgpack, and its limits.
 Never: any message class: whoever assembles a node registers them.
-Holds: a tag means one class for ever; nothing but a registered class or BadInput comes out of `decode`.
+Holds: a tag means one class with the same fields for ever; nothing but a registered class, Unknown or BadInput comes
+       out of `decode`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ from aether.wire.plain import pack, unpack
 M = TypeVar("M")
 TAG_MAX: Final = 0xFFFF
 _MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+
+
+@attrs.frozen
+class Unknown:
+    """A message under a tag that this release does not have: a newer one sent it."""
+
+    tag: int
 
 
 @attrs.frozen
@@ -85,7 +93,7 @@ class MessageTable:
         return row.lane, payload
 
     def decode(self, payload: bytes) -> tuple[object, str]:
-        """The message in `payload` and its request id. Raises BadInput: malformed, unknown tag, unfit fields."""
+        """The message in `payload`, or Unknown, and its request id. Raises BadInput: malformed, unfit fields."""
         try:
             tag, request_id, fields = cast("Any", unpack(payload))
         except _MALFORMED as error:
@@ -96,7 +104,9 @@ class MessageTable:
             raise BadInput("malformed message", (f"a request id of {len(request_id)} characters",))
         row = self._by_tag.get(tag)
         if row is None:
-            raise BadInput(f"unknown message tag {tag}; the peer runs another version")
+            if not 0 <= tag <= TAG_MAX:
+                raise BadInput("malformed message", (f"a message tag of {tag}",))
+            return Unknown(tag), request_id
         try:
             return row.decode(cast("list[object]", fields)), request_id
         except _MALFORMED as error:

@@ -11,8 +11,10 @@ from pathlib import Path
 import trio
 
 from aether.forge.socket_owner import is_supported
+from aether.testing.nemesis.cluster import WELL_S
 from aether.testing.nemesis.faults import FAULTS
 from aether.testing.nemesis.run import NemesisPlan, run_nemesis
+from aether.testing.nemesis.workloads import WORKLOADS
 
 
 def main() -> int:
@@ -26,6 +28,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=300.0, help="operations per second, all clients; 0 = unbounded")
     parser.add_argument("--faults", default="", help=f"comma-separated; default all: {', '.join(FAULTS)}")
     parser.add_argument("--local-reads", action="store_true", help="reads are stale on purpose: must be found")
+    parser.add_argument("--workload", choices=list(WORKLOADS), default="registers", help="default registers")
+    parser.add_argument("--well", type=float, default=WELL_S, help="seconds in which a healed cluster must be well")
     parser.add_argument(
         "--namespaces", action="store_true", help="a network namespace per node: needs privilege and nft"
     )
@@ -43,6 +47,8 @@ def main() -> int:
         faults=tuple(filter(None, options.faults.split(","))),
         reads_locally=options.local_reads,
         in_namespaces=options.namespaces,
+        workload=options.workload,
+        well_s=options.well,
     )
     folder: Path = options.folder or Path(tempfile.mkdtemp(prefix="aether-nemesis-"))
     folder.mkdir(parents=True, exist_ok=True)

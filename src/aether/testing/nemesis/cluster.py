@@ -8,7 +8,7 @@ Holds: a node that ends without having been told to is remembered; `wait_well` i
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -25,6 +25,7 @@ from aether.forge.proxy import FaultyNetwork, Place, WayFault
 from aether.forge.socket_owner import owner
 from aether.testing.linearizability import Outcome
 from aether.testing.nemesis.client import RegisterClient
+from aether.testing.nemesis.clocks import Clocks, make_clocks
 from aether.testing.nemesis.schedule import Way
 
 ENTRANCE = "127.0.0.2"
@@ -75,16 +76,20 @@ class NotWell(AetherError):
 class NemesisCluster:
     """Made by `open_cluster`."""
 
-    def __init__(self, processes: LocalProcesses, network: FaultyNetwork, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, processes: LocalProcesses, network: FaultyNetwork, http: httpx.AsyncClient, clocks: Clocks
+    ) -> None:
         self.processes: LocalProcesses = processes
         self.network: FaultyNetwork = network
+        self.clocks: Clocks = clocks
         self.nodes: tuple[str, ...] = tuple(processes.ports)
         self.urls: dict[str, str] = {name: ports.management_url for name, ports in processes.ports.items()}
         self.console: Console = Console(http, self.urls, self.token)
         self.cuts: Cuts = ProxyCuts(network)
         self.ended: list[str] = []
         self.may_end: set[str] = set()
-        self._http = http
+        self.http: httpx.AsyncClient = http
+        self.well_s: float = WELL_S
         self._probes = 0
 
     def token(self, node: str) -> str:
@@ -127,8 +132,12 @@ class NemesisCluster:
             if node not in self.processes.running and node not in self.may_end:
                 self.ended.append(f"{node} ended by itself with exit code {self.processes.exit_code(node)}")
 
-    async def wait_well(self, within_s: float = WELL_S) -> float:
-        """Return how long it took until every node runs, is ready and carries a write. Raises NotWell."""
+    async def wait_well(self, within_s: float | None = None) -> float:
+        """Return how long it took until every node runs, is ready and carries a write. Raises NotWell.
+
+        within_s  None = `well_s`, which a run may set: a crowded machine takes that long to start a process
+        """
+        within_s = self.well_s if within_s is None else within_s
         began, missing = trio.current_time(), "nothing was looked at"
         with trio.move_on_after(within_s):
             while missing:
@@ -151,7 +160,7 @@ class NemesisCluster:
 
     def client(self) -> RegisterClient:
         """A client whose operations belong to no history."""
-        return RegisterClient("probe", self._http, self.urls, {node: self.token(node) for node in self.nodes})
+        return RegisterClient("probe", self.http, self.urls, {node: self.token(node) for node in self.nodes})
 
     async def _missing(self) -> str:
         down = sorted({*self.nodes} - {*self.processes.running})
@@ -176,25 +185,36 @@ SNAPSHOT_ENTRIES: Final = "200"
 
 @attrs.frozen(kw_only=True)
 class ClusterPlan:
-    """places  where nodes are put, when not on loopback behind the faulty network"""
+    """places  where nodes are put, when not on loopback behind the faulty network; the rest as in LocalPlan"""
 
     nodes: int
     folder: Path
     places: Mapping[str, NodePlace] | None = None
+    apps: Sequence[str] = ()
+    app_dir: Path | None = None
+    settings: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    arguments: Sequence[str] = ("--log-level", "info")
+    environment: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 @asynccontextmanager
 async def open_cluster(plan: ClusterPlan, log: Callable[[str, str], None]) -> AsyncGenerator[NemesisCluster]:
     """The nodes of `plan`, all of them well. Leaving the block ends them."""
     names = [f"node-{n + 1}" for n in range(plan.nodes)]
-    entrance = NodePlace(dialled=ENTRANCE)
+    entrance, clocks = NodePlace(dialled=ENTRANCE), make_clocks(plan.folder / "clocks", names)
     local = LocalPlan(
         nodes=plan.nodes,
-        apps=(),
-        app_dir=plan.folder,
+        apps=plan.apps,
+        app_dir=plan.app_dir or plan.folder,
         folder=plan.folder,
-        arguments=("--log-level", "info", *(["--insecure"] if plan.places else [])),
-        environment={LOG_VARIABLE: str(plan.folder / REACHED), "AETHER_SNAPSHOT_ENTRIES": SNAPSHOT_ENTRIES},
+        settings=plan.settings,
+        arguments=(*plan.arguments, *(["--insecure"] if plan.places else [])),
+        environment={
+            LOG_VARIABLE: str(plan.folder / REACHED),
+            "AETHER_SNAPSHOT_ENTRIES": SNAPSHOT_ENTRIES,
+            **clocks.environment(),
+            **plan.environment,
+        },
         places=dict.fromkeys(names, entrance) if plan.places is None else plan.places,
     )
     async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as http, trio.open_nursery() as nursery:
@@ -210,7 +230,7 @@ async def open_cluster(plan: ClusterPlan, log: Callable[[str, str], None]) -> As
             if plan.places is None:
                 entrances = {name: (ENTRANCE, ports.cluster) for name, ports in processes.ports.items()}
                 await nursery.start(network.run, entrances)
-            cluster = NemesisCluster(processes, network, http)
+            cluster = NemesisCluster(processes, network, http, clocks)
             await cluster.wait_well(READY_S)
             yield cluster
         nursery.cancel_scope.cancel()

@@ -1,6 +1,6 @@
 """What each fault does to the cluster, and how it is undone.
 
-Knows: signals, cuts, the faulty network, limits of processes.
+Knows: signals, cuts, the faulty network, limits of processes, clocks.
 Never: when a fault comes (schedule), whether the cluster survives it (run).
 Holds: leaving a fault's block undoes it, also when the run is cancelled; a killed node is started again.
 """
@@ -29,6 +29,8 @@ SLOW_BYTES_PER_S = (8_000, 100_000)
 DELAY_S = (0.01, 0.2)
 RESET_EVERY_S = 0.2
 FILE_BYTES_LEFT = 0
+WALL_POWERS = (1.0, 4.0)
+SUSPENDED_S = (0.5, 30.0)
 HITS = (1, 1, 2, 5, 20, 100)
 ON_DISK = ("wal.", "snapshot.", "storage.")
 SYNC_MS = (20, 1_500)
@@ -184,6 +186,25 @@ async def resets(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[
 
 
 @asynccontextmanager
+async def wall_clock(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
+    """The wall clock of one node is wrong, by minutes or by hours, before or after the true time."""
+    node, wrong_s = rng.choice(cluster.nodes), rng.choice((-1, 1)) * 10 ** rng.uniform(*WALL_POWERS)
+    cluster.clocks.set_wall(node, wrong_s)
+    try:
+        yield f"the wall clock of {node} is wrong by {wrong_s:+.0f} s"
+    finally:
+        cluster.clocks.set_wall(node, 0.0)
+
+
+@asynccontextmanager
+async def suspended(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
+    """For one node many seconds pass at once, as after its machine was suspended."""
+    node, passed_s = rng.choice(cluster.nodes), rng.uniform(*SUSPENDED_S)
+    cluster.clocks.jump(node, passed_s)
+    yield f"{passed_s:.1f} s pass at once for {node}"
+
+
+@asynccontextmanager
 async def failing_disk(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerator[str]:
     """A node can write no byte any more: it must end, and come back with all that it acknowledged."""
     node = rng.choice(cluster.nodes)
@@ -241,6 +262,7 @@ PROCESS_FAULTS: Mapping[str, Fault] = {
     "stutter": stutter,
     "failing-disk": failing_disk,
 }
+CLOCK_FAULTS: Mapping[str, Fault] = {"wall-clock": wall_clock, "suspended": suspended}
 CUT_FAULTS: Mapping[str, Fault] = {name: partial(_cut, cut) for name, cut in CUTS.items()}
 PROXY_FAULTS: Mapping[str, Fault] = {
     "slow": slow,
@@ -256,7 +278,13 @@ ARMED_FAULTS: Mapping[str, Fault] = {
     "error-at-place": partial(_armed, drawn_error),
     "slow-disk": partial(_armed, drawn_slowness),
 }
-FAULTS: Mapping[str, Fault] = {**PROCESS_FAULTS, **CUT_FAULTS, **PROXY_FAULTS, **ARMED_FAULTS}
+FAULTS: Mapping[str, Fault] = {
+    **PROCESS_FAULTS,
+    **CUT_FAULTS,
+    **PROXY_FAULTS,
+    **ARMED_FAULTS,
+    **CLOCK_FAULTS,
+}
 """All that need no privilege."""
 
 

@@ -130,8 +130,12 @@ async def _add(name: str, link: str, bridge: str, address: str) -> None:
 
 
 async def _remove(spaces: Namespaces) -> None:
-    """Remove what there is of it; what was never made is no failure."""
-    for node in spaces.addresses:
+    """Remove what there is of it; what was never made is no failure.
+
+    Links go by name: the kernel removes those of a deleted namespace some time later, and keeps their names until then.
+    """
+    for n, node in enumerate(spaces.addresses):
+        await _try(["ip", "link", "del", f"{spaces.tag}v{n}"])
         await _try(["ip", "netns", "del", spaces.name(node)])
     await _try(["ip", "link", "del", spaces.tag])
 

@@ -18,20 +18,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
-import httpx
 import trio
 
 from aether.failpoints import PLACES
 from aether.testing.linearizability import BadHistory, Operation, Outcome, Verdict, check, read_history
-from aether.testing.nemesis.client import REQUEST_S, HarnessError, RegisterClient
-from aether.testing.nemesis.cluster import ClusterPlan, NemesisCluster, NotWell, open_cluster
+from aether.testing.linearizability.models import Model
+from aether.testing.nemesis.client import HarnessError
+from aether.testing.nemesis.cluster import WELL_S, ClusterPlan, NemesisCluster, NotWell, open_cluster
 from aether.testing.nemesis.faults import FAULTS, PROXY_FAULTS, Fault, rng_of
 from aether.testing.nemesis.namespaces import open_namespaces, privileged_faults, small_disks, why_not
 from aether.testing.nemesis.schedule import Step, draw_schedule
 from aether.testing.nemesis.workload import WorkloadPlan
+from aether.testing.nemesis.workloads import WORKLOADS, Workload
 
-LAST_READ_TRIES = 5
-READERS = 8
 WORKER_END_S = 30.0
 LAST_LINES = 3
 DRAWN_TIMES = 10
@@ -44,7 +43,9 @@ ANSWERED_MIN = 0.2
 
 @attrs.frozen(kw_only=True)
 class NemesisPlan:
-    """workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
+    """workload  what clients do, of WORKLOADS; well_s  so soon after a fault all must be well
+
+    workers  processes of clients; clients  per process; rate  operations per second of all together, 0 = unbounded
     in_namespaces  each node in a network namespace, on a small disk; else on loopback behind the faulty network
     faults   names to draw from; empty = all that are possible on this ground
     faults_min  up to OVERTIME times its seconds a run goes on until so many came: a slow machine proves as much
@@ -60,6 +61,8 @@ class NemesisPlan:
     faults_min: int = 0
     reads_locally: bool = False
     in_namespaces: bool = False
+    workload: str = "registers"
+    well_s: float = WELL_S
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +124,10 @@ async def run_nemesis(plan: NemesisPlan, folder: Path, say: Callable[[str], None
             unknown = [name for name in plan.faults if name not in known]
             if unknown:
                 raise HarnessError(f"no such faults here: {', '.join(unknown)}; there are {', '.join(known)}")
-            await _Run(plan, cluster, folder, report, known, say).disturb_and_look()
+            cluster.well_s = plan.well_s
+            workload = WORKLOADS[plan.workload]()
+            await workload.prepare(cluster)
+            await _Run(plan, cluster, folder, report, known, say, workload).disturb_and_look()
     except* NotWell as problem:
         report.violations.append(f"not well: {_leaf(problem)}")
     except* (HarnessError, BadHistory) as problem:
@@ -144,16 +150,16 @@ async def _ground(
     plan: NemesisPlan, folder: Path, log: Callable[[str, str], None]
 ) -> AsyncGenerator[tuple[NemesisCluster, dict[str, Fault]]]:
     """The cluster, and the faults that are possible where it stands. Raises HarnessError, NotWell."""
+    ground = WORKLOADS[plan.workload]().ground(ClusterPlan(nodes=plan.nodes, folder=folder))
     if not plan.in_namespaces:
-        async with open_cluster(ClusterPlan(nodes=plan.nodes, folder=folder), log) as cluster:
+        async with open_cluster(ground, log) as cluster:
             yield cluster, dict(FAULTS)
         return
     if why_not():
         raise HarnessError(f"no network namespaces here: {why_not()}")
     names = [f"node-{n + 1}" for n in range(plan.nodes)]
     async with open_namespaces(names) as spaces, small_disks([folder / name for name in names]):
-        places = ClusterPlan(nodes=plan.nodes, folder=folder, places=spaces.places)
-        async with open_cluster(places, log) as cluster:
+        async with open_cluster(attrs.evolve(ground, places=spaces.places), log) as cluster:
             cluster.cuts = spaces
             faults = {n: f for n, f in FAULTS.items() if n not in PROXY_FAULTS}
             yield cluster, faults | privileged_faults(spaces)
@@ -169,29 +175,35 @@ class _Run:
     report: NemesisReport
     faults: Mapping[str, Fault]
     say: Callable[[str], None]
+    workload: Workload
 
     async def disturb_and_look(self) -> None:
         """Faults under load, then the last look and the verdict; a cluster that is not well any more is judged too."""
         histories = [self.folder / f"history-{n + 1}.jsonl" for n in range(self.plan.workers)]
-        async with _workers(self.plan, self.cluster, histories):
-            is_well = await self._disturb()
+        async with _workers(self.plan, self.workload, self.cluster, histories) as check_clients:
+            is_well = await self._disturb(check_clients)
         self.cluster.note_ended()
         self.report.violations += self.cluster.ended
         self.report.reached.update(self.cluster.reached())
         history = [operation for path in histories for operation in read_history(path.read_text().splitlines())]
         if is_well:
-            self.say(f"{len(history)} operations recorded; reading every key once more")
-            history += await last_look(self.cluster, sorted({o.key for o in history}))
+            self.say(f"{len(history)} operations recorded; looking at every key once more")
+            history += await self.workload.last_look(self.cluster, history)
+            self.report.violations += await self.workload.wrong_rows(self.cluster, history)
         self.report.outcomes.update(o.outcome for o in history)
-        judge(self.report, history)
+        judge(self.report, history, self.workload.model)
 
-    async def _disturb(self) -> bool:
-        """One fault after the other until the time is over; whether the cluster was well after each."""
+    async def _disturb(self, check_clients: Callable[[], None]) -> bool:
+        """One fault after the other until the time is over; whether the cluster was well after each.
+
+        check_clients  raises HarnessError when a process of clients has ended: nobody would be disturbed any more
+        """
         plan, now = self.plan, trio.current_time()
         ends, ends_at_last = now + plan.seconds, now + OVERTIME * plan.seconds
         try:
             for step in draw_schedule(plan.seed, DRAWN_TIMES * plan.seconds, list(plan.faults or self.faults)):
                 over = trio.current_time() + step.calm_s + step.lasts_s
+                check_clients()
                 if over > (ends if len(self.report.suffered) >= plan.faults_min else ends_at_last):
                     break
                 suffered = await suffer(step, [self.faults[f] for f in step.faults], self.cluster, self.say)
@@ -210,9 +222,9 @@ class _Run:
         return "".join(f"\n  {node}: {line}" for node, lines in logs.items() for line in lines[-LAST_LINES:])
 
 
-def judge(report: NemesisReport, history: Sequence[Operation]) -> None:
+def judge(report: NemesisReport, history: Sequence[Operation], model: Model | None = None) -> None:
     """The verdict on `history`, and whether it proves anything."""
-    report.verdict = check(history)
+    report.verdict = check(history, model)
     report.violations += [f"not linearizable: {v}" for v in report.verdict.violations]
     report.violations += [f"not linearizable: key {key!r}" for key in report.verdict.further]
     report.harness += [str(u) for u in report.verdict.undecided]
@@ -233,35 +245,14 @@ async def suffer(step: Step, faults: Sequence[Fault], cluster: NemesisCluster, s
     return Suffered(step=step, words="; ".join(words), well_s=well_s)
 
 
-async def last_look(cluster: NemesisCluster, keys: Sequence[str]) -> list[Operation]:
-    """A linearizable read of every key: an acknowledged write that is gone contradicts it. Raises HarnessError."""
-    found: list[Operation] = []
-    waiting = list(keys)
-    tokens = {node: cluster.token(node) for node in cluster.nodes}
-    async with httpx.AsyncClient(timeout=REQUEST_S, trust_env=False) as http:
-        client = RegisterClient("last", http, cluster.urls, tokens)
-
-        async def read() -> None:
-            while waiting:
-                key = waiting.pop()
-                for attempt in range(LAST_READ_TRIES):
-                    operation = await client.get(cluster.nodes[(len(waiting) + attempt) % len(cluster.nodes)], key)
-                    if operation.outcome is Outcome.OK:
-                        found.append(operation)
-                        break
-                    await trio.sleep(1.0)
-                else:
-                    raise NotWell(LAST_READ_TRIES * 1.0, f"key {key} cannot be read")
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(READERS):
-                nursery.start_soon(read)
-    return found
-
-
 @asynccontextmanager
-async def _workers(plan: NemesisPlan, cluster: NemesisCluster, histories: Sequence[Path]) -> AsyncGenerator[None]:
-    """Client processes, running while the block does. Raises HarnessError when one of them does not end well."""
+async def _workers(
+    plan: NemesisPlan, workload: Workload, cluster: NemesisCluster, histories: Sequence[Path]
+) -> AsyncGenerator[Callable[[], None]]:
+    """Client processes, running while the block does; gives what raises HarnessError when one has ended by itself.
+
+    Raises HarnessError when one of them does not end well.
+    """
     began = time.monotonic()
     tokens = {node: cluster.token(node) for node in cluster.nodes}
     processes: list[trio.Process] = []
@@ -274,17 +265,23 @@ async def _workers(plan: NemesisPlan, cluster: NemesisCluster, histories: Sequen
             rate=plan.rate / len(histories),
             began=began,
             history=str(path),
-            urls=cluster.urls,
+            urls=dict(workload.urls(cluster)),
             tokens=tokens,
             reads_locally=plan.reads_locally,
         )
         path.touch()
-        line = [sys.executable, "-m", "aether.testing.nemesis.workload", json.dumps(attrs.asdict(work))]
+        line = [sys.executable, "-m", workload.module, json.dumps(attrs.asdict(work))]
         errors = path.with_suffix(".err").open("w")
         processes.append(await trio.lowlevel.open_process(line, stdin=subprocess.DEVNULL, stderr=errors))
         errors.close()
+
+    def check_clients() -> None:
+        for path, process in zip(histories, processes, strict=True):
+            if process.poll() is not None:
+                raise HarnessError(f"clients ended: {path.with_suffix('.err').read_text()[-2_000:]}")
+
     try:
-        yield
+        yield check_clients
     finally:
         with trio.CancelScope(shield=True):
             codes += [await _end(process) for process in processes]

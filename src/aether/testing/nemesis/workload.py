@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TextIO
 
 import attrs
@@ -39,6 +39,7 @@ class WorkloadPlan:
 
     began      monotonic time at which keys begin to be counted, the same for all processes
     rate       operations per second of all its clients together; 0 = as fast as they are answered
+    urls       what each node is asked at: its management address, or for orders its own HTTP address
     """
 
     name: str
@@ -111,35 +112,42 @@ class Worker:
         return f"{max(0, newest - self._rng.randrange(back)):05d}"
 
 
-async def run_workload(plan: WorkloadPlan, history: TextIO) -> None:
-    """All clients of `plan` until SIGTERM."""
+def recorder(history: TextIO) -> Callable[[Operation], None]:
+    """Writes an operation as soon as it has ended: a process that dies leaves what it saw."""
 
     def record(operation: Operation) -> None:
         history.write(write_operation(operation) + "\n")
         history.flush()
 
+    return record
+
+
+async def run_workload(plan: WorkloadPlan, history: TextIO) -> None:
+    """All clients of `plan` until SIGTERM."""
+    record = recorder(history)
     limits = httpx.Limits(max_connections=2 * plan.clients, max_keepalive_connections=plan.clients)
     async with httpx.AsyncClient(timeout=REQUEST_S, limits=limits, trust_env=False) as http:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_on_signal, nursery.cancel_scope)
+            nursery.start_soon(cancel_on_signal, nursery.cancel_scope)
             for number in range(plan.clients):
                 client = RegisterClient(f"{plan.name}.{number}", http, plan.urls, plan.tokens, plan.reads_locally)
                 worker = Worker(client, plan, number, record)
                 nursery.start_soon(worker.run, plan.clients / plan.rate if plan.rate else 0.0)
 
 
-async def _cancel_on_signal(scope: trio.CancelScope) -> None:
+async def cancel_on_signal(scope: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], run: Callable[[WorkloadPlan, TextIO], Awaitable[None]]) -> int:
+    """The process of some clients: its plan is the one argument, as JSON."""
     plan = WorkloadPlan(**json.loads(arguments[0]))
     with open(plan.history, "w") as history:  # noqa: PTH123 - a path from JSON
-        trio.run(run_workload, plan, history)
+        trio.run(run, plan, history)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], run_workload))
