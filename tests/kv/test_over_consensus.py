@@ -1,5 +1,6 @@
 """Three real consensus services under the store: virtual time, memory disks, a network that delays, loses and cuts."""
 
+import itertools
 import random
 
 import pytest
@@ -295,8 +296,13 @@ async def test_a_barrier_never_shows_less_than_was_acknowledged_before_it(nurser
                     slow.append(name)  # while leaders changed
             await trio.sleep(group.random.uniform(0, 0.02))
 
+    def tells_something():
+        return min(reads.values()) > 20 and acknowledged > 50 and slow  # a read outlived a leader
+
     async def disturb():
-        for number in range(6):
+        for number in itertools.count():
+            if number >= 6 and tells_something():
+                break
             await trio.sleep(group.random.uniform(0.2, 0.6))
             victim = await group.leader()
             if number % 2:
@@ -321,10 +327,7 @@ async def test_a_barrier_never_shows_less_than_was_acknowledged_before_it(nurser
             for name in NAMES:
                 workers.start_soon(read, name)
 
-    assert min(reads.values()) > 20
-    assert acknowledged > 50
     assert set(failures) <= {"Draining", "NoQuorum"}
-    assert slow, "no read outlived a leader: this run proved little"
 
 
 async def test_reads_write_nothing_to_the_log(group, autojump_clock):
