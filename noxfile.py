@@ -16,6 +16,8 @@ nox.options.error_on_missing_interpreters = True
 OLDEST_MYPY = "mypy==1.19.*"  # 1.18 does not know TypeForm: a Protocol given to `get` would be Never
 WHEEL_EXTRAS = ("cli", "fast", "otel", "tls")
 OLDEST_PYRIGHT = "pyright==1.1.400"
+# What decides about a change draws the same every time; `nox -s tests -- -n 2` draws anew, and says which seed it took.
+SAME_DRAWS = ("--randomly-seed=1", "--hypothesis-profile=gate")
 WORKERS = "2"  # on two cores; a test that starts nodes waits more than it computes
 
 
@@ -60,13 +62,14 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every test but the type checkers' and nemesis'. Arguments go to pytest: `nox -s tests -- tests/kv -k watch`.
 
-    Without arguments two processes share the files between them; what is marked `alone` runs afterwards, by itself.
+    Without arguments two processes share the files between them; what is marked `alone` runs afterwards, by itself;
+    and every run draws the same.
     """
     install(session, "tests")
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    others = ("--ignore=tests/typing", "--ignore=tests/nemesis")
+    others = ("--ignore=tests/typing", "--ignore=tests/nemesis", *SAME_DRAWS)
     shared = pytest(session, "tests", *others, "-m", "not alone", "-n", WORKERS, "--dist", "loadfile")
     alone = pytest(session, "tests-alone", *others, "-m", "alone")
     if not (shared and alone):
