@@ -5,7 +5,7 @@
 A figure stands beside its bare limit, measured in turns with it in the same run: figures of one sitting compare, those
 of two machines do not. Ratios are compared with benchmarks/baseline.json, where that is: each round is a process of its
 own, and what all rounds agree on beyond their noise is a regression. --write puts tables and a picture into
-docs/operations/performance.md, --accept keeps the ratios as the new baseline.
+docs/operations/performance.md, --accept keeps the ratios as the new baseline: all of them, or those of the named ones.
 Exit 1 when a goal was missed or a ratio got worse, 2 when a benchmark did not run.
 """
 
@@ -107,7 +107,8 @@ def report(names: Sequence[str], options: argparse.Namespace, own: Sequence[str]
         )
         page.PAGE.with_name(page.PICTURE).write_text(page.picture(figures, measured))
     if options.accept and not failed:
-        baseline.PAGE.write_text(baseline.write(measured, where))
+        others = baseline.read(baseline.PAGE.read_text()) if options.names and baseline.PAGE.exists() else {}
+        baseline.PAGE.write_text(baseline.write({**others, **measured}, where))
     if failed:
         print(f"did not run: {', '.join(failed)}")
         return 2

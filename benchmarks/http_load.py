@@ -136,10 +136,16 @@ class Client:
             self._buffers[connection] = buffer
             return False
         assert head.startswith(b"HTTP/1.1 200"), head
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        complete = len(body) == length
+        complete = whole(head.lower(), body)
         self._buffers[connection] = b"" if complete else buffer
         return complete
+
+
+def whole(head: bytes, body: bytes) -> bool:
+    """Whether all of a body has come. Its head, in lower case, says how long it is, or that it comes in chunks."""
+    if b"\r\ntransfer-encoding: chunked" in head:  # as Ray Serve's proxy does; none of the servers sends trailers
+        return body.endswith(b"\r\n0\r\n\r\n")
+    return len(body) == int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
 
 
 def connect(address: str) -> socket.socket:

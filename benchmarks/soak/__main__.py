@@ -1,5 +1,6 @@
 """`python -m benchmarks.soak --minutes 60`: 0 flat, 1 something grows or broke, 2 bad arguments, 3 too short.
 
+With --virtual HOURS nothing is disturbed: three nodes in one process live through them in minutes (hours.py).
 Writes samples and events into a folder of its own, and with --write the table and the plot into docs/operations.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 import trio
 
 from aether.forge.socket_owner import is_supported
-from benchmarks.soak import report
+from benchmarks.soak import hours, report
 from benchmarks.soak.run import EVENTS, SAMPLES, Event, Soaked, SoakPlan, fresh_folder, soak
 from benchmarks.soak.samples import read_samples
 
@@ -33,7 +34,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--folder", type=Path, help="keep data, logs and samples here")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
     parser.add_argument("--again", type=Path, help="no run: report on the samples of an earlier one in this folder")
+    parser.add_argument("--virtual", type=float, metavar="HOURS", help="in memory, in virtual time; takes --rate")
     options = parser.parse_args(arguments)
+    if options.virtual is not None:
+        if not 0 < options.virtual <= 24 or options.rate <= 0:
+            parser.error("--virtual is 0 to 24 hours, --rate above zero")
+        return hours.main(options.virtual, options.rate, _say)
     if not is_supported():
         parser.error("needs Linux: the faulty network asks /proc which node dials")
     if not 1 <= options.deadline <= 60:

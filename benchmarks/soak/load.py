@@ -19,7 +19,7 @@ import secrets
 import sys
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import quote
 
 import attrs
@@ -85,17 +85,26 @@ class Attempt:
     is_management: bool = False
 
 
+class Asking(Protocol):
+    """What customers need of an httpx.AsyncClient."""
+
+    async def request(self, method: str, url: str, /, *, json: Any, headers: Mapping[str, str]) -> httpx.Response:
+        """Raises httpx.HTTPError."""
+        ...
+
+
 @attrs.define(eq=False)
 class Customers:
     """All customers of one run. `wrong` are answers that no healthy cluster gives; `tally` is taken by `next_tally`."""
 
-    http: httpx.AsyncClient
+    http: Asking
     urls: Mapping[str, str]
     management: Mapping[str, str]
     tokens: Mapping[str, str]
     orders: Sequence[Mapping[str, object]]
     rate: float
     deadline_s: float = ORDER_S
+    mix: Mapping[str, float] = MIX
     tally: Tally = attrs.field(factory=Tally)
     wrong: list[str] = attrs.field(factory=list[str])
     wrong_total: int = 0
@@ -120,7 +129,7 @@ class Customers:
 
     async def run(self) -> NoReturn:
         """Ask at the rate until cancelled."""
-        kinds, weights = list(MIX), list(MIX.values())
+        kinds, weights = list(self.mix), list(self.mix.values())
         async with trio.open_nursery() as nursery:
             for _ in range(ARCHIVISTS):
                 nursery.start_soon(self._archive)
@@ -169,7 +178,7 @@ class Customers:
     async def _read(self) -> str:
         order = self._recent()
         if order is None:
-            return await self._price()
+            return await self._place()
         status, answer = await self._asked(Attempt("GET", f"/api/orders/{order.order_id}"))
         if status != 200:
             return f"{order.order_id}, which was placed {trio.current_time() - order.at_s:.1f} s ago: {status} {answer}"
@@ -179,7 +188,7 @@ class Customers:
     async def _cancel(self) -> str:
         order = self._recent()
         if order is None:
-            return await self._price()
+            return await self._place()
         self._cancelled.add(order.order_id)  # from now on it may be
         status, answer = await self._asked(Attempt("DELETE", f"/api/orders/{order.order_id}"))
         return "" if status == 200 and answer["status"] == "CANCELLED" else f"{status} {answer}"

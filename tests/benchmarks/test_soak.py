@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
-from benchmarks.soak import report
+from benchmarks.soak import hours, report
 from benchmarks.soak.__main__ import main
-from benchmarks.soak.flatness import Trend
+from benchmarks.soak.flatness import Finding, Trend
 from benchmarks.soak.load import Placed, Tally, rows_of
 from benchmarks.soak.run import CUSTOMERS, EVENTS, SAMPLES, Event, Soaked, SoakPlan
 from benchmarks.soak.samples import CLUSTER, WATCHED, Sample, directory_figures, points, read_samples, write_sample
@@ -140,10 +140,36 @@ def test_a_page_keeps_its_own_words(tmp_path):
     assert "| 1.0 min | kill -9 of node-2 | 3.0 s |" in text
 
 
-@pytest.mark.parametrize("arguments", [["--minutes", "0"], ["--nodes", "4"], ["--deadline", "600"]])
+REFUSED = [["--minutes", "0"], ["--nodes", "4"], ["--deadline", "600"], ["--virtual", "0"], ["--virtual", "25"]]
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
 def test_what_cannot_be_run_is_refused(arguments):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
+
+
+def test_a_minute_in_virtual_time_serves_every_request_and_is_too_short_to_say(capsys):
+    code = main(["--virtual", "0.02", "--rate", "4"])
+    told = capsys.readouterr().out
+
+    assert code == 3, told
+    assert "WRONG" not in told
+    assert "objects: too short" in told
+
+
+@pytest.mark.parametrize(
+    ("trends", "is_wrong", "code"),
+    [
+        ((Trend.FLAT, Trend.FLAT), False, 0),
+        ((Trend.FLAT, Trend.FLAT), True, 1),
+        ((Trend.TOO_SHORT, Trend.GROWS), False, 1),
+        ((Trend.FLAT, Trend.TOO_SHORT), False, 3),
+    ],
+)
+def test_hours_in_virtual_time_end_like_a_soak(trends, is_wrong, code):
+    findings = {name: Finding(trend=trend) for name, trend in zip(hours.BOUNDS, trends, strict=True)}
+    assert hours.told(findings, is_wrong, lambda line: None) == code
 
 
 @pytest.mark.alone
