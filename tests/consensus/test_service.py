@@ -503,6 +503,35 @@ async def test_a_blocked_loop_ticks_once_not_for_every_missed_tick(autojump_cloc
     assert ticks == [1.0, 2.0, 22.5, 23.0, 24.0]
 
 
+async def test_a_follower_that_catches_up_gives_others_their_turns(autojump_clock, form, nursery):
+    """What it is sent at once takes a state machine far longer than a turn may: calls of its slices wait meanwhile."""
+    group = form()
+    leader = await group.leader()
+    behind = group.followers(leader)[0]
+    behind.stop()
+    for _ in range(60):
+        leader.service.propose(bytes(limits.APPLY_BYTES_MAX))
+        await trio.sleep(0.01)
+    behind.start()
+    apply, gaps, piece_s = behind.machine.apply, [], 0.004
+
+    def slowly(entries: Sequence[Entry]) -> None:
+        autojump_clock.jump(piece_s)
+        apply(entries)
+
+    behind.machine.apply = slowly
+
+    async def another() -> None:
+        while True:
+            before_s = trio.current_time()
+            await trio.sleep(0.001)
+            gaps.append(trio.current_time() - before_s - 0.001)
+
+    nursery.start_soon(another)
+    await group.until(lambda: len(behind.machine.payloads) == 60)
+    assert max(gaps) <= 4 * piece_s  # a turn of two pieces when a message comes, and one of the loop
+
+
 async def test_a_node_restarts_from_its_directory(autojump_clock, nursery, tmp_path):
     """The whole way to a real disk and back."""
     wanted = [b"%d" % number for number in range(30)]

@@ -93,7 +93,7 @@ class ConsensusService:
         # turns
         self._has_mail = True
         self._leads = False  # and takes proposals; only turns change it
-        self._may_turn = False  # while the loop runs, but not within a turn
+        self._may_turn = False  # while the loop runs, but not within a turn, nor while one was cut short
         self._turned_at_s = 0.0
         self._defect: Exception | None = None  # of a turn that somebody else's task took: the loop ends with it
         self._notices = CommitNotices()
@@ -243,7 +243,7 @@ class ConsensusService:
         """Whenever mail waits; then tell the commit index to whom nothing else has told it."""
         try:
             # What is known to be committed is applied before anybody is let in.
-            while not (self._carry_out(core) and self._apply(core, at_once=True)):
+            while not (self._carry_out(core) and self._apply(core, trio.current_time(), at_once=True)):
                 await trio.lowlevel.checkpoint()
             self._may_turn = True
             task_status.started()
@@ -287,13 +287,14 @@ class ConsensusService:
         assert core is not None, "nobody takes turns before the store is loaded"
         self._may_turn = self._has_mail = False
         self._take_mail(core)
-        if not self._carry_out(core):
+        is_done = self._carry_out(core)
+        if not is_done:
             self._ring()
         self._leads = core.role is Role.LEADER and not self._muted and core.transferee is None
         if not self._leads:
             self._notices.await_nothing()
         self._publish(core)
-        self._may_turn = True  # not after a defect
+        self._may_turn = is_done  # else the loop goes on, once everybody had a turn; never after a defect
         self._turned_at_s = trio.current_time()
 
     async def _tick(self) -> NoReturn:
@@ -331,6 +332,7 @@ class ConsensusService:
 
     def _carry_out(self, core: RaftCore) -> bool:
         """Until nothing is left; False when that would take too long: let others run, then call it again."""
+        began_s = trio.current_time()
         while (ready := core.ready()) is not None:
             muted = self._is_silent and core.role is Role.LEADER
             durable = self._disk.acknowledged
@@ -343,11 +345,11 @@ class ConsensusService:
                 self._snapshots.carry_out(ready, muted=muted)
             if ready.committed:
                 self._backlog.add(ready.committed, trio.current_time())
-            if not self._apply(core):
+            if not self._apply(core, began_s):
                 return False
             if ready.is_final(core.commit_index) and durable == self._disk.acknowledged:
                 return True  # the next look would find nothing, and costs as much as this one
-        return self._apply(core)
+        return self._apply(core, began_s)
 
     def _give_out(self, core: RaftCore, messages: Sequence[tuple[NodeId, Message]], write: StorageWrite | None) -> None:
         """One peer, this node's disk, the other peers: a peer that wakes up may take the processor, and one peer with
@@ -362,13 +364,13 @@ class ConsensusService:
         if write is not None:
             self._disk.put(write)
 
-    def _apply(self, core: RaftCore, *, at_once: bool = False) -> bool:
-        """What need not wait for the disk; False when that takes too long."""
+    def _apply(self, core: RaftCore, began_s: float, *, at_once: bool = False) -> bool:
+        """What need not wait for the disk; False when the turn, which began at `began_s`, has taken too long."""
         if not self._backlog:
             return True
-        began_s = trio.current_time()
+        now_s = trio.current_time()
         writes_first = self._disk.is_busy and core.role is not Role.LEADER and not at_once
-        while entries := self._backlog.take(began_s, writes_first=writes_first):
+        while entries := self._backlog.take(now_s, writes_first=writes_first):
             self._machine.apply(entries)
             core.applied(entries[-1].index)
             self._snapshots.applied(core, entries, self._disk.last_put)
