@@ -74,8 +74,10 @@ async def test_a_clock_that_jumps_an_hour_shortens_no_hold_ends_no_token_and_sto
 
 
 async def state(running, wanted):
+    """As the node sees it that began the update: another one may not have heard of it yet."""
+
     async def reached():
-        return (await running.console.get("node-3", "/rollouts/e2e:shop"))["state"] == wanted
+        return (await running.console.get("node-2", "/rollouts/e2e:shop"))["state"] == wanted
 
     await until(reached, SOON_S, f"the update is {wanted}")
 
