@@ -66,6 +66,26 @@ async def test_every_kind_of_change_is_audited_and_what_is_so_already_is_not(aet
     assert "private" not in str(audit_of(ask.node))
 
 
+@pytest.mark.parametrize("role", ["viewer", "operator", None])
+async def test_who_may_not_read_the_audit_does_not_find_its_rows_in_the_store(aether_cluster, desks, role):
+    """/audit is for admins: its rows must not be had by the path for rows. None: a stranger of the same machine."""
+    ask, *_ = await desks(aether_cluster, Greeter)
+    made = await ask("POST", "/tokens", {"role": role or "viewer", "name": "t", "note": "for Bob"})
+    token = made.json["token"] if role else None
+    (row,) = audit_of(ask.node)
+
+    assert (await ask("GET", "/audit", token=token)).status == (403 if role else 401)
+    await trio.sleep(DENIALS_COUNT_S + 1)
+    assert list(ask.node.kv.rows(keys.DENIALS)), "there are such rows"
+    listed = (await ask("GET", "/kv?limit=1000", token=token)).json["rows"]
+    changed = (await ask("GET", "/kv/changes?since=1", token=token)).json["changes"]
+    for found in (listed, changed):
+        assert {"audit", "denials"}.isdisjoint(each["key"].partition("/")[0] for each in found)
+        assert found
+    assert (await ask("GET", "/kv?prefix=audit/", token=token)).json["rows"] == []
+    assert (await ask("GET", f"/kv/row?key=audit/{row.id}", token=token)).status == 404
+
+
 @aether.slice(artifact="shop:keeper:1.0.0")
 class Keeper:
     stock: aether.Map[str, int] = aether.map("stock")

@@ -3,7 +3,8 @@
 Knows: the table of keys; which rows an operator may write, and how a value that is JSON becomes the bytes of its row.
 Never: HTTP, who may ask.
 Holds: a row that the cluster itself keeps is written only by force, and only with a value of its type; some never, such
-       as the leadership row: it is the fence of all leader's writers. Rows of tokens are not shown.
+       as the leadership row: it is the fence of all leader's writers. Rows of tokens are not shown, nor
+       any other that its own path keeps from viewers.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from aether.kv.service import KvService
 from aether.management.view import Changes
 from aether.model.ids import Revision
 
-HIDDEN: Final = frozenset({"tokens", "alert-sinks"})
-"""Rows of these heads are shown by their own paths alone, and never whole."""
+HIDDEN: Final = frozenset({"tokens", "alert-sinks", "audit", "denials"})
+"""Rows of these heads are shown by their own paths alone, which ask for more than a viewer, or not whole."""
 _NEVER: Final = {
     "leadership": "each leader writes it once, and its writers trust it",
     "tokens": "`aether token create` and `aether token revoke` write them",
