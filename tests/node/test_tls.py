@@ -349,6 +349,23 @@ async def test_a_list_in_a_file_revokes_at_every_port(ca, tmp_path, monkeypatch)
         assert "revoked" in answer.text
 
 
+@pytest.mark.parametrize("left", ["", "cut off", "another kind"])
+async def test_a_list_that_is_none_leaves_the_one_before(ca, tmp_path, monkeypatch, caplog, left):
+    """A list that is being copied, or was copied in another form, must not let in whom it revokes."""
+    monkeypatch.setattr("aether.security.renewal_manager.LOOK_S", 0.05)
+    home = ca.issue("n1")
+    listed = ca.authority.revocations({"abc"}, time.time())
+    write_file(home / "crl.pem", listed)
+    async with first(ca, tmp_path, tls=home) as n1:
+        credentials = n1._node._certification.credentials
+        assert "abc" in credentials.all_revoked
+        write_file(home / "crl.pem", {"": b"", "cut off": listed[:10], "another kind": bytes(200)}[left])
+        await until(lambda: "the ones before still count" in caplog.text)
+        assert "abc" in credentials.all_revoked
+        write_file(home / "crl.pem", ca.authority.revocations({"abc", "def"}, time.time()))
+        await until(lambda: "def" in credentials.all_revoked)
+
+
 @pytest.mark.parametrize(
     ("role", "read", "change"), [("viewer", 200, 403), ("operator", 200, 200), ("admin", 200, 200)]
 )

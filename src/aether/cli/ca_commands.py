@@ -207,7 +207,7 @@ def show_certificates(context: click.Context, /, path: Path, **_: Any) -> None:
             found += _facts(file, authorities=file.name == AUTHORITIES)
     if not found:
         raise CommandFailed(Exit.USAGE, f"there are no certificates in {path}", "name the directory, or a file")
-    for line in read_optional(path / ISSUED_FILE).decode().splitlines():
+    for line in (read_optional(path / ISSUED_FILE) or b"").decode().splitlines():
         serial, identity, ends = line.split(" ", 2)
         found.append(
             {"file": ISSUED_FILE, "kind": "issued", "serial": serial, "identity": identity, **_ends(float(ends))}
@@ -278,5 +278,5 @@ def _revoke_offline(ca_dir: Path, serial: str) -> None:
 
     authority, _ = _authority(ca_dir)
     known = read_optional(ca_dir / REVOKED)
-    before = revoked_serials(known, read_file(ca_dir / AUTHORITIES)) if known else frozenset[str]()
+    before = frozenset[str]() if known is None else revoked_serials(known, read_file(ca_dir / AUTHORITIES))
     write_file(ca_dir / REVOKED, authority.revocations({*before, serial}, time.time()))

@@ -151,9 +151,15 @@ def pin_in(certificate: Certificate) -> str:
 
 
 def revoked_serials(crl_pem: bytes, bundle_pem: bytes) -> frozenset[str]:
-    """The serial numbers in the lists in `crl_pem`. Raises BadInput: one is malformed, or of nobody in the bundle."""
+    """The serial numbers in the lists in `crl_pem`. Raises BadInput: one is malformed, or of nobody in the bundle.
+
+    A file without a list, cut off, empty or in DER, is malformed too: it must not pass for one that revokes nobody.
+    """
     serials: set[str] = set()
-    for part in _pem_blocks(crl_pem, b"X509 CRL"):
+    parts = _pem_blocks(crl_pem, b"X509 CRL")
+    if not parts:
+        raise BadInput("this holds no list of revoked certificates", ("it is one in PEM: BEGIN X509 CRL",))
+    for part in parts:
         try:
             crl = x509.load_pem_x509_crl(part)
             signers = [t for t in read_bundle(bundle_pem) if crl.is_signature_valid(_on_curve(t.parsed.public_key()))]

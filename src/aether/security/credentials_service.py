@@ -185,7 +185,7 @@ class Credentials:
         return _Loaded(
             authorities,
             certificate,
-            revoked_serials(crl, authorities) if crl else frozenset(),
+            frozenset() if crl is None else revoked_serials(crl, authorities),
             contexts_service.peer_server(authorities, shown, key, enrols=self._enrols),
             contexts_service.peer_client(authorities, shown, key),
             contexts_service.web_server(shown, key, authorities),

@@ -51,9 +51,9 @@ def _read(path: Path) -> tuple[bytes, int]:
     return content, mode
 
 
-def read_optional(path: Path) -> bytes:
-    """As read_file; b"" when there is none."""
-    return read_file(path) if path.exists() else b""
+def read_optional(path: Path) -> bytes | None:
+    """As read_file; None when there is none."""
+    return read_file(path) if path.exists() else None
 
 
 def read_key(path: Path) -> bytes:
