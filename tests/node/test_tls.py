@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from aether.errors import BadInput
 from aether.kv import keys
 from aether.kv.codec import Codec
 from aether.kv.commands import Batch, Put
+from aether.model.limits import REFUSAL_WORDS_MAX
 from aether.node import first_certificate
+from aether.node.certification import read_line
 from aether.security import contexts_service
 from aether.security.authority import certificate_request, new_key
 from aether.security.certificates import pin_in, public_key_in, read_certificate
@@ -27,9 +31,11 @@ from aether.security.directory_service import (
     read_file,
     write_file,
 )
-from aether.security.enrolment import Enrolment
+from aether.security.enrolment import Enrolment, read_answer, spell_enrolment
 from aether.security.messages import RenewalReply
 from aether.testing.certificates import HOUR_S, TestAuthority
+from aether.transport.link import connect
+from aether.transport.secured import secure
 
 
 @aether.slice(artifact="t:echo:1.0.0")
@@ -320,6 +326,22 @@ async def test_a_connection_does_not_outlive_the_certificate_that_opened_it(ca, 
 
         assert answer.status_code == 403
         assert "expired" in answer.text
+
+
+async def test_strangers_who_ask_for_certificates_in_vain_fill_no_log(ca, tmp_path, caplog):
+    """They need nothing for it, and choose the words."""
+    async with first(ca, tmp_path) as n1:
+        for number in range(2 * REFUSAL_WORDS_MAX):
+            said = base64.urlsafe_b64encode(json.dumps({"role": f"king-{number}"}).encode()).decode().rstrip("=")
+            address = n1.addresses.cluster_address
+            link = await secure(await connect(address), contexts_service.newcomer_client(), "127.0.0.1")
+            await read_line(link)
+            await link.send(spell_enrolment(Enrolment(f"aether-join-1.{said}.", certificate_request(new_key()))))
+            with pytest.raises(BadInput, match=f"king-{number}'"):
+                read_answer(await read_line(link))
+            link.close()
+    told = [record for record in caplog.records if "gets no certificate" in record.getMessage()]
+    assert len(told) == REFUSAL_WORDS_MAX + 1
 
 
 async def test_a_token_of_another_cluster_of_the_same_authority_certifies_nobody(ca, tmp_path):

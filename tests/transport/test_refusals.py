@@ -5,7 +5,7 @@ import logging
 import pytest
 import trio
 
-from aether.model.limits import REFUSAL_TOLD_S, REFUSALS_KEPT_MAX
+from aether.model.limits import REFUSAL_TOLD_S, REFUSAL_WORDS_MAX, REFUSALS_KEPT_MAX
 from aether.transport.counters import Counters
 from aether.transport.refusals import Refusals
 from aether.wire.session import Refused, RefusedCode
@@ -47,3 +47,18 @@ async def test_what_is_remembered_is_bounded(refusals):
     for host in range(2 * REFUSALS_KEPT_MAX):
         refusals.broke_off(f"10.0.{host}.1:5", "closed during the handshake")
     assert len(refusals._told) == REFUSALS_KEPT_MAX
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "[2001:db8::{:x}]"])
+async def test_a_host_that_says_something_else_each_time_fills_no_log(refusals, caplog, autojump_clock, host):
+    """Reasons repeat what a stranger says, such as the name of its cluster; and one has a whole network of IPv6."""
+    caplog.set_level(logging.INFO, "aether.transport")
+    for minute in (1, 2):
+        for number in range(200):
+            said = Refused(RefusedCode.OTHER_CLUSTER, f"it is of the cluster {minute}-{number}")
+            refusals.turned_away(f"{host.format(number)}:{number}", said)
+        assert len(lines(caplog)) == minute * (REFUSAL_WORDS_MAX + 1)
+        await trio.sleep(REFUSAL_TOLD_S)
+    assert lines(caplog)[-1].endswith("(and 191 times before)")
+    refusals.turned_away("10.0.0.9:1", REVOKED)
+    assert "10.0.0.9:1" in lines(caplog)[-1], "a neighbour is heard all the same"

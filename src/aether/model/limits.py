@@ -58,6 +58,7 @@ HANDSHAKE_S: Final = 5.0
 HANDSHAKES_MAX: Final = 128  # accepted connections that have not said who they are
 REFUSAL_TOLD_S: Final = 60.0  # between two lines of the log about the same host refused for the same reason
 REFUSALS_KEPT_MAX: Final = 256  # hosts and reasons that were told lately
+REFUSAL_WORDS_MAX: Final = 8  # reasons of one host that are told in that time: a stranger may choose the words
 PEERS_MAX: Final = 256
 PEER_SILENT_S: Final = 5.0  # a host whose kernel stopped answering, or a process whose loop stands still
 OUTBOX_MESSAGES_MAX: Final = 4_096  # per peer and lane

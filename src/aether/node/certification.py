@@ -7,9 +7,8 @@ Never: X.509 (room security).
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -27,9 +26,8 @@ from aether.security.renewal_manager import CertificateKeeper
 from aether.transport.secured import TlsLink, Wrap
 from aether.transport.values import Transport
 from aether.web.tls_service import Tls
+from aether.wire.session import Refused, RefusedCode
 from aether.work import Work
-
-_log: Final = logging.getLogger("aether.security")
 
 
 class Certification:
@@ -101,16 +99,18 @@ class Certification:
     # --- newcomers ---
 
     async def _serve_newcomer(self, link: TlsLink) -> None:
-        """One enrolment over a connection of somebody who has no certificate. The transport bounds its time."""
+        """One enrolment over a connection of somebody who has no certificate. The transport bounds its time, and what
+        the log hears of those who get none. Raises Refused, BadInput, OSError.
+        """
         assert self._issuer is not None, "ENROLMENT is offered by issuers alone"
         await link.send(spell_offer(self.credentials.authorities))
         line = await read_line(link)
         try:
-            answer = spell_answer(await self._issuer.enrol(read_enrolment(line)))
+            issued = await self._issuer.enrol(read_enrolment(line))
         except AetherError as error:
-            _log.warning("a newcomer gets no certificate: %s", error)
-            answer = spell_answer(str(error))
-        await link.send(answer)
+            await link.send(spell_answer(str(error)))
+            raise Refused(RefusedCode.CERTIFICATE, f"a newcomer gets no certificate: {error}") from error
+        await link.send(spell_answer(issued))
 
 
 async def read_line(link: TlsLink) -> bytes:

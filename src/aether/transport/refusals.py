@@ -2,8 +2,9 @@
 
 Knows: who was refused lately, with which words, and how often since the log heard of it.
 Never: connections, the decision to refuse.
-Holds: the same words for the same host at most once in REFUSAL_TOLD_S, with the number of those that were left out;
-       what REFUSALS_KEPT_MAX others have displaced is news again. Everything is counted, told or not.
+Holds: the same words for the same host at most once in REFUSAL_TOLD_S, with the number of those that were left out,
+       and of one host no more than REFUSAL_WORDS_MAX different ones, then one line for all others: they may be made of
+       what a stranger says. What REFUSALS_KEPT_MAX others have displaced is news again. All is counted, told or not.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import attrs
 import trio
 
 from aether.model.ids import NodeId
-from aether.model.limits import REFUSAL_TOLD_S, REFUSALS_KEPT_MAX
+from aether.model.limits import REFUSAL_TOLD_S, REFUSAL_WORDS_MAX, REFUSALS_KEPT_MAX
+from aether.model.origins import network_of
 from aether.transport.counters import Counters
 from aether.wire.session import Refused
 
 _log: Final = logging.getLogger("aether.transport")
+_OTHERS: Final = ""  # in place of all words of a host that says too many
 
 
 @attrs.define
@@ -49,7 +52,10 @@ class Refusals:
 
     def _news(self, origin: str, what: str) -> str | None:
         """What the line ends with; None when there is to be none."""
-        key, now = (origin.rpartition(":")[0], what), trio.current_time()
+        host, now = network_of(origin.rpartition(":")[0].strip("[]")), trio.current_time()
+        key = (host, what)
+        if key not in self._told and self._words_of(host, now) >= REFUSAL_WORDS_MAX:
+            key = (host, _OTHERS)
         told = self._told.pop(key, None)
         if told is not None and now - told.at_s < REFUSAL_TOLD_S:
             told.left_out += 1
@@ -59,3 +65,7 @@ class Refusals:
         if len(self._told) > REFUSALS_KEPT_MAX:
             del self._told[next(iter(self._told))]
         return f" (and {told.left_out} times before)" if told is not None and told.left_out else ""
+
+    def _words_of(self, host: str, now: float) -> int:
+        """How many different ones were told of `host` lately."""
+        return sum(name == host and now - told.at_s < REFUSAL_TOLD_S for (name, _), told in self._told.items())
