@@ -143,7 +143,22 @@ def test_the_token_is_not_shown_by_repr(world):
     assert "t0ken" not in repr(world.access)
 
 
-@pytest.mark.parametrize("name", ["forwarded", "via", "x-forwarded-for", "x-real-ip"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-server",
+        "x-envoy-expected-rq-timeout-ms",
+    ],
+)
 async def test_whoever_comes_through_a_proxy_is_not_taken_for_somebody_on_this_machine(world, name):
     assert (await world.ask("GET", "/slices", token=None, headers={name: "198.51.100.7"})).status == 401
     assert (await world.ask("GET", "/slices", headers={name: "198.51.100.7"})).status == 200

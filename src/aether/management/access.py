@@ -29,7 +29,8 @@ TEXT_TYPE: Final = "text/plain"
 SUBPROTOCOL: Final = "aether"
 """What a WebSocket of this API speaks. A page offers it beside SUBPROTOCOL_TOKEN, for it can set no header field."""
 SUBPROTOCOL_TOKEN: Final = "aether.token."  # noqa: S105 - what stands in front of one
-_FORWARDED: Final = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
+_FORWARDED: Final = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+_FORWARDED_BEGIN: Final = ("x-forwarded-", "x-envoy-")  # Envoy says -Proto to everybody, and -For only when told to
 ADMIN: Final = "admin"
 ANONYMOUS: Final = "anonymous"
 
@@ -210,7 +211,7 @@ def is_here(client: str) -> bool:
 
 def is_forwarded(request: Request) -> bool:
     """Whether a proxy says that it asks for somebody else: then its own address tells nothing about who that is."""
-    return any(name in _FORWARDED for name, _ in request.headers)
+    return any(name in _FORWARDED or name.startswith(_FORWARDED_BEGIN) for name, _ in request.headers)
 
 
 def is_address(name: str) -> bool:
