@@ -296,3 +296,15 @@ async def test_a_node_without_a_majority_lets_tokens_only_look(keyed, gate, endp
             else:
                 assert (given == 200) is (role >= endpoint.role)
         assert await status(world, endpoint, verb, token=world.access.token) == 200
+
+
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if DRY_RUN in e.query.fields], ids=lambda e: e.path)
+async def test_a_node_without_a_majority_lets_no_token_rehearse(keyed, gate, endpoint):
+    """A rehearsal says more than a look: a token that was taken back must not have it by a role below the path's."""
+    world, tokens, _, _ = keyed
+    asked = f"{target(endpoint)}?dry_run=true"
+    for silent_s, wanted in ((RIGHT_STALE_S - 1, 200), (RIGHT_STALE_S + 1, 503)):
+        world.access = attrs.evolve(world.access, silent_s=lambda silent_s=silent_s: silent_s)
+        for role in (Role.PROPOSER, Role.OPERATOR, Role.ADMIN):
+            assert (await world.ask(endpoint.verbs[0], asked, token=tokens[role])).status == wanted
+        assert (await world.ask(endpoint.verbs[0], asked)).status == 200

@@ -50,9 +50,10 @@ class Admission:
         if isinstance(caller, Misfit):
             detail = f"{caller.about}; send Authorization: Bearer <token>"
             return self._refused(request, 401, detail, "bad-token", caller.claimed, endpoint.role)
-        if caller.is_stale and Role.VIEWER < endpoint.role <= caller.role:
+        rehearsed = _may_rehearse(caller, endpoint) and rehearses(request, endpoint)
+        if caller.is_stale and endpoint.role > Role.VIEWER and (rehearsed or caller.role >= endpoint.role):
             return problem(503, _STALE, request.request_id, kind="no-majority", retry_after_s=RETRY_AFTER_S)
-        if _may_rehearse(caller, endpoint) and rehearses(request, endpoint):
+        if rehearsed:
             return caller
         if endpoint.needs_name and not caller.is_known:
             return self.demand(request, caller, endpoint.role, "this") or caller
