@@ -371,6 +371,29 @@ async def test_a_list_in_a_file_revokes_at_every_port(ca, tmp_path, monkeypatch)
         assert "revoked" in answer.text
 
 
+async def test_a_list_that_could_not_be_read_for_a_moment_counts_after_it(ca, tmp_path, monkeypatch, caplog):
+    """Such as for want of file descriptors: nobody touches the file again, and whom it revokes must not stay."""
+    monkeypatch.setattr("aether.security.renewal_manager.LOOK_S", 0.05)
+    home, busy = ca.issue("n1"), []
+
+    def read(path):
+        if busy and path.name == "crl.pem":
+            busy.append(path)
+            raise BadInput(f"cannot read {path}", ("Too many open files",))
+        return read_file(path)
+
+    monkeypatch.setattr("aether.security.directory_service.read_file", read)
+    async with first(ca, tmp_path, tls=home) as n1:
+        credentials = n1._node._certification.credentials
+        busy.append(home)
+        write_file(home / "crl.pem", ca.authority.revocations({"abc"}, time.time()))
+        await until(lambda: len(busy) > 3)
+        assert "abc" not in credentials.all_revoked
+        busy.clear()
+        await until(lambda: "abc" in credentials.all_revoked)
+    assert caplog.text.count("Too many open files") == 1, "it is told once, however often it is tried"
+
+
 @pytest.mark.parametrize("left", ["", "cut off", "another kind"])
 async def test_a_list_that_is_none_leaves_the_one_before(ca, tmp_path, monkeypatch, caplog, left):
     """A list that is being copied, or was copied in another form, must not let in whom it revokes."""

@@ -91,12 +91,16 @@ class Credentials:
         self._loaded = self._load()
 
     def reload(self) -> bool:
-        """Read the files again when they have changed; whether they had. Blocks. Raises BadInput: the old ones hold."""
+        """Read the files again when they have changed; whether they had. Blocks.
+
+        Raises BadInput: the old ones hold, and the next call reads them once more, as they may fit by then: a file that
+        could not be opened for a moment may be the list of those who are revoked.
+        """
         now = marks(self._paths)
         if now == self._marks:
             return False
-        self._marks = now
         self._loaded = self._load()
+        self._marks = now
         return True
 
     # --- what is in force ---

@@ -74,6 +74,7 @@ class CertificateKeeper:
         self._answer: tuple[NodeId, RenewalReply] | None = None
         self._answered = trio.Event()
         self._asks_again_at = float("-inf")
+        self._misfit: str = ""  # what is wrong with the files, as the log heard it
         credentials.revoked = lambda: self._serials
         credentials.revoked_keys = lambda: self._keys
         credentials.newest = self._told.get
@@ -163,10 +164,13 @@ class CertificateKeeper:
         try:
             changed = await self._work.run(self._credentials.reload)
         except BadInput as error:
-            _log.error(
-                "the files in %s do not fit, the ones before still count: %s", self._credentials.directory, error
-            )
+            if str(error) != self._misfit:  # they are read again and again: told once
+                _log.error(
+                    "the files in %s do not fit, the ones before still count: %s", self._credentials.directory, error
+                )
+            self._misfit = str(error)
             return
+        self._misfit = ""
         if changed:
             ends_s = self._credentials.certificate.not_after - self._wall()
             _log.info("certificates were read again; that of this node holds for %.1f days", ends_s / 86_400)
