@@ -28,6 +28,7 @@ from aether.web.websocket import FAILED, GOING_AWAY, NORMAL, NOT_ALLOWED, TOO_BI
 
 _log = logging.getLogger("aether.web")
 _RECEIVE_BYTES: Final = 64 * 1024
+_FRAMES_A_TURN: Final = 64  # about a millisecond of frames that hold next to nothing
 
 Message = str | bytes
 
@@ -49,8 +50,8 @@ class Socket:
         self._incoming = incoming
         self._where = where
         self._lock = trio.Lock()
-        self._text: list[str] = []
-        self._binary: list[bytes] = []
+        self._parts = bytearray()
+        """Of a message that is not whole yet, a text as UTF-8."""
         self._size = 0
         self._heard = -math.inf
         self._closed = trio.Event()
@@ -135,8 +136,10 @@ class Socket:
                 if data:
                     self._heard = trio.current_time()
                     self._frames.receive_data(data)
-                    for event in self._frames.events():
+                    for number, event in enumerate(self._frames.events(), 1):
                         await self._take(event)
+                        if number % _FRAMES_A_TURN == 0:
+                            await trio.lowlevel.checkpoint()
                 data = await self._receive()
         except RemoteProtocolError as error:
             hint = error.event_hint
@@ -176,14 +179,15 @@ class Socket:
             await self._close(TOO_BIG, f"a message has at most {limits.WEBSOCKET_MESSAGE_BYTES_MAX} bytes")
             self._closed.set()
             return
-        if text:  # a part that is empty weighs nothing, so it must not be kept: there is no end to how many may come
-            self._text.append(text)
-        elif binary:
-            self._binary.append(binary)
-        if not finished:
-            return
-        message: Message = "".join(self._text) if text is not None else b"".join(self._binary)
-        self._text, self._binary, self._size = [], [], 0
+        if finished and size == self._size:  # all of it is in this part
+            message: Message = binary if text is None else text
+        else:  # in one piece, since an object for each part would weigh many times what the part does
+            self._parts += binary if text is None else text.encode()
+            if not finished:
+                return
+            message = bytes(self._parts) if text is None else self._parts.decode()
+            self._parts = bytearray()
+        self._size = 0
         if self._incoming is not None:
             self._heard = math.inf  # nobody listens for its pongs while the method is slow
             try:
