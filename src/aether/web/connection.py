@@ -91,7 +91,7 @@ class HttpConnection:
         self._looked_at = 0
         self._recent = b""
         self._head: Head | None = None
-        self._body: list[bytes] = []
+        self._body = bytearray()  # in one piece: an object for each tiny chunk would weigh many times what is counted
         self._received = 0
         self._continue_said = False
         self._refusal: Refusal | None = None
@@ -230,9 +230,9 @@ class HttpConnection:
                     return request
             elif isinstance(event, h11.Data):
                 self._count(len(event.data), self._body_bytes_max)
-                self._body.append(bytes(event.data))
+                self._body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                head, body = self._head, b"".join(self._body)
+                head, body = self._head, bytes(self._body)
                 assert head is not None
                 self._end(parser, event)
                 return self._request(head, body)
@@ -287,7 +287,7 @@ class HttpConnection:
             refuse_doubtful_end(self._recent[: len(self._recent) - len(rest)], len(event.headers))
         self._buffer[:0] = rest
         self._parser, self._head, self._recent, self._continue_said, self.streaming = None, None, b"", False, False
-        self._body.clear()
+        self._body = bytearray()
 
     # --- both ---
 
