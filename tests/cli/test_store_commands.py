@@ -174,6 +174,23 @@ async def test_a_backup_of_a_running_node_becomes_another_cluster(tmp_path):
     assert "empty" in said
 
 
+async def test_without_a_majority_a_backup_names_the_option_that_takes_what_there_is(tmp_path):
+    """Asked for in an emergency: the node's own words (a parameter of a query) are none that can be typed."""
+    file = tmp_path / "backup"
+    async with aether.Cluster.local(nodes=3, http=True) as cluster:
+        first, *others = cluster.nodes
+        for other in others:
+            await cluster.kill(other.node)
+        address = first.addresses.management_address
+        code, _, said = await aether_run(address, "backup", str(file))
+        assert code == 4
+        assert "no majority" in said
+        assert "--local" in said
+        assert "consistent" not in said
+        assert not file.exists()
+        assert (await aether_run(address, "backup", str(file), "--local"))[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

@@ -20,6 +20,7 @@ from aether.cli.options import Settings, settings, shared
 from aether.cli.output import show
 
 _FLAG = "--yes-i-lost-the-quorum"
+_NO_MAJORITY = ("majority", "no quorum")  # in the words of a node, which knows nothing of our options
 _JOIN = "then start the other nodes with empty data directories and --join HOST:PORT (the cluster port of this one)"
 
 
@@ -97,9 +98,11 @@ def _parts(here: Settings, *, local: bool) -> Iterator[bytes]:
     try:
         yield from Connection(here).stream("/backup", consistent="false" if local else "true")
     except CommandFailed as failed:
-        if failed.code is Exit.FAILED and not local and not failed.hint:
-            failed.hint = "when no majority is left, --local takes what this node has"
-        raise
+        if local or not any(words in failed.message for words in _NO_MAJORITY):
+            raise
+        what = "no majority answers, and this node alone may lack the last writes: nothing was taken"
+        hint = "start the missing nodes, or take what this node has: --local"
+        raise CommandFailed(Exit.REFUSED, what, hint) from failed
 
 
 def _check_target(file: Path, force: bool) -> None:
