@@ -53,6 +53,8 @@ async def test_a_full_disk_is_said_costs_no_write_and_is_well_again_when_there_i
             fill(ballast)
             await write_much(hard, others)
             await until(lambda: hard.said(FULL) == {full}, SOON_S, f"{full} says that it writes nothing")
+            health = await hard.console.get(full, "/health")
+            assert [line for line in health["problems"] if "the disk of this node is full" in line]
             assert await hard.leader(*others) in others
             await writers.go_on()
             assert full in hard.processes.running

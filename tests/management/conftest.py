@@ -221,6 +221,7 @@ class Local:
     cluster_address: str = "127.0.0.1:8090"
     ready: bool = True
     draining: bool = False
+    disk_is_full: bool = False
     handshakes_refused: dict[str, int] = attrs.field(factory=dict)
     trees: tuple[object, ...] = ()
     settings: tuple[NodeSetting, ...] = ()

@@ -100,6 +100,28 @@ async def test_health_without_a_confirmed_majority_is_unhealthy_but_answers(worl
     assert (answer.json["status"], answer.json["quorum"], answer.json["ready"]) == ("unhealthy", False, False)
 
 
+async def test_without_a_majority_only_missing_nodes_are_to_be_started(world):
+    """Two full disks of three stop a group whose nodes all run: whoever was told to start the missing ones, or that
+    disks are lost, would look in vain and then recover.
+    """
+    world.consensus.has_quorum = False
+    problems = (await world.ask("GET", "/health")).json["problems"]
+    assert "though 3 of 3 are connected" in problems[0]
+    assert "disks are full" in problems[0]
+    assert "start the missing" not in problems[0]
+    world.peers.clear()
+    problems = (await world.ask("GET", "/health")).json["problems"]
+    assert problems[0] == "no majority of the voters answers; start the missing nodes"
+
+
+async def test_a_node_whose_disk_is_full_is_not_healthy(world):
+    world.rows.instance_rows[2] = attrs.evolve(world.rows.instance_rows[2], state=SliceState.ACTIVE)
+    world.local.disk_is_full = True
+    health = (await world.ask("GET", "/health")).json
+    assert (health["status"], health["quorum"]) == ("degraded", True)
+    assert [problem for problem in health["problems"] if "disk" in problem and "free some" in problem]
+
+
 @pytest.mark.parametrize(
     ("change", "because"),
     [

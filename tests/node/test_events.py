@@ -125,3 +125,16 @@ async def test_a_node_knows_for_how_long_it_has_heard_no_majority(aether_cluster
     cluster.heal()
     await trio.sleep(10)
     assert node.operations.local_events.silent_s < 3
+
+
+def test_a_node_tells_whether_its_disk_is_full(monkeypatch):
+    """`/health` asks it: a disk that writes nothing is no healthy node."""
+
+    async def body():
+        async with aether.Cluster.open(name="a") as cluster:
+            node = cluster._node
+            assert not node.facts.disk_is_full
+            monkeypatch.setattr(type(node.consensus), "disk_is_full", True)
+            assert node.facts.disk_is_full
+
+    trio.run(body)

@@ -211,7 +211,8 @@ def quorum_verdict(health: Mapping[str, Any]) -> Finding:
             Verdict.FAILED,
             problems or "no majority of the voters answers",
             "nothing can be changed, and reads may be old",
-            "start the missing nodes (`aether nodes`); for a majority lost for ever: `aether recover`",
+            "start the nodes that are missing (`aether nodes`); is none, ask each for its health: a full disk says so; "
+            "only for disks that are lost for ever: `aether recover`",
         )
     if health.get("status") != "healthy":
         return Finding(

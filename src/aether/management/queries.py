@@ -44,13 +44,27 @@ def health(facts: Facts, query: Mapping[str, object]) -> Answer:
 
 def _node_problems(facts: Facts) -> Iterable[str]:
     if not facts.consensus.has_quorum:
-        yield "no majority of the voters answers; start the missing nodes"
+        yield no_majority(facts)
+    if facts.local.disk_is_full:
+        yield "the disk of this node is full: it writes nothing and does not lead; free some, then it goes on by itself"
     if not facts.local.ready:
         yield "this node is still catching up"
     if facts.local.draining:
         yield "this node is draining"
     missing = sorted({row.node for row in facts.view.members()} - set(facts.reachable))
     yield from (f"node {node} is not reachable from here" for node in missing)
+
+
+def no_majority(facts: Facts) -> str:
+    """What to do about it: who sees every node running must not look for one to start, or think disks are lost."""
+    voters = facts.consensus.voters
+    connected = len(set(voters) & set(facts.reachable))
+    if 2 * connected <= len(voters):
+        return "no majority of the voters answers; start the missing nodes"
+    return (
+        f"no majority of the voters answers, though {connected} of {len(voters)} are connected: for a moment that is "
+        "an election; when it stays, their disks are full or stand still, or their loops do: ask each for its health"
+    )
 
 
 def _slice_problems(slices: Iterable[SliceFacts]) -> Iterable[str]:

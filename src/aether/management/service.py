@@ -49,6 +49,7 @@ from aether.management.endpoint import DRY_RUN, Body, Endpoint
 from aether.management.facts import Facts
 from aether.management.lasting_service import lasting
 from aether.management.openapi import PROBES, openapi_document
+from aether.management.queries import no_majority
 from aether.management.row_store import RowStore, Wanted
 from aether.management.schema import Schema
 from aether.management.view import ClusterView, ConsensusFacts, LocalNode
@@ -157,7 +158,7 @@ class ManagementApi:
     def _ready(self, request: Request) -> Response:
         consensus = self._consensus()
         if not consensus.has_quorum:
-            detail = "no majority of the voters answers; start the missing nodes"
+            detail = no_majority(self._facts())
         elif not self._local.ready:
             detail = "this node is still catching up"
         elif self._local.draining:

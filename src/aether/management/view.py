@@ -159,6 +159,11 @@ class LocalNode(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
+    def disk_is_full(self) -> bool:
+        """Whether it writes nothing, for want of space."""
+        ...
+
+    @property
     def handshakes_refused(self) -> Mapping[str, int]:
         """Handshakes that ended without a connection, by reason, both directions."""
         ...

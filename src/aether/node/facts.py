@@ -41,6 +41,7 @@ class NodeFacts:
         self.ready = False
         self.draining = False
         self._trees: Callable[[], Sequence[TreeReport]] = tuple
+        self._disk_is_full: Callable[[], bool] = bool
         self._refused: Callable[[], Mapping[str, int]] = dict[str, int]
         self._settings: tuple[NodeSetting, ...] = ()
         self._began = trio.current_time()
@@ -53,6 +54,14 @@ class NodeFacts:
     @property
     def handshakes_refused(self) -> Mapping[str, int]:
         return self._refused()
+
+    def watch_disk(self, is_full: Callable[[], bool]) -> None:
+        """From now on `is_full` says whether writes wait for space."""
+        self._disk_is_full = is_full
+
+    @property
+    def disk_is_full(self) -> bool:
+        return self._disk_is_full()
 
     def show_trees(self, trees: Callable[[], Sequence[TreeReport]]) -> None:
         """From now on `trees` says what the directory of slices holds."""

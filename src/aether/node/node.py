@@ -117,6 +117,7 @@ class Node:
         self.transport: Transport = parts.transport
         self.facts.count_refusals(lambda: self.transport.statistics().refused)
         self.consensus: ConsensusService = parts.consensus
+        self.facts.watch_disk(lambda: self.consensus.disk_is_full)
         self.kv: KvService = parts.kv
         self._certification = parts.certification
         self._members = CachedRows(self.kv, keys.MEMBERS)
