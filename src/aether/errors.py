@@ -263,7 +263,7 @@ class StorageCorrupt(Rejected):
     what: str
     fix: str = (
         "`aether wal verify` says more. While a majority of the others works: remove this node from the cluster, and "
-        "add it anew with an empty directory"
+        "add it anew, under a new id and with an empty directory"
     )
 
     def __str__(self) -> str:

@@ -52,7 +52,7 @@ def refused(path: Path, says: str) -> None:
     """By a start and by a look alike, and both say what to do."""
     with pytest.raises((StorageCorrupt, BadInput), match=says) as caught:
         load(path)
-    assert "add it anew" in str(caught.value)
+    assert "add it anew, under a new id" in str(caught.value)
     facts = examine(path)
     assert [finding.what for finding in facts.findings if says in finding.what]
     assert all("keep a copy" in finding.todo for finding in facts.findings if finding.is_damage)

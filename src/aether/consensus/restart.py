@@ -13,8 +13,8 @@ from aether.consensus.values import Persisted
 from aether.errors import BadInput
 
 _NEXT_STEP = (
-    "do not start it as it is: remove this node from the cluster and add it anew with an empty directory; "
-    "`aether wal verify` says more"
+    "do not start it as it is: remove this node from the cluster and add it anew, under a new id and with an "
+    "empty directory; `aether wal verify` says more"
 )
 
 

@@ -18,7 +18,8 @@ from aether.storage.directory import Identity
 
 REPLACE: Final = (
     "keep a copy of the directory; while a majority of the others works, remove this node from the cluster and add it "
-    "anew with an empty directory; after the loss of the majority restore a backup, or recover from another survivor"
+    "anew, under a new id and with an empty directory; after the loss of the majority restore a backup, or recover "
+    "from another survivor"
 )
 STARTS: Final = "nothing: the next start mends it by itself"
 
