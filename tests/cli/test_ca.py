@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import ssl
+import threading
+import time
 
 import pytest
 
@@ -12,6 +17,7 @@ from aether.security.certificates import check_issued, read_bundle, read_certifi
 from aether.security.credentials_service import certificate_expiry
 from aether.security.directory_service import CLIENT
 from aether.security.join_token import check_token
+from aether.testing.certificates import TestAuthority
 
 
 @pytest.fixture
@@ -116,3 +122,25 @@ def test_without_an_authority_the_way_to_one_is_said(tmp_path, monkeypatch, caps
     assert run(["ca", "issue", "n1", "--out", "tls"]) == 2
     assert "aether ca init" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_whose_certificate_has_ended_is_told_with_what_renews_it(tmp_path, capsys):
+    """Whoever asks at that hour has the right --tls and the right host: to look for either costs time."""
+    authority = TestAuthority(tmp_path)
+    folder = authority.issue("n1", made_s=time.time() - 7_200, life_s=3_600)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "node.pem", folder / "node.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with contextlib.suppress(OSError), listener.accept()[0] as one:
+                context.wrap_socket(one, server_side=True)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        code = run(["status", "-c", f"127.0.0.1:{listener.getsockname()[1]}", "--ca", str(folder / "ca.pem")])
+        server.join()
+    said = capsys.readouterr().err
+    assert code == 3
+    assert "has expired" in said
+    assert "aether ca renew" in said

@@ -23,6 +23,7 @@ from aether.security.directory_service import AUTHORITIES
 
 CONNECT_S = 3.0
 REQUEST_S = 30.0
+_OUT_OF_TIME = ("has expired", "not yet valid")  # in the words of OpenSSL
 _OTHER_PORT = "is that a management port? a node prints its own when it starts (8080 unless told otherwise)"
 
 
@@ -154,11 +155,10 @@ class Connection:
 
 def _unreachable(error: httpx.HTTPError, address: str) -> CommandFailed:
     if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return CommandFailed(
-            Exit.CANNOT_CONNECT,
-            f"{address} shows a certificate that is not accepted ({error})",
-            "is --tls or --ca of this cluster, and is the host after -c in the certificate? `aether ca show` tells",
-        )
+        hint = "is --tls or --ca of this cluster, and is the host after -c in the certificate? `aether ca show` tells"
+        if any(words in str(error) for words in _OUT_OF_TIME):
+            hint = "are the clocks right? then `aether ca renew` makes the next one, and a running node takes it"
+        return CommandFailed(Exit.CANNOT_CONNECT, f"{address} shows a certificate that is not accepted ({error})", hint)
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return CommandFailed(
             Exit.CANNOT_CONNECT,
