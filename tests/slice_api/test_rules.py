@@ -297,6 +297,11 @@ def test_a_field_that_nothing_can_fill_is_refused():
         class Uses:
             limit: int
 
+    def nameless_map():
+        @aether.slice
+        class Uses:
+            orders: aether.Map[str, int]
+
     def wrong_map():
         @aether.slice
         class Uses:
@@ -304,6 +309,7 @@ def test_a_field_that_nothing_can_fill_is_refused():
 
     refused(undecorated, "Uses.repository", "Repository is neither a slice nor a Protocol")
     refused(number, "Uses.limit", "aether.config")
+    refused(nameless_map, "Uses.orders", "aether.map(...)")
     refused(wrong_map, "Uses.orders", "aether.Map[K, V]")
 
 

@@ -82,7 +82,8 @@ def field_of(cls: type, attribute: attrs.Attribute[Any], scope: Scope) -> FieldS
         return FieldSpec(name, "default", tp, has_default=True)
     raise ContractError(
         f"{where}: {type_name(tp)} is neither a slice nor a Protocol, so nothing can be injected; decorate it with "
-        f"@aether.slice, or give the field a default, aether.config(...), aether.secret(...) or aether.state(...)"
+        "@aether.slice, or give the field a default, aether.config(...), aether.secret(...), aether.state(...), or "
+        "aether.map(...) when it is to be remembered"
     )
 
 
