@@ -297,3 +297,27 @@ def test_a_strategy_for_slow_calls_is_typed_as_in_the_original_and_more(listener
 def test_a_strategy_that_cannot_be_is_refused_before_anybody_is_asked(listener, capsys, typed):
     assert run(["invocation-metrics", "strategy", *typed.split(), "-c", listener.address]) == 2
     assert not listener.asked
+
+
+def test_the_table_of_slices_says_what_finds_no_place_and_why(listener, capsys):
+    """An operator looks there first; a line without a reason sends him on a search."""
+    short = {"missing": 2, "reason": "no node has the label disk=ssd"}
+    one = {"instance": "i1", "nodeId": "n1", "state": "ACTIVE", "reason": ""}
+    answer = {
+        "slices": [
+            {"artifact": "a:none:1.0.0", "state": "PENDING", "instances": [], "unsatisfied": short},
+            {"artifact": "a:some:1.0.0", "state": "DEGRADED", "instances": [one], "unsatisfied": short},
+            {"artifact": "a:rests:1.0.0", "state": "IDLE", "instances": []},
+        ]
+    }
+    listener.answers = [(200, answer)]
+
+    assert run(["slices", "-c", listener.address]) == 0
+    lines = [line.split(maxsplit=4) for line in capsys.readouterr().out.splitlines()[1:]]
+    why = "2 find no place: no node has the label disk=ssd"
+    assert lines == [
+        ["a:some:1.0.0", "i1", "n1", "ACTIVE", "-"],
+        ["a:none:1.0.0", "-", "-", "PENDING", why],
+        ["a:some:1.0.0", "-", "-", "PENDING", why],
+        ["a:rests:1.0.0", "-", "-", "IDLE", "-"],
+    ]

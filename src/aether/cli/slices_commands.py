@@ -45,8 +45,15 @@ def slices(context: click.Context, /, apps: tuple[str, ...], app_dir: Path, wait
         return
     answer = _settled(here, wait_s) if wait_s is not None else Connection(here).get("/slices/status")
     rows = [{"artifact": each["artifact"], **instance} for each in answer["slices"] for instance in each["instances"]]
-    rows += [{"artifact": each["artifact"], **each} for each in answer["slices"] if not each["instances"]]
+    rows += [_lacking(each) for each in answer["slices"] if not each["instances"] or "unsatisfied" in each]
     show(here, answer, rows, ["artifact", "instance", "nodeId", "state", "reason"])
+
+
+def _lacking(one: dict[str, Any]) -> dict[str, Any]:
+    """The line of what does not run of a slice, with what stands against it."""
+    short = one.get("unsatisfied")
+    reason = {"reason": f"{short['missing']} find no place: {short['reason']}"} if short else {}
+    return one | reason | ({"state": "PENDING"} if one["instances"] else {})
 
 
 def _settled(here: Settings, wait_s: float) -> Any:
