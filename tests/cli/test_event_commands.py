@@ -91,6 +91,35 @@ def test_a_stream_that_breaks_is_taken_up_behind_the_last_id():
     assert connection.asked[:3] == [{"type": "X"}, {"type": "X", "since": "7.0"}, {"type": "X", "since": "7.0"}]
 
 
+def test_a_quiet_cluster_is_followed_through_a_restart_of_its_node():
+    """Nothing may have happened for an hour, or at all, before the node goes away for a moment."""
+    clock = [0.0]
+
+    class Quiet(Broken):
+        def stream(self, path, *, accept, **query):
+            clock[0] += 3_600
+            yield from super().stream(path, accept=accept, **query)
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    connection = Quiet([b":\n\n"], [b"id: 8.0\ndata: 3\n\n"])
+    assert next(follow(connection, {}, sleep=sleep, now=lambda: clock[0])) == ("", 3)
+    nothing_yet = Broken([], [b"id: 8.0\ndata: 3\n\n"])
+    assert next(follow(nothing_yet, {}, answered=True, sleep=sleep, now=lambda: clock[0])) == ("", 3)
+
+
+def test_a_node_that_stays_away_is_given_up():
+    connection, clock = Broken(*([] for _ in range(100))), [0.0]
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    with pytest.raises(CommandFailed):
+        next(follow(connection, {}, answered=True, sleep=sleep, now=lambda: clock[0]))
+    assert 30 <= clock[0] <= 32
+
+
 def test_a_node_that_never_answered_is_not_waited_for():
     with pytest.raises(CommandFailed):
         next(follow(Broken([]), {}, sleep=lambda _: None, now=lambda: 0.0))

@@ -84,7 +84,7 @@ def events(
     seen = {str(event["id"]) for event in answer["events"]}
     for event in answer["events"]:
         click.echo(_line(here, event))
-    for name, event in follow(connection, query | {"since": answer["next"]}):
+    for name, event in follow(connection, query | {"since": answer["next"]}, answered=True):
         if name == "truncated":
             click.echo(f"some events were missed; these begin behind {event['keptAfter']}", err=True)
         elif event["id"] not in seen:

@@ -60,19 +60,31 @@ def follow(
     connection: Connection,
     query: dict[str, str],
     *,
+    answered: bool = False,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
 ) -> Iterator[tuple[str, Any]]:
-    """(name, value) of each event, for ever. Raises CommandFailed when nobody answers any more, or the first time."""
-    since, heard = query.get("since", ""), False
-    last = now()
+    """(name, value) of each event, for ever. Raises CommandFailed when nobody answers any more, or the first time.
+
+    answered  whether the node has answered before, so that it is waited for also when no event came yet
+    """
+    since, heard = query.get("since", ""), answered
+    away_since: float | None = None  # a stream without events is no absence: heartbeats count
+
+    def parts(asked: dict[str, str]) -> Iterator[bytes]:
+        nonlocal heard, away_since
+        for part in connection.stream("/events", accept="text/event-stream", **asked):
+            heard, away_since = True, None
+            yield part
+
     while True:
         try:
-            asked = {**query, **({"since": since} if since else {})}
-            for event in read_events(connection.stream("/events", accept="text/event-stream", **asked)):
-                since, heard, last = event.id or since, True, now()
+            for event in read_events(parts({**query, **({"since": since} if since else {})})):
+                since = event.id or since
                 yield event.name, json.loads(event.data)
         except CommandFailed as error:
-            if error.code not in (Exit.CANNOT_CONNECT, Exit.TIMED_OUT) or not heard or now() - last > COME_BACK_S:
+            away_since = now() if away_since is None else away_since
+            is_away = error.code in (Exit.CANNOT_CONNECT, Exit.TIMED_OUT)
+            if not is_away or not heard or now() - away_since > COME_BACK_S:
                 raise
         sleep(RETRY_S)
