@@ -52,6 +52,7 @@ async def deploy_own(nodes: Sequence[Node], slices: Sequence[type], bind: Sequen
     bases = [contract.artifact.base for contract in contracts if contract.artifact is not None]
     for node in nodes:
         await _OwnSlices(node, nodes, bases, closed).wait_active()
+        node.see_instances()  # whoever calls next finds all of them, whichever task woke first
 
 
 def check_claims(kv: KvService, contracts: Sequence[Contract]) -> None:

@@ -109,6 +109,10 @@ class Node:
         self._ports = Ports(config, self.facts, self.slice_handler, self._management, seams, self._certification)
         self.operations.figures.count_http(self._ports)
 
+    def see_instances(self) -> None:
+        """Let calls from now on go by the rows that this node has applied."""
+        self._endpoints.refresh()
+
     # --- construction, in the order of dependencies ---
 
     def _build_store(self, opened: OpenedStorage) -> None:
