@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
@@ -226,10 +226,10 @@ class _Soak:
                 return
         await trio.sleep(max(0.0, ends_s - self._now_s))
 
-    async def _suffer(self, turn: Callable[[], object]) -> Event:
+    async def _suffer(self, turn: Callable[[], Awaitable[str]]) -> Event:
         at_s, words = self._now_s, getattr(turn, "__name__", str(turn)).replace("_", " ")
         try:
-            words = str(await turn())  # type: ignore[misc]
+            words = await turn()
             well_s = await self._chaos.well()
         except (AetherError, NotDone, trio.TooSlowError) as problem:
             return Event(at_s=at_s, words=words, wrong=f"{type(problem).__name__}: {problem}")

@@ -98,7 +98,11 @@ def _budget(setup: Setup) -> Mapping[str, object]:
 
 
 def _config(setup: Setup) -> Mapping[str, object]:
-    node: Mapping[str, Toml] = {"bind": "0.0.0.0", "data_dir": f"{_DATA}/data", "drain_s": setup.drain_s}  # noqa: S104
+    node: Mapping[str, Toml] = {
+        "bind": "0.0.0.0",  # noqa: S104 - written, not bound
+        "data_dir": f"{_DATA}/data",
+        "drain_s": setup.drain_s,
+    }
     peers = [f"{pod}:{host}:{CLUSTER_PORT}" for pod, host in _founders(setup).items()]
     contacts = [f"{host}:{CLUSTER_PORT}" for host in _founders(setup).values()]
     data: dict[str, object] = {

@@ -245,7 +245,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         with _as_httpcore("Read", timeout):
             return await self._connection.receive_some(max_bytes)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's name
         with _as_httpcore("Write", timeout):
             await self._connection.send_all(buffer)
 
@@ -256,7 +256,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's name
     ) -> httpcore.AsyncNetworkStream:
         raise httpcore.ConnectError("ports in memory speak no TLS")
 
@@ -275,7 +275,7 @@ class _Dialler(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's name
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
