@@ -19,6 +19,7 @@ OLDEST_PYRIGHT = "pyright==1.1.400"
 # What decides about a change draws the same every time; `nox -s tests -- -n 2` draws anew, and says which seed it took.
 SAME_DRAWS = ("--randomly-seed=1", "--hypothesis-profile=gate")
 WORKERS = "2"  # on two cores; a test that starts nodes waits more than it computes
+ONE_WORKER = ("-n", "1")  # a test that outlasts its time ends its process: the other one names it, and goes on
 
 
 def install(session: nox.Session, *groups: str, extras: str = "cli,tls") -> None:
@@ -29,9 +30,13 @@ def install(session: nox.Session, *groups: str, extras: str = "cli,tls") -> None
 
 def pytest(session: nox.Session, suite: str, *arguments: str) -> bool:
     """Run pytest; in CI its results go to the summary as `suite`. False when it failed: what follows still runs."""
-    results = os.environ.get("AETHER_CI_RESULTS")
+    report: list[str] = []
+    if results := os.environ.get("AETHER_CI_RESULTS"):
+        file = Path(results) / f"{suite}.xml"
+        file.touch()  # empty it stays where pytest is killed, and the summary says so
+        report = [f"--junitxml={file}"]
     try:
-        session.run("pytest", *arguments, *([f"--junitxml={results}/{suite}.xml"] if results else []))
+        session.run("pytest", *arguments, *report)
     except nox.command.CommandFailed:
         session.warn(f"{suite} failed")
         return False
@@ -71,7 +76,7 @@ def tests(session: nox.Session) -> None:
         return
     others = ("--ignore=tests/typing", "--ignore=tests/nemesis", *SAME_DRAWS)
     shared = pytest(session, "tests", *others, "-m", "not alone", "-n", WORKERS, "--dist", "loadfile")
-    alone = pytest(session, "tests-alone", *others, "-m", "alone")
+    alone = pytest(session, "tests-alone", *others, "-m", "alone", *ONE_WORKER)
     if not (shared and alone):
         session.error("tests failed")
 
@@ -95,7 +100,7 @@ def nemesis(session: nox.Session) -> None:
     install(session, "tests")
     if session.posargs:
         session.run("python", "-m", "aether.testing.nemesis", *session.posargs)
-    elif not pytest(session, "nemesis", "tests/nemesis", "-rs"):
+    elif not pytest(session, "nemesis", "tests/nemesis", "-rs", *ONE_WORKER):
         session.error("nemesis failed")
 
 

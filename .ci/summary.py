@@ -1,8 +1,9 @@
 """What a run of .ci/run was: sessions, suites, what was left out and why, the slowest tests. `summary.py FOLDER`.
 
 Reads FOLDER/*.xml (pytest's JUnit files), FOLDER/nox.json (nox's own report), FOLDER/steps.tsv (name, exit code,
-seconds of steps outside nox) and FOLDER/notes.txt (what this machine lacks). Exit 1 when anything failed or left half
-of its results; never because something was skipped, which is told.
+seconds of steps outside nox), FOLDER/notes.txt (what this machine lacks) and, of what failed, the last words in
+FOLDER/nox.log and FOLDER/STEP.log. Exit 1 when anything failed or left half of its results; never because something was
+skipped, which is told. The last line names what failed: it may be all that somebody sees.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 SLOWEST = 10
 FAILED_SHOWN = 50
 REASON_CHARS = 160
+LAST_WORDS = 25  # lines, of a session or a step that failed
+LINE_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,13 @@ class Suite:
 
 @dataclass(frozen=True)
 class Step:
-    """A session of nox, or a step outside it."""
+    """A session of nox, or a step outside it. said  its last lines when it failed, as far as they were kept"""
 
     name: str
     is_good: bool
     seconds: float
     words: str
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,26 +93,41 @@ def _test(case: ET.Element) -> Test:
     return Test(name, float(case.get("time", 0.0)), outcome, " ".join(reason.split())[:REASON_CHARS])
 
 
-def read_sessions(path: Path) -> list[Step]:
-    """The sessions of nox's report. Raises OSError, ValueError, KeyError when it is none."""
-    return [
-        Step(
-            f"nox -s {(session.get('signatures') or [session['name']])[0]}",  # with the parameters, if it has any
-            session["result"] == "success",
-            float(session.get("duration") or 0.0),
-            " ".join(filter(None, (session["result"], session.get("reason")))),
-        )
-        for session in json.loads(path.read_text())["sessions"]
-    ]
+def read_sessions(path: Path, log: str = "") -> list[Step]:
+    """The sessions of nox's report, with words of its log. Raises OSError, ValueError, KeyError when it is none."""
+    steps: list[Step] = []
+    for session in json.loads(path.read_text())["sessions"]:
+        name = (session.get("signatures") or [session["name"]])[0]  # with the parameters, if it has any
+        is_good = session["result"] == "success"
+        words = " ".join(filter(None, (session["result"], session.get("reason"))))
+        said = () if is_good else last_words(said_in_session(log, name))
+        steps.append(Step(f"nox -s {name}", is_good, float(session.get("duration") or 0.0), words, said))
+    return steps
 
 
-def read_steps(text: str) -> list[Step]:
+def read_steps(text: str, folder: Path) -> list[Step]:
     """Lines of name, exit code and seconds, with tabs between. Raises ValueError for others."""
     steps: list[Step] = []
     for line in text.splitlines():
         name, code, seconds = line.split("\t")
-        steps.append(Step(name, code == "0", float(seconds), "success" if code == "0" else f"exit code {code}"))
+        is_good = code == "0"
+        said = () if is_good else last_words(_log(folder / f"{name}.log"))
+        steps.append(Step(name, is_good, float(seconds), "success" if is_good else f"exit code {code}", said))
     return steps
+
+
+def said_in_session(log: str, name: str) -> str:
+    """What nox's log has between the beginning of a session and that of the next."""
+    return log.partition(f"nox > Running session {name}\n")[2].partition("nox > Running session ")[0]
+
+
+def last_words(text: str) -> tuple[str, ...]:
+    lines = [line[:LINE_CHARS] for line in text.splitlines() if line.strip()]
+    return tuple(lines[-LAST_WORDS:])
+
+
+def _log(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def read_run(folder: Path) -> Run:
@@ -116,11 +135,11 @@ def read_run(folder: Path) -> Run:
     steps: list[Step] = []
     problems: list[str] = []
     try:
-        steps += read_sessions(folder / "nox.json")
+        steps += read_sessions(folder / "nox.json", _log(folder / "nox.log"))
     except (OSError, ValueError, KeyError) as error:
         problems.append(f"nox left no report: {type(error).__name__} {error}")
     try:
-        steps += read_steps((folder / "steps.tsv").read_text() if (folder / "steps.tsv").exists() else "")
+        steps += read_steps(_log(folder / "steps.tsv"), folder)
     except ValueError as error:
         problems.append(f"steps.tsv cannot be read: {error}")
     notes = (folder / "notes.txt").read_text().splitlines() if (folder / "notes.txt").exists() else []
@@ -146,9 +165,20 @@ def told(run: Run) -> str:
         parts += [f"  {t.name}  {t.reason}" for t in failed[:FAILED_SHOWN]]
     problems = [*run.problems, *(s.problem for s in run.suites if s.problem)]
     problems += [f"suite {s.name} ran no test" for s in run.suites if not s.tests and not s.problem]
+    for step in run.steps:
+        if step.said:
+            parts += ["", f"the last words of {step.name}:", *(f"  {line}" for line in step.said)]
     parts += [f"PROBLEM {problem}" for problem in problems]
-    parts += ["", "everything that ran passed" if run.is_good else "FAILED"]
+    parts += ["", "everything that ran passed" if run.is_good else _verdict(run.steps, failed, problems)]
     return "\n".join(parts)
+
+
+def _verdict(steps: Iterable[Step], failed: Sequence[Test], problems: Sequence[str]) -> str:
+    """One line that names it all."""
+    named = [step.name for step in steps if not step.is_good]
+    named += [test.name for test in failed[:SLOWEST]]
+    named += [f"{len(failed) - SLOWEST} tests more"] if len(failed) > SLOWEST else []
+    return f"FAILED: {'; '.join([*named, *problems])}"
 
 
 def _heading(text: str) -> str:

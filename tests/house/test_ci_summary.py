@@ -85,7 +85,7 @@ def test_a_failure_is_named_and_ends_the_run_with_1(tmp_path, case):
     assert not run.is_good
     assert "1 failed:" in text
     assert "tests.b::test_" in text
-    assert text.splitlines()[-1] == "FAILED"
+    assert text.splitlines()[-1].startswith("FAILED: tests.b::test_")
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,39 @@ def test_a_run_that_left_half_of_its_results_is_not_good(tmp_path, harm):
     run = summary.read_run(tmp_path)
 
     assert not run.is_good
-    assert summary.told(run).splitlines()[-1] == "FAILED"
+    assert summary.told(run).splitlines()[-1].startswith("FAILED: ")
 
 
 def test_a_session_that_failed_although_its_tests_passed_is_not_good(tmp_path):
-    """Type checkers leave no file of cases."""
-    run = left(tmp_path, result="failed")
+    """Type checkers and simulations leave no file of cases: their last words say what is wrong."""
+    log = "nox > Running session check\nfine\nnox > Running session tests\nsource.py:3: error: no\nnox > failed\n"
+    (tmp_path / "nox.log").write_text(f"{log}nox > Running session docs\nfine\n")
+    run = left(tmp_path, result="failed", steps="aether demo --kill leader\t1\t3.0\n")
+    (tmp_path / "aether demo --kill leader.log").write_text("ORDERS\n1 order was lost\n")
+    lines = summary.told(summary.read_run(tmp_path)).splitlines()
 
     assert not run.is_good
-    assert "failed" in summary.told(run)
+    assert lines[-1] == "FAILED: nox -s tests; aether demo --kill leader"
+    told = lines[lines.index("the last words of nox -s tests:") :]
+    assert told[1:3] == ["  source.py:3: error: no", "  nox > failed"]
+    assert "  1 order was lost" in told
+    assert "  fine" not in told
+
+
+def test_last_words_are_few_and_short(tmp_path):
+    left(tmp_path, steps="demo\t1\t3.0\n")
+    (tmp_path / "demo.log").write_text("".join(f"{n} {'x' * 10_000}\n\n" for n in range(1_000)))
+    said = summary.read_run(tmp_path).steps[-1].said
+
+    assert [line[:3] for line in said] == [str(n) for n in range(1_000 - summary.LAST_WORDS, 1_000)]
+    assert max(map(len, said)) == summary.LINE_CHARS
+
+
+def test_the_verdict_is_one_line_however_much_failed(tmp_path):
+    text = summary.told(left(tmp_path, cases=[FAILED.replace("test_bad", f"test_{n}") for n in range(30)]))
+
+    assert "30 failed:" in text
+    assert text.splitlines()[-1].endswith("20 tests more")
 
 
 def test_the_slowest_ten_come_slowest_first(tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -35,7 +35,7 @@ class Path:
         self.rng: random.Random = rng
         self.blocks: int = 0
         self.clogged_until_us: int = 0
-        self.in_flight: int = 0
+        self.in_flight: list[Message] = []
         self.healed: bool = False
 
 
@@ -75,20 +75,24 @@ class Network:
                 delay_us += late_us if self._schedule.strikes(f"slow {path.name}") else 0
             delay_us += max(0, path.clogged_until_us - loop.now_us)
         for copy in range(copies):
-            if path.in_flight >= faults.path_messages_max:
+            if len(path.in_flight) >= faults.path_messages_max:
                 loop.counts["overflown"] += 1
                 return
-            path.in_flight += 1
+            path.in_flight.append(message)
             loop.later(delay_us + copy * rng.randrange(1, faults.delay_us), partial(self._arrive, path, message))
 
     def _arrive(self, path: Path, message: Message) -> None:
-        path.in_flight -= 1
+        path.in_flight.remove(message)
         self._deliver(*path.link, message)
 
     def is_open(self, a: NodeId, b: NodeId) -> bool:
         """Whether nothing lies over the paths between these two for longer than a message takes."""
         paths = (self._paths[a, b], self._paths[b, a]) if a != b else ()
         return not any(path.blocks or path.clogged_until_us > self._loop.now_us for path in paths)
+
+    def under_way(self) -> Iterator[Message]:
+        """What was sent and has not arrived."""
+        return itertools.chain.from_iterable(path.in_flight for path in self._paths.values())
 
     # --- faults that last ---------------------------------------------------------------------------------------------
 
