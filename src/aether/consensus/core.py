@@ -42,7 +42,6 @@ from aether.consensus.reads import Read
 from aether.consensus.relay import Relay
 from aether.consensus.restart import check_persisted
 from aether.consensus.values import Persisted, Ready, Role, SnapshotMeta, StorageWrite, StoredSnapshot
-from aether.consensus.writes import WriteLedger
 from aether.errors import NotLeader
 from aether.model.ids import LogIndex, NodeId
 
@@ -72,7 +71,6 @@ class RaftCore(Elector):
             persisted.partial,
             leases=self._loyalty.is_promised,
         )
-        self._writes = WriteLedger(persisted.hard_state)
         self._relay: Relay | None = None  # of the term in which it was ordered
         if self.configuration.voting() == (config.node,):
             self._start_campaign(pre=True)  # nobody to wait for
@@ -118,6 +116,7 @@ class RaftCore(Elector):
     def tick(self) -> None:
         """One unit of time has passed."""
         self._loyalty.tick()
+        self._writes.tick()
         if self._leadership is not None:
             if not self._leadership.tick():
                 self._become_follower(self._term, None)

@@ -3,7 +3,7 @@
 Knows: the log's end, the configuration in force, ticks since the leader was heard.
 Never: entries and snapshots on their way, what a leader does (leadership).
 Holds: one vote per term; the term never falls; a promise waits until storage holds what it rests on; only a voter of
-       the configuration in force campaigns.
+       the configuration in force campaigns, and none whose disk hangs.
 Paper: Raft 5.1, 5.2, 5.4.1; dissertation 4.2.3 and 9.6 (pre-vote, disruptive servers).
 """
 
@@ -24,6 +24,7 @@ from aether.consensus.progress import FollowerState
 from aether.consensus.quorum import Configuration, Vote
 from aether.consensus.reads import REFUSED, ReadAnswers
 from aether.consensus.values import HardState, Role
+from aether.consensus.writes import WriteLedger
 from aether.model.ids import LogIndex, NodeId, Term
 
 _LEARNER_PATIENCE: Final = 4  # it hears an idle leader seldom, and nothing depends on its noticing
@@ -36,6 +37,7 @@ class Elector(ABC):
         self._config = config
         self._log = log
         self._outbox = outbox
+        self._writes = WriteLedger(hard_state)
         self._read_answers = ReadAnswers(config.node, outbox)
         self._term = hard_state.term
         self._vote = hard_state.vote
@@ -109,14 +111,17 @@ class Elector(ABC):
 
     @property
     def _is_promotable(self) -> bool:
-        """Whether this node may lead: it votes, and a snapshot that it received is with its state machine.
+        """Whether this node may lead: it votes, its disk answers, its state machine has each snapshot received.
 
+        A candidate whose disk hangs wins nothing, not even its own vote; but others would yield to its log, and answer
+        its terms with higher ones.
         One that a change puts out votes until that is committed: it may be the only one who holds the entry that says
         so, and those who stay cannot win an election without it (dissertation 4.2.2).
         """
         committed = self._log.configurations.at(self._log.committed)[1]
         votes = self._config.node in self.configuration.voting() or self._config.node in committed.voting()
-        return votes and not self._log.restoring
+        hangs = self._writes.waited >= self._config.election_ticks_min
+        return votes and not self._log.restoring and not hangs
 
     @property
     def begun_round(self) -> int:

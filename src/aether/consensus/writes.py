@@ -1,6 +1,6 @@
 """What the core has handed to storage: numbered writes, how far they are durable, which promises they hold.
 
-Knows: the hard state and the entries that no write holds yet.
+Knows: the hard state and the entries that no write holds yet; how long storage has said nothing.
 Never: when to write, what waits for a write (outbox).
 Holds: numbers rise by one; a term or a vote that is not in the newest write makes a new one.
 """
@@ -14,12 +14,20 @@ from aether.model.ids import NodeId, Term
 
 
 class WriteLedger:
-    """number  of the newest write; durable  of the newest that storage has acknowledged."""
+    """number  of the newest write; durable  of the newest that storage has acknowledged.
+
+    waited  ticks since storage acknowledged anything, while a write is under way
+    """
 
     def __init__(self, written: HardState) -> None:
         self.number: int = 0
         self.durable: int = 0
+        self.waited: int = 0
         self._written = written
+
+    def tick(self) -> None:
+        """One unit of time has passed."""
+        self.waited = self.waited + 1 if self.durable < self.number else 0
 
     def next(self, term: Term, vote: NodeId | None, log: RaftLog, following: Following) -> StorageWrite | None:
         """The write that the log and this hard state need now; None when the newest one holds them."""
@@ -37,5 +45,7 @@ class WriteLedger:
         """All writes up to `number` are durable. False when that is old news."""
         assert number <= self.number, f"write {number} was never handed out; the newest is {self.number}"
         news = number > self.durable
+        if news:
+            self.waited = 0
         self.durable = max(self.durable, number)
         return news
