@@ -18,6 +18,7 @@ WHEEL_EXTRAS = ("cli", "fast", "otel", "tls")
 OLDEST_PYRIGHT = "pyright==1.1.400"
 # What decides about a change draws the same every time; `nox -s tests -- -n 2` draws anew, and says which seed it took.
 SAME_DRAWS = ("--randomly-seed=1", "--hypothesis-profile=gate")
+SAME_SEEDS = ("--seed-from", "100000", "--seeds", "1000")  # a minute of two cores
 WORKERS = "2"  # on two cores; a test that starts nodes waits more than it computes
 ONE_WORKER = ("-n", "1")  # a test that outlasts its time ends its process: the other one names it, and goes on
 
@@ -184,9 +185,13 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def sim(session: nox.Session) -> None:
-    """Simulated clusters from fresh seeds: `nox -s sim -- --seconds 3600`. Failures go to tests/sim/graveyard."""
+    """Simulated clusters: `nox -s sim -- --seconds 3600` from fresh seeds, without arguments from the same every time.
+
+    Failures go to tests/sim/graveyard.
+    """
     session.install("-e", ".")
-    session.run("aether", "sim", "run", "--graveyard", "tests/sim/graveyard", *(session.posargs or ["--seconds", "60"]))
+    seeds = session.posargs or SAME_SEEDS
+    session.run("aether", "sim", "run", "--graveyard", "tests/sim/graveyard", *seeds)
 
 
 @nox.session
