@@ -90,7 +90,7 @@ def http(reader: Callable[[], object]) -> Callable[[bytes], None]:
         )
         for piece in (raw[: len(raw) // 2], raw[len(raw) // 2 :]):
             connection.receive(piece)
-            while not isinstance(step := connection.next(), Wait):
+            while not isinstance(step := connection.next(), Wait) or connection.is_behind:
                 if isinstance(step, Refusal):
                     return
 

@@ -32,7 +32,9 @@ def read(raw: bytes, sizes: list[int], reader: str = "ordinary", **limits: int) 
     found: list[Request | Refusal] = []
     at = 0
     for size in itertools.chain(sizes, itertools.repeat(sizes[-1] if sizes else len(raw) or 1)):
-        while not isinstance(step := http.next(), Wait):
+        while not isinstance(step := http.next(), Wait) or http.is_behind:
+            if isinstance(step, Wait):
+                continue
             found.append(step)
             if isinstance(step, Refusal):
                 return found

@@ -2,7 +2,8 @@
 
 Knows: framing, limits on header and body, keep-alive, 100-continue, which messages are dangerous.
 Never: sockets, clocks, handlers. Its owner feeds bytes and carries out what it is told.
-Holds: after a Refusal the connection must be closed, because where the next request begins is unknown;
+Holds: after a Refusal the connection must be closed, because where the next request begins is unknown; one call takes
+       a few milliseconds at most, however small the chunks of a body are;
        of bytes that could be read in two ways (Content-Length with Transfer-Encoding, repeated Host) none is served.
 Paper: RFC 9112 (3.2 target, 6.1 and 6.3 framing, 9.3 persistence), RFC 9110 10.1.1 (Expect).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
+from typing import Final
 
 import h11
 
@@ -19,6 +21,7 @@ from aether.web.checked_head import Refusal, Refused, checked_head, refuse_doubt
 from aether.web.ordinary import Head, HeadReader
 from aether.web.request import Request
 
+_PIECE_BYTES: Final = 4096  # that h11 takes apart in one call: a chunk of one byte takes as long as one of a kilobyte
 REQUEST_ID: re.Pattern[str] = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -106,6 +109,11 @@ class HttpConnection:
     def buffered(self) -> int:
         """Bytes received that no request has begun to use, or of a streamed body that nobody has taken."""
         return len(self._buffer) if self._head is None or self.streaming else 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether `next`, which said Wait, has received bytes that it has not looked at: ask it again, after a turn."""
+        return self._parser is not None and bool(self._buffer) and not self.streaming and self._refusal is None
 
     def receive(self, data: bytes | bytearray) -> None:
         """Take `data` as it came from the peer."""
@@ -241,7 +249,7 @@ class HttpConnection:
 
     def _pump_part(self, parser: h11.Connection) -> bytes | Wait | None:
         event = parser.next_event()
-        if event is h11.NEED_DATA and self._buffer:  # not before: what h11 holds is bounded by nobody
+        while event is h11.NEED_DATA and self._buffer:  # not before: what h11 holds is bounded by nobody
             self._feed(parser)
             event = parser.next_event()
         if isinstance(event, h11.Data):
@@ -253,9 +261,8 @@ class HttpConnection:
         return self._waiting(parser)
 
     def _feed(self, parser: h11.Connection) -> None:
-        if self._buffer:
-            raw = bytes(self._buffer)
-            self._buffer.clear()
+        if raw := bytes(self._buffer[:_PIECE_BYTES]):
+            del self._buffer[: len(raw)]
             parser.receive_data(raw)
             self._recent = self._recent[-self._header_bytes_max :] + raw
 

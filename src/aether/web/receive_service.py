@@ -49,7 +49,13 @@ class Receiver:
         """Bytes received and not answered yet."""
 
     async def more(self) -> bool:
-        """Have more bytes in the parser. False when the peer has left."""
+        """Have more bytes in the parser, or let others have a turn before it looks at those that it has.
+
+        False when the peer has left.
+        """
+        if self._http.is_behind:
+            await trio.lowlevel.checkpoint()
+            return True
         if self.left:
             return False
         if self._watch is not None:
