@@ -286,3 +286,24 @@ def test_a_body_in_tiny_chunks_weighs_little_more_than_what_is_counted_of_it():
     whole = http.next()
     assert isinstance(whole, Request)
     assert whole.body == b"ab" * count
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_one_call_takes_a_piece_of_a_body_in_tiny_chunks(reader):
+    """A chunk of one byte costs h11 as much as one of a kilobyte: 64 KiB at once would hold the loop for 0.1 s."""
+    http = connection(reader)
+    chunks = 8_000
+    http.receive(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    http.receive(b"1\r\nx\r\n" * chunks + b"0\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+    turns = 0
+    while isinstance(step := http.next(), Wait):
+        assert http.is_behind
+        turns += 1
+
+    assert isinstance(step, Request)
+    assert step.body == b"x" * chunks
+    assert turns > 8, "the whole body was taken apart in a few calls"
+    assert not http.is_behind
+    after = http.next()
+    assert isinstance(after, Request)
+    assert after.path == "/next"
