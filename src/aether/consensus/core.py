@@ -345,7 +345,8 @@ class RaftCore(Elector):
             case AppendEntries():
                 self._following.append(sender, message)
             case Heartbeat():
-                self._following.heartbeat(sender, message)
+                hangs = self._writes.waited > self._config.election_ticks_max
+                self._following.heartbeat(sender, message, hangs=hangs)
             case SnapshotChunk():
                 self._following.chunk(sender, message)
                 self._snapshot = self._following.unwritten or self._snapshot

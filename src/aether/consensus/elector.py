@@ -120,8 +120,12 @@ class Elector(ABC):
         """
         committed = self._log.configurations.at(self._log.committed)[1]
         votes = self._config.node in self.configuration.voting() or self._config.node in committed.voting()
-        hangs = self._writes.waited >= self._config.election_ticks_min
-        return votes and not self._log.restoring and not hangs
+        return votes and not self._log.restoring and not self._disk_hangs
+
+    @property
+    def _disk_hangs(self) -> bool:
+        """Whether no vote could be made durable: a write waits as long as a follower for its leader."""
+        return self._writes.waited >= self._config.election_ticks_min
 
     @property
     def begun_round(self) -> int:
@@ -247,6 +251,8 @@ class Elector(ABC):
     def _grants_pre_vote(self, sender: NodeId, request: VoteRequest) -> bool:
         if request.term <= self._term or not self._log.is_up_to_date(request.last_index, request.last_term):
             return False
+        if self._disk_hangs:
+            return False  # a vote that is promised now may never be given
         theirs = (request.last_term, request.last_index, request.priority, sender)
         ours = (self._log.last_term, self._log.last_index, self._config.priority, self._config.node)
         if self._claims_priority(ours, theirs):

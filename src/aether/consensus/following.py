@@ -72,11 +72,15 @@ class Following:
         self._inbox.forget_until(self._log.committed)
         self._outbox.promise(leader, AppendReply(term=message.term, match_index=last))
 
-    def heartbeat(self, leader: NodeId, message: Heartbeat) -> None:
-        """Learn the commit index. The leader only names what this node acknowledged: if it is gone, stop loudly."""
+    def heartbeat(self, leader: NodeId, message: Heartbeat, *, hangs: bool) -> None:
+        """Learn the commit index. The leader only names what this node acknowledged: if it is gone, stop loudly.
+
+        hangs  the disk does not answer: this node lives, and is of no use to a leader who needs a majority
+        """
         self._log.commit_to(message.commit_index)
         if message.round:
-            self._outbox.send(leader, HeartbeatReply(term=message.term, round=message.round, leases=self._leases))
+            number, leases = (0, False) if hangs else (message.round, self._leases)
+            self._outbox.send(leader, HeartbeatReply(term=message.term, round=number, leases=leases))
 
     def chunk(self, leader: NodeId, message: SnapshotChunk) -> None:
         """Take a piece of a snapshot; install that when it is whole and new. The answer names what storage holds."""

@@ -105,9 +105,12 @@ class Leadership:
         return True
 
     def quorum_active(self) -> bool:
-        """Whether a quorum, this node included, was heard within the shortest election time-out."""
+        """Whether a quorum, this node included, was heard within the shortest election time-out, and can write.
+
+        Else a leader would stay that hears enough of those who follow, and gets nothing committed by them.
+        """
         ticks = self._config.election_ticks_min
-        active = [voter for voter in self._other_voters() if self.replication.is_heard(voter, ticks)]
+        active = [voter for voter in self._other_voters() if self.replication.is_able(voter, ticks)]
         return self._configuration.has_quorum((*active, self._config.node))
 
     def _storage_stands_still(self) -> bool:
@@ -232,7 +235,13 @@ class Leadership:
         progress = self._progress.get(peer)
         if progress is None:
             return
+        is_first = progress.active_tick < self.replication.now  # of this tick
         progress.active_tick = self.replication.now
+        if isinstance(reply, HeartbeatReply) and not reply.round:  # it lives, and its disk hangs
+            if is_first:
+                self.replication.heard_heartbeat(peer)
+            return
+        progress.able_tick = self.replication.now
         match reply:
             case AppendReply():
                 self.append_reply(peer, reply)

@@ -107,7 +107,7 @@ class Heartbeat:
 class HeartbeatReply:
     """Follower to leader: heard you.
 
-    round   as in the request
+    round   as in the request; 0 from a follower that lives while its disk hangs
     leases  nobody else gets the sender's vote for a while: the leader may answer reads alone (RaftConfig.lease_reads)
     """
 

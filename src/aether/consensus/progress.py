@@ -125,7 +125,7 @@ class Progress:
 
     match       its log equals ours up to here, durably; next  the first entry to send
     commit_sent the commit index it was told last
-    active_tick when it was heard last, in the leader's ticks
+    active_tick when it was heard last, in the leader's ticks; able_tick  and its disk answered
     heard_round the newest round of heartbeats that it answered
     match_before  where match stood at the last heartbeat reply
     is_relayed  another node sends it the log
@@ -134,6 +134,7 @@ class Progress:
 
     next: LogIndex
     active_tick: int = 0
+    able_tick: int = 0
     heard_round: int = 0
     match: LogIndex = attrs.field(default=LogIndex(0))
     mode: Mode = Mode.PROBE

@@ -45,11 +45,15 @@ class Replication:
     def follow(self, peers: Iterable[NodeId], start: LogIndex) -> None:
         """Send to `peers` as well, and find out from `start` downwards what they hold."""
         for peer in peers:
-            self.progress[peer] = Progress(start, active_tick=self.now)
+            self.progress[peer] = Progress(start, active_tick=self.now, able_tick=self.now)
 
     def is_heard(self, peer: NodeId, ticks: int) -> bool:
         """Whether `peer` answered within the last `ticks`."""
         return self.progress[peer].active_tick >= self.now - ticks
+
+    def is_able(self, peer: NodeId, ticks: int) -> bool:
+        """Whether `peer`, within the last `ticks`, gave an answer that its disk does not contradict."""
+        return self.progress[peer].able_tick >= self.now - ticks
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
