@@ -18,6 +18,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.path, json.loads(body or "null")))
         self.server.tokens.append(self.headers.get("Authorization"))
+        self.server.hosts.append(self.headers["Host"])
         self.server.before_answer()
         status, body = self.server.answers.pop(0)
         self.send_response(status)
@@ -36,7 +37,7 @@ def listener(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.delenv("AETHER_TOKEN", raising=False)
     with http.server.HTTPServer(("127.0.0.1", 0), Listener) as server:
-        server.tokens, server.asked, server.before_answer = [], [], lambda: None
+        server.tokens, server.asked, server.hosts, server.before_answer = [], [], [], lambda: None
         server.address = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -53,6 +54,21 @@ def test_the_token_of_a_node_that_is_just_starting_is_found(listener, capsys):
 
     assert run(["undeploy", "a:b", "-c", listener.address]) == 0
     assert listener.tokens == [None, f"Bearer {'t' * 32}"]
+    left.__exit__(None, None, None)
+
+
+def test_a_token_that_a_node_left_goes_to_the_address_where_that_node_listens(listener, capsys):
+    """`localhost` may be ::1 first, where another user listens on the same port."""
+    _, _, port = listener.address.rpartition(":")
+    left = published(listener.address, "t" * 32)
+    listener.before_answer = lambda: listener.tokens == [None] and left.__enter__()
+    listener.answers = [(401, {"detail": "no token"}), (200, {"status": "undeployed", "artifact": "a:b"})]
+
+    assert run(["undeploy", "a:b", "-c", f"localhost:{port}"]) == 0
+    assert list(zip(listener.tokens, listener.hosts, strict=True)) == [
+        (None, f"localhost:{port}"),
+        (f"Bearer {'t' * 32}", f"127.0.0.1:{port}"),
+    ]
     left.__exit__(None, None, None)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aether.node import tokens
-from aether.node.tokens import TOKEN_CHARS_MIN, ensure_token, find_authorities, find_token, published
+from aether.node.tokens import TOKEN_CHARS_MIN, dialled, ensure_token, find_authorities, find_token, published
 
 
 @pytest.fixture(autouse=True)
@@ -150,10 +150,30 @@ def test_a_file_that_holds_no_text_is_no_token(tmp_path):
         assert find_token("127.0.0.1:8080") is None
 
 
-@pytest.mark.parametrize("bound", ["0.0.0.0:8080", "[::]:8080", "127.0.0.1:8080", "[::1]:8080", "localhost:8080"])
-def test_however_a_node_is_bound_tools_of_the_machine_find_its_token(bound):
-    with published(bound, "secret"):
-        assert find_token("localhost:8080") == find_token("8080") == find_token("http://127.0.0.1:8080/") == "secret"
+V4 = ("127.0.0.1:8080", "8080", "http://127.0.0.1:8080/", "0.0.0.0:8080")
+V6 = ("[::1]:8080", "http://[::1]:8080/")
+EITHER = ("localhost:8080", "http://localhost:8080/")
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "others"),
+    [("0.0.0.0", V4, V6), ("127.0.0.1", V4, V6), ("[::]", V6, V4), ("[::1]", V6, V4), ("10.1.2.3", (), V4 + V6)],
+)
+def test_tools_find_a_token_by_every_name_of_where_its_node_listens_and_by_no_other(bound, asked, others):
+    """On the same port of the other family another user may listen."""
+    with published(f"{bound}:8080", "secret"):
+        assert {find_token(each) for each in (f"{bound}:8080", *asked, *(EITHER if asked else ()))} == {"secret"}
+        assert {find_token(each) for each in others} == {None}
+
+
+@pytest.mark.parametrize(("bound", "loopback"), [("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]"), ("[::1]", "[::1]")])
+def test_localhost_is_where_the_node_of_this_user_listens(bound, loopback):
+    with published(f"{bound}:8080", "secret"):
+        assert dialled("localhost:8080") == f"{loopback}:8080"
+        assert dialled("http://localhost:8080/") == f"http://{loopback}:8080"
+        assert dialled("localhost:8081") == "localhost:8081"
+        assert dialled("http://example.org:8080") == "http://example.org:8080"
+    assert dialled("localhost:8080") == "localhost:8080"
 
 
 def test_an_address_names_no_other_folder(tmp_path):

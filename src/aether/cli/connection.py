@@ -17,7 +17,7 @@ import outcome
 
 from aether.cli.exits import CommandFailed, Exit, exit_of
 from aether.cli.options import Settings
-from aether.node.tokens import find_authorities, find_token
+from aether.node.tokens import dialled, find_authorities, find_token
 from aether.security.contexts_service import web_client
 from aether.security.directory_service import AUTHORITIES
 
@@ -40,7 +40,7 @@ class Connection:
         authorities = _authorities(settings)
         if authorities is not None:
             self._verify = web_client(authorities, settings.tls)
-        self._url = _url(settings.connect, "http" if authorities is None else "https")
+        self._scheme = "http" if authorities is None else "https"
 
     def get(self, path: str, **query: str) -> Any:
         return self._ask("GET", path, params=query)
@@ -84,7 +84,7 @@ class Connection:
         try:
             with (
                 self._client(self._answer_s) as client,
-                client.stream("GET", self._url + path, params=query, headers=headers) as answer,
+                client.stream("GET", self._url() + path, params=query, headers=headers) as answer,
             ):
                 if not answer.is_success:
                     answer.read()
@@ -110,10 +110,16 @@ class Connection:
         return httpx.Timeout(read_s, connect=self._connect_s)
 
     def _verified(self) -> ssl.SSLContext | bool:
-        return self._verify or self._url.startswith("https:")  # True loads every authority of this machine: 30 ms
+        return self._verify or self._url().startswith("https:")  # True loads every authority of this machine: 30 ms
 
     def _token(self) -> str | None:
         return self._settings.token or find_token(self._settings.connect)
+
+    def _url(self) -> str:
+        """Asked when the token is known: the token that a node left goes to that node. TLS knows it by its name."""
+        connect = self._settings.connect
+        url = connect if "://" in connect else f"{self._scheme}://{connect}"
+        return dialled(url) if url.startswith("http:") and not self._settings.token else url
 
     def _send(self, verb: str, path: str, token: str | None, read_s: float, request: dict[str, Any]) -> httpx.Response:
         request = {**request, "headers": {**request.get("headers", {}), **_authorization(token)}}
@@ -123,7 +129,7 @@ class Connection:
 
                 return trio.run(self._send_and_follow, path, read_s, request)
             with self._client(read_s) as client:
-                return client.request(verb, self._url + path, **request)
+                return client.request(verb, self._url() + path, **request)
         except httpx.HTTPError as error:
             raise _unreachable(error, self._settings.connect) from error
 
@@ -138,7 +144,7 @@ class Connection:
             async def ask() -> Any:
                 try:
                     answer = await client.get(
-                        f"{self._url}/slices/status", headers=request["headers"], timeout=self._waits(self._answer_s)
+                        f"{self._url()}/slices/status", headers=request["headers"], timeout=self._waits(self._answer_s)
                     )
                     return answer.json() if answer.is_success else None
                 except (httpx.HTTPError, ValueError):
@@ -148,7 +154,7 @@ class Connection:
             artifact = str(cast("dict[str, Any]", body).get("artifact") or "") if isinstance(body, dict) else ""
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(follow, ask, artifact, color=self._settings.color))
-                sent = await outcome.acapture(client.request, "POST", self._url + path, **request)
+                sent = await outcome.acapture(client.request, "POST", self._url() + path, **request)
                 nursery.cancel_scope.cancel()
         return sent.unwrap()
 
@@ -185,10 +191,6 @@ def _authorities(settings: Settings) -> Path | None:
 
 def _authorization(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _url(connect: str, scheme: str) -> str:
-    return connect if "://" in connect else f"{scheme}://{connect}"
 
 
 def _result(answer: httpx.Response, where: str) -> Any:

@@ -3,7 +3,8 @@
 Knows: mode 0600, the data directory, the user's state directory.
 Never: checking a token (room management).
 Holds: a token is made once per data directory, with 256 bits from the operating system. What is published is locked by
-       its node, so that nobody brings the token of a node that was killed to whoever has its port by now.
+       its node, so that nobody brings the token of a node that was killed to whoever has its port by now; nor that of
+       a node on 127.0.0.1 to whoever listens on the same port of ::1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ TOKEN_FILE = "admin-token"  # noqa: S105 - the name of a file
 TOKEN_CHARS_MAX = 256
 TOKEN_CHARS_MIN = 32  # what is shorter is the rest of a file that was not written whole
 OTHERS = 0o077
+_FAMILIES = ("127.0.0.1", "[::1]")
+_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared
 NO_HOME = Path("/nonexistent")  # Debian's word for it
 
 
@@ -95,8 +98,8 @@ def published(address: str, token: str, authorities: Path | None = None) -> Gene
 
 def find_authorities(address: str) -> Path | None:
     """The authorities of a running node of this user at `host:port`; None: it does not speak TLS, or is not known."""
-    pointer = _pointer(address)
-    found = _beginning(_beside(pointer)) if _is_held(pointer) else None
+    pointer = _held_pointer(address)
+    found = _beginning(_beside(pointer)) if pointer is not None else None
     return Path(found) if found else None
 
 
@@ -108,8 +111,20 @@ def find_token(address: str) -> str | None:
     """The token for `host:port`: AETHER_TOKEN, else what a running node of this user published; None when unknown."""
     if os.environ.get("AETHER_TOKEN"):
         return os.environ["AETHER_TOKEN"]
-    pointer = _pointer(address)
-    return _beginning(pointer) if _is_held(pointer) else None
+    pointer = _held_pointer(address)
+    return _beginning(pointer) if pointer is not None else None
+
+
+def dialled(address: str) -> str:
+    """`address`, with the IP address of the running node of this user instead of `localhost`.
+
+    A name may resolve to several addresses, and on each of them another user may listen.
+    """
+    scheme, host, port = _parts(address)
+    for each in _FAMILIES if host == "localhost" else ():
+        if _is_held(_pointer(f"{each}:{port}")):
+            return f"{scheme}{each}:{port}"
+    return address
 
 
 def _is_held(path: Path) -> bool:
@@ -137,11 +152,22 @@ def _beginning(path: Path) -> str | None:
         return None
 
 
+def _held_pointer(address: str) -> Path | None:
+    pointer = _pointer(dialled(address))
+    return pointer if _is_held(pointer) else None
+
+
 def _pointer(address: str) -> Path:
-    host, _, port = address.rpartition("://")[2].rstrip("/").rpartition(":")
-    here = ("localhost", "[::1]", "0.0.0.0", "[::]", "")  # noqa: S104 - compared
-    name = "127.0.0.1" if host in here else host.strip("[]").replace(":", "_").replace("/", "_")
+    _, host, port = _parts(address)
+    name = _LOOPBACK_OF.get(host, host).strip("[]").replace(":", "_").replace("/", "_")
     return state_directory() / "tokens" / f"{name}_{port}"
+
+
+def _parts(address: str) -> tuple[str, str, str]:
+    """Scheme with its slashes, host, port."""
+    scheme, slashes, where = address.rpartition("://")
+    host, _, port = where.rstrip("/").rpartition(":")
+    return scheme + slashes, host, port
 
 
 def _write_private(path: Path, text: str) -> None:

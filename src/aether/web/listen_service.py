@@ -60,6 +60,7 @@ async def _open_listeners(config: WebConfig) -> list[trio.SocketListener]:
         raise BadInput(
             f"cannot listen on {where}", (f"{error.strerror or error}; check the address and the port",)
         ) from error
+    listeners.sort(key=lambda listener: listener.socket.family)  # of two that localhost has, IPv4 first
     if config.port == 0:  # two families would get two different free ports: keep the first
         for extra in listeners[1:]:
             await extra.aclose()
