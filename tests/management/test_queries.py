@@ -175,6 +175,19 @@ async def test_nodes_are_the_reachable_members_and_members_are_all(world):
     assert members[0]["available"] == ["shop.orders:place-order:1.2.0", "shop:pricing:1.0.0"]
 
 
+async def test_a_node_that_left_in_order_is_not_taken_for_one_that_is_leaving_or_died(world):
+    """Its last word stays in its row; whether its process still runs, only being reached tells."""
+    world.rows.member_rows[1] = attrs.evolve(world.rows.member_rows[1], draining=True)
+    assert await state_of(world, "node-2") == "DRAINING"
+    world.peers.discard(NodeId("node-2"))
+    assert await state_of(world, "node-2") == "STOPPED"
+
+
+async def state_of(world, node):
+    members = (await world.ask("GET", "/members")).json["members"]
+    return next(member["state"] for member in members if member["id"] == node)
+
+
 async def test_slices_are_cluster_wide_with_their_state(world):
     """The original listed what the answering node had loaded; an operator asks about the cluster."""
     slices = (await world.ask("GET", "/slices")).json["slices"]

@@ -157,8 +157,8 @@ def _kind(facts: Facts, node: NodeId) -> str:
 
 
 def _state(duty: Duty | None, row: MemberRow, reachable: bool) -> str:
-    if row.draining:
-        return "DRAINING"  # its own word, whatever an operator said
+    if row.draining:  # its own word, whatever an operator said
+        return "DRAINING" if reachable else "STOPPED"
     return duty.value if duty is not None and reachable else "UNREACHABLE"
 
 
