@@ -5,7 +5,7 @@ import { bytes, count, gauge, h, mark, millis, percent, rate, s, span, table } f
 const STATES = {
   ACTIVE: "good", ON_DUTY: "good", HEALTHY: "good", COMPLETED: "good",
   DEGRADED: "warn", DRAINING: "warn", ROLLING_BACK: "warn", ROLLED_BACK: "warn", SHUTTING_DOWN: "warn", UNREACHABLE: "bad",
-  FAILED: "bad", LOST: "bad", IDLE: "idle", AT_REST: "idle", DECOMMISSIONED: "idle",
+  FAILED: "bad", LOST: "bad", IDLE: "idle", AT_REST: "idle", DECOMMISSIONED: "idle", STOPPED: "idle",
 };
 export const state = (word) => mark(STATES[word] ?? "wait", word.replaceAll("_", " ").toLowerCase());
 const more = (number) => (number > 0 ? h("p", { class: "quiet" }, `and ${count(number)} more`) : null);
