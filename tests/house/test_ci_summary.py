@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +175,33 @@ def test_pytest_s_own_file_is_understood(tmp_path):
         ("test_c", "failed"),
     }
     assert [t.reason for t in suite.tests if t.outcome == "skipped"] == ["no disk"]
+
+
+SCRIPT = """
+set -euo pipefail
+results=$1
+eval "$(sed -n '/^logged()/,/^}/p;/^step()/,/^}/p' "$2")"
+leaves() { echo words of a function; (sleep 30 & echo $! >"$results/left"); return 3; }
+logged nox false || echo "nox: $?"
+logged echo echo words of a program
+step "a step" leaves
+step good true
+"""
+
+
+def test_the_script_keeps_what_steps_say_and_how_they_end(tmp_path):
+    """Functions and programs alike; and whatever they leave behind, it waits for no process of theirs."""
+    command = ["bash", "-c", SCRIPT, "-", str(tmp_path), str(TOOL.with_name("run"))]
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out").read_text() == "nox: 1\nwords of a program\nwords of a function\n"
+    assert (tmp_path / "a step.log").read_text() == "words of a function\n"
+    assert (tmp_path / "echo.log").read_text() == "words of a program\n"
+    steps = summary.read_steps((tmp_path / "steps.tsv").read_text(), tmp_path)
+    assert [(step.name, step.is_good, step.words) for step in steps] == [
+        ("a step", False, "exit code 3"),
+        ("good", True, "success"),
+    ]
