@@ -192,11 +192,11 @@ step good true
 def test_the_script_keeps_what_steps_say_and_how_they_end(tmp_path):
     """Functions and programs alike; and whatever they leave behind, it waits for no process of theirs."""
     command = ["bash", "-c", SCRIPT, "-", str(tmp_path), str(TOOL.with_name("run"))]
-    with (tmp_path / "out").open("wb") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        code = subprocess.run(command, stdout=out, stderr=err, timeout=20, check=False).returncode
     os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (code, (tmp_path / "err").read_text()) == (0, "")
     assert (tmp_path / "out").read_text() == "nox: 1\nwords of a program\nwords of a function\n"
     assert (tmp_path / "a step.log").read_text() == "words of a function\n"
     assert (tmp_path / "echo.log").read_text() == "words of a program\n"
