@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import socket
 from contextlib import asynccontextmanager
@@ -616,8 +617,33 @@ async def test_a_drain_closes_idle_connections_and_ends_at_its_limit(connect, au
             nursery.start_soon(peer.server.drain, 10.0)
             assert await idle_ours.receive_some() == b""
             assert trio.current_time() - began == pytest.approx(1.0)
+            reply = await peer.reply()
+            assert trio.current_time() - began == pytest.approx(10.0)
+            assert (reply.status, reply.headers["connection"]) == (504, "close")
+            assert json.loads(reply.body)["type"] == "urn:aether:outcome-unknown"
             assert await peer.is_closed()
             assert trio.current_time() - began == pytest.approx(10.0)
+
+
+async def test_a_drain_gives_nobody_a_second_answer(connect, autojump_clock):
+    """Of an answer that is on its way the client sees that it broke off."""
+
+    async def parts():
+        yield b"one"
+        await trio.sleep_forever()
+
+    async def handler(request: Request) -> Response:
+        return Response(200, stream=parts())
+
+    async with connect(handler) as peer:
+        await peer.send(GET)
+        await trio.sleep(1)
+        await peer.server.drain(10.0)
+        received = b""
+        while more := await peer.stream.receive_some():
+            received += more
+    assert received.count(b"HTTP/1.1") == 1
+    assert received.endswith(b"3\r\none\r\n")
 
 
 async def test_a_real_socket_serves_a_real_client():

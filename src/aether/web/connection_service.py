@@ -10,68 +10,39 @@ Holds: one task, which parses, answers and writes, so that pipelined requests ca
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Final, Protocol
+from collections.abc import AsyncIterator
+from typing import Final
 
 import attrs
 import trio
 
+from aether.errors import OutcomeUnknown
 from aether.model import limits
 from aether.web.accept_service import is_here
 from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
 from aether.web.checked_head import Refusal
 from aether.web.clock_service import Clock
-from aether.web.config import WebConfig
 from aether.web.connection import HttpConnection, Wait
 from aether.web.deadlines import NEVER, Pace, Timer
 from aether.web.failure_service import BodyRefused
 from aether.web.line_service import line_of
-from aether.web.ordinary import HeadReader
 from aether.web.phase import Phase
-from aether.web.problem import RETRY_AFTER_S, problem
+from aether.web.problem import RETRY_AFTER_S, problem, problem_of
 from aether.web.receive_service import Receiver
 from aether.web.request import Handler, Request, Response, Upgrade
 from aether.web.send_service import Sender
+from aether.web.serving import Server
 
 TOO_MUCH: Final = Refusal(503, "this process has more requests than it can answer in time")
 _WATCH_S: Final = limits.HTTP_WATCH_S
-
-
-class Gate(Protocol):
-    """May hold requests up before they begin."""
-
-    closed: bool
-
-    async def passed(self) -> bool: ...
-
-
-class Server(Protocol):
-    """What a connection asks its server for."""
-
-    config: WebConfig
-    heads: HeadReader | None
-
-    @property
-    def gate(self) -> Gate: ...
-
-    draining: bool
-    retiring: bool
-    held: int
-    new_request_id: Callable[[], str]
-    streams_body: Callable[[str, str], bool] | None
-
-    handler: Handler
-
-    def problem_for(self, error: Exception, request: Request) -> Response: ...
-    def http_date(self) -> str: ...
 
 
 class Connection:
     """One connection, its parser, and the one cancel scope that ends it."""
 
     __slots__ = (
-        "_begun", "_body_pace", "_clock", "_config", "_handler", "_http", "_input", "_lasts", "_line", "_phase",
-        "_scope", "_send", "_send_pace", "_server", "_stream", "_timer",
+        "_at_work", "_begun", "_body_pace", "_clock", "_config", "_given_up", "_handler", "_http", "_input", "_lasts",
+        "_line", "_phase", "_scope", "_send", "_send_pace", "_server", "_stream", "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +78,8 @@ class Connection:
         self._body_pace: Pace | None = None
         self._send_pace: Pace | None = None
         self._lasts = False  # whether it may last as long as its client likes
+        self._at_work: Request | None = None
+        self._given_up: Request | None = None
         self._begun = False
         """Whether the parts of an answer are on their way: nothing else may be said in between."""
 
@@ -114,9 +87,12 @@ class Connection:
         """Serve until the peer leaves, or a limit is passed."""
         with self._scope:
             await self._work()
-        too_slow = self._phase in (Phase.HEADER, Phase.BODY)
-        if self._scope.cancelled_caught and not self._input.left and too_slow and not self._begun:
+        if not self._scope.cancelled_caught or self._input.left or self._begun:
+            return
+        if self._phase in (Phase.HEADER, Phase.BODY):
             await self._say_too_slow()
+        elif self._given_up is not None:
+            await self._say_unknown(self._given_up)
 
     @property
     def is_answering(self) -> bool:
@@ -140,6 +116,12 @@ class Connection:
         """Close, whatever it is doing."""
         self._phase = Phase.CLOSING
         self._scope.cancel()
+
+    def give_up(self) -> None:
+        """Close; a client that waits for a handler gets the answer that nobody knows what became of its request."""
+        if self._phase is Phase.ANSWER and not (self._begun or self._lasts):
+            self._given_up = self._at_work
+        self.cut()
 
     @property
     def is_cut(self) -> bool:
@@ -220,12 +202,13 @@ class Connection:
         http, server = self._http, self._server
         if http.streaming:
             request = attrs.evolve(request, body_stream=self._body_parts())
+        self._at_work = request
         self._begin_answer()
         try:
             response = await self._handler(request)
         except Exception as error:  # noqa: BLE001 - logged; a handler's bug costs one answer
             response = server.problem_for(error, request)
-        self._input.working = False
+        self._input.working, self._at_work = False, None
         self._send_pace = None
         if http.streaming or not response.is_plain:
             return await self._deliver(response, request)
@@ -375,6 +358,13 @@ class Connection:
             why = f"the body kept us waiting for more than {self._config.body_s:g} s"
         with trio.move_on_after(limits.HTTP_LINGER_S):
             await self._send_problem(408, why)
+
+    async def _say_unknown(self, request: Request) -> None:
+        why = "this node leaves, and the time that requests had to end is over: this one may have been carried out"
+        answer = problem_of(OutcomeUnknown(why), request.request_id)
+        self._send_pace = None
+        with trio.move_on_after(limits.HTTP_LINGER_S):
+            await self._send.all_of(self._spelt(answer, request, keep_alive=False))
 
     async def _send_problem(self, status: int, detail: str) -> bool:
         """Say, as the last answer, what is wrong. The id is new: no request, or no whole one, brought its own."""

@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 import trio
 
 from aether.errors import BadInput
+from aether.model.limits import HTTP_LINGER_S
 from aether.web.clock_service import Clock, open_clock
 from aether.web.config import WebConfig
 from aether.web.connection_service import Connection
@@ -179,6 +180,7 @@ class WebServer:
     async def drain(self, grace_s: float) -> None:
         """Stop accepting and let requests end; answers say `Connection: close` from now on. At most `grace_s`.
 
+        Then those at work are answered with 504: nobody knows what became of them.
         Idle connections stay open for a part of the grace, since a client may be sending on one right now.
         """
         self.draining = True
@@ -192,7 +194,9 @@ class WebServer:
         with trio.move_on_at(began + grace_s):
             await self._emptied()
         for connection in tuple(self._connections):
-            connection.cut()
+            connection.give_up()
+        with trio.move_on_after(HTTP_LINGER_S):
+            await self._emptied()
 
     def problem_for(self, error: Exception, request: Request) -> Response:
         """The problem that an exception of the handler means."""
