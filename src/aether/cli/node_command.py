@@ -45,7 +45,8 @@ def node(
 ) -> int:
     """Run one node of a cluster in this process.
 
-    It deploys nothing by itself: apply a blueprint. SIGTERM or Ctrl-C drains and ends it; a second one ends it at once.
+    It deploys nothing by itself: apply a blueprint. SIGTERM drains and ends it; Ctrl-C gives what runs half a second
+    only. A second one ends it at once.
     """
     from aether.cli.applications import load_slices
     from aether.cluster import run_node
