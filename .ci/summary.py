@@ -20,6 +20,7 @@ from pathlib import Path
 SLOWEST = 10
 FAILED_SHOWN = 50
 REASON_CHARS = 160
+NAMED = 10  # tests, in the line that names what failed
 LAST_WORDS = 25  # lines, of a session or a step that failed
 LINE_CHARS = 200
 
@@ -176,8 +177,8 @@ def told(run: Run) -> str:
 def _verdict(steps: Iterable[Step], failed: Sequence[Test], problems: Sequence[str]) -> str:
     """One line that names it all."""
     named = [step.name for step in steps if not step.is_good]
-    named += [test.name for test in failed[:SLOWEST]]
-    named += [f"{len(failed) - SLOWEST} tests more"] if len(failed) > SLOWEST else []
+    named += [test.name for test in failed[:NAMED]]
+    named += [f"{len(failed) - NAMED} tests more"] if len(failed) > NAMED else []
     return f"FAILED: {'; '.join([*named, *problems])}"
 
 

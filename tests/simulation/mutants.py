@@ -403,6 +403,7 @@ def acknowledges_what_the_disk_is_writing(patch: Patch) -> None:
     patch.setattr(WriteQueue, "take", take)
 
 
+# That a snapshot was lost with the batch is noticed by whoever is asked to send it: as good as any other rule.
 @mutant("7.1/15", "Exception|I3|I5|I6|does not hold the snapshot", "stalling")
 def loses_what_found_no_space(patch: Patch) -> None:
     """A batch that met a full disk is not written again."""

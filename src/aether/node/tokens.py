@@ -22,7 +22,7 @@ TOKEN_CHARS_MAX = 256
 TOKEN_CHARS_MIN = 32  # what is shorter is the rest of a file that was not written whole
 OTHERS = 0o077
 _FAMILIES = ("127.0.0.1", "[::1]")
-_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared
+_LOOPBACK_OF = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - looked up, never bound
 NO_HOME = Path("/nonexistent")  # Debian's word for it
 
 

@@ -21,7 +21,7 @@ from aether.web.checked_head import Refusal, Refused, checked_head, refuse_doubt
 from aether.web.ordinary import Head, HeadReader
 from aether.web.request import Request
 
-_PIECE_BYTES: Final = 4096  # that h11 takes apart in one call: a chunk of one byte takes as long as one of a kilobyte
+_CHUNKS_MAX: Final = 512  # that h11 takes apart in one call: one of a byte takes as long as one of a kilobyte
 REQUEST_ID: re.Pattern[str] = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -64,6 +64,7 @@ class HttpConnection:
         "_refusal",
         "_stream_bytes_max",
         "_streams_body",
+        "is_behind",
         "keep_alive",
         "speaks_1_1",
         "streaming",
@@ -102,6 +103,8 @@ class HttpConnection:
         """Whether the connection may serve another request after the one returned last."""
         self.speaks_1_1: bool = True
         """Whether who sent the request returned last reads chunks."""
+        self.is_behind: bool = False
+        """Whether `next`, which said Wait, has not looked at all that came: ask it again, after a turn."""
         self.streaming: bool = False
         """Whether the request returned last has a body that `next_part` has not given to its end."""
 
@@ -109,11 +112,6 @@ class HttpConnection:
     def buffered(self) -> int:
         """Bytes received that no request has begun to use, or of a streamed body that nobody has taken."""
         return len(self._buffer) if self._head is None or self.streaming else 0
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether `next`, which said Wait, has received bytes that it has not looked at: ask it again, after a turn."""
-        return self._parser is not None and bool(self._buffer) and not self.streaming and self._refusal is None
 
     def receive(self, data: bytes | bytearray) -> None:
         """Take `data` as it came from the peer."""
@@ -231,7 +229,8 @@ class HttpConnection:
 
     def _pump(self, parser: h11.Connection) -> Request | Wait:
         self._feed(parser)
-        while True:
+        self.is_behind = False
+        for _ in range(_CHUNKS_MAX):
             event = parser.next_event()
             if isinstance(event, h11.Request):
                 if (request := self._begin(event)) is not None:
@@ -246,10 +245,12 @@ class HttpConnection:
                 return self._request(head, body)
             else:
                 return self._waiting(parser)
+        self.is_behind = True
+        return Wait.BODY
 
     def _pump_part(self, parser: h11.Connection) -> bytes | Wait | None:
         event = parser.next_event()
-        while event is h11.NEED_DATA and self._buffer:  # not before: what h11 holds is bounded by nobody
+        if event is h11.NEED_DATA and self._buffer:  # not before: what h11 holds is bounded by nobody
             self._feed(parser)
             event = parser.next_event()
         if isinstance(event, h11.Data):
@@ -261,8 +262,9 @@ class HttpConnection:
         return self._waiting(parser)
 
     def _feed(self, parser: h11.Connection) -> None:
-        if raw := bytes(self._buffer[:_PIECE_BYTES]):
-            del self._buffer[: len(raw)]
+        if self._buffer:
+            raw = bytes(self._buffer)
+            self._buffer.clear()
             parser.receive_data(raw)
             self._recent = self._recent[-self._header_bytes_max :] + raw
 

@@ -119,7 +119,7 @@ class Connection:
 
     def give_up(self) -> None:
         """Close; a client that waits for a handler gets the answer that nobody knows what became of its request."""
-        if self._phase is Phase.ANSWER and not (self._begun or self._lasts):
+        if self._phase is not Phase.SEND:
             self._given_up = self._at_work
         self.cut()
 
