@@ -194,7 +194,7 @@ def leads_without_being_heard(patch: Patch) -> None:
 @mutant("B32", "I12 Liveness", "stalling")
 def leads_with_a_dead_disk(patch: Patch) -> None:
     """Heartbeats go on while nothing can be written."""
-    patch.setattr(Leadership, "_storage_stands_still", lambda self: False)
+    patch.setattr(Elector, "_disk_stands_still", False)
     patch.setattr(WriteQueue, "is_stalled", lambda self, now_s, limit_s: False)
 
 

@@ -118,7 +118,8 @@ class RaftCore(Elector):
         self._loyalty.tick()
         self._writes.tick()
         if self._leadership is not None:
-            if not self._leadership.tick():
+            # A leader whose disk hangs still answers heartbeats; the others cannot see it, so it has to go by itself.
+            if self._disk_stands_still or not self._leadership.tick():
                 self._become_follower(self._term, None)
             return
         if self._relay is not None:
@@ -345,8 +346,7 @@ class RaftCore(Elector):
             case AppendEntries():
                 self._following.append(sender, message)
             case Heartbeat():
-                hangs = self._writes.waited > self._config.election_ticks_max
-                self._following.heartbeat(sender, message, hangs=hangs)
+                self._following.heartbeat(sender, message, hangs=self._disk_stands_still)
             case SnapshotChunk():
                 self._following.chunk(sender, message)
                 self._snapshot = self._following.unwritten or self._snapshot

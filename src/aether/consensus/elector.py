@@ -128,6 +128,11 @@ class Elector(ABC):
         return self._writes.waited >= self._config.election_ticks_min
 
     @property
+    def _disk_stands_still(self) -> bool:
+        """Whether this node is of no use for a majority, leading or following."""
+        return self._writes.waited > self._config.election_ticks_max
+
+    @property
     def begun_round(self) -> int:
         """The newest round of heartbeats that this leader has begun in its term; 0 when it does not lead."""
         return self._leadership.begun_round if self._leadership is not None else 0

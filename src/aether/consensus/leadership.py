@@ -63,7 +63,6 @@ class Leadership:
         self._fan_out = FanOut(config.workers_direct_max)
         self._orders = RelayOrders(term)
         self._acks_changed = True
-        self._durable_seen, self._durable_tick = log.durable, 0
         start = LogIndex(log.last_index + 1)
         self._progress = self.replication.progress
         self.replication.follow(self._others(), start)
@@ -87,11 +86,11 @@ class Leadership:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self) -> bool:
-        """One unit of time. False: step down, because a quorum is silent or our own storage stands still."""
+        """One unit of time. False: step down, because a quorum is silent."""
         self.replication.now += 1
         self.handover.tick(self._now)
         self._forget_leavers()
-        if not self.quorum_active() or self._storage_stands_still():
+        if not self.quorum_active():
             return False
         if self._now % self._config.heartbeat_ticks == 0:
             voting = self._configuration.voting()
@@ -112,12 +111,6 @@ class Leadership:
         ticks = self._config.election_ticks_min
         active = [voter for voter in self._other_voters() if self.replication.is_able(voter, ticks)]
         return self._configuration.has_quorum((*active, self._config.node))
-
-    def _storage_stands_still(self) -> bool:
-        # A leader whose disk hangs still answers heartbeats; the others cannot see it, so it has to go by itself.
-        if self._log.durable != self._durable_seen or self._log.durable == self._log.last_index:
-            self._durable_seen, self._durable_tick = self._log.durable, self._now
-        return self._now - self._durable_tick > self._config.election_ticks_max
 
     def _begin_round(self, receivers: Sequence[NodeId]) -> None:
         self._round += 1
