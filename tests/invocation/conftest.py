@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from aether.invocation.endpoints import EndpointRegistry, View
+from aether.invocation.local import LocalInstance
 from aether.invocation.messages import MESSAGES
 from aether.invocation.reply import Done, Form
 from aether.invocation.service import Invoker
@@ -23,8 +24,10 @@ ORDERS = Artifact.parse("shop:place-order:1.0.0")
 _BY_CLASS = {spec.cls: spec for spec in MESSAGES}
 
 
-class FakeInstance:
+class FakeInstance(LocalInstance):
     """Serves with `handler(method, payload)`; what it returns is the outcome, or the payload of Done."""
+
+    name = ""
 
     def __init__(self, name, handler):
         self.name = name

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aether.errors import BadInput, NoInstance, OutcomeUnknown
 from aether.invocation.acceptance import read_one_way
+from aether.invocation.local import LocalInstance
 from aether.invocation.latencies import SAMPLES_MIN, Latencies
 from aether.invocation.messages import CallCancel
 from aether.invocation.reply import FULL, Abandoned, Done, Form, NotStarted, TimedOut
@@ -230,7 +231,7 @@ def test_of_few_calls_no_share_is_told():
 # --- one way ----------------------------------------------------------------------------------------------------------
 
 
-class AcceptingInstance:
+class AcceptingInstance(LocalInstance):
     """Serves as hosting does: the call is carried out by `around`."""
 
     name = "Pricing"

@@ -5,6 +5,7 @@ import trio
 
 from aether.errors import NoInstance, Overloaded
 from aether.invocation.endpoints import EndpointRegistry, View
+from aether.invocation.local import LocalInstance
 from aether.invocation.reply import FULL, Done, Form, NotStarted
 from aether.model.artifact import Artifact
 from aether.model.ids import Incarnation, InstanceId, NodeId
@@ -90,7 +91,7 @@ async def sleeper(lone_node, nursery):
     nursery.cancel_scope.cancel()
 
 
-class Instance:
+class Instance(LocalInstance):
     """Takes `room` calls, each for a second; refuses others as full."""
 
     name = "Pricing"

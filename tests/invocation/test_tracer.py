@@ -14,7 +14,7 @@ FROM = TraceContext("a" * 32, "b" * 16, True, "vendor=1")
 
 
 def tracer(seed=1):
-    return Tracer("n1", Random(seed), lambda: 2.5)
+    return Tracer("n1", Random(seed), lambda until: min(2.5, until))
 
 
 def test_a_call_from_nowhere_begins_a_trace_and_its_calls_continue_it():

@@ -48,7 +48,7 @@ class Chained:
         return ChainedInstance(born, self.middleware, birth.contract, birth.place) if self.middleware else born
 
 
-class ChainedInstance:
+class ChainedInstance(Living):
     """An instance in another process, with the middleware of this node around its calls. Implements Living."""
 
     def __init__(self, inner: Living, middleware: Sequence[Middleware], contract: AnySlice, place: Place) -> None:

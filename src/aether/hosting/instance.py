@@ -36,10 +36,12 @@ from aether.slice_api.faults import leaving
 from aether.slice_api.http import HttpInput
 from aether.slice_api.http_exchange import whole_answer
 from aether.slice_api.methods import MethodSpec
+from aether.slice_api.suspending import never_suspends, returned
 from aether.work import LimitedWork, Work
 
 _log = logging.getLogger("aether.hosting")
 
+AT_ONCE_S: Final = 0.001  # a method that computes for longer lets other tasks run before it
 IGNORED_MAX: Final = 64  # unknown arguments that are said in the log
 
 NOT_READY: Final = "not started"
@@ -67,6 +69,7 @@ class RunningInstance:
         self._slots = Slots(contract.options.concurrency, contract.options.queue)
         self._calls: set[trio.CancelScope] = set()
         self._streams = 0
+        self._prompt = {} if chain is not None else _prompt(contract)
         self._refusal = NOT_READY
         self._ignored: dict[str, None] = {}
         self._stop = trio.Event()
@@ -161,6 +164,30 @@ class RunningInstance:
             return self._unknown(method, "as a call; it is a stream, which is opened: `async with aether.stream(...)`")
         return await self._outcome(spec, form, scope, functools.partial(self._run, spec, payload, form, around))
 
+    def awaits_nothing(self, method: str) -> bool:
+        """As LocalInstance promises."""
+        return method in self._prompt
+
+    def serve_at_once(self, method: str, payload: object, form: Form) -> Ran:
+        """One call of a method that awaits nothing, as LocalInstance promises."""
+        spec = self._prompt.get(method)
+        if spec is None or self._refusal or self._slots.lasts_s(method) > AT_ONCE_S:
+            return None
+        function: Any = getattr(self._instance, method)
+        if getattr(function, "__func__", None) is not spec.function or not self._slots.try_take():
+            return None
+        began = trio.current_time()
+        try:
+            try:
+                arguments, encode, _ = self._read(spec, payload, form)
+            except BadInput as error:
+                return refusal_of(error)
+            return Done(encode(returned(function(**arguments))))
+        except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
+            return self._failure(error, spec, form)
+        finally:
+            self._slots.give_back(method, trio.current_time() - began)
+
     async def serve_stream(
         self,
         method: str,
@@ -250,19 +277,8 @@ class RunningInstance:
             self._empty.set()
 
     async def _run(self, spec: MethodSpec, payload: object, form: Form, around: Around | None) -> Ran:
-        encode: Callable[[Any], Any] = spec.encode_result
-        request: HttpInput | None = None
         try:
-            if form is not Form.HTTP:
-                arguments = decoded(spec, payload, form)
-                encode = encoder(spec, form)
-                given = cast("dict[str, object]", payload)  # or it would not have been decoded
-                if len(given) > len(arguments):
-                    self._say_ignored(spec, given.keys() - arguments.keys())
-            else:
-                request = HttpInput.from_plain(payload)
-                arguments = spec.decode_http(request)
-                encode = functools.partial(whole_answer, spec, request, self._version)
+            arguments, encode, request = self._read(spec, payload, form)
         except BadInput as error:
             return refusal_of(error)
         method = self._bound(spec, request)
@@ -270,6 +286,19 @@ class RunningInstance:
             contained = functools.partial(self._contained, spec, functools.partial(method, **arguments), form, encode)
             return await around(spec, contained)
         return Done(encode(await method(**arguments)))
+
+    def _read(
+        self, spec: MethodSpec, payload: object, form: Form
+    ) -> tuple[dict[str, Any], Callable[[Any], Any], HttpInput | None]:
+        """The arguments, what the result is encoded by, and the request that the call came by. Raises BadInput."""
+        if form is Form.HTTP:
+            request = HttpInput.from_plain(payload)
+            return spec.decode_http(request), functools.partial(whole_answer, spec, request, self._version), request
+        arguments = decoded(spec, payload, form)
+        given = cast("dict[str, object]", payload)  # or it would not have been decoded
+        if len(given) > len(arguments):
+            self._say_ignored(spec, given.keys() - arguments.keys())
+        return arguments, encoder(spec, form), None
 
     def _bound(self, spec: MethodSpec, request: HttpInput | None) -> Callable[..., Any]:
         """The method of the instance, inside the node's middleware."""
@@ -294,6 +323,15 @@ class RunningInstance:
             instance=self._place.instance,
             node=self._place.node,
         )
+
+
+def _prompt(contract: Contract) -> dict[str, MethodSpec]:
+    """Methods whose calls end in one step, by name."""
+    return {
+        name: spec
+        for name, spec in contract.methods.items()
+        if not (spec.stream or spec.inputs or spec.blocking) and never_suspends(spec.function)
+    }
 
 
 def _cancelled_alone(group: BaseExceptionGroup[BaseException]) -> BaseException:

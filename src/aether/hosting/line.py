@@ -87,6 +87,10 @@ class Line(Generic[T]):
         """How long a call may wait under overload: never too short for one to wait behind the running ones."""
         return max(PATIENCE_S_MIN, PATIENCE * self.mean_s, self.mean_s / self.concurrency)
 
+    def lasts_s(self, method: str) -> float:
+        """How long calls of `method` run, as a rule; 0.0 until one ended."""
+        return self._medians.get(method, 0.0)
+
     def try_run(self) -> bool:
         """Run at once if a slot is free. Then nobody waits."""
         if self.running < self.concurrency:

@@ -37,6 +37,10 @@ class Slots:
     def waiting(self) -> int:
         return self._line.waiting
 
+    def lasts_s(self, method: str) -> float:
+        """How long calls of `method` last, as a rule; 0.0 until one ended."""
+        return self._line.lasts_s(method)
+
     def try_take(self) -> bool:
         """Take a slot if one is free."""
         return self._line.try_run()

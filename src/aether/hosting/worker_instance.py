@@ -16,7 +16,7 @@ import trio
 
 from aether.errors import BadInput
 from aether.hosting.given import encode_given
-from aether.hosting.hosts import Birth
+from aether.hosting.hosts import Birth, Living
 from aether.hosting.instance import NOT_READY, STOPPED
 from aether.hosting.worker_calls import DIED, WorkerCalls
 from aether.hosting.worker_errors import WorkerDied, WorkerFailed
@@ -59,7 +59,7 @@ MakeOutward = Callable[[Birth, Mail], Outward]
 MakeStreams = Callable[[Birth, Send], NodeStreams]
 
 
-class WorkerInstance:
+class WorkerInstance(Living):
     """Implements Living. `live` is its life; everything else is called from other tasks of the loop."""
 
     def __init__(self, birth: Birth, program: Program, make_outward: MakeOutward, make_streams: MakeStreams) -> None:

@@ -236,7 +236,12 @@ class Attempts:
         call.span.instance = endpoint.instance
         running = self._server.tracer.served_here(call.span, call.request_id, priority_of(call.options))
         around = None if call.options is PLAIN else self._around(call, instance, endpoint)
-        result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call), around)
+        server, result = self._server, None
+        if around is None and not server.full and server.tracer.recording(call.began) is None:
+            call.span.until = call.deadline
+            result = server.serve_at_once(instance, call.method, payload, call.form, running)
+        if result is None:
+            result = await server.serve_here(instance, call.method, payload, call.form, running, _scope(call), around)
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
         return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result

@@ -52,6 +52,18 @@ class LocalInstance(Protocol):
         """
         ...
 
+    def awaits_nothing(self, method: str) -> bool:
+        """Whether `serve_at_once` may serve `method`."""
+        return False
+
+    def serve_at_once(self, method: str, payload: object, form: Form) -> Ran:
+        """Run one call before this returns; None = nothing was done, and `serve` has to do it.
+
+        For methods that await nothing, and compute briefly: they cannot be cancelled, so they need neither a task nor
+        a scope. Otherwise as `serve`.
+        """
+        return None
+
     async def serve_stream(
         self,
         method: str,

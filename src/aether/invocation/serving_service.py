@@ -108,6 +108,7 @@ class CallServer:
         self._arrived = RunningCalls()  # those of _served, and cancelled ones that clean up
         self._here = RunningCalls()
         self._ended: dict[tuple[NodeId, int], None] = {}  # the last that ended or were cancelled, oldest first
+        self._pristine = copy_context()
         self._idle: list[Task] = []  # parked, the one that served last at the end
 
     @property
@@ -140,7 +141,7 @@ class CallServer:
             self._send(sender, CallReply(request.call_id, NotStarted(FULL, self._in_flight_max)), request_id)
         elif request.remaining_s <= 0:
             self._send(sender, CallReply(request.call_id, NotStarted(LATE)), request_id)
-        else:
+        elif not self._accept_at_once(nursery, sender, request, request_id):
             scope = trio.CancelScope(deadline=trio.current_time() + request.remaining_s)
             self._served[key] = scope
             self._arrived[scope] = (request.target, request.method)
@@ -149,6 +150,35 @@ class CallServer:
                 trio.lowlevel.reschedule(self._idle.pop(), outcome.Value(arrived))
             else:
                 nursery.start_soon(self._work, arrived)
+
+    def _accept_at_once(
+        self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str
+    ) -> bool:
+        """Serve `request` before this returns, where its method awaits nothing."""
+        instance, extra, now = self._host.find(request.instance), request.extra, trio.current_time()
+        if (
+            instance is None
+            or not instance.awaits_nothing(request.method)
+            or KEY in extra
+            or ONE_WAY in extra
+            or self.steps_aside(request.target, request.attempt)
+            or self.tracer.recording(now) is not None
+        ):
+            return False
+        span = Span(f"{instance.name}.{request.method}", now)
+        span.instance, span.until = request.instance, now + request.remaining_s
+        running = self.tracer.served(span, request_id, extra)
+        serve = self._pristine.copy().run  # what a method sets is not for the next call
+        reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running)
+        if reply is None:
+            return False
+        if isinstance(reply, Failed) and request.attempt != 1:
+            reply = attrs.evolve(reply, attempt=request.attempt)
+        self._remember((sender, request.call_id))
+        self._over(request_id, span, type(reply).__name__, answered=True)
+        if not self._answered(sender, request, reply, request_id):
+            nursery.start_soon(self._answer_later, sender, request, reply, request_id, span.until)
+        return True
 
     def cancel(self, sender: NodeId, call_id: int, reason: str) -> None:
         """The caller waits no more. `reason` is what the method finds in trio.Cancelled, and hands on to its own."""
@@ -161,6 +191,18 @@ class CallServer:
         """Nobody can receive the replies to `node`: cancel what is served for it."""
         for sender, call_id in [key for key in self._served if key[0] == node]:
             self.cancel(sender, call_id, "the connection to its caller was lost")
+
+    def serve_at_once(
+        self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running
+    ) -> Outcome | None:
+        """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise."""
+        token = RUNNING.set(running)
+        try:
+            return instance.serve_at_once(method, payload, form)
+        except trio.TooSlowError:
+            return TimedOut(running.span.hop(trio.current_time()))
+        finally:
+            RUNNING.reset(token)
 
     async def serve_here(
         self,
@@ -318,14 +360,16 @@ class CallServer:
         _log.warning("reply of %s.%s to %s dropped: its mailbox stayed full", request.target, request.method, sender)
 
 
-def time_left_s() -> float:
-    """Until the deadline of the current scope; in the thread of a blocking method, of the task that waits for it."""
+def time_left_s(until: float = math.inf) -> float:
+    """Until the deadline of the current scope, or the time `until`; in the thread of a blocking method, of the task
+    that waits for it.
+    """
     try:
-        return trio.current_effective_deadline() - trio.current_time()
+        return min(trio.current_effective_deadline(), until) - trio.current_time()
     except RuntimeError:
         pass
     try:
-        return trio.from_thread.run_sync(time_left_s)
+        return trio.from_thread.run_sync(time_left_s, until)
     except RuntimeError:  # neither in the loop nor in a thread of it
         return math.inf
 

@@ -7,6 +7,7 @@ Never: clocks, the wire.
 from __future__ import annotations
 
 import functools
+import math
 
 from aether.invocation.hops import CHILDREN_MAX, Hop
 from aether.model.trace import TraceContext
@@ -15,7 +16,7 @@ from aether.model.trace import TraceContext
 class Span:
     """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
-    __slots__ = ("began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace")
+    __slots__ = ("began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace", "until")
 
     def __init__(self, name: str, began_s: float, outer: Span | None = None) -> None:
         self.name: str = name
@@ -27,6 +28,7 @@ class Span:
         self.ended_s: float | None = None
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported
+        self.until: float = math.inf  # when its time is over, whatever scope of trio is in force
         self.children: list[Span] = []
 
     def child(self, name: str, began_s: float) -> Span:

@@ -43,9 +43,9 @@ class Bits(Protocol):
 
 
 class Tracer:
-    """Makes and reads what calls of one node say of where they come from. left_s  time left in the current scope"""
+    """Makes and reads what calls of one node say of where they come from. left_s  time left in the current scope, and until a time"""
 
-    def __init__(self, node: str, random: Bits, left_s: Callable[[], float]) -> None:
+    def __init__(self, node: str, random: Bits, left_s: Callable[[float], float]) -> None:
         self.node: str = node
         self._random = random
         self._left_s = left_s
@@ -115,7 +115,7 @@ class Tracer:
             method=method,
             instance=span.instance,
             node=self.node,
-            remaining_s=self._left_s(),
+            remaining_s=self._left_s(span.until),
         )
 
     def above(self, span: Span) -> TraceContext | None:
