@@ -186,7 +186,8 @@ class RunningInstance:
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             return self._failure(error, spec, form)
         finally:
-            self._slots.give_back(method, trio.current_time() - began)
+            now = trio.current_time()
+            self._slots.give_back(method, now - began, now)
 
     async def serve_stream(
         self,

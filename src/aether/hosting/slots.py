@@ -67,9 +67,11 @@ class Slots:
 
         return cast("NotStarted | None", await trio.lowlevel.wait_task_rescheduled(abort))
 
-    def give_back(self, method: str = "", held_s: float | None = None) -> None:
+    def give_back(self, method: str = "", held_s: float | None = None, now: float | None = None) -> None:
         """A call ended after `held_s`: its slot goes to the next. None: that says nothing of how long calls last."""
-        line, now = self._line, trio.current_time()
+        line = self._line
+        if now is None:
+            now = trio.current_time()
         line.ended(method, held_s)
         if line.free(now):
             return
