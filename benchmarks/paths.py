@@ -9,7 +9,8 @@ figures of two machines do not compare.
 http    a whole request to a slice in the node: a ready Request in, a Response out
 bytes   the same from bytes to bytes, by the connection's parser and speller
 local   a call by a proxy to a slice in the node; deadline  the same under the caller's fail_after; plain  a bare await
-served  a call that arrives from another node: a message in, a message out, 64 at a time
+awaiting  the same to a method that awaits something: it needs a cancel scope, which one that only computes does not
+served  a call that arrives from another node: a message in, a message out, 64 at a time; tasked  to such a method
 made    a call to another node: by the proxy out, its reply in, 64 at a time
 counted  what counting adds to any of these: finding the counter, in flight, latency, whether it was slow
 """
@@ -117,6 +118,10 @@ def local(cluster: aether.Cluster) -> Window:
     return functools.partial(repeated, functools.partial(cluster.get(Quotes).quote, "a-17", 2))
 
 
+def awaiting(cluster: aether.Cluster) -> Window:
+    return functools.partial(repeated, functools.partial(cluster.get(Quotes).reckon, "a-17", 2))
+
+
 def deadline(cluster: aether.Cluster) -> Window:
     call = functools.partial(cluster.get(Quotes).quote, "a-17", 2)
 
@@ -131,7 +136,7 @@ def plain(_: aether.Cluster) -> Window:
     return functools.partial(repeated, functools.partial(Quotes().quote, "a-17", 2))
 
 
-def served(cluster: aether.Cluster) -> Window:
+def served(cluster: aether.Cluster, method: str = "quote") -> Window:
     """Requests of a peer that is not there: what would be sent to it is counted."""
     invoker = cluster._node.invoker
     (endpoint,) = invoker._registry.endpoints(ARTIFACT.base)
@@ -154,7 +159,7 @@ def served(cluster: aether.Cluster) -> Window:
             for _ in range(AT_ONCE):
                 called += 1
                 message = CallRequest(
-                    called, str(ARTIFACT.base), endpoint.instance, "quote", Form.WIRE, 10.0,
+                    called, str(ARTIFACT.base), endpoint.instance, method, Form.WIRE, 10.0,
                     {"sku": "a-17", "qty": 2}, 1, extra,
                 )  # fmt: skip
                 invoker.deliver(PEER, message, "r-1")
@@ -230,10 +235,12 @@ def counted(_: aether.Cluster) -> Window:
 PATHS: dict[str, Callable[[aether.Cluster], Window]] = {
     "plain": plain,
     "local": local,
+    "awaiting": awaiting,
     "deadline": deadline,
     "http": http,
     "bytes": from_bytes,
     "served": served,
+    "tasked": functools.partial(served, method="reckon"),
     "counted": counted,
 }
 

@@ -16,3 +16,10 @@ class Quotes:
     @aether.post("/quote")
     async def quote(self, sku: str, qty: int) -> Quote:
         return Quote(sku, 250 * qty)
+
+    async def reckon(self, sku: str, qty: int) -> Quote:
+        """The same by a method that may suspend, as most that do more than compute."""
+        return await self._reckoned(sku, qty)
+
+    async def _reckoned(self, sku: str, qty: int) -> Quote:
+        return Quote(sku, 250 * qty)

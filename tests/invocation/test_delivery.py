@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from aether.errors import BadInput, NoInstance, OutcomeUnknown
 from aether.invocation.acceptance import read_one_way
-from aether.invocation.local import LocalInstance
 from aether.invocation.latencies import SAMPLES_MIN, Latencies
+from aether.invocation.local import LocalInstance
 from aether.invocation.messages import CallCancel
 from aether.invocation.reply import FULL, Abandoned, Done, Form, NotStarted, TimedOut
 from aether.invocation.retry_budget import RetryBudget

@@ -23,7 +23,7 @@ from aether.hosting.chain import Chain
 from aether.hosting.failures import Place, failure_of, refusal_of
 from aether.hosting.slots import Slots
 from aether.hosting.streams import StreamServing
-from aether.invocation.local import Around, Ran
+from aether.invocation.local import Around, Ran, RanAtOnce
 from aether.invocation.proxy import failed_error, fault_error
 from aether.invocation.reply import DRAINING, FULL, Done, Failed, Faulted, Form, NotStarted, Reply, TimedOut
 from aether.invocation.streaming import InputStream, ServedSink
@@ -168,7 +168,7 @@ class RunningInstance:
         """As LocalInstance promises."""
         return method in self._prompt
 
-    def serve_at_once(self, method: str, payload: object, form: Form) -> Ran:
+    def serve_at_once(self, method: str, payload: object, form: Form) -> RanAtOnce:
         """One call of a method that awaits nothing, as LocalInstance promises."""
         spec = self._prompt.get(method)
         if spec is None or self._refusal or self._slots.lasts_s(method) > AT_ONCE_S:

@@ -143,7 +143,7 @@ class NodeStreams:
         return final
 
 
-class Relay:
+class Relay(LocalInstance):
     """A dependency of the worker's instance, as a LocalInstance of streams: each is opened by the node's Invoker."""
 
     def __init__(self, target: ArtifactBase, invoker: Invoker) -> None:

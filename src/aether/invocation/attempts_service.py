@@ -108,21 +108,61 @@ class Attempts:
 
     async def answered(self, call: OutgoingCall) -> Reply:
         """Try until there is a reply. Never NotStarted; raises as Invoker.call says."""
+        endpoint = self._chooser.choose(call)
+        if endpoint is not None and endpoint.node == self._node:
+            reply = self._at_once(call, endpoint)
+            if reply is not None:
+                return reply
+        if not call.waits:
+            call.wait(trio.current_effective_deadline())
         try:
             while True:
-                endpoint = self._chooser.choose(call)
                 if endpoint is None:
                     await self._endpoint_appears(call)
-                    continue
-                call.attempt += 1
-                result = await self.once(call, endpoint)
-                if not isinstance(result, _NOTHING):
-                    return result
-                await self._after_nothing(call, endpoint, result)
+                else:
+                    call.attempt += 1
+                    result = await self.once(call, endpoint)
+                    if not isinstance(result, _NOTHING):
+                        return result
+                    await self._after_nothing(call, endpoint, result)
+                endpoint = self._chooser.choose(call)
         except TryAgain as error:
             if not call.cut_off:
                 raise
             raise OutcomeUnknown(f"{call.cut_off}; then: {error}") from error  # an earlier try may have run
+
+    def _at_once(self, call: OutgoingCall, endpoint: Endpoint) -> Reply | None:
+        """The reply of an instance of this node whose method awaits nothing; None = nothing was done.
+
+        Nobody waits meanwhile, so no deadline needs to be known.
+        """
+        instance, server, options = self._host.find(endpoint.instance), self._server, call.options
+        if (
+            instance is None
+            or not instance.awaits_nothing(call.method)
+            or (
+                call.form is Form.WIRE and call.began >= self._others_at
+            )  # others first; HTTP: it waited for its socket
+            or call.opening is not None
+            or (options is not PLAIN and (options.key or options.one_way))
+            or self._wire
+            or server.full
+            or server.steps_aside(call.target, 1)
+            or server.tracer.recording(call.began) is not None
+        ):
+            return None
+        call.attempt, call.at = 1, endpoint.instance
+        load, counter = self._chooser.began(endpoint, call.method)
+        span, reply = call.span, None
+        span.instance, span.until = endpoint.instance, call.began + call.within_s
+        running = server.tracer.served_here(span, call.request_id, priority_of(options))
+        try:
+            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running)
+        finally:
+            self._ended(call, endpoint, load, counter, reply, call.began)
+        if reply is None:
+            call.attempt = 0
+        return reply
 
     async def _endpoint_appears(self, call: OutgoingCall) -> None:
         call.excluded = frozenset()
@@ -206,15 +246,27 @@ class Attempts:
                 result = await self._try_there(call, endpoint, began)
             return result
         finally:
-            now = trio.current_time()
-            late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
-            broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
-            slow = now - began > counter.slow_over_s
-            self._chooser.ended(endpoint, load, counter, result, now - began, late=late, broken=broken)
-            if call.opening is not None:
-                _opened(load, counter, result, now - began)
-            if slow and not isinstance(result, NotStarted) and (result is not None or late):
-                counter.was_slow(_slow(call, endpoint, result, now, now - began, broken=broken))
+            self._ended(call, endpoint, load, counter, result, began)
+
+    def _ended(
+        self,
+        call: OutgoingCall,
+        endpoint: Endpoint,
+        load: Load,
+        counter: MethodCounter,
+        result: Outcome | None,
+        began: float,
+    ) -> None:
+        """Count a try. None: it was cancelled."""
+        now = trio.current_time()
+        late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
+        broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
+        slow = now - began > counter.slow_over_s
+        self._chooser.ended(endpoint, load, counter, result, now - began, late=late, broken=broken)
+        if call.opening is not None:
+            _opened(load, counter, result, now - began)
+        if slow and not isinstance(result, NotStarted) and (result is not None or late):
+            counter.was_slow(_slow(call, endpoint, result, now, now - began, broken=broken))
 
     async def _open(
         self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load, counter: MethodCounter
@@ -236,12 +288,7 @@ class Attempts:
         call.span.instance = endpoint.instance
         running = self._server.tracer.served_here(call.span, call.request_id, priority_of(call.options))
         around = None if call.options is PLAIN else self._around(call, instance, endpoint)
-        server, result = self._server, None
-        if around is None and not server.full and server.tracer.recording(call.began) is None:
-            call.span.until = call.deadline
-            result = server.serve_at_once(instance, call.method, payload, call.form, running)
-        if result is None:
-            result = await server.serve_here(instance, call.method, payload, call.form, running, _scope(call), around)
+        result = await self._server.serve_here(instance, call.method, payload, call.form, running, _scope(call), around)
         if isinstance(result, Failed) and call.attempt != 1:
             result = attrs.evolve(result, attempt=call.attempt)
         return decode_reply(over_msgpack(encode_reply(result))) if self._wire else result

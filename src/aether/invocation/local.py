@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Ran: TypeAlias = Done | Faulted | Failed | NotStarted | Abandoned | None
 """What came of serving one call; None when its scope was cancelled."""
+RanAtOnce: TypeAlias = Done | Faulted | Failed | None
+"""What came of a call that was served before anything else ran; None when nothing was done."""
 
 
 class Around(Protocol):
@@ -56,7 +58,7 @@ class LocalInstance(Protocol):
         """Whether `serve_at_once` may serve `method`."""
         return False
 
-    def serve_at_once(self, method: str, payload: object, form: Form) -> Ran:
+    def serve_at_once(self, method: str, payload: object, form: Form) -> RanAtOnce:
         """Run one call before this returns; None = nothing was done, and `serve` has to do it.
 
         For methods that await nothing, and compute briefly: they cannot be cancelled, so they need neither a task nor

@@ -6,6 +6,7 @@ Never: endpoints, waiting.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -34,7 +35,9 @@ def reserve_s(left_s: float) -> float:
 class OutgoingCall:
     """Owned by the task that makes the call.
 
-    deadline    when the caller stops waiting; own  it is the contract's default, no scope of the caller ends the wait
+    began       when; within_s  the default deadline of its contract, from then on
+    waits       `wait` told it what is in force where it is made; of a call that is answered at once nobody asks
+    deadline    when the caller stops waiting; own  by the contract's default, no scope of the caller's
     give_up_at  a little earlier: what callees get, so that they can answer in time
     at          the instance asked last
     full        every try so far was refused as full
@@ -51,10 +54,12 @@ class OutgoingCall:
     options: CallOptions
     span: Span
     idempotent: bool
-    deadline: float
-    own: bool
-    give_up_at: float
     began: float
+    within_s: float
+    waits: bool = False
+    deadline: float = math.inf
+    own: bool = False
+    give_up_at: float = math.inf
     attempt: int = 0
     at: InstanceId | None = None
     excluded: frozenset[InstanceId] = frozenset()
@@ -63,3 +68,11 @@ class OutgoingCall:
     cut_off: str = ""
     version: Version | None = None
     opening: Opening | None = None
+
+    def wait(self, in_force: float) -> None:
+        """Whoever made it begins to wait, where the deadline `in_force` is in force."""
+        self.waits = True
+        deadline = self.began + self.within_s
+        self.own = deadline < in_force
+        self.deadline = deadline = deadline if self.own else in_force
+        self.give_up_at = deadline - reserve_s(deadline - self.began)

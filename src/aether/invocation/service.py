@@ -167,6 +167,8 @@ class Invoker:
         Cancelling the caller cancels the callee.
         """
         call, parent = self._new(target, method, payload, form, request_id, options)
+        if options.hedge_after is not None:
+            call.wait(trio.current_effective_deadline())
         making = (self._attempts if options.hedge_after is None else self._hedges).answered(call)
         spans = self.tracer.recording(call.began)
         if spans is not None:
@@ -203,6 +205,7 @@ class Invoker:
         Raises NoInstance when there is none.
         """
         call, _ = self._new(target, method, payload, form, request_id, options)
+        call.wait(trio.current_effective_deadline())
         try:
             return await self._broadcasts.asked(call)
         finally:
@@ -249,6 +252,7 @@ class Invoker:
         at the end, StreamBroken when it was cut off. A method that is no stream, but takes some: `stream.outcome()`.
         """
         call, _ = self._new(target, method, payload, form, request_id, options)
+        call.wait(trio.current_effective_deadline())
         own_s = self._registry.terms(target, call.version).deadlines_s.get(method, math.inf)
         until = min(trio.current_effective_deadline(), call.began + own_s)
         call.opening = opening = Opening(
@@ -270,6 +274,7 @@ class Invoker:
                 raise StreamBroken(opening.name, 0, f"it was handed on more than {STREAM_HANDS_MAX} times")
             onward = Reference.from_plain(answer.reference)
             following, _ = self._new(onward.target, onward.method, onward.payload, Form.WIRE, call.request_id, PLAIN)
+            following.wait(trio.current_effective_deadline())
             following.opening = attrs.evolve(opening, inputs={})
             answer = await self._attempts.answered(following)
             following.span.close(trio.current_time(), answered=True)
@@ -288,7 +293,7 @@ class Invoker:
     def _new(
         self, target: ArtifactBase, method: str, payload: object, form: Form, request_id: str, options: CallOptions
     ) -> tuple[OutgoingCall, Span | None]:
-        """The call, with the deadline that is in force here, and the call that makes it."""
+        """The call, for which nobody waits yet, and the call that makes it."""
         now = trio.current_time()
         terms = self._registry.terms(target)
         running = RUNNING.get()
@@ -304,12 +309,6 @@ class Invoker:
             span = parent.child(name, now)
         if len(request_id) > REQUEST_ID_CHARS_MAX:
             request_id = request_id[:REQUEST_ID_CHARS_MAX]
-        deadline = now + terms.deadline_of(method)
-        in_force = trio.current_effective_deadline()
-        own = deadline < in_force
-        if not own:
-            deadline = in_force
-        give_up_at = deadline - reserve_s(deadline - now)
         call = OutgoingCall(
             target=target,
             method=method,
@@ -319,23 +318,18 @@ class Invoker:
             options=options,
             span=span,
             idempotent=method in terms.idempotent or bool(options.key),
-            deadline=deadline,
-            own=own,
-            give_up_at=give_up_at,
             began=now,
+            within_s=terms.deadline_of(method),
         )
         self._attempts.budgets[target].calls += 1
         if terms.versions:
-            self._settle_version(call, in_force)
+            self._settle_version(call)
         return call, parent
 
-    def _settle_version(self, call: OutgoingCall, in_force: float) -> None:
+    def _settle_version(self, call: OutgoingCall) -> None:
         """While versions differ in deadlines, or in what may be repeated, the one that takes the call decides."""
         terms = self._attempts.settle_version(call)
-        deadline = call.began + terms.deadline_of(call.method)
-        call.own = deadline < in_force
-        call.deadline = min(deadline, in_force)
-        call.give_up_at = call.deadline - reserve_s(call.deadline - call.began)
+        call.within_s = terms.deadline_of(call.method)
         call.idempotent = call.method in terms.idempotent or bool(call.options.key)
 
     def _send(self, to: NodeId, message: object, request_id: str) -> bool:

@@ -22,7 +22,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 from aether.invocation.acceptance import ONE_WAY, Accepting, read_one_way
 from aether.invocation.cleanup_service import LOOK_S, RunningCalls
 from aether.invocation.keyed import KEY, Keyed, WithKey, no_keys, read_key
-from aether.invocation.local import Around, LocalHost, LocalInstance, Ran
+from aether.invocation.local import Around, LocalHost, LocalInstance, Ran, RanAtOnce
 from aether.invocation.messages import CallReply, CallRequest
 from aether.invocation.pending_service import Send
 from aether.invocation.reply import (
@@ -151,9 +151,7 @@ class CallServer:
             else:
                 nursery.start_soon(self._work, arrived)
 
-    def _accept_at_once(
-        self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str
-    ) -> bool:
+    def _accept_at_once(self, nursery: trio.Nursery, sender: NodeId, request: CallRequest, request_id: str) -> bool:
         """Serve `request` before this returns, where its method awaits nothing."""
         instance, extra, now = self._host.find(request.instance), request.extra, trio.current_time()
         if (
@@ -194,7 +192,7 @@ class CallServer:
 
     def serve_at_once(
         self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running
-    ) -> Outcome | None:
+    ) -> RanAtOnce | TimedOut:
         """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise."""
         token = RUNNING.set(running)
         try:

@@ -16,7 +16,9 @@ from aether.model.trace import TraceContext
 class Span:
     """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
-    __slots__ = ("began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace", "until")
+    __slots__ = (
+        "began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace", "until"
+    )  # fmt: skip
 
     def __init__(self, name: str, began_s: float, outer: Span | None = None) -> None:
         self.name: str = name

@@ -43,7 +43,10 @@ class Bits(Protocol):
 
 
 class Tracer:
-    """Makes and reads what calls of one node say of where they come from. left_s  time left in the current scope, and until a time"""
+    """Makes and reads what calls of one node say of where they come from.
+
+    left_s  what is left of the time until one that is given, and in the current scope
+    """
 
     def __init__(self, node: str, random: Bits, left_s: Callable[[float], float]) -> None:
         self.node: str = node
