@@ -18,6 +18,12 @@ SEEN = ContextVar("seen", default="nothing")
 LEFT_S = 7.0
 
 
+def _compute(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
 @aether.slice(artifact="shop:prompt:1.0.0", concurrency=1, deadline_s=LEFT_S)
 class Prompt:
     @aether.lifespan
@@ -35,7 +41,7 @@ class Prompt:
         if sku == "late":
             raise trio.TooSlowError("the books are closed")
         if sku == "long":
-            time.sleep(0.003)  # computes
+            _compute(0.003)
         return 5 * qty
 
     async def asked(self) -> list[str]:
@@ -74,14 +80,19 @@ async def test_results_faults_and_failures_are_those_of_any_call(prompt, autojum
         with pytest.raises(CallFailed) as failed:
             await proxy.quote("broken")
         error = failed.value
-        assert (error.kind, error.message, error.slice, error.method) == ("ValueError", "no such price", "Prompt", "quote")
+        assert (error.kind, error.message, error.slice, error.method) == (
+            "ValueError",
+            "no such price",
+            "Prompt",
+            "quote",
+        )
         assert 'raise ValueError("no such price")' in error.remote_traceback
         with pytest.raises(trio.TooSlowError):
             await proxy.quote("late")
 
 
 async def test_arguments_that_do_not_fit_are_refused_before_it_runs(prompt, autojump_clock):
-    async with prompt() as (home, proxy, instance):
+    async with prompt() as (_, proxy, instance):
         refused = instance.serve_at_once("quote", {"sku": 1}, Form.WIRE)
         assert refused.fault.name == BAD_INPUT
         with pytest.raises(BadInput, match="qty"):
@@ -90,7 +101,7 @@ async def test_arguments_that_do_not_fit_are_refused_before_it_runs(prompt, auto
 
 
 async def test_it_reads_whose_call_it_serves_and_the_time_that_is_left(prompt, autojump_clock):
-    async with prompt() as (_, proxy, instance):
+    async with prompt() as (_, proxy, _instance):
         request, slice_name, method, name, node, left_s = await proxy.asked()
         assert len(request) == 16
         assert (slice_name, method, name, node) == ("Prompt", "asked", "prompt-1", "n1")

@@ -69,10 +69,8 @@ def call(method="quote", payload=None, form=Form.WIRE, options=PLAIN):
         options=options,
         span=Span("Pricing.quote", 0.0),
         idempotent=False,
-        deadline=1.0,
-        own=True,
-        give_up_at=1.0,
         began=0.0,
+        within_s=1.0,
     )
 
 

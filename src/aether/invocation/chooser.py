@@ -88,9 +88,8 @@ class Chooser:
 
     def choose(self, call: Seeker) -> Endpoint | None:
         """The endpoint for the next try; None = nobody is left that may take it."""
-        endpoints: Sequence[Endpoint] = self._registry.endpoints(call.target)
-        traffic = self._registry.traffic(call.target)
-        terms = self._registry.terms(call.target)
+        endpoints: Sequence[Endpoint]
+        endpoints, terms, traffic = self._registry.known(call.target)
         if terms.only and call.method in terms.only:
             endpoints = [e for e in endpoints if e.artifact.version in terms.only[call.method]]
         if traffic is not None:

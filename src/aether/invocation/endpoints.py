@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -110,6 +110,17 @@ class Traffic:
         return self.takes(version) or any(version == ruled for _, ruled in self.rules)
 
 
+class Known(NamedTuple):
+    """All that a call looks up of the artifact that it is for."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    terms: Terms = _NO_TERMS
+    traffic: Traffic | None = None
+
+
+_UNKNOWN: Final = Known()
+
+
 class EndpointRegistry:
     """The table of endpoints by artifact, read by every call and replaced as a whole by `rebuild`."""
 
@@ -120,6 +131,7 @@ class EndpointRegistry:
         self._terms: Mapping[ArtifactBase, Terms] = {}
         self._traffic: Mapping[ArtifactBase, Traffic] = {}
         self._sleepers: Mapping[ArtifactBase, bool] = {}
+        self._known: Mapping[ArtifactBase, Known] = {}
         self.ruled_fields: frozenset[str] = frozenset()
         """Parts of requests over HTTP that some rule looks at: `header:x-beta`."""
 
@@ -154,7 +166,15 @@ class EndpointRegistry:
         table = (endpoints, waiting, terms, traffic, sleepers)
         changed = table != (self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers)
         self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers = table
+        self._known = {
+            base: Known(endpoints.get(base, ()), terms.get(base, _NO_TERMS), traffic.get(base))
+            for base in endpoints.keys() | terms.keys() | traffic.keys()
+        }
         return changed
+
+    def known(self, base: ArtifactBase) -> Known:
+        """`endpoints`, `terms` and `traffic` by one look."""
+        return self._known.get(base, _UNKNOWN)
 
     def endpoints(self, base: ArtifactBase) -> tuple[Endpoint, ...]:
         """The instances that take calls now, in the order of their ids."""

@@ -17,7 +17,8 @@ class Span:
     """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
     __slots__ = (
-        "began_s", "children", "ended_s", "instance", "name", "outer", "remote", "running", "said", "trace", "until"
+        "began_s", "children", "ended_s", "instance", "name", "outcome", "outer", "remote", "request_id", "running",
+        "said", "trace", "until",
     )  # fmt: skip
 
     def __init__(self, name: str, began_s: float, outer: Span | None = None) -> None:
@@ -31,14 +32,18 @@ class Span:
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported
         self.until: float = math.inf  # when its time is over, whatever scope of trio is in force
-        self.children: list[Span] = []
+        self.children: list[Span] | tuple[()] = ()  # a list once there is one: most calls make none
+        self.request_id: str = ""  # once it is kept, and what it came to
+        self.outcome: str = ""
 
     def child(self, name: str, began_s: float) -> Span:
         """A call made by this one. Only the last CHILDREN_MAX are sure to be kept."""
         span = Span(name, began_s, self)
-        self.children.append(span)
-        if len(self.children) > 2 * CHILDREN_MAX:
-            del self.children[:CHILDREN_MAX]
+        children = self.children or []
+        children.append(span)
+        if len(children) > 2 * CHILDREN_MAX:
+            del children[:CHILDREN_MAX]
+        self.children = children
         return span
 
     def close(self, now_s: float, *, answered: bool) -> None:

@@ -71,14 +71,14 @@ def prune(span: Span, spans_max: int = TRACE_SPANS_MAX) -> None:
     for _ in range(DEPTH_MAX):
         following: list[Span] = []
         for each in level:
-            del each.children[: -min(CHILDREN_MAX, left) or len(each.children)]
+            each.children = list(each.children)[-min(CHILDREN_MAX, left) :] if left and each.children else ()
             left -= len(each.children)
             following += each.children
         level = following
         if not level:
             return
     for each in level:
-        each.children.clear()
+        each.children = ()
 
 
 def traced(span: Span, node: NodeId, wall_of: Callable[[float], float], now_s: float, outcome: str = "") -> TracedSpan:

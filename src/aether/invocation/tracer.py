@@ -21,6 +21,7 @@ from aether.slice_api.current import NORMAL, NOTHING_CARRIED, RUNNING, CurrentCa
 TRACE: Final = "trace"
 STATE: Final = "state"
 CARRIED: Final = "ctx"
+_NEITHER_IS_ZERO: Final = 1 << 128 | 1  # neither the 64 bits of a span's id nor the 128 of its trace's
 
 
 def passed_on(running: Running | None) -> dict[str, object]:
@@ -69,10 +70,11 @@ class Tracer:
         """Where `span` stands in its trace: a new trace when it comes from none."""
         if span.trace is None:
             above = self.above(span)
-            span_id = f"{self._random.getrandbits(64) or 1:016x}"
             if above is None:
-                span.trace = TraceContext(f"{self._random.getrandbits(128) or 1:032x}", span_id)
+                ids = f"{self._random.getrandbits(192) | _NEITHER_IS_ZERO:048x}"  # one draw, spelt once
+                span.trace = TraceContext(ids[16:], ids[:16])
             else:
+                span_id = f"{self._random.getrandbits(64) or 1:016x}"
                 span.trace = TraceContext(above.trace_id, span_id, above.sampled, above.state)
         return span.trace
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import attrs
 import trio
@@ -24,12 +23,6 @@ from aether.invocation.traced import TracedCall, call_from_plain, call_to_plain,
 from aether.invocation.tracer import Tracer
 from aether.model.ids import NodeId
 from aether.model.limits import TRACE_CALLS_TOLD_MAX, TRACES_KEPT
-
-
-class _Kept(NamedTuple):
-    request_id: str
-    span: Span
-    outcome: str
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +42,7 @@ class Traces:
         self._tracer = tracer
         self._send = send
         self._wall = wall
-        self._kept: deque[_Kept] = deque(maxlen=TRACES_KEPT)
+        self._kept: deque[Span] = deque(maxlen=TRACES_KEPT)
         self._questions: Questions[Sequence[object]] = Questions(node, "traces", send)
 
     def ended(self, request_id: str, span: Span, outcome: str, *, answered: bool) -> None:
@@ -57,12 +50,13 @@ class Traces:
         span.close(trio.current_time(), answered=answered)
         if span.children:
             prune(span)
-        self._kept.append(_Kept(request_id, span, outcome))
+        span.request_id, span.outcome = request_id, outcome
+        self._kept.append(span)
 
     def recent(self, limit: int) -> list[TracedCall]:
         """The last calls of this node, the newest first."""
         newest = list(self._kept)[: -limit - 1 : -1]
-        return [self._told(kept) for kept in newest]
+        return [self._told(span) for span in newest]
 
     async def of(self, request_id: str, nodes: Iterable[NodeId]) -> Trace:
         """What this node and `nodes` know of a request. Raises Overloaded when too many ask at a time."""
@@ -92,16 +86,16 @@ class Traces:
         self._questions.peer_lost(node)
 
     def _of(self, request_id: str) -> list[TracedCall]:
-        found = [kept for kept in self._kept if kept.request_id == request_id]
-        return [self._told(kept) for kept in found[-TRACE_CALLS_TOLD_MAX:]]
+        found = [span for span in self._kept if span.request_id == request_id]
+        return [self._told(span) for span in found[-TRACE_CALLS_TOLD_MAX:]]
 
-    def _told(self, kept: _Kept) -> TracedCall:
+    def _told(self, span: Span) -> TracedCall:
         now_s = trio.current_time()
         offset_s = self._wall() - now_s
-        place, above = self._tracer.place(kept.span), self._tracer.above(kept.span)
+        place, above = self._tracer.place(span), self._tracer.above(span)
         return TracedCall(
-            request_id=kept.request_id,
+            request_id=span.request_id,
             trace_id=place.trace_id,
             above="" if above is None else above.span_id,
-            top=traced(kept.span, self._node, lambda at: at + offset_s, now_s, kept.outcome),
+            top=traced(span, self._node, lambda at: at + offset_s, now_s, span.outcome),
         )
