@@ -596,6 +596,39 @@ async def test_the_end_of_a_worker_is_seen_where_the_kernel_offers_no_descriptor
     assert process.status == -signal.SIGKILL
 
 
+def niceness(pid):
+    """Of each thread of a process, the first one first."""
+    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    return [int((task / "stat").read_text().rpartition(") ")[2].split()[16]) for task in tasks]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
+async def test_a_worker_loads_at_low_priority_and_serves_at_that_of_its_node():
+    """An update starts many beside the requests of their nodes."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    process = start_worker(sys.path)
+    with contextlib.closing(process.end), contextlib.closing(process.mark), trio.fail_after(SOON_S):
+        while niceness(process.pid) != [own, own + 10]:
+            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.wait_readable(process.end)  # it says hello
+        assert set(niceness(process.pid)) == {own}
+        process.kill()
+        await process.wait()
+    assert process.status == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
+async def test_a_worker_that_only_describes_keeps_a_low_priority():
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    process = start_worker(sys.path, leads=True)
+    with contextlib.closing(process.end), contextlib.closing(process.mark), trio.fail_after(SOON_S):
+        await trio.lowlevel.wait_readable(process.end)
+        assert set(niceness(process.pid)) == {own + 10}
+        process.kill_family()
+        await process.wait()
+    assert process.status == -signal.SIGKILL
+
+
 # --- what cannot live there -------------------------------------------------------------------------------------------
 
 

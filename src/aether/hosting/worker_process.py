@@ -36,10 +36,29 @@ else, tokens of the node among it, stays with the node: a slice gets its setting
 IS_WORKER: Final = "AETHER_WORKER"
 """Set in every worker: a program that opens its cluster when it is imported would start workers without end."""
 
-_BOOT: Final = (
-    "import sys; sys.path[:] = sys.argv[4:]; from aether.hosting.worker_main import main; "
-    "main(*map(int, sys.argv[1:4]))"
-)
+_BOOT: Final = """\
+import os, sys, threading
+sys.path[:] = sys.argv[5:]
+def load():
+    if sys.platform == "linux":
+        task = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, task, min(os.getpriority(os.PRIO_PROCESS, task) + 10, 19))
+    try:
+        import aether.hosting.worker_main
+    except BaseException:
+        pass  # the import below says it
+if sys.argv[4] == "whole":
+    os.nice(10)
+loading = threading.Thread(target=load)
+loading.start()
+loading.join()
+from aether.hosting.worker_main import main
+main(*map(int, sys.argv[1:4]))
+"""
+"""Importing is a fifth of a second of a core, while an update or a scaler starts several workers beside the requests of
+their nodes. So a thread of lower priority does it, which is over then: a process that lowers its own cannot raise it
+again. One that nobody's request waits for keeps it: "whole".
+"""
 _POLL_S: Final = 0.01  # between looks at a process where the kernel offers no descriptor for it
 
 
@@ -102,7 +121,7 @@ class WorkerProcess:
 
 
 def start_worker(path: Sequence[str], *, leads: bool = False) -> WorkerProcess:
-    """Start one, with `path` as its sys.path. leads  a process group of its own, for kill_family
+    """Start one, with `path` as its sys.path. leads  a process group of its own, for kill_family, and low priority
 
     Blocks for a few milliseconds, in this thread on purpose: the kernel ends a worker together with the thread that
     started it, and threads that the loop lends its work to come and go.
@@ -120,7 +139,8 @@ def start_worker(path: Sequence[str], *, leads: bool = False) -> WorkerProcess:
     page = new_mark_file()
     try:
         mark = Mark(page)
-        arguments = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(page), str(os.getpid()), *path]
+        arguments = [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(page), str(os.getpid())]
+        arguments += ["whole" if leads else "start", *path]
         process = subprocess.Popen(  # noqa: S603 - this interpreter, and our own line of code
             arguments,
             stdin=subprocess.DEVNULL,
