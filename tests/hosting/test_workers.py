@@ -598,8 +598,11 @@ async def test_the_end_of_a_worker_is_seen_where_the_kernel_offers_no_descriptor
 
 def niceness(pid):
     """Of each thread of a process, the first one first."""
-    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
-    return [int((task / "stat").read_text().rpartition(") ")[2].split()[16]) for task in tasks]
+    found: list[int] = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is over
+            found.append(int((task / "stat").read_text().rpartition(") ")[2].split()[16]))
+    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has a priority of its own")
@@ -611,7 +614,8 @@ async def test_a_worker_loads_at_low_priority_and_serves_at_that_of_its_node():
         while niceness(process.pid) != [own, own + 10]:
             await trio.lowlevel.checkpoint()
         await trio.lowlevel.wait_readable(process.end)  # it says hello
-        assert set(niceness(process.pid)) == {own}
+        while set(niceness(process.pid)) != {own}:  # a thread that is over may be seen for a moment
+            await trio.lowlevel.checkpoint()
         process.kill()
         await process.wait()
     assert process.status == -signal.SIGKILL
@@ -623,7 +627,8 @@ async def test_a_worker_that_only_describes_keeps_a_low_priority():
     process = start_worker(sys.path, leads=True)
     with contextlib.closing(process.end), contextlib.closing(process.mark), trio.fail_after(SOON_S):
         await trio.lowlevel.wait_readable(process.end)
-        assert set(niceness(process.pid)) == {own + 10}
+        while set(niceness(process.pid)) != {own + 10}:  # a thread that is over may be seen for a moment
+            await trio.lowlevel.checkpoint()
         process.kill_family()
         await process.wait()
     assert process.status == -signal.SIGKILL

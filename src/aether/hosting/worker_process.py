@@ -39,15 +39,16 @@ IS_WORKER: Final = "AETHER_WORKER"
 _BOOT: Final = """\
 import os, sys, threading
 sys.path[:] = sys.argv[5:]
+whole = sys.argv[4] == "whole"
 def load():
-    if sys.platform == "linux":
+    if sys.platform == "linux" and not whole:
         task = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, task, min(os.getpriority(os.PRIO_PROCESS, task) + 10, 19))
     try:
         import aether.hosting.worker_main
     except BaseException:
         pass  # the import below says it
-if sys.argv[4] == "whole":
+if whole:
     os.nice(10)
 loading = threading.Thread(target=load)
 loading.start()
