@@ -7,7 +7,6 @@ they are of the machine's monotonic clock.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import resource
@@ -20,7 +19,7 @@ import attrs
 import trio
 
 import aether
-from aether.cluster.runner import YOUNG_VALUES
+from aether.cluster.runner import settle_heap
 from aether.errors import AetherError
 from aether.kv import keys
 from aether.kv.commands import Batch, Put
@@ -80,9 +79,7 @@ class Member:
         return await self.settle()
 
     async def settle(self) -> dict[str, object]:
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_VALUES)
+        settle_heap()
         await trio.sleep(2 * WATCH_S)
         self._stall_s = 0.0
         return {}

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import importlib.util
 import json
 import re
@@ -35,6 +34,7 @@ import h11
 import trio
 
 import aether
+from aether.cluster.runner import settle_heap
 from aether.model.artifact import ArtifactBase
 from aether.model.route import Route
 from aether.model.rows import RouteRow
@@ -218,14 +218,14 @@ async def node() -> None:
     async with aether.Cluster.open(Quotes, http=0) as cluster:
         with trio.fail_after(30.0):
             await cluster.get(Quotes).quote("abc", 3)
-        gc.freeze()  # as the runner does
+        settle_heap()  # as the runner does
         say(cluster.addresses.http_address)
         await cluster.wait_closed()
 
 
 async def far(ports: list[int], folder: Path) -> None:
     async with open_member(FAR, NAMES, ports, folder, Quotes) as cluster:
-        gc.freeze()
+        settle_heap()
         await cluster.wait_closed()
 
 
@@ -240,7 +240,7 @@ async def edge() -> None:
                 await wait_connected(cluster, 1)
                 with trio.fail_after(30.0):
                     await cluster.get(Quotes).quote("abc", 3)
-                gc.freeze()
+                settle_heap()
                 say(cluster.addresses.http_address)
                 await cluster.wait_closed()
 

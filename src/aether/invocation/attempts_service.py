@@ -57,7 +57,7 @@ from aether.metrics.slow_calls import SlowCall
 from aether.model.ids import NodeId
 from aether.slice_api.call import PLAIN
 
-OTHERS_S: Final = 0.0005
+OTHERS_S: Final = 0.00025
 """A loop over co-located calls whose methods wait for nothing lets other tasks run, and can be cancelled, as often."""
 _NOTHING: Final = (NotStarted, Abandoned)
 
