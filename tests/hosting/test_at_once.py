@@ -1,6 +1,7 @@
 """Calls of methods that await nothing: no task and no scope of their own, and the same to see from outside."""
 
 import contextlib
+import math
 import time
 from contextvars import ContextVar
 
@@ -204,3 +205,49 @@ async def test_a_full_mailbox_is_tried_again_for_its_answer(home_of, autojump_cl
         home.invoker._server._send = refusing
         assert await home.get(Prompt, remote=True).quote("x") == 5
         assert not refused
+
+
+class Stray(aether.Fault):
+    status = 409
+    left: int
+
+
+@aether.slice(artifact="shop:careless:1.0.0")
+class Careless:
+    """What goes wrong beside a method, and what it leaves behind."""
+
+    @aether.lifespan
+    async def life(self, nursery: trio.Nursery):
+        self.nursery = nursery
+        self.left_s = []
+        yield
+
+    async def misspelt(self) -> None:
+        raise Stray(left="no number")
+
+    async def leave(self) -> None:
+        self.nursery.start_soon(self._later)
+
+    async def _later(self):
+        await trio.sleep(100.0)
+        self.left_s.append(aether.current_call().remaining_s)
+
+
+async def test_a_fault_that_does_not_fit_its_own_fields_ends_one_call_and_not_the_node(home_of, autojump_clock):
+    async with home_of() as home:
+        await home.deploy(Careless)
+        proxy = home.get(Careless, remote=True)
+        with pytest.raises(CallFailed, match="does not fit its own fields"):
+            await proxy.misspelt()
+        assert await proxy.leave() is None
+
+
+@pytest.mark.parametrize("remote", [False, True])
+async def test_tasks_that_it_leaves_behind_have_as_much_time_as_they_like(home_of, autojump_clock, remote):
+    async with home_of() as home:
+        name = await home.deploy(Careless)
+        proxy = home.get(Careless, remote=remote)
+        for _ in range(2):  # of co-located calls the first lets others run before it
+            await proxy.leave()
+        await trio.sleep(101.0)
+        assert home.hosting.find(name)._instance.left_s == [math.inf] * 2

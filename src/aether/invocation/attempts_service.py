@@ -144,6 +144,7 @@ class Attempts:
                 call.form is Form.WIRE and call.began >= self._others_at
             )  # others first; HTTP: it waited for its socket
             or call.opening is not None
+            or call.attempt  # the second leg of a hedged call is another try, with times of its own
             or (options is not PLAIN and (options.key or options.one_way))
             or self._wire
             or server.full
@@ -154,10 +155,11 @@ class Attempts:
         call.attempt, call.at = 1, endpoint.instance
         load, counter = self._chooser.began(endpoint, call.method)
         span, reply = call.span, None
-        span.instance, span.until = endpoint.instance, call.began + call.within_s
+        span.instance = endpoint.instance
         running = server.tracer.served_here(span, call.request_id, priority_of(options))
         try:
-            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running)
+            until = call.began + call.within_s
+            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running, until)
         finally:
             self._ended(call, endpoint, load, counter, reply, call.began)
         if reply is None:

@@ -1,4 +1,4 @@
-"""Calls in: each one has a task for itself, with the time that its caller has left.
+"""Calls in: each one that may wait has a task for itself, with the time that its caller has left.
 
 Knows: served calls by caller and call id; how cancellation, deadline and drain end one.
 Never: who should be called, retries, exceptions of user code.
@@ -45,6 +45,7 @@ from aether.invocation.tracer import Tracer
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import NodeId
 from aether.slice_api.current import RUNNING, Running
+from aether.slice_api.faults import text_of
 
 REPLY_TRIES_MAX: Final = 8
 REPLY_PAUSE_S: Final = 0.01
@@ -54,7 +55,6 @@ IDLE_TASKS_MAX: Final = 64
 """Tasks kept for the next call: to start and end one costs a fifth of serving it."""
 
 _log = logging.getLogger(__name__)
-
 
 _Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 
@@ -164,10 +164,14 @@ class CallServer:
         ):
             return False
         span = Span(f"{instance.name}.{request.method}", now)
-        span.instance, span.until = request.instance, now + request.remaining_s
+        span.instance, until = request.instance, now + request.remaining_s
         running = self.tracer.served(span, request_id, extra)
         serve = self._pristine.copy().run  # what a method sets is not for the next call
-        reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running)
+        reply: Outcome | None
+        try:
+            reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running, until)
+        except Exception as error:  # noqa: BLE001 - and least of all the task that reads from the connection
+            reply = self._broken(request, error)
         if reply is None:
             return False
         if isinstance(reply, Failed) and request.attempt != 1:
@@ -175,7 +179,7 @@ class CallServer:
         self._remember((sender, request.call_id))
         self._over(request_id, span, type(reply).__name__, answered=True)
         if not self._answered(sender, request, reply, request_id):
-            nursery.start_soon(self._answer_later, sender, request, reply, request_id, span.until)
+            nursery.start_soon(self._answer_later, sender, request, reply, request_id, until)
         return True
 
     def cancel(self, sender: NodeId, call_id: int, reason: str) -> None:
@@ -191,15 +195,19 @@ class CallServer:
             self.cancel(sender, call_id, "the connection to its caller was lost")
 
     def serve_at_once(
-        self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running
+        self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running, until: float
     ) -> RanAtOnce | TimedOut:
-        """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise."""
-        token = RUNNING.set(running)
+        """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise.
+
+        until  when its time is over; tasks that it leaves behind are not bound by that
+        """
+        token, running.span.until = RUNNING.set(running), until
         try:
             return instance.serve_at_once(method, payload, form)
         except trio.TooSlowError:
             return TimedOut(running.span.hop(trio.current_time()))
         finally:
+            running.span.until = math.inf
             RUNNING.reset(token)
 
     async def serve_here(
@@ -245,9 +253,8 @@ class CallServer:
         key = (sender, request.call_id)
         try:
             reply = await self._outcome(sender, request, request_id, scope)
-        except Exception as error:  # noqa: BLE001 - a bug here must end one call, not the node
-            _log.exception("serving %s of %s failed outside the method", request.method, request.target)
-            reply = Failed(kind=type(error).__name__, message=str(error), node=self._node)
+        except Exception as error:  # noqa: BLE001 - one call ends, not the node
+            reply = self._broken(request, error)
         finally:
             self._arrived.over(scope)
             self._remember(key)
@@ -288,6 +295,11 @@ class CallServer:
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply
+
+    def _broken(self, request: CallRequest, error: Exception) -> Failed:
+        """What went wrong beside the method must end one call, not the node."""
+        _log.error("serving %s of %s failed outside the method", request.method, request.target, exc_info=error)
+        return Failed(kind=type(error).__name__, message=text_of(error), node=self._node)
 
     def _remember(self, key: tuple[NodeId, int]) -> None:
         """So that a request that arrives once more, or too late, is known: a process never uses a call id twice."""
