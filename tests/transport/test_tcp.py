@@ -144,6 +144,27 @@ async def test_messages_before_a_malformed_one_are_delivered(tcp_world):
     assert a.received == [("x", tcp_world.Note("good"), "r")]
 
 
+async def test_handlers_that_compute_let_others_run_between_the_messages_of_one_read(tcp_world):
+    """A call may be served by the task that reads it, and hundreds come in one read; elections wait for no slice."""
+    a = await tcp_world.start("a")
+    stream = await introduce(tcp_world, a)
+    others, seen = 0, []
+
+    def compute(*_):
+        until = trio.current_time() + 0.002
+        while trio.current_time() < until:
+            pass
+        seen.append(others)
+
+    a.answer = compute
+    await stream.send_all(100 * encode_frame(b"\x93\x02\xa1r\x91\xa4good"))
+    while len(seen) < 100:
+        others += 1
+        await trio.lowlevel.checkpoint()
+
+    assert max(seen.count(turn) for turn in set(seen)) <= 2
+
+
 async def test_a_peer_that_dials_a_lane_again_replaces_its_older_connection(tcp_world):
     """It has lost the older one, or it would not dial; reading both could mix two orders."""
     a = await tcp_world.start("a")

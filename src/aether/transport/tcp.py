@@ -20,12 +20,7 @@ import trio
 
 from aether.errors import BadInput
 from aether.model.ids import ClusterUuid, NodeId
-from aether.model.limits import (
-    HANDSHAKE_S,
-    PEER_SILENT_S,
-    PEERS_MAX,
-    RECONNECT_MAX_S,
-)
+from aether.model.limits import HANDSHAKE_S, PEER_SILENT_S, PEERS_MAX, RECONNECT_MAX_S
 from aether.transport.accepting import accept_all
 from aether.transport.address import is_wildcard, split_address
 from aether.transport.contact import Contact
@@ -56,6 +51,8 @@ from aether.wire.session import (
     everyone,
 )
 from aether.wire.table import MessageTable
+
+OTHERS_S: Final = 0.001  # handlers may compute, as a call that is served at once does: others run as often as that
 
 _log: Final = logging.getLogger("aether.transport")
 _OPENED: Final = encode_frame(b"")
@@ -365,7 +362,7 @@ class TcpTransport:
             while data := await link.receive():
                 listener.heard = True
                 try:
-                    self._take(hello, decoder, data)
+                    await self._take(hello, decoder, data)
                 except BadInput as error:
                     self._counters.closed["malformed"] += 1
                     _log.warning("%s: ended a lane from %s: %s", self._identity.node, hello.identity.label, error)
@@ -374,13 +371,17 @@ class TcpTransport:
             return words(error)
         return "it ended the connection" if decoder.is_empty else "it ended the connection inside a frame"
 
-    def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
+    async def _take(self, hello: Hello, decoder: FrameDecoder, data: bytes) -> None:
         node, lane, deliver = hello.identity.node, hello.lane, self._dispatch.deliver
+        others_at = trio.current_time() + OTHERS_S
         for payload in decoder.feed(data):
             if payload:
                 deliver(node, lane, payload)
             else:
                 self._presence.opened((Direction.IN, lane), hello.identity)
+            if trio.current_time() >= others_at:
+                await trio.lowlevel.checkpoint()
+                others_at = trio.current_time() + OTHERS_S
 
     def _meet(self, identity: Identity) -> None:
         """A peer that dialled in is up: dial it back now, at the address it says it has."""
