@@ -251,3 +251,21 @@ async def test_tasks_that_it_leaves_behind_have_as_much_time_as_they_like(home_o
             await proxy.leave()
         await trio.sleep(101.0)
         assert home.hosting.find(name)._instance.left_s == [math.inf] * 2
+
+
+@aether.slice(artifact="shop:twins:1.0.0", concurrency=1)
+class Twins:
+    @aether.method(idempotent=True)
+    async def quote(self) -> int:
+        return 5
+
+
+async def test_the_second_leg_of_a_hedged_call_lasts_from_its_own_beginning(home_of, autojump_clock):
+    async with home_of() as home:
+        busy, _ = [await home.deploy(Twins) for _ in range(2)]
+        assert home.hosting.find(busy)._slots.try_take()  # it has no time for anybody
+        quote = aether.call(home.get(Twins).quote, hedge_after=2.0)
+        assert await quote() == 5
+        while home.invoker.statistics().targets["shop:twins"].hedges_won == 0:  # until that one is asked first
+            assert await quote() == 5
+        assert home.invoker.statistics().versions["shop:twins:1.0.0"].seconds < 1.0
