@@ -39,20 +39,20 @@ IS_WORKER: Final = "AETHER_WORKER"
 _BOOT: Final = """\
 import os, sys, threading
 sys.path[:] = sys.argv[5:]
-whole = sys.argv[4] == "whole"
 def load():
-    if sys.platform == "linux" and not whole:
-        task = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, task, min(os.getpriority(os.PRIO_PROCESS, task) + 10, 19))
     try:
+        if sys.platform == "linux":
+            task = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, task, min(os.getpriority(os.PRIO_PROCESS, task) + 10, 19))
         import aether.hosting.worker_main
     except BaseException:
-        pass  # the import below says it
-if whole:
+        pass  # the import below does it, or says what is wrong
+if sys.argv[4] == "whole":
     os.nice(10)
-loading = threading.Thread(target=load)
-loading.start()
-loading.join()
+else:
+    loading = threading.Thread(target=load)
+    loading.start()
+    loading.join()
 from aether.hosting.worker_main import main
 main(*map(int, sys.argv[1:4]))
 """
