@@ -13,6 +13,7 @@ from worker_slices import OutOfStock
 import aether
 from aether.errors import BadInput, CallFailed, NoInstance
 from aether.hosting.failures import BAD_INPUT
+from aether.invocation.messages import CallCancel, CallRequest
 from aether.invocation.reply import Done, Form
 
 SEEN = ContextVar("seen", default="nothing")
@@ -233,13 +234,45 @@ class Careless:
         self.left_s.append(aether.current_call().remaining_s)
 
 
-async def test_a_fault_that_does_not_fit_its_own_fields_ends_one_call_and_not_the_node(home_of, autojump_clock):
+@pytest.mark.parametrize("remote", [False, True])
+async def test_a_fault_that_does_not_fit_its_own_fields_ends_one_call_and_not_the_node(home_of, autojump_clock, remote):
     async with home_of() as home:
         await home.deploy(Careless)
-        proxy = home.get(Careless, remote=True)
-        with pytest.raises(CallFailed, match="does not fit its own fields"):
-            await proxy.misspelt()
+        proxy = home.get(Careless, remote=remote)
+        for _ in range(2):  # of co-located calls the first lets others run before it
+            with pytest.raises(CallFailed, match="does not fit its own fields") as failed:
+                await proxy.misspelt()
+            assert (failed.value.kind, failed.value.slice, failed.value.method) == ("TypeError", "Careless", "misspelt")
+
+
+async def test_what_goes_wrong_beside_a_method_ends_one_call_and_not_the_node(home_of, autojump_clock):
+    async with home_of() as home:
+        name = await home.deploy(Careless)
+        proxy, instance = home.get(Careless, remote=True), home.hosting.find(name)
+        instance.serve_at_once = lambda *_: math.sqrt(-1.0)
+        with pytest.raises(CallFailed, match="math domain error"):
+            await proxy.leave()
+        del instance.serve_at_once
         assert await proxy.leave() is None
+
+
+async def test_a_request_that_comes_twice_is_served_once_and_one_behind_its_cancellation_never(home_of, autojump_clock):
+    async with home_of() as home:
+        name = await home.deploy(Prompt)
+        sent = []
+        home.invoker._server._send = lambda to, message, request_id: sent.append(message.call_id) or True
+
+        def ask(call_id):
+            request = CallRequest(call_id, "shop:prompt", name, "quote", Form.WIRE, 1.0, {"sku": "x"}, 1, {})
+            home.invoker.deliver(home.far.node, request, "r")
+
+        ask(1)
+        ask(1)
+        home.invoker.deliver(home.far.node, CallCancel(2, "its caller left"), "r")
+        ask(2)
+        await trio.sleep(1.0)
+        assert sent == [1]
+        assert home.hosting.find(name)._instance.ran == 1
 
 
 @pytest.mark.parametrize("remote", [False, True])

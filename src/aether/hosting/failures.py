@@ -51,12 +51,15 @@ def failure_of(
     """The outcome for what left a method. form  how the fields of a Fault are spelt for this caller"""
     error = leaving(error)
     faults = faults_in(error)
-    if len(faults) == 1:
-        return Faulted(encode_fault(faults[0], form))
+    try:
+        plain = [encode_fault(fault, form) for fault in faults]
+    except TypeError as misfit:  # its fields are not what it declares: a mistake of the method, as a wrong result is
+        error, plain = misfit, []
+    if len(plain) == 1:
+        return Faulted(plain[0])
     if isinstance(error, QuotaExceeded):
         return Faulted(quota_fault(error))
-    if faults:
-        plain = [encode_fault(fault, form) for fault in faults]
+    if plain:
         fields = {"faults": [_listed(each) for each in plain]}
         return Faulted(FaultPlain(MANY_FAULTS, faults[0].status, faults[0].title, text_of(error), fields))
     return Failed(
