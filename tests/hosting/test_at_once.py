@@ -184,6 +184,20 @@ async def test_a_method_that_was_replaced_on_the_instance_is_what_runs(home_of, 
         assert await home.get(Prompt, remote=True).quote("x") == 42
 
 
+async def test_a_method_that_cannot_be_had_is_a_failure_of_its_call(prompt, autojump_clock):
+    class Sealed(Prompt):
+        @property
+        def quote(self):
+            raise ValueError("sealed")
+
+    async with prompt() as (_, proxy, instance):
+        instance._instance.__class__ = Sealed
+        for _ in range(2):  # of co-located calls the first lets others run before it
+            with pytest.raises(CallFailed, match="sealed") as failed:
+                await proxy.quote("x")
+            assert failed.value.slice == "Prompt"
+
+
 async def test_it_counts_as_any_call(prompt, autojump_clock):
     async with prompt() as (home, proxy, _):
         await proxy.quote("x")

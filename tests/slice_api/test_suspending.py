@@ -1,11 +1,14 @@
 """Which coroutine functions never suspend: told from their code, and in doubt no."""
 
+import dis
 import functools
+import importlib.util
 import types
 
 import pytest
 import trio
 
+from aether.slice_api import suspending
 from aether.slice_api.suspending import never_suspends, returned
 
 
@@ -92,3 +95,14 @@ def test_returned_refuses_a_coroutine_that_suspends():
 
     with pytest.raises(RuntimeError, match="suspended"):
         returned(suspends())
+
+
+def test_an_interpreter_whose_instructions_have_other_names_is_not_judged(monkeypatch):
+    """One that is newer than this code: then each method is served as one that may wait."""
+    with monkeypatch.context() as patched:
+        for name in ("GET_AWAITABLE", "GET_ANEXT", "SEND", "YIELD_VALUE"):
+            patched.delitem(dis.opmap, name)
+        newer = importlib.util.module_from_spec(suspending.__spec__)
+        suspending.__spec__.loader.exec_module(newer)
+    assert not newer.never_suspends(vars(Shop)["sleeps"])
+    assert not newer.never_suspends(vars(Shop)["quote"])

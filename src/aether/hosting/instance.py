@@ -173,7 +173,10 @@ class RunningInstance:
         spec = self._prompt.get(method)
         if spec is None or self._refusal or self._slots.lasts_s(method) > AT_ONCE_S:
             return None
-        function: Any = getattr(self._instance, method)
+        try:
+            function: Any = getattr(self._instance, method)
+        except Exception:  # noqa: BLE001 - `serve` makes an outcome of it
+            return None
         if getattr(function, "__func__", None) is not spec.function or not self._slots.try_take():
             return None
         began = trio.current_time()
