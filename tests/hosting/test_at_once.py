@@ -316,3 +316,30 @@ async def test_the_second_leg_of_a_hedged_call_lasts_from_its_own_beginning(home
         while home.invoker.statistics().targets["shop:twins"].hedges_won == 0:  # until that one is asked first
             assert await quote() == 5
         assert home.invoker.statistics().versions["shop:twins:1.0.0"].seconds < 1.0
+
+
+@pytest.mark.parametrize(
+    "extra", [{"ctx": 5}, {"ctx": {"a": 1}}, {"trace": "none", "state": 7}, {"prio": []}, {"oneway": "x"}]
+)
+async def test_what_a_peer_says_beside_its_arguments_may_be_nonsense(home_of, autojump_clock, extra):
+    """It is heard by the task that reads the connection, which must live on."""
+    async with home_of() as home:
+        name = await home.deploy(Prompt)
+        heard = []
+        home.invoker._server._send = lambda to, message, request_id: heard.append(message) is None
+        request = CallRequest(1, "shop:prompt", name, "quote", Form.WIRE, 1.0, {"sku": "x"}, 1, extra)
+        home.invoker.deliver(home.far.node, request, "r-1")
+        await trio.testing.wait_all_tasks_blocked()
+        assert [message.call_id for message in heard] == [1]
+
+
+async def test_what_fails_outside_the_method_ends_that_call_alone(home_of, autojump_clock, monkeypatch, caplog):
+    async with home_of() as home:
+        await home.deploy(Prompt)
+        proxy = home.get(Prompt, remote=True)
+        with monkeypatch.context() as broken:
+            broken.setattr(home.invoker.tracer, "served", lambda *_: 1 / 0)
+            with pytest.raises(CallFailed, match="division by zero"):
+                await proxy.quote("x")
+        assert "failed outside the method" in caplog.text
+        assert await proxy.quote("x") == 5

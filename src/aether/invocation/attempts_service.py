@@ -137,12 +137,11 @@ class Attempts:
         Nobody waits meanwhile, so no deadline needs to be known.
         """
         instance, server, options = self._host.find(endpoint.instance), self._server, call.options
+        others_first = call.form is Form.WIRE and call.began >= self._others_at  # HTTP: it waited for its socket
         if (
             instance is None
+            or others_first
             or not instance.awaits_nothing(call.method)
-            or (
-                call.form is Form.WIRE and call.began >= self._others_at
-            )  # others first; HTTP: it waited for its socket
             or call.opening is not None
             or call.attempt  # the second leg of a hedged call is another try, with times of its own
             or (options is not PLAIN and (options.key or options.one_way))

@@ -165,10 +165,10 @@ class CallServer:
             return False
         span = Span(f"{instance.name}.{request.method}", now)
         span.instance, until = request.instance, now + request.remaining_s
-        running = self.tracer.served(span, request_id, extra)
         serve = self._pristine.copy().run  # what a method sets is not for the next call
         reply: Outcome | None
         try:
+            running = self.tracer.served(span, request_id, extra)
             reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running, until)
         except Exception as error:  # noqa: BLE001 - and least of all the task that reads from the connection
             reply = self._broken(request, error)
