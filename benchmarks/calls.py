@@ -7,9 +7,11 @@ beside a plain await.
 Two processes, each a founding node of one cluster over loopback TCP; one hosts the slice, the other calls it by a typed
 proxy: arguments bound and encoded, endpoint chosen, sent, decoded, run, answered, decoded. Heartbeats go on meanwhile.
 The others are those of `benchmarks.call_peers`, in turns with ours. A co-located call has all that a remote one has but
-the wire: the default deadline, a slot, context variables, metrics. How long a loop over such calls keeps others from
-running is the processor time between two steps of a second task, the longest of the run, and beside it on the clock,
-where the rest of the machine is in it too.
+the wire: the default deadline, a slot, context variables, metrics. What awaits nothing is served in one step (decision
+0040), so rows have a second one, of the same method with an `await` in it, which may be cancelled.
+
+How long a loop over co-located calls keeps others from running is the processor time between two steps of a second
+task, the longest of the run, and beside it on the clock, where the rest of the machine is in it too.
 """
 
 from __future__ import annotations
@@ -51,6 +53,14 @@ class Echo:
     async def echo(self, sku: str, qty: int) -> dict[str, int]:
         return {sku: qty}
 
+    @aether.method(idempotent=True)
+    async def resound(self, sku: str, qty: int) -> dict[str, int]:
+        """The same, by a method that might wait."""
+        return await self._echoed(sku, qty)
+
+    async def _echoed(self, sku: str, qty: int) -> dict[str, int]:
+        return {sku: qty}
+
 
 async def serve(ports: list[int], folder: Path) -> None:
     """Answer until killed."""
@@ -59,14 +69,16 @@ async def serve(ports: list[int], folder: Path) -> None:
         await cluster.wait_closed()
 
 
-async def call_remote(ports: list[int], folder: Path, seconds: float, profile: str) -> Figures:
+async def call_remote(ports: list[int], folder: Path, seconds: float, profile: str) -> tuple[Figures, Figures]:
+    """Of a method that awaits nothing, and of one that does."""
     async with open_member(CALLER, NAMES, ports, folder) as cluster:
         await wait_connected(cluster, 1)
         proxy = cluster.get(Echo)
         with trio.fail_after(30.0):
             await proxy.echo(**REQUEST)
         gc.freeze()
-        return await profiled(profile, measure, lambda request: proxy.echo(**request), seconds)
+        found = await profiled(profile, measure, lambda request: proxy.echo(**request), seconds)
+        return found, await measure(lambda request: proxy.resound(**request), seconds)
 
 
 async def profiled(profile: str, function: Any, *arguments: Any) -> Any:
@@ -83,8 +95,8 @@ async def profiled(profile: str, function: Any, *arguments: Any) -> Any:
 
 async def call_co_located(seconds: float) -> dict[str, float]:
     """Microseconds per call: a plain await; a call without the caller's deadline, with a context variable, under a
-    deadline. Milliseconds of the longest gap, on the clock and of processor time, of a loop over calls, and of one over
-    plain awaits that lets others run after each.
+    deadline; a call and a plain await of a method that awaits. Milliseconds of the longest gap, on the clock and of
+    processor time, of a loop over calls, and of one over plain awaits that lets others run after each.
     """
     async with aether.Cluster.open(Echo) as cluster:
         proxy, plain = cluster.get(Echo), Echo()
@@ -93,6 +105,9 @@ async def call_co_located(seconds: float) -> dict[str, float]:
             found["context"] = await timed(proxy.echo, seconds)
         with trio.fail_after(60.0):
             found["deadline"] = await timed(proxy.echo, seconds)
+
+        found["awaiting"] = await timed(proxy.resound, seconds)
+        found["plain awaiting"] = await timed(plain.resound, seconds)
 
         async def polite() -> None:
             await plain.echo(**REQUEST)
@@ -141,8 +156,8 @@ async def timed(call: Any, seconds: float) -> float:
     return statistics.median(samples) * 1e6
 
 
-def measure_remote(seconds: float, profile: str = "") -> Figures:
-    """Two fresh processes; this one calls."""
+def measure_remote(seconds: float, profile: str = "") -> tuple[Figures, Figures]:
+    """Two fresh processes; this one calls. As `call_remote`."""
     with tempfile.TemporaryDirectory() as name:
         ports, folder = free_ports(2), Path(name)
         command = ["-m", "benchmarks.calls", "--serve", *map(str, ports), "--folder", name]
@@ -156,20 +171,24 @@ def figures(seconds: float, rounds: int, own: Sequence[str] = ()) -> list[Figure
     without = set(filter(None, parser.parse_args(list(own)).without.split(",")))
     if unknown := without - set(MODULES):
         parser.error(f"no peer {', '.join(unknown)}; there are {', '.join(MODULES)}")
-    remote, local = [], []
+    remote, awaiting, local = [], [], []
     peers: dict[str, list[Figures]] = {}
     for _ in range(rounds):
-        ours, eager = measure_remote(seconds), measure_bare("eager", seconds)
+        (ours, resounding), eager = measure_remote(seconds), measure_bare("eager", seconds)
         coalesced = measure_bare("coalesced", seconds)
         remote.append((ours.p50_us, eager.p50_us, ours.rate, coalesced.rate))
+        awaiting.append((resounding.p50_us, resounding.rate))
         for name in [each for each in MODULES if each not in without]:
             if (found := measure_peer(name, seconds)) is not None:
                 peers.setdefault(name, []).append(found)
         local.append(trio.run(call_co_located, seconds / 2))
     p50_us, bare_p50_us, rate, bare_rate = medians(remote)
+    awaiting_p50_us, awaiting_rate = medians(awaiting)
     return [
         Figure("remote call, one at a time, p50", "us", p50_us, bare_p50_us, GOAL_P50),
         Figure("remote calls, 64 outstanding", "/s", rate, bare_rate, GOAL_RATE),
+        Figure("remote call of a method that awaits, one at a time, p50", "us", awaiting_p50_us, bare_p50_us),
+        Figure("remote calls of a method that awaits, 64 outstanding", "/s", awaiting_rate, bare_rate),
         *beside_peers(p50_us, rate, peers),
         *co_located(local),
     ]
@@ -195,6 +214,9 @@ def co_located(rounds: list[dict[str, float]]) -> Iterator[Figure]:
     yield Figure("co-located call under a deadline", "us", middle["deadline"], plain_us)
     more_us = middle["no deadline"] - plain_us
     yield Figure("co-located call, what it adds to a plain await", "us", more_us, plain_us, GOAL_MORE)
+    plain_us = middle["plain awaiting"]
+    more_us = middle["awaiting"] - plain_us
+    yield Figure("co-located call of a method that awaits, what it adds", "us", more_us, plain_us)
     yield Figure("loop over co-located calls, longest gap", "ms CPU", worst["cpu gap"], worst["bare cpu gap"], GOAL_GAP)
     yield Figure("loop over co-located calls, longest gap on the clock", "ms", worst["gap"], worst["bare gap"])
 
@@ -209,7 +231,9 @@ def main() -> None:
     if options.serve:
         trio.run(serve, options.serve, options.folder)
         return
-    print(f"aether            {measure_remote(options.seconds, options.profile)}")
+    echoing, resounding = measure_remote(options.seconds, options.profile)
+    print(f"aether            {echoing}")
+    print(f"aether, awaiting  {resounding}")
     print(f"bare, eager       {measure_bare('eager', options.seconds)}")
     print(f"bare, coalesced   {measure_bare('coalesced', options.seconds)}")
 
