@@ -277,7 +277,7 @@ OURS = ("handler", "h11", "slice")
 def main(name: str, *arguments: str) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    service._FILES_SHARE = 2  # with its third of the files, a listener would hold too few for a crowd
+    service._FILES_SHARE = 1  # a third of the files, or half of 20,000, would be too few for a crowd of 10,000
     if name in PEERS:
         PEERS[name]()
     elif name in OURS:
