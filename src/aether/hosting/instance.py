@@ -243,7 +243,7 @@ class RunningInstance:
                 try:
                     return await run()
                 finally:
-                    self._ended(scope, spec, trio.current_time() - began)
+                    self._ended(scope, spec, began)
         except Exception as error:  # noqa: BLE001 - whatever a method raises is an outcome of the call
             return self._failure(error, spec, form)
         except BaseExceptionGroup as group:
@@ -273,10 +273,11 @@ class RunningInstance:
                 self._ignored[name] = None
                 _log.warning("%s.%s ignores %r, which callers of a newer version give", self.name, spec.name, name)
 
-    def _ended(self, scope: trio.CancelScope, spec: MethodSpec, held_s: float) -> None:
+    def _ended(self, scope: trio.CancelScope, spec: MethodSpec, began: float) -> None:
         self._calls.discard(scope)
         if not spec.stream:
-            self._slots.give_back(spec.name, None if spec.inputs else held_s)
+            now = trio.current_time()
+            self._slots.give_back(spec.name, None if spec.inputs else now - began, now)
         if self._empty is not None and not self._calls:
             self._empty.set()
 

@@ -45,7 +45,7 @@ def load():
             task = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, task, min(os.getpriority(os.PRIO_PROCESS, task) + 10, 19))
         import aether.hosting.worker_main
-    except BaseException:
+    except Exception:
         pass  # the import below does it, or says what is wrong
 if sys.argv[4] == "whole":
     os.nice(10)

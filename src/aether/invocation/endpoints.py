@@ -166,10 +166,11 @@ class EndpointRegistry:
         table = (endpoints, waiting, terms, traffic, sleepers)
         changed = table != (self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers)
         self._endpoints, self._waiting, self._terms, self._traffic, self._sleepers = table
-        self._known = {
-            base: Known(endpoints.get(base, ()), terms.get(base, _NO_TERMS), traffic.get(base))
-            for base in endpoints.keys() | terms.keys() | traffic.keys()
-        }
+        if changed:
+            self._known = {
+                base: Known(endpoints.get(base, ()), terms.get(base, _NO_TERMS), traffic.get(base))
+                for base in endpoints.keys() | terms.keys() | traffic.keys()
+            }
         return changed
 
     def known(self, base: ArtifactBase) -> Known:
