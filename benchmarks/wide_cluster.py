@@ -3,8 +3,9 @@
 Knows: the assembly of a node, the in-memory network, the context that every task of a node inherits.
 Never: what the nodes are made to do.
 Holds: a step of a task counts for the node whose nursery the task lives in. Processor time is that of this thread
-       alone, so that other processes do not count; the caches of the processor are shared by all nodes of the
-       simulation, which no real node has to suffer.
+       alone, so that other processes do not count. The caches of the processor are shared by all nodes of the
+       simulation, which no real node has to suffer: the more nodes, the colder they are when one has its turn again.
+       `from_cold` makes them as cold at every size.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import gc
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -39,6 +40,7 @@ LOOK_S: Final = 0.05
 EPOCH_S: Final = 1_700_000_000.0
 LINK_S: Final = (0.0002, 0.001)  # one way
 
+_MORE_THAN_CACHES: Final = b"x" * 2**26  # reading it leaves nothing else there
 _NODE: ContextVar[NodeId] = ContextVar("node")
 
 
@@ -49,8 +51,24 @@ class Meter(trio.abc.Instrument):
         self.cpu_ns: Counter[NodeId] = Counter()
         self.steps: Counter[NodeId] = Counter()
         self._since_ns = 0
+        self._last: NodeId | None = None
+        self._cold: NodeId | None = None
+
+    @contextmanager
+    def from_cold(self, node: NodeId) -> Generator[None]:
+        """Inside, `node` finds cold caches whenever it wakes up after another one."""
+        self._cold = node
+        try:
+            yield
+        finally:
+            self._cold = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self._cold is not None:
+            node = task.context.get(_NODE)
+            if node == self._cold != self._last:
+                _MORE_THAN_CACHES.count(b"y")
+            self._last = node
         self._since_ns = time.thread_time_ns()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -90,7 +108,7 @@ class WideCluster:
     def __init__(self, slices: Sequence[type], nursery: trio.Nursery, meter: Meter, seed: int) -> None:
         self._slices = slices
         self._nursery = nursery
-        self._meter = meter
+        self.meter: Meter = meter
         self._seed = seed
         self._network = MemoryNetwork(seed)
         self._network.set_delay(*LINK_S)
@@ -184,8 +202,8 @@ class WideCluster:
         assert node is not None, f"{name} does not run"
         sent = node.transport.statistics()
         return Cost(
-            cpu_s=self._meter.cpu_ns[name] / 1e9,
-            steps=self._meter.steps[name],
+            cpu_s=self.meter.cpu_ns[name] / 1e9,
+            steps=self.meter.steps[name],
             sent_bytes=sum(sent.sent_bytes.values()),
             sent_frames=sum(sent.sent_frames.values()),
             received_bytes=sum(sent.received_bytes.values()),

@@ -232,6 +232,22 @@ async def test_a_worker_whose_voter_is_lost_tells_another_at_once(autojump_clock
             assert max(net.services[reader].view.age_s(node) for node in set(names) - net.cut) < OLD_S
 
 
+async def test_rows_of_those_who_tell_another_voter_keep_nobody_waiting(autojump_clock, net, nursery):
+    """A hundred nodes start one after another, and each that comes moves some to another voter."""
+    names = [NodeId(f"n{n:03}") for n in range(100)]
+    net = await net(names[:5], voters=names[:5])
+    net.lead(names[0])
+    for name in reversed(names[5:]):
+        net.names = (*net.names, name)
+        await nursery.start(net.add(name).run)
+        await trio.sleep(0.02)
+    await trio.sleep(round_s(100) + OLD_S)
+
+    assert set(net.services[names[0]].view.known()) == set(names)
+    assert ages(net, names[:5]) < round_s(100) + OLD_S
+    nursery.cancel_scope.cancel()
+
+
 async def test_ages_are_right_however_often_a_row_waited(autojump_clock, net):
     """Worker to voter to voter to worker: what all of them say of when it was measured is the same."""
     names = [NodeId(f"n{n:02}") for n in range(12)]

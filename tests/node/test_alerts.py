@@ -27,7 +27,7 @@ class Figures:
     def __init__(self):
         self.values = {}
 
-    def nodes(self):
+    def nodes(self, names=None):
         return self.values
 
     round_s = 1.0

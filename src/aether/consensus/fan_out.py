@@ -73,6 +73,11 @@ class FanOut:
         self._looks = 0
         self._tried: dict[NodeId, int] = {}  # the last look that left a learner to the leader
 
+    @property
+    def serving(self) -> Mapping[NodeId, NodeId | None]:
+        """What the last look decided for every learner, as Serving."""
+        return self._serving
+
     def look(
         self,
         learners: Sequence[NodeId],
@@ -81,7 +86,7 @@ class FanOut:
         log: RaftLog,
         is_heard: Callable[[NodeId], bool],
     ) -> Mapping[NodeId, tuple[NodeId, ...]]:
-        """Once a second: move what must be moved; what each relay is to be told, the idle ones too.
+        """Once a second: decide what must be moved (see `serving`); what each relay is to be told, the idle ones too.
 
         is_heard  whether a member answered since the last look
         """
@@ -102,8 +107,6 @@ class FanOut:
             learner: self._looks if self._serving[learner] is None else self._tried.get(learner, 0)
             for learner in learners
         }
-        for learner, relay in self._serving.items():
-            progress[learner].serve(by_relay=relay is not None)
         used |= {relay for relay in self._serving.values() if relay is not None}
         return {
             relay: tuple(learner for learner, server in self._serving.items() if server == relay)

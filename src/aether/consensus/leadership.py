@@ -94,7 +94,7 @@ class Leadership:
             return False
         if self._now % self._config.heartbeat_ticks == 0:
             voting = self._configuration.voting()
-            others = self._progress.items()
+            others = self.replication.direct
             self._begin_round(
                 [p for p, progress in others if p in voting or p in self._leaving or self._is_due(progress)]
             )
@@ -121,8 +121,7 @@ class Leadership:
 
     def _is_due(self, learner: Progress) -> bool:
         """Whether a learner gets this heartbeat: one that has everything hears of us once in a while."""
-        idle = learner.match == self._log.last_index and self._now % self._config.election_ticks_min
-        return not learner.is_relayed and not idle
+        return learner.match != self._log.last_index or self._now % self._config.election_ticks_min == 0
 
     def _assign_relays(self, lost: NodeId | None = None) -> None:
         """Learners that are too many for this leader get the log from other voters. lost  one that is gone just now"""
@@ -133,6 +132,8 @@ class Leadership:
         followers = [learner for learner in configuration.learners if learner != self._config.node]  # it may be demoted
         is_heard = partial(self.replication.is_heard, ticks=ticks)
         orders = self._fan_out.look(followers, live, self._progress, self._log, is_heard)
+        for learner, relay in self._fan_out.serving.items():
+            self.replication.serve(learner, by_relay=relay is not None)
         for relay, learners in orders.items():
             self._outbox.send(relay, self._orders.order(relay, learners))
 
@@ -317,7 +318,7 @@ class Leadership:
         for node in self._progress.keys() - members - self._leaving.keys():
             self._leaving[node] = self._now + self._config.election_ticks_max  # so that it hears that it is out
         for node in {*self._configuration.voting(), *self._leaving} & self._progress.keys():
-            self._progress[node].serve(by_relay=False)
+            self.replication.serve(node, by_relay=False)
         self._acks_changed = True
 
     def _forget_leavers(self) -> None:
@@ -327,7 +328,8 @@ class Leadership:
             self._forget(node)
 
     def _forget(self, node: NodeId) -> None:
-        del self._leaving[node], self._progress[node]
+        del self._leaving[node]
+        self.replication.forget(node)
         self._lease.forget(node)
 
     def _end_change(self) -> None:

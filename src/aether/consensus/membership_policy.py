@@ -87,6 +87,8 @@ def is_safe(view: GroupView, change: MembershipChange) -> bool:
 
 def _removals(view: GroupView, settings: MembershipSettings) -> Iterator[MembershipChange]:
     """One at a time: together with a dead one, a living one could be one too many."""
+    if not view.leaving:
+        return
     voters, heirs = view.configuration.voters, _caught_up(view)
     for node in view.configuration.members():
         if node not in view.leaving:
@@ -101,16 +103,19 @@ def _removals(view: GroupView, settings: MembershipSettings) -> Iterator[Members
 
 
 def _additions(view: GroupView, settings: MembershipSettings) -> Iterator[MembershipChange]:
-    members = view.configuration.members()
-    room = max(0, MEMBERS_MAX - len(members))
-    fresh = [node for node in view.newcomers if node not in members and node not in view.leaving]
+    group = view.configuration
+    room = max(0, MEMBERS_MAX - len(group.members()))
+    fresh = [node for node in view.newcomers if not group.has_member(node) and node not in view.leaving]
     if fresh[:room]:
         yield MembershipChange(add=tuple(fresh[:room]))
 
 
 def _obedience(view: GroupView, settings: MembershipSettings) -> Iterator[MembershipChange]:
     """What an operator said about one node. A demoted voter is replaced when somebody can do it."""
-    voters, heirs = view.configuration.voters, _caught_up(view)
+    voters = view.configuration.voters
+    if not view.core and view.workers.isdisjoint(voters):
+        return
+    heirs = _caught_up(view)
     for node in voters:
         if node in view.workers:
             if heirs:
@@ -124,9 +129,11 @@ def _obedience(view: GroupView, settings: MembershipSettings) -> Iterator[Member
 
 def _growth(view: GroupView, settings: MembershipSettings) -> Iterator[MembershipChange]:
     """As many learners as the core takes, the oldest first. An even number of voters would survive no more losses."""
+    voters = len(view.configuration.voters)
+    if voters >= settings.core_max:
+        return
     heirs = set(_willing(view, settings))
     oldest = [node for node in view.configuration.learners if node in heirs]
-    voters = len(view.configuration.voters)
     count = min(len(oldest), settings.core_max - voters)
     count -= (voters + count) % 2 == 0
     if count > 0:
@@ -136,11 +143,10 @@ def _growth(view: GroupView, settings: MembershipSettings) -> Iterator[Membershi
 def _replacements(view: GroupView, settings: MembershipSettings) -> Iterator[MembershipChange]:
     if not settings.auto_replace:
         return
-    heirs = _willing(view, settings)
     for node in view.configuration.voters:
         state = view.followers.get(node)
         silent = state is not None and state.silent_ticks >= settings.replace_ticks
-        if silent and heirs and _may_move(view, settings, node):
+        if silent and _may_move(view, settings, node) and (heirs := _willing(view, settings)):
             yield MembershipChange(demote=(node,), promote=heirs[:1])
 
 

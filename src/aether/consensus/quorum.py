@@ -64,11 +64,13 @@ class Configuration:
     learners: tuple[NodeId, ...] = ()
     demoted: tuple[NodeId, ...] = ()
     _voting: tuple[NodeId, ...] = attrs.field(init=False, eq=False, repr=False)
-    _members: frozenset[NodeId] = attrs.field(init=False, eq=False, repr=False)
+    _among: frozenset[NodeId] = attrs.field(init=False, eq=False, repr=False)
+    _members: tuple[NodeId, ...] = attrs.field(init=False, eq=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:  # both are asked for with every answer and every turn
+    def __attrs_post_init__(self) -> None:  # they are asked for with every answer and every turn
         object.__setattr__(self, "_voting", tuple(sorted({*self.voters, *self.outgoing})))
-        object.__setattr__(self, "_members", frozenset({*self.voters, *self.outgoing, *self.learners}))
+        object.__setattr__(self, "_among", frozenset({*self.voters, *self.outgoing, *self.learners}))
+        object.__setattr__(self, "_members", tuple(sorted(self._among)))
 
     @property
     def is_joint(self) -> bool:
@@ -81,11 +83,11 @@ class Configuration:
 
     def members(self) -> tuple[NodeId, ...]:
         """Everybody whom a leader sends the log, each once, sorted."""
-        return tuple(sorted(self._members))
+        return self._members
 
     def has_member(self, node: NodeId) -> bool:
         """Whether `node` is one of them."""
-        return node in self._members
+        return node in self._among
 
     def left(self) -> Configuration:
         """What the change under way leads to."""

@@ -82,7 +82,7 @@ class Relay:
     def _serve(self) -> None:
         progress = self._replication.progress
         for learner in progress.keys() - set(self._learners):
-            del progress[learner]
+            self._replication.forget(learner)
             self._answered.pop(learner, None)
         fresh = [learner for learner in self._learners if learner not in progress]
         self._replication.follow(fresh, LogIndex(self._log.committed + 1))
@@ -106,7 +106,8 @@ class Relay:
         replication = self._replication
         replication.now += 1
         if replication.now >= self._until:
-            replication.progress.clear()
+            for learner in list(replication.progress):
+                replication.forget(learner)
         if replication.now == self._report_at:
             self._outbox.send(self._leader, self._report())
         if leader_lives and replication.now % self._config.election_ticks_min == 0:

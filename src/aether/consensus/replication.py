@@ -9,7 +9,7 @@ Paper: Raft 5.3; dissertation 10.2.1 (pipelining).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from aether.consensus.config import RaftConfig
 from aether.consensus.log import RaftLog
@@ -33,9 +33,11 @@ class Replication:
         snapshot: StoredSnapshot | None,
         last: Callable[[], LogIndex],
     ) -> None:
-        self.progress: dict[NodeId, Progress] = {}
+        self._receivers: dict[NodeId, Progress] = {}
+        self.progress: Mapping[NodeId, Progress] = self._receivers
         self.snapshots: SnapshotSending = SnapshotSending(config, term, log, sending, snapshot)
         self.now: int = 0
+        self._direct: list[tuple[NodeId, Progress]] | None = None
         self._config = config
         self._term = term
         self._log = log
@@ -45,7 +47,27 @@ class Replication:
     def follow(self, peers: Iterable[NodeId], start: LogIndex) -> None:
         """Send to `peers` as well, and find out from `start` downwards what they hold."""
         for peer in peers:
-            self.progress[peer] = Progress(start, active_tick=self.now, able_tick=self.now)
+            self._receivers[peer] = Progress(start, active_tick=self.now, able_tick=self.now)
+        self._direct = None
+
+    def forget(self, peer: NodeId) -> None:
+        """Send it nothing more."""
+        del self._receivers[peer]
+        self._direct = None
+
+    def serve(self, peer: NodeId, *, by_relay: bool) -> None:
+        """Another node sends `peer` the log from now on, or does so no more."""
+        progress = self.progress[peer]
+        if progress.is_relayed is not by_relay:
+            progress.serve(by_relay=by_relay)
+            self._direct = None
+
+    @property
+    def direct(self) -> list[tuple[NodeId, Progress]]:
+        """Those whom nobody else sends the log: few, however many there are. It is looked over at every turn."""
+        if self._direct is None:
+            self._direct = [(peer, progress) for peer, progress in self.progress.items() if not progress.is_relayed]
+        return self._direct
 
     def is_heard(self, peer: NodeId, ticks: int) -> bool:
         """Whether `peer` answered within the last `ticks`."""
@@ -59,9 +81,7 @@ class Replication:
 
     def send_all(self) -> None:
         """To each receiver everything that its window allows; a new commit index to those who get nothing else."""
-        for peer, progress in self.progress.items():
-            if progress.is_relayed:
-                continue
+        for peer, progress in self.direct:
             if progress.mode is not Mode.SNAPSHOT:
                 self._send_entries(peer, progress)
             if progress.transfer is not None:

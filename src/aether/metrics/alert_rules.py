@@ -83,7 +83,7 @@ def judge(
     changes: list[AlertChange] = []
     after: dict[Subject, Streak] = {}
     room, dropped = ALERTS_MAX - len(active), 0
-    for subject in [*active, *(each for each in samples if each not in active)]:
+    for subject in [*active, *_rising(thresholds, samples, active, streaks)]:
         threshold, row = thresholds.get(subject[0]), active.get(subject)
         if threshold is None:
             if row is not None:
@@ -92,7 +92,8 @@ def judge(
         streak = _streak(streaks.get(subject, NO_STREAK), samples.get(subject), threshold, subject[1] in live)
         severity, why = _severity(None if row is None else row.severity, streak)
         if severity is (None if row is None else row.severity):
-            after[subject] = streak
+            if row is not None or streak.above_warning:
+                after[subject] = streak
             continue
         if row is None and room <= 0:
             dropped += 1
@@ -101,6 +102,17 @@ def judge(
         room -= row is None
         changes.append(_change(subject, severity, threshold, samples.get(subject), row, now, why))
     return Judgement(changes=tuple(changes), streaks=after, dropped=dropped)
+
+
+def _rising(
+    thresholds: Mapping[str, ThresholdRow],
+    samples: Mapping[Subject, float],
+    active: Mapping[Subject, AlertRow],
+    streaks: Mapping[Subject, Streak],
+) -> list[Subject]:
+    """Those without an alert that lie, or lay just now, above a threshold: of many nodes, hardly any."""
+    high = (each for each, value in samples.items() if each[0] in thresholds and value >= thresholds[each[0]].warning)
+    return [each for each in dict.fromkeys((*high, *streaks)) if each in samples and each not in active]
 
 
 def _streak(streak: Streak, value: float | None, threshold: ThresholdRow, is_live: bool) -> Streak:

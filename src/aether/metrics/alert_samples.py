@@ -6,7 +6,7 @@ Never: thresholds' values.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from aether.metrics.alert_rules import Subject
@@ -31,14 +31,11 @@ def gather(metrics: Collection[str], nodes: ClusterFigures, calls: CallFigures) 
 
 
 def _of_nodes(metrics: Collection[str], figures: ClusterFigures) -> Iterator[tuple[Subject, float]]:
-    newest: Mapping[str, Mapping[str, float]] = {str(node): each for node, each in figures.nodes().items()}
-    ages = {str(node): figures.age_s(node) for node in figures.nodes()}
     stale_s = FIGURES_STALE_S + figures.round_s - FIGURES_EVERY_S
-    for node, each in newest.items():
-        if ages[node] <= stale_s:
-            for metric in metrics:
-                if metric in each:
-                    yield (metric, node), each[metric]
+    for node, newest in figures.nodes(metrics).items():
+        if figures.age_s(node) <= stale_s:
+            for metric, value in newest.items():
+                yield (metric, str(node)), value
 
 
 def _of_methods(metrics: Collection[str], calls: CallFigures) -> Iterator[tuple[Subject, float]]:

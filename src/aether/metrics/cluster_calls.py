@@ -64,6 +64,7 @@ class ClusterCalls:
         self._wall = wall
         self._marks: deque[tuple[float, Marked]] = deque([(clock(), {})], maxlen=_MARKS)
         self._told: dict[NodeId, _Told] = {}  # whoever told longest ago first
+        self._told_bytes = 0
         self._sums: tuple[float, Sequence[MethodFigures]] = (float("-inf"), ())
 
     # --- this node ----------------------------------------------------------------------------------------------------
@@ -118,19 +119,24 @@ class ClusterCalls:
         thin = [attrs.evolve(row, total=attrs.evolve(row.total, latencies=NO_LATENCIES)) for row in told.methods]
         slow = [attrs.evolve(row, call=attrs.evolve(row.call, at_s=now - row.call.at_s)) for row in told.slow]
         kept = attrs.evolve(told, methods=thin, slow=slow)
-        self._told.pop(node, None)
+        self._drop(node)
         self._told[node] = _Told(at_s=now, size_bytes=len(snapshot), snapshot=kept, latencies=latencies)
+        self._told_bytes += len(snapshot)
         self._forget(now)
 
     def _forget(self, now: float) -> None:
         """Who told nothing for long is gone, or does not reach this node."""
-        size_bytes = sum(told.size_bytes for told in self._told.values())
-        for node, told in list(self._told.items()):
-            fits = size_bytes <= CALL_SNAPSHOTS_BYTES_MAX and len(self._told) <= FIGURE_NODES_MAX
-            if fits and told.at_s > now - KEPT_S:
-                break
-            size_bytes -= told.size_bytes
-            del self._told[node]
+        while self._told:
+            node, oldest = next(iter(self._told.items()))
+            fits = self._told_bytes <= CALL_SNAPSHOTS_BYTES_MAX and len(self._told) <= FIGURE_NODES_MAX
+            if fits and oldest.at_s > now - KEPT_S:
+                return
+            self._drop(node)
+
+    def _drop(self, node: NodeId) -> None:
+        told = self._told.pop(node, None)
+        if told is not None:
+            self._told_bytes -= told.size_bytes
 
     # --- all ----------------------------------------------------------------------------------------------------------
 

@@ -138,6 +138,7 @@ class Exchange:
             self._for_voters.clear()
             self._for_workers.clear()
             return
+        self._rows.keep(self._served)  # the others tell another voter
         voters = self._other_voters()
         sharing = len(servers({*voters, self._node}, neighbours.leader()))
         passed = sorted(self._rows.take(max(1, FIGURES_PASSED_MAX // sharing)), key=lambda row: row.at_s)

@@ -9,7 +9,7 @@ Holds: a figure keeps its place and its meaning for ever; new ones are put behin
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -88,8 +88,8 @@ assert len(FIGURES) == len(_ALL), "two figures have one name"
 class ClusterFigures(Protocol):
     """The figures of all nodes, as the answering node knows them. From memory: nothing here waits."""
 
-    def nodes(self) -> Mapping[NodeId, Mapping[str, float]]:
-        """The newest figures of every live node; what a node does not know of itself is left out."""
+    def nodes(self, names: Collection[str] | None = None) -> Mapping[NodeId, Mapping[str, float]]:
+        """The newest figures of every live node, all or those of `names`; what a node does not know is left out."""
         ...
 
     def window(self, node: NodeId, name: str, span_s: float) -> Sequence[tuple[float, float]]:

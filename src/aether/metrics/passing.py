@@ -114,6 +114,10 @@ class Rows:
                 del self._waiting[node]
         return taken
 
+    def keep(self, nodes: Collection[NodeId]) -> None:
+        """Of `nodes` alone: what others have told here keeps nobody waiting who is to be heard of."""
+        self._waiting = {node: rows for node, rows in self._waiting.items() if node in nodes}
+
     def clear(self) -> None:
         self._waiting.clear()
 

@@ -27,7 +27,7 @@ class RowRing:
     def __init__(self, width: int, slots: int) -> None:
         self.width: int = width
         self.slots: int = slots
-        self._values: Row = empty_row(width * slots)
+        self._values: Row = empty_row(width) * slots
         self._newest: int | None = None
 
     @property

@@ -8,14 +8,14 @@ Holds: memory is bounded by FIGURE_NODES_MAX. Times are those of this node's clo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
 import attrs
 
 from aether.metrics.derived import SAMPLES, DerivedMetrics, derive
-from aether.metrics.figures import FIGURES, PLACES
+from aether.metrics.figures import PLACES
 from aether.metrics.figures_messages import NodeFigures
 from aether.metrics.minutes import MinuteAggregate, aggregate
 from aether.metrics.passing import round_s
@@ -24,7 +24,7 @@ from aether.metrics.windows import NodeWindow
 from aether.model.ids import NodeId
 from aether.model.limits import FIGURE_NODES_MAX, MINUTES_KEPT
 
-_NAMES: Final = tuple(FIGURES)
+_PLACES: Final = tuple(PLACES.items())
 
 
 @attrs.define(eq=False)
@@ -102,10 +102,10 @@ class FiguresView:
 
     # --- what is read ---
 
-    def nodes(self) -> Mapping[NodeId, Mapping[str, float]]:
+    def nodes(self, names: Collection[str] | None = None) -> Mapping[NodeId, Mapping[str, float]]:
         """As ClusterFigures."""
-        live = self._live()
-        return {node: named(known.row) for node, known in sorted(self._known.items()) if node in live}
+        live, places = self._live(), _PLACES if names is None else tuple((n, PLACES[n]) for n in names if n in PLACES)
+        return {node: _named(known.row, places) for node, known in sorted(self._known.items()) if node in live}
 
     def known(self) -> Sequence[NodeId]:
         """Every node whose last hours are kept, those that are gone included."""
@@ -152,6 +152,5 @@ class FiguresView:
         return derive(known.window.recent(now - SAMPLES, now))
 
 
-def named(row: Row) -> dict[str, float]:
-    """What is known of a row, by name."""
-    return {name: value for name, value in zip(_NAMES, row, strict=True) if value == value}
+def _named(row: Row, places: Iterable[tuple[str, int]]) -> dict[str, float]:
+    return {name: value for name, place in places if (value := row[place]) == value}

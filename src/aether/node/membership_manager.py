@@ -25,6 +25,7 @@ from aether.errors import BadInput, Conflict, OutcomeUnknown, TryAgain
 from aether.kv import keys
 from aether.kv.cached_rows import CachedRows
 from aether.kv.commands import Batch, Compare, Delete, Put
+from aether.kv.history import Compacted
 from aether.kv.service import KvService
 from aether.model.ids import LogIndex, NodeId, Revision
 from aether.model.rows import LeadershipRow, MemberRow, RemovedRow
@@ -61,7 +62,7 @@ class _Moves:
     seen: deque[tuple[float, NodeId]] = attrs.field(factory=lambda: deque[tuple[float, NodeId]](maxlen=MOVES_KEPT_MAX))
 
     def look(self, now: Configuration) -> None:
-        if now.is_joint:
+        if now.is_joint or now is self.before:
             return
         if self.before is not None:
             stayed = set(now.members()) & set(self.before.members())
@@ -73,6 +74,32 @@ class _Moves:
         while self.seen and self.seen[0][0] <= trio.current_time() - HOUR_S:
             self.seen.popleft()
         return Counter(node for _, node in self.seen)
+
+
+class _Removed:
+    """Which nodes of a group are to leave it, or have left. Keys are read when something changed, not in each turn."""
+
+    def __init__(self, kv: KvService) -> None:
+        self._kv = kv
+        self._of: tuple[Configuration, Sequence[MemberRow]] | None = None
+        self._at = Revision(0)
+        self._removed: frozenset[NodeId] = frozenset()
+
+    def among(self, group: Configuration, rows: Sequence[MemberRow]) -> frozenset[NodeId]:
+        """Of the members of `group` and those that have one of `rows`: rows of removed nodes outlive both."""
+        if not self._is_current(group, rows):
+            known = {*group.members(), *(row.node for row in rows)}
+            self._removed = frozenset(node for node in known if self._kv.version(keys.removed(node)) > 0)
+        self._of, self._at = (group, rows), self._kv.revision
+        return self._removed
+
+    def _is_current(self, group: Configuration, rows: Sequence[MemberRow]) -> bool:
+        if self._of is None or self._of[0] is not group or self._of[1] is not rows:
+            return False
+        try:
+            return not self._kv.changed_after(self._at, keys.REMOVED)
+        except Compacted:
+            return False
 
 
 class MembershipManager:
@@ -105,6 +132,7 @@ class MembershipManager:
         self._drain_s = drain_s
         self._rows = CachedRows(kv, keys.MEMBERS)
         self._roles = CachedRows(kv, keys.ROLES)
+        self._removed = _Removed(kv)
         self._moves = _Moves()
         self._leaving_since: dict[NodeId, float] = {}
         self._outside_since: dict[NodeId, float] = {}
@@ -129,11 +157,10 @@ class MembershipManager:
     async def _turn(self) -> None:
         status, now = self._status(), trio.current_time()
         self._moves.look(status.configuration)
-        members, rows = frozenset(status.configuration.members()), self._rows.look()
-        known = members | {row.node for row in rows}
-        removed = frozenset(node for node in known if self._kv.version(keys.removed(node)) > 0)  # of many long gone
-        self._leaving_since = {n: self._leaving_since.get(n, now) for n in removed & members}
-        self._outside_since = {n: self._outside_since.get(n, now) for n in removed - members}
+        group, rows = status.configuration, self._rows.look()
+        removed = self._removed.among(group, rows)
+        self._leaving_since = {n: self._leaving_since.get(n, now) for n in removed if group.has_member(n)}
+        self._outside_since = {n: self._outside_since.get(n, now) for n in removed if not group.has_member(n)}
         fence = self._kv.leadership
         if fence is None or status.is_changing:
             return
@@ -201,9 +228,8 @@ class MembershipManager:
         """Of whom nothing survives: no process will ever come back under that id."""
         for row in rows:
             state = followers.get(row.node)
-            key = keys.removed(row.node)
             gone = row.ephemeral and state is not None and state.silent_ticks >= self._settings.replace_ticks
-            if gone and self._kv.get(key) is None:
+            if gone and self._kv.get(key := keys.removed(row.node)) is None:
                 left = RemovedRow(node=row.node, by="the leader: silent, and nothing of it survives", at=self._wall())
                 await self._kv.propose(Batch((Compare(key, Revision(0)),), (Put(key, left),)), fence=fence)
 

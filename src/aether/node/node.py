@@ -9,7 +9,7 @@ Holds: every task lives in the nursery of `run`; a service that fails takes the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NoReturn
 
@@ -125,6 +125,7 @@ class Node:
         self.kv: KvService = parts.kv
         self._certification = parts.certification
         self._members = CachedRows(self.kv, keys.MEMBERS)
+        self._live_of: tuple[Sequence[MemberRow], frozenset[NodeId], Mapping[NodeId, Incarnation]] = (), frozenset(), {}
         self.membership: Membership = Membership(
             config,
             parts.founders,
@@ -350,10 +351,13 @@ class Node:
     def _reached(self) -> frozenset[NodeId]:
         return self._connected() | {self.config.node}
 
-    def _live(self) -> dict[NodeId, Incarnation]:
+    def _live(self) -> Mapping[NodeId, Incarnation]:
         """Members that this node reaches, itself included, with their incarnations."""
-        reached = self._reached()
-        return {row.node: row.incarnation for row in self._members.look() if row.node in reached}
+        rows, connected = self._members.look(), self._connected()
+        if rows is not self._live_of[0] or connected is not self._live_of[1]:
+            here = (row for row in rows if row.node in connected or row.node == self.config.node)
+            self._live_of = rows, connected, {row.node: row.incarnation for row in here}
+        return self._live_of[2]
 
     def _member(self) -> MemberRow:
         facts = self.facts

@@ -6,7 +6,7 @@ Never: decisions of any part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import trio
 
@@ -40,7 +40,7 @@ class Operations:
         seams: Seams,
         members: Callable[[], Iterable[MemberRow]],
         reached: Callable[[], Collection[NodeId]],
-        live: Callable[[], dict[NodeId, Incarnation]],
+        live: Callable[[], Mapping[NodeId, Incarnation]],
     ) -> None:
         config, facts, kv, consensus, invoker = parts.config, parts.facts, parts.kv, parts.consensus, parts.invoker
         node, wall = config.node, seams.wall
