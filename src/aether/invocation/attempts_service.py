@@ -311,9 +311,9 @@ class Attempts:
             )
         )
 
-    def _extra(self, call: OutgoingCall) -> dict[str, object]:
+    def _extra(self, call: OutgoingCall, call_id: int) -> dict[str, object]:
         """What the request says beside its arguments."""
-        extra = self._server.tracer.beside(call.span, priority_of(call.options))
+        extra = self._server.tracer.beside(call.span, priority_of(call.options), (call.request_id, call_id))
         if call.options.key:
             extra[KEY] = call.options.key
         if call.options.one_way:
@@ -340,7 +340,7 @@ class Attempts:
             left_s,
             over_msgpack(call.payload) if endpoint.node == self._node else call.payload,
             call.attempt,
-            self._extra(call),
+            self._extra(call, call_id),
         )
         if endpoint.node == self._node and self._server.full:
             return NotStarted(FULL, self._in_flight_max)

@@ -168,7 +168,7 @@ class CallServer:
         serve = self._pristine.copy().run  # what a method sets is not for the next call
         reply: Outcome | None
         try:
-            running = self.tracer.served(span, request_id, extra)
+            running = self.tracer.served(span, request_id, extra, request.call_id)
             reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running, until)
         except Exception as error:  # noqa: BLE001 - and least of all the task that reads from the connection
             reply = self._broken(request, error)
@@ -274,7 +274,7 @@ class CallServer:
             return NotStarted(STEPS_ASIDE)
         span = Span(f"{instance.name}.{request.method}", trio.current_time())
         span.instance = request.instance
-        running = self.tracer.served(span, request_id, request.extra)
+        running = self.tracer.served(span, request_id, request.extra, request.call_id)
         around = None
         if KEY in request.extra or ONE_WAY in request.extra:
             around = self._around(sender, instance, request, request_id, scope)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TypeAlias
 
 from aether.invocation.hops import CHILDREN_MAX, Hop
 from aether.model.trace import TraceContext
+
+
+TraceSource: TypeAlias = tuple[str, int]
+"""Request id and number of a call that nobody else caused: both of its nodes make the same ids of them."""
 
 
 class Span:
     """Mutable twin of Hop while the call runs. Touched only by tasks of the call."""
 
     __slots__ = (
-        "began_s", "children", "ended_s", "instance", "name", "outcome", "outer", "remote", "request_id", "running",
-        "said", "trace", "until",
+        "began_s", "children", "ended_s", "instance", "made_of", "name", "outcome", "outer", "remote", "request_id",
+        "running", "said", "trace", "until",
     )  # fmt: skip
 
     def __init__(self, name: str, began_s: float, outer: Span | None = None) -> None:
@@ -27,7 +32,8 @@ class Span:
         self.outer: Span | None = outer  # of the call that made this one, on the same node
         self.instance: str = ""
         self.trace: TraceContext | None = None  # its place in a trace, once somebody asked
-        self.said: TraceContext | str | None = None  # the same of whoever called from elsewhere, as it came
+        self.made_of: TraceSource | None = None  # what a first span has its place from, if somebody else knows it too
+        self.said: TraceContext | TraceSource | str | None = None  # the place of whoever called from elsewhere, as it came
         self.ended_s: float | None = None
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported

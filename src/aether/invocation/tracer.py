@@ -1,19 +1,21 @@
 """What a call tells the next one of where it comes from: trace, context variables, priority.
 
 Knows: spans, the entries "trace", "state", "ctx" and "prio" that a request has beside its arguments.
-Never: clocks; randomness is passed in. Ids of spans are drawn when somebody asks for them: most local calls need none.
+Never: clocks; randomness is passed in. Ids of spans are made when somebody asks for them: most calls need none.
 Holds: all calls of one request have one trace id, from the HTTP edge to the last hop; what a peer says is checked.
+       A call that nothing else caused need not say its ids: both of its nodes make them of what the request says anyway.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from aether.invocation.messages import NO_EXTRA
 from aether.invocation.otel import OtelSpans
 from aether.invocation.priority import PRIORITY, read_priority
-from aether.invocation.span import Span
+from aether.invocation.span import Span, TraceSource
 from aether.model.trace import TraceContext, parse_trace
 from aether.slice_api.context_variable import read_carried
 from aether.slice_api.current import NORMAL, NOTHING_CARRIED, RUNNING, CurrentCall, Running
@@ -71,19 +73,28 @@ class Tracer:
         if span.trace is None:
             above = self.above(span)
             if above is None:
-                ids = f"{self._random.getrandbits(192) | _NEITHER_IS_ZERO:048x}"  # one draw, spelt once
-                span.trace = TraceContext(ids[16:], ids[:16])
+                made_of = span.made_of
+                bits = self._random.getrandbits(192) if made_of is None else _digest(made_of)
+                span.trace = _context(bits)
             else:
                 span_id = f"{self._random.getrandbits(64) or 1:016x}"
                 span.trace = TraceContext(above.trace_id, span_id, above.sampled, above.state)
         return span.trace
 
-    def beside(self, span: Span, priority: str = NORMAL) -> dict[str, object]:
-        """What a request of `span` says beside its arguments."""
-        trace = self.place(span)
-        said: dict[str, object] = {TRACE: trace.traceparent}
-        if trace.state:
-            said[STATE] = trace.state
+    def beside(self, span: Span, priority: str = NORMAL, made_of: TraceSource | None = None) -> dict[str, object]:
+        """What a request of `span` says beside its arguments.
+
+        made_of  of a call whose receiver knows it as well: then a first span need not say where it stands
+        """
+        said: dict[str, object] = {}
+        alone = span.outer is None and span.said is None and span.trace is None and span.made_of is None
+        if alone and made_of is not None:
+            span.made_of = made_of
+        else:
+            trace = self.place(span)
+            said[TRACE] = trace.traceparent
+            if trace.state:
+                said[STATE] = trace.state
         running = RUNNING.get()
         if running is not None and running.carried:
             said[CARRIED] = dict(running.carried)
@@ -91,13 +102,23 @@ class Tracer:
             said[PRIORITY] = priority
         return said
 
-    def served(self, span: Span, request_id: str, extra: Mapping[str, object] = NO_EXTRA) -> Running:
-        """For the task that serves a call from another node, whose request said `extra`."""
+    def served(
+        self, span: Span, request_id: str, extra: Mapping[str, object] = NO_EXTRA, number: int | None = None
+    ) -> Running:
+        """For the task that serves a call from another node, whose request said `extra`.
+
+        number  of a call that, when it says of no trace, stands where `beside` put it
+        """
+        if not extra:
+            span.said = None if number is None else (request_id, number)
+            return Running(span, request_id, NOTHING_CARRIED, None, self._describe, NORMAL)
         trace, state, carried = extra.get(TRACE), extra.get(STATE), extra.get(CARRIED)
         if isinstance(trace, str):
             span.said = (parse_trace(trace, state) if isinstance(state, str) else trace) or trace
+        elif number is not None:
+            span.said = request_id, number
         values = NOTHING_CARRIED if carried is None else read_carried(carried)
-        return Running(span, request_id, values, None, self._describe, read_priority(extra) if extra else NORMAL)
+        return Running(span, request_id, values, None, self._describe, read_priority(extra))
 
     def served_here(self, span: Span, request_id: str, priority: str = NORMAL) -> Running:
         """For a call that the caller's own task serves."""
@@ -127,4 +148,19 @@ class Tracer:
         """Where whoever caused `span` stands; None when nobody did."""
         if span.outer is not None:
             return self.place(span.outer)
-        return parse_trace(span.said) if isinstance(span.said, str) else span.said
+        said = span.said
+        if said is None or isinstance(said, TraceContext):
+            return said
+        return parse_trace(said) if isinstance(said, str) else _context(_digest(said))
+
+
+def _digest(source: TraceSource) -> int:
+    """As many bits as ids of a trace and a span have, the same on every node."""
+    text = "{}/{}".format(*source)
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=24).digest(), "big")
+
+
+def _context(bits: int) -> TraceContext:
+    """Of 192 bits, the 128 of a trace and the 64 of its first span."""
+    ids = f"{bits | _NEITHER_IS_ZERO:048x}"
+    return TraceContext(ids[16:], ids[:16])
