@@ -34,7 +34,7 @@ class Told:
     def __init__(self, ages=(1.0, 2.0)):
         self.ages = dict(zip((A, B), ages, strict=True))
 
-    def nodes(self, names=None):
+    def nodes(self, names=None, age_max_s=None):
         return {A: {"cpu.usage": 0.9, "loop.lag_s": 0.02}, B: {"cpu.usage": 0.3, "loop.lag_s": 0.2}}
 
     round_s = 1.0

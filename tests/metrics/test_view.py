@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from aether.metrics.alert_samples import gather
 from aether.metrics.figures import FIGURES, PLACES
 from aether.metrics.figures_messages import NodeFigures
 from aether.metrics.rings import empty_row
@@ -21,6 +22,11 @@ class Clocks:
 
     def view(self, live=(A, B)):
         return FiguresView(A, lambda: live, lambda: self.now, lambda: self.now + self.offset)
+
+
+class NoCalls:
+    def methods(self):
+        return []
 
 
 def told(node, stamp, age_s=0.0, cpu=0.5):
@@ -69,6 +75,30 @@ def test_age_is_what_the_teller_said_and_the_time_since():
     assert view.age_s(B) == pytest.approx(2.5)
     assert view.age_s(NodeId("nobody")) == inf
     assert view.newest(B).age_s == pytest.approx(2.5)
+
+
+def test_who_asks_for_few_figures_gets_those_and_none_that_are_too_old():
+    clocks = Clocks()
+    view = clocks.view()
+    view.take(told(A, 1, cpu=0.25))
+    view.take(told(B, 1, age_s=9.0, cpu=0.75))
+    clocks.now += 2.0
+
+    assert view.nodes(["cpu.usage", "heap.used", "of another version"]) == {A: {"cpu.usage": 0.25}, B: {"cpu.usage": 0.75}}
+    assert view.nodes(["heap.used"], 10.0) == {A: {}}
+    assert view.nodes(age_max_s=11.0).keys() == view.heard_within(11.0) == {A, B}
+    assert view.heard_within(10.0) == {A}
+
+
+def test_figures_that_are_too_old_raise_no_alert():
+    """Ten seconds; in a large cluster also for as long as a node waits for its turn."""
+    clocks = Clocks()
+    for others, stale in ((1, True), (150, False)):
+        view = clocks.view(live=[A, B, *(NodeId(f"n{n}") for n in range(others))])
+        view.take(told(A, 1))
+        view.take(told(B, 1, age_s=11.0))
+        assert (("cpu.usage", "b") not in gather(["cpu.usage"], view, NoCalls())) is stale
+        assert gather(["cpu.usage"], view, NoCalls())["cpu.usage", "a"] == 0.5
 
 
 def test_a_step_of_the_wall_clock_moves_what_is_shown_and_loses_nothing():

@@ -27,13 +27,10 @@ class Figures:
     def __init__(self):
         self.values = {}
 
-    def nodes(self, names=None):
+    def nodes(self, names=None, age_max_s=None):
         return self.values
 
     round_s = 1.0
-
-    def age_s(self, node):
-        return 0.0
 
 
 class Hooks:

@@ -32,10 +32,9 @@ def gather(metrics: Collection[str], nodes: ClusterFigures, calls: CallFigures) 
 
 def _of_nodes(metrics: Collection[str], figures: ClusterFigures) -> Iterator[tuple[Subject, float]]:
     stale_s = FIGURES_STALE_S + figures.round_s - FIGURES_EVERY_S
-    for node, newest in figures.nodes(metrics).items():
-        if figures.age_s(node) <= stale_s:
-            for metric, value in newest.items():
-                yield (metric, str(node)), value
+    for node, newest in figures.nodes(metrics, stale_s).items():
+        for metric, value in newest.items():
+            yield (metric, str(node)), value
 
 
 def _of_methods(metrics: Collection[str], calls: CallFigures) -> Iterator[tuple[Subject, float]]:

@@ -178,7 +178,8 @@ class Exchange:
         for node in connected:
             self._reached.setdefault(node, now)
         view = self._view
-        quiet = [node for node, since in self._reached.items() if min(view.age_s(node), now - since) > patience_s]
+        heard = view.heard_within(patience_s)
+        quiet = [node for node, since in self._reached.items() if node not in heard and now - since > patience_s]
         if not quiet:
             return
         shown = self._shown.take([self._node, *connected], FIGURES_PASSED_MAX)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -88,8 +89,13 @@ assert len(FIGURES) == len(_ALL), "two figures have one name"
 class ClusterFigures(Protocol):
     """The figures of all nodes, as the answering node knows them. From memory: nothing here waits."""
 
-    def nodes(self, names: Collection[str] | None = None) -> Mapping[NodeId, Mapping[str, float]]:
-        """The newest figures of every live node, all or those of `names`; what a node does not know is left out."""
+    def nodes(
+        self, names: Collection[str] | None = None, age_max_s: float = inf
+    ) -> Mapping[NodeId, Mapping[str, float]]:
+        """The newest figures of every live node, all or those of `names`; what a node does not know is left out.
+
+        age_max_s  nodes whose newest ones are older are left out
+        """
         ...
 
     def window(self, node: NodeId, name: str, span_s: float) -> Sequence[tuple[float, float]]:

@@ -102,10 +102,19 @@ class FiguresView:
 
     # --- what is read ---
 
-    def nodes(self, names: Collection[str] | None = None) -> Mapping[NodeId, Mapping[str, float]]:
+    def nodes(
+        self, names: Collection[str] | None = None, age_max_s: float = inf
+    ) -> Mapping[NodeId, Mapping[str, float]]:
         """As ClusterFigures."""
-        live, places = self._live(), _PLACES if names is None else tuple((n, PLACES[n]) for n in names if n in PLACES)
-        return {node: _named(known.row, places) for node, known in sorted(self._known.items()) if node in live}
+        places = _PLACES if names is None else tuple((name, PLACES[name]) for name in names if name in PLACES)
+        live, since = self._live(), self._now() - age_max_s
+        told = (each for each in sorted(self._known.items()) if each[1].at_s >= since)
+        return {node: _named(known.row, places) for node, known in told if node in live}
+
+    def heard_within(self, span_s: float) -> set[NodeId]:
+        """Nodes whose newest figures are no older than that."""
+        since = self._now() - span_s
+        return {node for node, known in self._known.items() if known.at_s >= since}
 
     def known(self) -> Sequence[NodeId]:
         """Every node whose last hours are kept, those that are gone included."""

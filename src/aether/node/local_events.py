@@ -129,6 +129,8 @@ class LocalEvents:
     def _look_at_members(self) -> None:
         """As leader: who has been silent for so long that its instances are given to others."""
         now, members, reached = trio.current_time(), self._members(), set(self._reached())
+        if not self._missing and not self._failed and members.keys() <= reached:
+            return
         for node in [node for node in self._missing if node in reached or node not in members]:
             del self._missing[node]
         for node in [node for node in self._failed if node in reached or node not in members]:

@@ -227,8 +227,8 @@ class MembershipManager:
     ) -> None:
         """Of whom nothing survives: no process will ever come back under that id."""
         for row in rows:
-            state = followers.get(row.node)
-            gone = row.ephemeral and state is not None and state.silent_ticks >= self._settings.replace_ticks
+            state = followers.get(row.node) if row.ephemeral else None
+            gone = state is not None and state.silent_ticks >= self._settings.replace_ticks
             if gone and self._kv.get(key := keys.removed(row.node)) is None:
                 left = RemovedRow(node=row.node, by="the leader: silent, and nothing of it survives", at=self._wall())
                 await self._kv.propose(Batch((Compare(key, Revision(0)),), (Put(key, left),)), fence=fence)
