@@ -84,7 +84,10 @@ def test_who_asks_for_few_figures_gets_those_and_none_that_are_too_old():
     view.take(told(B, 1, age_s=9.0, cpu=0.75))
     clocks.now += 2.0
 
-    assert view.nodes(["cpu.usage", "heap.used", "of another version"]) == {A: {"cpu.usage": 0.25}, B: {"cpu.usage": 0.75}}
+    assert view.nodes(["cpu.usage", "heap.used", "of another version"]) == {
+        A: {"cpu.usage": 0.25},
+        B: {"cpu.usage": 0.75},
+    }
     assert view.nodes(["heap.used"], 10.0) == {A: {}}
     assert view.nodes(age_max_s=11.0).keys() == view.heard_within(11.0) == {A, B}
     assert view.heard_within(10.0) == {A}

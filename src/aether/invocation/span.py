@@ -13,7 +13,6 @@ from typing import TypeAlias
 from aether.invocation.hops import CHILDREN_MAX, Hop
 from aether.model.trace import TraceContext
 
-
 TraceSource: TypeAlias = tuple[str, int]
 """Request id and number of a call that nobody else caused: both of its nodes make the same ids of them."""
 
@@ -33,7 +32,9 @@ class Span:
         self.instance: str = ""
         self.trace: TraceContext | None = None  # its place in a trace, once somebody asked
         self.made_of: TraceSource | None = None  # what a first span has its place from, if somebody else knows it too
-        self.said: TraceContext | TraceSource | str | None = None  # the place of whoever called from elsewhere, as it came
+        self.said: TraceContext | TraceSource | str | None = (
+            None  # the place of whoever called from elsewhere, as it came
+        )
         self.ended_s: float | None = None
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from aether.metrics.minutes import aggregate, column, mean
-from aether.metrics.rings import Row
+from aether.metrics.rings import Row, told
 
 SAMPLES: Final = 60  # seconds
 LAG_SATURATED_S: Final = 0.1
@@ -60,24 +60,24 @@ class DerivedMetrics:
 
 def derive(rows: Sequence[Row]) -> DerivedMetrics:
     """Of the newest SAMPLES rows, oldest first."""
-    told = [row for row in rows[-SAMPLES:] if any(value == value for value in row)]
-    if not told:
+    seconds = told(rows[-SAMPLES:])
+    if not seconds:
         return DerivedMetrics()
-    minute = aggregate(told)
+    minute = aggregate(seconds)
     return DerivedMetrics(
-        request_rate=minute.invocations / len(told),
+        request_rate=minute.invocations / len(seconds),
         error_rate=minute.error_rate,
-        gc_rate=mean(column(told, "gc.collections")),
+        gc_rate=mean(column(seconds, "gc.collections")),
         p50_ms=minute.p50_ms,
         p95_ms=minute.p95_ms,
         p99_ms=minute.p99_ms,
         loop_saturation=clipped(minute.loop_lag_ms / 1e3 / LAG_SATURATED_S),
         heap_saturation=clipped(minute.heap_usage),
-        backpressure_rate=mean(column(told, "transport.dropped")),
-        cpu_trend=SAMPLES * slope(column(told, "cpu.usage")),
-        latency_trend_ms=1e3 * SAMPLES * slope(column(told, "calls.mean_s")),
-        error_trend=SAMPLES * slope(column(told, "calls.failure_rate")),
-        sample_count=len(told),
+        backpressure_rate=mean(column(seconds, "transport.dropped")),
+        cpu_trend=SAMPLES * slope(column(seconds, "cpu.usage")),
+        latency_trend_ms=1e3 * SAMPLES * slope(column(seconds, "calls.mean_s")),
+        error_trend=SAMPLES * slope(column(seconds, "calls.failure_rate")),
+        sample_count=len(seconds),
     )
 
 

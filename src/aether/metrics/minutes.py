@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from aether.metrics.figures import PLACES
-from aether.metrics.rings import Row
+from aether.metrics.rings import Row, told
 
 ERROR_RATE_MAX: Final = 0.1
 HEAP_USAGE_MAX: Final = 0.9
@@ -71,28 +71,28 @@ def to_row(minute: MinuteAggregate) -> Row:
 
 def aggregate(rows: Sequence[Row]) -> MinuteAggregate:
     """The minute that these rows of figures are the seconds of."""
-    told = [row for row in rows if any(value == value for value in row)]
-    if not told:
+    seconds = told(rows)
+    if not seconds:
         return MinuteAggregate()
-    rates = column(told, "calls.rate")
+    rates = column(seconds, "calls.rate")
     calls = sum(rates)
 
     def per_call(name: str) -> float:
-        return sum(v * r for v, r in zip(column(told, name), rates, strict=True)) / calls if calls else 0.0
+        return sum(v * r for v, r in zip(column(seconds, name), rates, strict=True)) / calls if calls else 0.0
 
     return MinuteAggregate(
-        cpu_usage=mean(column(told, "cpu.usage")),
-        heap_usage=mean(column(told, "heap.usage")),
-        loop_lag_ms=1e3 * mean(column(told, "loop.lag_mean_s")),
+        cpu_usage=mean(column(seconds, "cpu.usage")),
+        heap_usage=mean(column(seconds, "heap.usage")),
+        loop_lag_ms=1e3 * mean(column(seconds, "loop.lag_mean_s")),
         latency_ms=1e3 * per_call("calls.mean_s"),
         invocations=calls,
-        gc_pause_ms=1e3 * sum(column(told, "gc.pause_s")),
+        gc_pause_ms=1e3 * sum(column(seconds, "gc.pause_s")),
         p50_ms=1e3 * per_call("calls.p50_s"),
         p95_ms=1e3 * per_call("calls.p95_s"),
         p99_ms=1e3 * per_call("calls.p99_s"),
         error_rate=per_call("calls.failure_rate"),
-        events=sum(column(told, "events")),
-        sample_count=float(len(told)),
+        events=sum(column(seconds, "events")),
+        sample_count=float(len(seconds)),
     )
 
 

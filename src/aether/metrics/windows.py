@@ -12,7 +12,7 @@ from typing import Final
 
 from aether.metrics.figures import FIGURES, Fold
 from aether.metrics.minutes import MINUTE_WIDTH, MinuteAggregate, aggregate, to_row
-from aether.metrics.rings import Row, RowRing, empty_row
+from aether.metrics.rings import Row, RowRing, empty_row, told
 from aether.model.limits import MINUTES_KEPT, SECONDS_KEPT, TENS_KEPT
 
 TEN: Final = 10
@@ -81,10 +81,13 @@ class NodeWindow:
 
 def folded(rows: Sequence[Row]) -> Row:
     """One row for many: of each figure the mean, the worst or the last of what was told."""
+    rows = told(rows)
+    if len(rows) == 1:
+        return rows[0]
     result = empty_row(len(_FOLDS))
     for place, (fold, column) in enumerate(zip(_FOLDS, zip(*rows, strict=True), strict=bool(rows))):
-        told = [value for value in column if value == value]
-        if told:
-            last = told[-1]
-            result[place] = last if fold is Fold.LAST else max(told) if fold is Fold.WORST else sum(told) / len(told)
+        known = [value for value in column if value == value]
+        if known:
+            last = known[-1]
+            result[place] = last if fold is Fold.LAST else max(known) if fold is Fold.WORST else sum(known) / len(known)
     return result
