@@ -115,6 +115,7 @@ class RaftCore(Elector):
 
     def tick(self) -> None:
         """One unit of time has passed."""
+        self._log.free()
         self._loyalty.tick()
         self._writes.tick()
         if self._leadership is not None:

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Final
 
 from aether.consensus.entry import Entry, EntryKind, encode_entry
+from aether.consensus.leftovers import Leftovers
 from aether.consensus.membership import Configurations
 from aether.consensus.quorum import Configuration
 from aether.consensus.values import SnapshotMeta
@@ -55,6 +56,7 @@ class RaftLog:
         self._entries: list[Entry] = []
         self._ends: list[int] = []  # running total of encoded bytes, so that a batch is found by bisection
         self._bytes_before = 0
+        self._leftovers = Leftovers()
         self.append(entries)
         self.committed: LogIndex = LogIndex(max(base, committed))
         self.applying: LogIndex = base
@@ -245,14 +247,21 @@ class RaftLog:
         self._before_term = self._entries[count - 1].term
         self._bytes_before = self._ends[count - 1]
         self._before = LogIndex(self._before + count)
-        del self._entries[:count], self._ends[:count]
+        self._drop(count)
+
+    def _drop(self, count: int) -> None:
+        self._entries = self._leftovers.without_front(self._entries, count)
+        self._ends = self._leftovers.without_front(self._ends, count)
+
+    def free(self) -> None:
+        """Give back some of what was dropped; once in each tick."""
+        self._leftovers.free()
 
     def restart_behind(self, meta: SnapshotMeta) -> None:
         """Forget all entries: a snapshot received from the leader replaces them."""
         assert meta.index > self.committed, f"snapshot {meta.index} would undo commits up to {self.committed}"
         self._forget_writes(self.committed)
-        self._entries.clear()
-        self._ends.clear()
+        self._drop(len(self._entries))
         self._bytes_before = 0
         self._before, self._before_term = meta.index, meta.term
         self.configurations.restarted(meta.configuration_index, meta.configuration)

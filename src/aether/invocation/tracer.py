@@ -3,7 +3,7 @@
 Knows: spans, the entries "trace", "state", "ctx" and "prio" that a request has beside its arguments.
 Never: clocks; randomness is passed in. Ids of spans are made when somebody asks for them: most calls need none.
 Holds: all calls of one request have one trace id, from the HTTP edge to the last hop; what a peer says is checked.
-       A call that nothing else caused does not say its ids: both of its nodes make them of what the request says anyway.
+       A call that nothing else caused does not say its ids: both its nodes make them of what the request says anyway.
 """
 
 from __future__ import annotations
