@@ -143,7 +143,7 @@ def test_states_that_took_different_effect_from_the_same_entry_have_different_ha
     one, _ = applied([payload])
     other = Store()
     other.apply([new_entry(1, 1, EntryKind.COMMAND, stamped(encode_command(OpenSession("n", "i", 1)), 1))])
-    other._rows["cluster"] = (b"x", 1)
+    other._values["cluster"], other._versions["cluster"] = b"x", 1
     other._keys.add("cluster")
     other.apply([new_entry(2, 1, EntryKind.COMMAND, payload)])
 

@@ -60,11 +60,11 @@ def test_nothing_that_changed_is_left_out(batches, keys_max, since):
 
 def test_a_page_holds_the_rows_after_a_key():
     """Listing a large store costs a page, not the store."""
-    from aether.kv.store import Row, Store
+    from aether.kv.store import Store
 
     store = Store()
     for key in ("a/1", "a/2", "a/3", "b/1"):
-        store._rows[key] = Row(b"v", 1)
+        store._values[key], store._versions[key] = b"v", 1
         store._keys.add(key)
     assert [key for key, _ in store.page("a/", "", 2)] == ["a/1", "a/2"]
     assert [key for key, _ in store.page("a/", "a/2", 9)] == ["a/3"]

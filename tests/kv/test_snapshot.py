@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import msgpack
 import pytest
 from hypothesis import given, settings
@@ -152,12 +154,22 @@ def test_what_did_not_change_is_not_held_twice():
     written = [(f"k{number:03d}", bytes(50)) for number in range(100)]
     present = store_of(*written)
     new = store_of(*written, ("k007", b"changed"), ("k050x", b"added"), ("k099", None))
-    before = {key: (key, present._rows[key]) for key in present._rows}
+    before = {key: (key, value, present._versions[key]) for key, value in present._values.items()}
     restored(present, cut(new.snapshot(), 999), new.revision)
     assert present.snapshot() == new.snapshot()
-    same = [key for key in present._rows if key in before and present._rows[key] is before[key][1]]
-    assert len(same) == 98
-    assert all(key is before[key][0] for key in present._rows if key in before)
+    for place, held in ((1, present._values), (2, present._versions)):
+        assert sum(key in before and held[key] is before[key][place] for key in held) == 98
+        assert all(key is before[key][0] for key in held if key in before)
+
+
+def test_the_garbage_collector_looks_at_no_row():
+    """With 200,000 of them it held the loop for 20 ms after each snapshot, and for 60 ms now and then."""
+    store = store_of(*((f"k{number:03d}", bytes(50)) for number in range(100)))
+    restored(store, cut(store.snapshot(), 999), store.revision)
+
+    assert not gc.is_tracked(store._values)
+    assert not gc.is_tracked(store._versions)
+    assert not gc.is_tracked(store._values.copy())
 
 
 @given(

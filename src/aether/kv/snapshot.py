@@ -58,9 +58,20 @@ class Head:
 
 
 def encode_pieces(state: State) -> Iterator[bytes]:
-    """Each piece is made when it is asked for: in a thread it keeps no other thread waiting longer than one takes."""
+    """The pieces of a whole state."""
+    rows = ((key, *state.rows[key]) for key in state.keys)
+    return encode_stream(Head(state.revision, state.log_time_ms, state.hash), len(state.keys), rows, state.sessions)
+
+
+def encode_stream(
+    head: Head, rows_count: int, rows: Iterable[RowPlain], sessions: Sequence[Session]
+) -> Iterator[bytes]:
+    """Each piece is made when it is asked for: in a thread it keeps no other thread waiting longer than one takes.
+
+    rows  so many, in the order of their keys
+    """
     packer = Packer()
-    for plain in _plain(state):
+    for plain in _plain(head, rows_count, rows, sessions):
         packer.pack(plain)
         if packer.getbuffer().nbytes >= SNAPSHOT_PIECE_BYTES:
             yield packer.bytes()
@@ -69,13 +80,12 @@ def encode_pieces(state: State) -> Iterator[bytes]:
         yield packer.bytes()
 
 
-def _plain(state: State) -> Iterator[tuple[object, ...]]:
-    yield FORMAT, state.revision, state.log_time_ms, state.hash, len(state.keys), len(state.sessions)
-    rows = state.rows
-    for key in state.keys:
-        value, version = rows[key]
-        yield key, value, version
-    for session in state.sessions:
+def _plain(
+    head: Head, rows_count: int, rows: Iterable[RowPlain], sessions: Sequence[Session]
+) -> Iterator[tuple[object, ...]]:
+    yield FORMAT, head.revision, head.log_time_ms, head.hash, rows_count, len(sessions)
+    yield from rows
+    for session in sessions:
         answered = (session.used_ms, session.answered_below, len(session.answers))
         yield (session.id, *session.opened_by, *answered)
         for sequence, outcome in sorted(session.answers.items()):

@@ -33,9 +33,9 @@ from aether.kv.grouping import Expected, group
 from aether.kv.keys import MAPS
 from aether.kv.outcome import Outcome, Refused
 from aether.kv.quotas import MapQuotas, Staged, Usage, is_entry
-from aether.kv.restoration import Contents, RowTuple, StoreRestoration
+from aether.kv.restoration import Contents, StoreRestoration
 from aether.kv.sessions import EXPIRED, SessionTable
-from aether.kv.snapshot import HASH_BYTES, State, encode_pieces
+from aether.kv.snapshot import HASH_BYTES, Head, encode_stream
 from aether.model.ids import LogIndex, Revision
 from aether.model.limits import MAPS_BYTES_MAX, SNAPSHOT_PIECE_BYTES, STATE_HASH_EVERY
 
@@ -92,9 +92,10 @@ class Store:
     """Deterministic state machine over the log (see aether.consensus.values.StateMachine)."""
 
     def __init__(self, maps_bytes_max: int = MAPS_BYTES_MAX) -> None:
-        # Plain tuples: the garbage collector leaves them alone, which it never does with a NamedTuple.
-        self._rows: dict[str, RowTuple] = {}
-        self._keys: SortedList[str] = SortedList()  # of _rows; a changed row costs it nothing
+        # Two dicts of bytes and of numbers: the garbage collector leaves them alone, however many rows there are.
+        self._values: dict[str, bytes] = {}
+        self._versions: dict[str, Revision] = {}
+        self._keys: SortedList[str] = SortedList()  # of both; a changed row costs it nothing
         self._sessions = SessionTable()
         self._quotas = MapQuotas(maps_bytes_max)
         self._revision = Revision(0)
@@ -157,25 +158,24 @@ class Store:
         return self._newest_mark
 
     def get(self, key: str) -> Row | None:
-        row = self._rows.get(key)
-        return None if row is None else _new_row(row)
+        value = self._values.get(key)
+        return None if value is None else _new_row((value, self._versions[key]))
 
     def version(self, key: str) -> Revision:
         """The revision of the row's last change; 0 = absent."""
-        row = self._rows.get(key)
-        return Revision(0) if row is None else row[1]
+        return self._versions.get(key, Revision(0))
 
     def scan(self, prefix: str) -> Iterator[tuple[str, Row]]:
         """The rows under `prefix` in order of their keys, as they are at this call."""
         end = _end_of(prefix)
         found = self._keys.irange(prefix, end, inclusive=(True, False))
-        return iter([(key, _new_row(self._rows[key])) for key in found])
+        return iter([(key, _new_row((self._values[key], self._versions[key]))) for key in found])
 
     def page(self, prefix: str, after: str, limit: int) -> list[tuple[str, Row]]:
         """At most `limit` rows under `prefix` whose keys follow `after`, in order; costs no more than these."""
         end = _end_of(prefix)
         found = self._keys.irange(max(prefix, after), end, inclusive=(after < prefix, False))
-        return [(key, _new_row(self._rows[key])) for key in itertools.islice(found, limit)]
+        return [(key, _new_row((self._values[key], self._versions[key]))) for key in itertools.islice(found, limit)]
 
     def has_session(self, session: int) -> bool:
         return session in self._sessions
@@ -214,9 +214,11 @@ class Store:
 
     def freeze(self) -> Iterator[bytes]:
         """The whole state after the last applied entry, in pieces that any thread may make, whatever is applied."""
-        keys, rows = list(self._keys), self._rows.copy()
+        keys, values, versions = tuple(self._keys), self._values.copy(), self._versions.copy()
         sessions = [session.copy() for session in self._sessions]
-        return encode_pieces(State(self._revision, self._log_time_ms, self.state_hash, keys, rows, sessions))
+        rows = ((key, values[key], versions[key]) for key in keys)
+        head = Head(self._revision, self._log_time_ms, self.state_hash)
+        return encode_stream(head, len(keys), rows, sessions)
 
     def snapshot(self) -> bytes:
         """The whole state, encoded here and now."""
@@ -224,7 +226,7 @@ class Store:
 
     def restoration(self, index: LogIndex) -> StoreRestoration:
         """Begin to replace the whole state by that of a snapshot at `index`. Nothing is applied meanwhile."""
-        return StoreRestoration(index, self._rows, self._keys, self._quotas, self._replace)
+        return StoreRestoration(index, self._values, self._versions, self._keys, self._quotas, self._replace)
 
     def restore(self, snapshot: bytes, index: LogIndex) -> None:
         """Replace the whole state here and now. Raises BadInput (malformed, not of `index`) with nothing changed."""
@@ -235,7 +237,7 @@ class Store:
 
     def _replace(self, contents: Contents) -> None:
         head = contents.head
-        self._rows, self._keys = contents.rows, contents.keys
+        self._values, self._versions, self._keys = contents.values, contents.versions, contents.keys
         self._sessions, self._quotas = contents.sessions, contents.quotas
         self._revision, self._log_time_ms = Revision(head.revision), head.log_time_ms
         self._chain = int.from_bytes(head.hash[-_CHAIN_BYTES:], "big")
@@ -289,8 +291,7 @@ class Store:
         applied: AppliedEntries,
     ) -> Outcome:
         for key, version in compares:
-            row = self._rows.get(key)
-            if (0 if row is None else row[1]) != version:
+            if self._versions.get(key, 0) != version:
                 return BatchResult(False, revision, key)
         if len(changes) == 1:
             ((key, value),) = changes
@@ -314,43 +315,42 @@ class Store:
 
     def _write_entry(self, revision: Revision, key: str, value: bytes | None, applied: AppliedEntries) -> Outcome:
         """The one change of most batches, under its quota; where the size stays, there is nothing to count."""
-        row = self._rows.get(key)
-        if row is None or value is None:
+        old = self._values.get(key)
+        if old is None or value is None:
             refused = self._quotas.change(key, value, self._size(key))
             if refused is not None:
                 return refused
             self._change(revision, key, value, applied)
             return _new_result((True, revision, None))
-        if len(row[0]) != len(value):
-            refused = self._quotas.change(key, value, len(key) + len(row[0]))
+        if len(old) != len(value):
+            refused = self._quotas.change(key, value, len(key) + len(old))
             if refused is not None:
                 return refused
-        self._rows[key] = (value, revision)
+        self._values[key], self._versions[key] = value, revision
         applied.changed.append(key)
         return _new_result((True, revision, None))
 
     def _change(self, revision: Revision, key: str, value: bytes | None, applied: AppliedEntries) -> None:
-        known = key in self._rows
+        known = key in self._values
         if value is not None:
             if not known:
                 self._keys.add(key)
-            self._rows[key] = (value, revision)
+            self._values[key], self._versions[key] = value, revision
         elif known:
             self._keys.remove(key)
-            del self._rows[key]
+            del self._values[key], self._versions[key]
         else:
             return
         applied.changed.append(key)
 
     def _tell(self, revision: Revision, key: str, value: bytes | None, applied: AppliedEntries) -> None:
-        row = self._rows.get(key)
-        if row is not None or value is not None:
-            old = None if row is None else row[0]
+        old = self._values.get(key)
+        if old is not None or value is not None:
             applied.observed.append(RowChange(revision, self._log_time_ms, key, old, value))
 
     def _size(self, key: str) -> int | None:
-        row = self._rows.get(key)
-        return None if row is None else len(key) + len(row[0])
+        value = self._values.get(key)
+        return None if value is None else len(key) + len(value)
 
 
 def _took_effect(outcome: Outcome) -> bool:
