@@ -58,6 +58,21 @@ def test_nothing_that_changed_is_left_out(batches, keys_max, since):
     assert history._kept_after == 0 or sum(map(len, batches)) > keys_max
 
 
+@given(
+    batches=st.lists(st.lists(st.sampled_from(["a/1", "a/2", "b/1", "b/2/3", "bc/1", "c"]), max_size=4), max_size=20),
+    keys_max=st.integers(1, 12),
+    looks=st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["a/", "a/2", "b/", "b/2/", "bc", "c", "d/", ""]))),
+)
+def test_who_asks_in_between_hears_of_all_that_changed_under_its_prefix(batches, keys_max, looks):
+    history, asked = ChangeHistory(keys_max), iter(looks)
+    for revision, changed in enumerate(batches, 1):
+        history.applied(revision, changed)
+        since, prefix = next(asked, (0, "a/"))
+        if since >= history._kept_after:
+            later = [key for batch in batches[since:revision] for key in batch]
+            assert history.after(since, prefix).keys() == {key for key in later if key.startswith(prefix)}
+
+
 def test_a_page_holds_the_rows_after_a_key():
     """Listing a large store costs a page, not the store."""
     from aether.kv.store import Store

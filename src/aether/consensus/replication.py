@@ -206,5 +206,8 @@ class Replication:
 
     def check(self) -> None:
         """Assert the invariants of every receiver's progress."""
+        relayed = [peer for peer, progress in self.progress.items() if progress.is_relayed]
+        assert {*relayed, *dict(self.direct)} == self.progress.keys(), "somebody is served by nobody"
+        assert not any(progress.is_relayed for _, progress in self.direct), "somebody is served twice"
         for progress in self.progress.values():
             progress.check(self._log.last_index, self._config.inflight_appends_max)

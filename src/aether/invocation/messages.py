@@ -35,7 +35,7 @@ class CallRequest(NamedTuple):
     attempt      1 for the first try
     extra        what the call says of itself beside its arguments, plain: "key", "oneway", "prio", "trace", "state",
                  "ctx"; each entry is read and checked by the module that owns it, and unknown ones are ignored: nodes
-                 differ in version
+                 differ in version. Without "trace", ids of both spans are made of request id and call_id
     """
 
     call_id: int

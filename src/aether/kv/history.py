@@ -41,6 +41,8 @@ class ChangeHistory:
         self._batches: deque[tuple[Revision, Sequence[str]]] = deque()
         self._keys = 0
         self._kept_after = Revision(0)
+        self._newest: dict[str, Revision] = {}  # change under each head, as far as `_seen`
+        self._seen = Revision(0)
 
     def applied(self, revision: Revision, changed: Sequence[str]) -> None:
         """The store is at `revision` now, and these keys changed since it was told last."""
@@ -56,6 +58,8 @@ class ChangeHistory:
         """The whole state was replaced: what changed is not known."""
         self._batches.clear()
         self._keys, self._kept_after = 0, revision
+        self._newest.clear()
+        self._seen = Revision(0)
 
     def after(self, revision: Revision, prefix: str) -> dict[str, Revision]:
         """Keys under `prefix` that changed after `revision`, with the revision by which their last change was applied.
@@ -64,6 +68,10 @@ class ChangeHistory:
         """
         if revision < self._kept_after:
             raise Compacted(revision, self._kept_after)
+        self._look()
+        head, slash, _ = prefix.partition("/")
+        if slash and self._newest.get(head, Revision(0)) <= revision:
+            return {}
         found: dict[str, Revision] = {}
         for at, changed in reversed(self._batches):
             if at <= revision:
@@ -72,3 +80,12 @@ class ChangeHistory:
                 if key.startswith(prefix):
                     found.setdefault(key, at)
         return found
+
+    def _look(self) -> None:
+        """See which heads changed: once for all who ask, of whom most hear that nothing of theirs did."""
+        for at, changed in reversed(self._batches):
+            if at <= self._seen:
+                break
+            for head in {key.partition("/")[0] for key in changed}:
+                self._newest[head] = max(at, self._newest.get(head, at))
+        self._seen = self._batches[-1][0] if self._batches else self._seen
