@@ -31,10 +31,8 @@ class Span:
         self.outer: Span | None = outer  # of the call that made this one, on the same node
         self.instance: str = ""
         self.trace: TraceContext | None = None  # its place in a trace, once somebody asked
-        self.made_of: TraceSource | None = None  # what a first span has its place from, if somebody else knows it too
-        self.said: TraceContext | TraceSource | str | None = (
-            None  # the place of whoever called from elsewhere, as it came
-        )
+        self.made_of: TraceSource | None = None  # what its place is made of, if another node makes the same of it
+        self.said: TraceContext | TraceSource | str | None = None  # that of whoever called from elsewhere, as it came
         self.ended_s: float | None = None
         self.running: bool = True
         self.remote: Hop | None = None  # what the callee's node reported
