@@ -86,7 +86,10 @@ class _Removed:
         self._removed: frozenset[NodeId] = frozenset()
 
     def among(self, group: Configuration, rows: Sequence[MemberRow]) -> frozenset[NodeId]:
-        """Of the members of `group` and those that have one of `rows`: rows of removed nodes outlive both."""
+        """Of the members of `group` and those that have one of `rows`.
+
+        Not by CachedRows: rows of removed nodes stay for ever, and it would hold those of all that are long gone.
+        """
         if not self._is_current(group, rows):
             known = {*group.members(), *(row.node for row in rows)}
             self._removed = frozenset(node for node in known if self._kv.version(keys.removed(node)) > 0)
