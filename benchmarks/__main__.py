@@ -33,7 +33,7 @@ WANTED = ("wide", "deploy", "updates")  # only by name: they take many minutes
 ONE_SITTING = WANTED  # their rounds share what takes long to build up
 HAVE_OPTIONS = ("consensus", "http", "calls", *WANTED)
 VERSIONS = (
-    *("aether-runtime", "trio", "msgpack", "httptools"),
+    *("aether-runtime", "trio", "msgpack", "httptools", "msgspec"),
     *("grpcio", "ray", "rpyc", "starlette", "fastapi", "uvicorn", "uvloop"),
 )
 PROCESS_S_MAX = 4 * 3_600.0  # of consensus, with everything that it can do; the others take minutes

@@ -171,7 +171,7 @@ def test_nothing_that_builds_is_in_the_image(image):
     assert not {"pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git"} & programs
     assert not {name for name in libraries if re.match(r"(pip|setuptools|wheel|hatchling)\b", name)}
     assert not (image / "wheels").exists()
-    assert {"trio", "cryptography", "rich", "httptools", "aether"} <= libraries
+    assert {"trio", "cryptography", "rich", "httptools", "msgspec", "aether"} <= libraries
 
 
 def test_a_node_starts_serves_drains_and_starts_again(container):

@@ -22,6 +22,7 @@ from aether.model.trace import parse_trace
 from aether.node.messages_table import messages_table
 from aether.security.identity import read_identity
 from aether.security.join_token import read_token
+from aether.slice_api.json_text import MsgspecJson, StandardJson
 from aether.storage.record import BadRecord, read_record
 from aether.web.checked_head import Refusal
 from aether.web.connection import HttpConnection, Wait
@@ -32,6 +33,7 @@ from aether.wire.lane import Lane
 from aether.wire.session import AcceptingSession, DiallingSession, Hello, Identity, Refused
 
 MESSAGES = messages_table()
+STANDARD_JSON, MSGSPEC_JSON = StandardJson(), MsgspecJson()
 
 
 @attrs.frozen
@@ -132,6 +134,21 @@ def credentials(raw: bytes) -> None:
             read(text)
 
 
+def json_text(raw: bytes) -> None:
+    """A body that msgspec reads is the same to Python, and written by either it is so again."""
+    read: list[object] = []
+    for text in (STANDARD_JSON, MSGSPEC_JSON):
+        try:
+            read.append(text.read(raw))
+        except (ValueError, RecursionError) as error:
+            read.append(type(error))
+    assert repr(read[0]) == repr(read[1])
+    if not isinstance(read[0], type):
+        with contextlib.suppress(ValueError, RecursionError):  # half a character, infinity
+            assert repr(MSGSPEC_JSON.read(STANDARD_JSON.write(read[0]))) == repr(read[0])
+            assert repr(STANDARD_JSON.read(MSGSPEC_JSON.write(read[0]))) == repr(read[0])
+
+
 def trace(raw: bytes) -> None:
     parse_trace(*raw.decode(errors="replace").partition("\n")[::2])
 
@@ -164,5 +181,8 @@ TARGETS: Mapping[str, Target] = {
     "snapshot": Target(snapshot, (b"\x92\x01\x90",)),
     "record": Target(record, (bytes(64),)),
     "credentials": Target(credentials, (b"aether://shop/node/n1", b"aether-join_x.y")),
+    "json": Target(
+        json_text, (b'{"sku": "a\\u00e9", "qty": [1, -0.5e3, null]}', b'{"a":{"a":[true,"\\ud83d\\ude00"]}}')
+    ),
     "trace": Target(trace, (b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\na=b",)),
 }

@@ -12,6 +12,7 @@ EXTRAS_AND_TESTS = {
     "prompt_toolkit",
     "cryptography",
     "httptools",
+    "msgspec",
     "opentelemetry",
     "rich",
     "pytest",

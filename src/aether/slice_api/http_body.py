@@ -10,14 +10,14 @@ Paper: RFC 8259 (JSON), 8.1 for UTF-8; the msgpack specification.
 from __future__ import annotations
 
 import json
-import json.encoder
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgpack
 
 from aether.model.route import RouteKind
 from aether.slice_api.http import HttpInput
+from aether.slice_api.json_text import fastest_json
 from aether.slice_api.negotiation import media_type
 from aether.slice_api.request_misfit import RequestProblems
 
@@ -36,31 +36,12 @@ ABSENT: Final = object()
 UNREADABLE: Final = object()
 
 
-def _text_writer() -> Callable[[Any], str]:
-    """Writes JSON. `JSONEncoder.encode` makes the writer in C anew for each text, which costs more than writing it.
-
-    What is written comes from a codec, so it holds no cycles; a deeper nesting than Python allows is a RecursionError.
-    """
-    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    spell_text: Any = getattr(json.encoder, "c_encode_basestring", None)
-    if make is None or spell_text is None:  # an interpreter without the writer in C
-        return encoder.encode
-    pieces: Callable[[Any, int], tuple[str, ...]] = make(
-        None, encoder.default, spell_text, None, ":", ",", False, False, False
-    )
-    return lambda plain: "".join(pieces(plain, 0))
-
-
-_text: Final = _text_writer()
-
-
 def spell(plain: Any, media: str) -> bytes:
-    """Plain data in JSON's own types as `media`. Raises ValueError (NaN) for JSON."""
+    """Plain data in JSON's own types as `media`."""
     if media == MSGPACK:
         packed: bytes = msgpack.packb(plain)
         return packed
-    return _text(plain).encode()
+    return fastest_json().write(plain)
 
 
 def read_body(request: HttpInput, problems: RequestProblems) -> Any:
@@ -83,7 +64,7 @@ def read_body(request: HttpInput, problems: RequestProblems) -> Any:
 
 def _json(body: bytes, problems: RequestProblems) -> Any:
     try:
-        return _read_json(body.decode("utf-8"))
+        return fastest_json().read(body)
     except json.JSONDecodeError as error:
         problems.unreadable(f"no JSON at line {error.lineno} column {error.colno}: {error.msg}")
     except UnicodeDecodeError as error:
@@ -106,10 +87,3 @@ def _msgpack(body: bytes, problems: RequestProblems) -> Any:
     except (ValueError, msgpack.UnpackException, UnicodeDecodeError, RecursionError) as error:
         problems.unreadable(f"no msgpack: {str(error) or type(error).__name__}")
     return UNREADABLE
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"JSON has no {text}")
-
-
-_read_json: Final = json.JSONDecoder(parse_constant=_no_constant).decode  # json.loads would make one for each body

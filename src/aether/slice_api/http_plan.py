@@ -22,6 +22,7 @@ from aether.slice_api.codec import Codec, Form, camel, codec_of
 from aether.slice_api.exchange import Body, Request
 from aether.slice_api.http import Cookie, Header, HttpInput, Marker, Query
 from aether.slice_api.http_body import ABSENT, PRODUCED, UNREADABLE, read_body
+from aether.slice_api.json_text import fastest_json
 from aether.slice_api.misfit import Misfit
 from aether.slice_api.negotiation import choose_type
 from aether.slice_api.request_misfit import RequestMisfit, RequestProblems
@@ -210,6 +211,7 @@ def http_plan(
 
     says_nothing  the method returns None: the answer has no content, so nothing is negotiated
     """
+    fastest_json()  # imported now, and not while the first request waits
     rename = camel if form is Form.CAMEL else str
     variables = _variables(where, template, parameters, rename)
     sources: list[Source] = []
