@@ -204,7 +204,7 @@ async def test_dev_with_tls_speaks_nothing_else(tmp_path):
     async with command("dev", "hello", "--nodes", "2", "--tls", folder=tmp_path) as dev:
         await dev.until("Ctrl-C ends all of them")
         authorities, http = re.findall(r"curl --cacert (\S+) (https://\S+?)/\.\.\.", dev.said)[0]
-        management = re.findall(r"aether -c (\S+) slices", dev.said)[0]
+        management = re.findall(r"^node-1 +\S+ +https://(\S+)", dev.said, re.M)[0]
         import httpx
 
         from aether.security.contexts_service import web_client

@@ -7,7 +7,7 @@ import pytest
 import trio
 from tests.e2e.hard_world import LEDGER, SOON_S, ledger, load, long, until, writing
 
-from aether.forge.processes import free_ports
+from aether.forge.ports import free_ports
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 

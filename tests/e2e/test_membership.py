@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from aether.forge.polling import until
-from aether.forge.processes import free_ports
+from aether.forge.ports import free_ports
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 

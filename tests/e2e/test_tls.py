@@ -11,7 +11,7 @@ import sys
 import pytest
 import trio
 
-from aether.forge.processes import free_ports
+from aether.forge.ports import free_ports
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 

@@ -4,12 +4,15 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack, contextmanager
 
+import attrs
 import pytest
 import trio
 
 from aether.errors import BadInput, NotFound
-from aether.forge.processes import LocalPlan, LocalProcesses, NodeEnded, free_ports, open_processes
+from aether.forge.ports import ANY, free_ports, keep_ports
+from aether.forge.processes import LocalPlan, LocalProcesses, NodeEnded, open_processes
 
 pytestmark = pytest.mark.process
 
@@ -111,6 +114,52 @@ async def test_a_killed_node_can_be_started_again_but_not_twice(plan):
 
 def test_free_ports_are_different():
     assert len(set(free_ports(30))) == 30
+
+
+@contextmanager
+def kept(*wanted):
+    with ExitStack() as stack:
+        yield keep_ports(wanted, stack)
+
+
+class TestUsualPorts:
+    """What was typed once can be typed again, as long as nobody else has the port."""
+
+    def test_one_that_is_free_is_taken_and_given_back(self):
+        (port,) = free_ports(1)
+        for _ in range(2):
+            with kept(port, ANY) as (usual, other):
+                assert usual == port != other
+
+    def test_two_runs_at_once_do_not_both_get_it(self):
+        """Neither listens yet, and both may reuse ports."""
+        (port,) = free_ports(1)
+        with kept(port) as first, kept(port) as second:
+            assert first == [port] != second
+
+    def test_somebody_who_listens_there_keeps_it(self):
+        with socket.create_server(("127.0.0.1", 0)) as stranger, kept(stranger.getsockname()[1]) as ports:
+            assert ports != [stranger.getsockname()[1]]
+
+    def test_connections_of_the_run_before_do_not_take_it_away(self):
+        with socket.create_server(("127.0.0.1", 0)) as node:
+            port = node.getsockname()[1]
+            caller = socket.create_connection(("127.0.0.1", port))
+            node.accept()[0].close()  # first, so that it lingers on this side
+            caller.close()
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        with kept(port) as ports:
+            assert ports == [port]
+
+    async def test_nodes_have_those_of_their_plan(self, plan):
+        http, management = free_ports(2)
+        usual = attrs.evolve(plan(SLEEPS), ports={"node-1": (http, management)})
+        async with open_processes(usual, print) as processes:
+            found = processes.ports["node-1"]
+
+        assert (found.http, found.management) == (http, management)
+        assert found.cluster not in (http, management)
 
 
 async def test_ports_of_nodes_are_given_to_nobody_else_while_no_node_listens_there(plan):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from tests.generate.conftest import written
 
-from aether.forge.processes import free_ports
+from aether.forge.ports import free_ports
 from aether.generate.local import files, nodes_text
 from aether.generate.setup import Setup
 

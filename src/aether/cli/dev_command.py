@@ -1,6 +1,6 @@
 """`aether dev`: the user's own module as a cluster on this machine, with one log.
 
-Knows: processes, free ports, the URLs to print.
+Knows: processes, which ports they should have, the URLs to print.
 Never: what the module does.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from aether.cli.reloading import PLAIN, Stamp, blueprint_of, differing, stamps, 
 from aether.cli.terminal import ended_by_signals, node_log, styled
 from aether.forge.console import Console
 from aether.forge.processes import LocalPlan, LocalProcesses, NodeEnded, open_processes
+from aether.node.settings_table import HTTP_PORT, MANAGEMENT_PORT
 from aether.node.throwaway_authority import CLUSTER, ThrowawayAuthority, make_throwaway
 from aether.work import ThreadWork, Work
 
@@ -34,6 +35,7 @@ REQUEST_S = 30.0
 ACTIVE_S = 60.0
 WATCH_S = 0.2
 NAMES_SHOWN = 5
+PORTS_APART = 100
 
 
 @click.command()
@@ -57,7 +59,11 @@ def dev(
     tls: bool,
     reload: bool,
 ) -> None:
-    """Run your own module as a cluster of processes on this machine, on free ports, until Ctrl-C."""
+    """Run your own module as a cluster of processes on this machine until Ctrl-C.
+
+    The first node listens where a node alone does: HTTP on 8081, management on 8080; each further one 100 higher.
+    Ports that are taken are replaced by free ones.
+    """
     blueprint = blueprint_text(describe(apps, app_dir))
     settings = dict(_pair(value) for value in values)
     with ExitStack() as stack:
@@ -73,6 +79,7 @@ def dev(
             environment=PLAIN if reload else {},
         )
         plan.check()
+        plan = attrs.evolve(plan, ports=_usual_ports(plan.names))
         if tls:
             authority = make_throwaway(plan.folder / "tls", CLUSTER, plan.names)
             certificates = {name: authority.directory(name) for name in plan.names}
@@ -82,6 +89,11 @@ def dev(
             trio.run(_run_again_and_again, plan, blueprint, data_dir is None)
         else:
             trio.run(_run, plan, blueprint)
+
+
+def _usual_ports(names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """HTTP and management of each, the same with each start, so that what was typed once can be typed again."""
+    return {name: (HTTP_PORT + n * PORTS_APART, MANAGEMENT_PORT + n * PORTS_APART) for n, name in enumerate(names)}
 
 
 def _pair(value: str) -> tuple[str, str]:
@@ -224,4 +236,5 @@ def _say_where(processes: LocalProcesses) -> None:
     authority = _authority(processes.plan)
     believing = "" if authority is None else f"--cacert {authority.authorities} "
     click.echo(f"\n  curl {believing}{first.http_url}/...    any node serves any route")
-    click.echo(f"  aether -c 127.0.0.1:{first.management} slices\n\nCtrl-C ends all of them.\n")
+    where = "" if first.management == MANAGEMENT_PORT else f"-c 127.0.0.1:{first.management} "
+    click.echo(f"  aether {where}slices\n\nCtrl-C ends all of them.\n")

@@ -1,4 +1,4 @@
-"""Nodes as operating-system processes on free loopback ports, with one log.
+"""Nodes as operating-system processes on loopback ports of their own, with one log.
 
 Knows: the command line of `aether node`, ports, data directories, signals, lines of output.
 Never: HTTP (forge.console asks the nodes), what the application is.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import deque
@@ -22,6 +21,7 @@ import attrs
 import trio
 
 from aether.errors import AetherError, BadInput, NotFound
+from aether.forge.ports import ANY, keep_ports
 
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES = 8
@@ -75,6 +75,7 @@ class LocalPlan:
 
     joins  the first founds the cluster alone and is all that is started by itself; the others join when they start
     tls    a directory for `--tls` of each node by its name; ca_key  for `--ca-key` of the first; empty, None = without
+    ports  for HTTP and management of each node by its name, where they are free; else, and without, any free ones
     """
 
     nodes: int
@@ -88,6 +89,7 @@ class LocalPlan:
     joins: bool = False
     tls: Mapping[str, Path] = attrs.field(factory=dict[str, Path])
     ca_key: Path | None = None
+    ports: Mapping[str, tuple[int, int]] = attrs.field(factory=dict[str, tuple[int, int]])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -97,24 +99,6 @@ class LocalPlan:
     def check(self) -> None:
         if not 1 <= self.nodes <= NODES_MAX:
             raise BadInput(f"--nodes {self.nodes}", (f"a cluster on one machine has 1 to {NODES_MAX} nodes",))
-
-
-def free_ports(count: int) -> list[int]:
-    """`count` different loopback ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        return _kept_ports(count, stack)
-
-
-def _kept_ports(count: int, stack: contextlib.ExitStack) -> list[int]:
-    """`count` different loopback ports that the kernel gives to nobody else while `stack` is open.
-
-    Each is bound without listening, so that a process of ours that allows it (SO_REUSEADDR) can still listen there.
-    """
-    sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return [each.getsockname()[1] for each in sockets]
 
 
 @attrs.define(eq=False)
@@ -141,7 +125,8 @@ class LocalProcesses:
         self._processes: dict[str, trio.Process] = {}
         self._last: dict[str, deque[str]] = {}
         self._kept = contextlib.ExitStack()  # a port that is only free now may be another's when its node starts
-        ports = _kept_ports(3 * plan.nodes, self._kept)
+        wanted = [port for name in plan.names for port in (ANY, *plan.ports.get(name, (ANY, ANY)))]
+        ports = keep_ports(wanted, self._kept)
         self.ports: dict[str, NodePorts] = {
             name: NodePorts(
                 node=name,
