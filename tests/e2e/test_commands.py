@@ -205,6 +205,8 @@ async def test_dev_with_tls_speaks_nothing_else(tmp_path):
         await dev.until("Ctrl-C ends all of them")
         authorities, http = re.findall(r"curl --cacert (\S+) (https://\S+?)/\.\.\.", dev.said)[0]
         management = re.findall(r"^node-1 +\S+ +https://(\S+)", dev.said, re.M)[0]
+        hint = re.findall(r"^  aether (.*)slices$", dev.said, re.M)[0]
+        assert hint == ("" if management == "127.0.0.1:8080" else f"-c {management} ")  # what it asks unless told
         import httpx
 
         from aether.security.contexts_service import web_client

@@ -21,6 +21,7 @@ import trio
 
 from aether.cli.applications import blueprint_text, describe
 from aether.cli.exits import CommandFailed, Exit, leaves
+from aether.cli.options import settings
 from aether.cli.output import table
 from aether.cli.reloading import PLAIN, Stamp, blueprint_of, differing, stamps, until_changed
 from aether.cli.terminal import ended_by_signals, node_log, styled
@@ -236,5 +237,6 @@ def _say_where(processes: LocalProcesses) -> None:
     authority = _authority(processes.plan)
     believing = "" if authority is None else f"--cacert {authority.authorities} "
     click.echo(f"\n  curl {believing}{first.http_url}/...    any node serves any route")
-    where = "" if first.management == MANAGEMENT_PORT else f"-c 127.0.0.1:{first.management} "
+    place = f"127.0.0.1:{first.management}"
+    where = "" if settings(click.get_current_context()).connect == place else f"-c {place} "
     click.echo(f"  aether {where}slices\n\nCtrl-C ends all of them.\n")
