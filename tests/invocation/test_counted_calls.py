@@ -14,6 +14,7 @@ from aether.metrics.slow_calls import LEARNING_CALLS
 from aether.model.artifact import Artifact
 from aether.model.health import health_of
 from aether.model.version import Version
+from aether.slice_api.current import current_call
 from aether.slice_api.faults import FaultPlain
 
 PRICING = Artifact.parse("shop:pricing:1.0.0")
@@ -269,3 +270,20 @@ async def test_a_stream_is_in_flight_while_it_is_open(autojump_clock, network_of
             assert await stream.__anext__() == 1
             assert [c.in_flight for _, _, c in here.invoker.counters] == [1]
         assert [c.in_flight for _, _, c in here.invoker.counters] == [0]
+
+
+@pytest.mark.parametrize("where", ["caller", "callee"])
+async def test_a_slow_call_is_found_by_the_trace_that_its_method_saw(autojump_clock, network_of, where):
+    """Also the first call of a request, which has no trace until somebody asks for it."""
+    async with network_of("caller", "callee") as (network, *nodes):
+        seen = []
+
+        async def handle(method, payload):
+            seen.append(current_call().trace_id)
+            await trio.sleep(1)
+
+        network.host(next(node for node in nodes if node.name == where), handle)
+        await nodes[0].call()
+        [(_, _, counter)] = nodes[0].invoker.healths._counters
+
+    assert [call.trace_id for call in counter.slowest] == seen

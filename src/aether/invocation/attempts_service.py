@@ -267,7 +267,8 @@ class Attempts:
         if call.opening is not None:
             _opened(load, counter, result, now - began)
         if slow and not isinstance(result, NotStarted) and (result is not None or late):
-            counter.was_slow(_slow(call, endpoint, result, now, now - began, broken=broken))
+            trace_id = self._server.tracer.place(call.span).trace_id  # a first call has none until somebody asks
+            counter.was_slow(_slow(call, endpoint, result, now, now - began, trace_id, broken=broken))
 
     async def _open(
         self, call: OutgoingCall, endpoint: Endpoint, opening: Opening, load: Load, counter: MethodCounter
@@ -370,17 +371,23 @@ def _opened(load: Load, counter: MethodCounter, result: object, latency_s: float
 
 
 def _slow(
-    call: OutgoingCall, endpoint: Endpoint, result: Outcome | None, now: float, latency_s: float, *, broken: bool
+    call: OutgoingCall,
+    endpoint: Endpoint,
+    result: Outcome | None,
+    now: float,
+    latency_s: float,
+    trace_id: str,
+    *,
+    broken: bool,
 ) -> SlowCall:
     """For the list of slow calls."""
-    trace = call.span.trace
     return SlowCall(
         at_s=now,
         latency_s=latency_s,
         request_id=call.request_id,
         instance=endpoint.instance,
         error="it answered that it is broken" if broken else error_of(result),
-        trace_id="" if trace is None else trace.trace_id,
+        trace_id=trace_id,
     )
 
 

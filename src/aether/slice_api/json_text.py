@@ -3,7 +3,8 @@
 Knows: how each of the two is asked.
 Never: codecs, requests, what a text means.
 Holds: what is read does not depend on what is installed, nor does what is refused, nor the words for it: msgspec reads
-       what it is sure of, `json` all else. What is written reads back as the same data.
+       what it is sure of, `json` all else. What is written reads back as the same data. How deep a text may nest is
+       the interpreter's to say (about a thousand levels, less what the stack holds), and the two count a few apart.
 Paper: RFC 8259, 8.1 for UTF-8.
 """
 
