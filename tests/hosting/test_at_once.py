@@ -95,7 +95,7 @@ async def test_results_faults_and_failures_are_those_of_any_call(prompt, autojum
 
 async def test_arguments_that_do_not_fit_are_refused_before_it_runs(prompt, autojump_clock):
     async with prompt() as (_, proxy, instance):
-        refused = instance.serve_at_once("quote", {"sku": 1}, Form.WIRE)
+        refused = instance.serve_at_once("quote", {"sku": 1}, Form.WIRE, trio.current_time())
         assert refused.fault.name == BAD_INPUT
         with pytest.raises(BadInput, match="qty"):
             await proxy.quote("x", qty="many")
@@ -133,7 +133,7 @@ async def test_it_waits_for_its_slot_like_any_other(prompt, autojump_clock):
             nursery.start_soon(quote)
             await trio.sleep(0.1)
             assert (instance.running, instance.waiting, done) == (1, 1, [])
-            assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE) is None
+            assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE, trio.current_time()) is None
             instance._instance.gate.set()
         assert done == [5]
         assert (instance.running, instance.waiting) == (0, 0)
@@ -144,7 +144,7 @@ async def test_a_stopping_instance_serves_nothing_at_once(home_of, autojump_cloc
         name = await home.deploy(Prompt)
         instance = home.hosting.find(name)
         await home.stop(Prompt, name)
-        assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE) is None
+        assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE, trio.current_time()) is None
         with pytest.raises(NoInstance), trio.fail_after(1.0):
             await home.get(Prompt).quote("x")
 
@@ -156,8 +156,8 @@ async def test_only_methods_that_await_nothing_and_compute_briefly_are_served_at
         assert {m for m in ("quote", "asked", "seen", "waits", "nonsense") if instance.awaits_nothing(m)} == {
             "quote", "asked", "seen",
         }  # fmt: skip
-        assert instance.serve_at_once("waits", {}, Form.WIRE) is None
-        assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE) == Done(5)
+        assert instance.serve_at_once("waits", {}, Form.WIRE, trio.current_time()) is None
+        assert instance.serve_at_once("quote", {"sku": "x"}, Form.WIRE, trio.current_time()) == Done(5)
 
 
 async def test_what_computes_for_long_lets_others_run_before_it(home_of):
@@ -165,7 +165,7 @@ async def test_what_computes_for_long_lets_others_run_before_it(home_of):
     async with home_of() as home:
         name = await home.deploy(Prompt)
         instance = home.hosting.find(name)
-        while instance.serve_at_once("quote", {"sku": "long"}, Form.WIRE) is not None:
+        while instance.serve_at_once("quote", {"sku": "long"}, Form.WIRE, trio.current_time()) is not None:
             assert instance._instance.ran < 10
         assert await home.get(Prompt).quote("long") == 5
 

@@ -117,7 +117,7 @@ def test_an_answer_is_spelt_as_the_client_accepts():
 
     def spelt(accept):
         request = HttpInput(verb="GET", template="/whole", headers={"accept": accept})
-        return whole_answer(spec, request, "1.0.0", Say("a"))
+        return whole_answer(spec, spec.plan_of(request), request, "1.0.0", Say("a"))
 
     assert spelt("") == [200, "application/json", b'{"text":"a"}', "1.0.0"]
     assert spelt("application/msgpack")[1:3] == ["application/msgpack", b"\x81\xa4text\xa1a"]

@@ -168,18 +168,17 @@ class RunningInstance:
         """As LocalInstance promises."""
         return method in self._prompt
 
-    def serve_at_once(self, method: str, payload: object, form: Form) -> RanAtOnce:
+    def serve_at_once(self, method: str, payload: object, form: Form, began: float) -> RanAtOnce:
         """One call of a method that awaits nothing, as LocalInstance promises."""
         spec = self._prompt.get(method)
-        if spec is None or self._refusal or self._slots.lasts_s(method) > AT_ONCE_S:
+        if spec is None or self._refusal:
             return None
         try:
             function: Any = getattr(self._instance, method)
         except Exception:  # noqa: BLE001 - `serve` makes an outcome of it
             return None
-        if getattr(function, "__func__", None) is not spec.function or not self._slots.try_take():
+        if getattr(function, "__func__", None) is not spec.function or not self._slots.try_brief(method, AT_ONCE_S):
             return None
-        began = trio.current_time()
         try:
             try:
                 arguments, encode, _ = self._read(spec, payload, form)
@@ -298,7 +297,8 @@ class RunningInstance:
         """The arguments, what the result is encoded by, and the request that the call came by. Raises BadInput."""
         if form is Form.HTTP:
             request = HttpInput.from_plain(payload)
-            return spec.decode_http(request), functools.partial(whole_answer, spec, request, self._version), request
+            plan = spec.plan_of(request)
+            return plan.decode(request), functools.partial(whole_answer, spec, plan, request, self._version), request
         arguments = decoded(spec, payload, form)
         given = cast("dict[str, object]", payload)  # or it would not have been decoded
         if len(given) > len(arguments):

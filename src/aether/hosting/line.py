@@ -87,10 +87,6 @@ class Line(Generic[T]):
         """How long a call may wait under overload: never too short for one to wait behind the running ones."""
         return max(PATIENCE_S_MIN, PATIENCE * self.mean_s, self.mean_s / self.concurrency)
 
-    def lasts_s(self, method: str) -> float:
-        """How long calls of `method` run, as a rule; 0.0 until one ended."""
-        return self._medians.get(method, 0.0)
-
     def try_run(self) -> bool:
         """Run at once if a slot is free. Then nobody waits."""
         if self.running < self.concurrency:
@@ -98,6 +94,10 @@ class Line(Generic[T]):
             self._came += 1
             return True
         return False
+
+    def try_brief(self, method: str, brief_s: float) -> bool:
+        """The same, for a method whose calls run for `brief_s` at most, as a rule; one that never ended is believed."""
+        return self._medians.get(method, 0.0) <= brief_s and self.try_run()
 
     def wait(
         self, who: T, now: float, *, must_end: float = math.inf, level: int = LEVELS["normal"], method: str = ""

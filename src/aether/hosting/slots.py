@@ -8,6 +8,7 @@ Holds: running <= concurrency; waiting <= queue. Whoever is cancelled has left t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import outcome
@@ -23,6 +24,10 @@ class Slots:
 
     def __init__(self, concurrency: int, queue: int) -> None:
         self._line: Line[Task] = Line(concurrency, queue)
+        self.try_take: Callable[[], bool] = self._line.try_run
+        """Take a slot if one is free."""
+        self.try_brief: Callable[[str, float], bool] = self._line.try_brief
+        """The same for a method whose calls last so long at most, as a rule."""
 
     @property
     def limit(self) -> int:
@@ -36,14 +41,6 @@ class Slots:
     @property
     def waiting(self) -> int:
         return self._line.waiting
-
-    def lasts_s(self, method: str) -> float:
-        """How long calls of `method` last, as a rule; 0.0 until one ended."""
-        return self._line.lasts_s(method)
-
-    def try_take(self) -> bool:
-        """Take a slot if one is free."""
-        return self._line.try_run()
 
     async def take(self, priority: str = "normal", method: str = "") -> NotStarted | None:
         """Wait for a slot within the deadline in force: None once taken, else why not. Cancellation leaves the queue.

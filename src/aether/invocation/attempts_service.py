@@ -148,7 +148,7 @@ class Attempts:
             or self._wire
             or server.full
             or server.steps_aside(call.target, 1)
-            or server.tracer.recording(call.began) is not None
+            or call.recorded
         ):
             return None
         call.attempt, call.at = 1, endpoint.instance
@@ -157,8 +157,8 @@ class Attempts:
         span.instance = endpoint.instance
         running = server.tracer.served_here(span, call.request_id, priority_of(options))
         try:
-            until = call.began + call.within_s
-            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running, until)
+            began, until = call.began, call.began + call.within_s
+            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running, began, until)
         finally:
             self._ended(call, endpoint, load, counter, reply, call.began)
         if reply is None:
@@ -259,7 +259,7 @@ class Attempts:
         began: float,
     ) -> None:
         """Count a try. None: it was cancelled."""
-        now = trio.current_time()
+        now = call.ended_at = trio.current_time()
         late = result is None and now >= call.give_up_at  # a scope of the caller ended it, as its deadline said
         broken = call.form is Form.HTTP and type(result) is Done and is_broken(result.payload)
         slow = now - began > counter.slow_over_s

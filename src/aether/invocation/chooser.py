@@ -152,7 +152,7 @@ class Chooser:
         counter.in_flight -= 1
         if kind is Done and not broken:
             counter.answered(latency_s)
-            if not self.ejections.watches(endpoint.instance):
+            if endpoint.instance not in self.ejections.watched:
                 return  # nearly always
         else:
             _count(counter, outcome, latency_s, late=late, broken=broken)
@@ -161,7 +161,7 @@ class Chooser:
         elif late or kind in _JUDGED:
             half_way = kind is Failed and cast("Failed", outcome).kind in UNFINISHED
             failed = late or (kind in _FAILED and not half_way)  # half-way: what it called failed, not the instance
-            if failed or self.ejections.watches(endpoint.instance):
+            if failed or endpoint.instance in self.ejections.watched:
                 self.ejections.record(endpoint.instance, self._clock(), self._peers(endpoint), failed=failed)
 
     def given_up(self, endpoint: Endpoint, method: str) -> None:

@@ -12,7 +12,7 @@ Paper: the outlier detection of Envoy (consecutive failures, failure share, ejec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -46,11 +46,9 @@ class Ejections:
 
     def __init__(self) -> None:
         self._health: dict[InstanceId, _Health] = {}
+        self.watched: Container[InstanceId] = self._health.keys()
+        """Those of which a call failed before: only of them do successes count."""
         self._out: dict[InstanceId, _Health] = {}
-
-    def watches(self, instance: InstanceId) -> bool:
-        """Whether a call of it failed before: only then do successes count."""
-        return instance in self._health
 
     def ejected(self, now: float) -> frozenset[InstanceId]:
         """Those left out now; who is on trial is not."""
@@ -87,7 +85,8 @@ class Ejections:
     def keep(self, instances: Iterable[InstanceId]) -> None:
         """Forget instances that are gone."""
         known = set(instances)
-        self._health = {i: h for i, h in self._health.items() if i in known}
+        for gone in self._health.keys() - known:
+            del self._health[gone]
         self._out = {i: h for i, h in self._out.items() if i in known}
 
     def _until(self, endpoint: Endpoint, now: float, loads: Loads) -> float:

@@ -58,8 +58,8 @@ class LocalInstance(Protocol):
         """Whether `serve_at_once` may serve `method`."""
         return False
 
-    def serve_at_once(self, method: str, payload: object, form: Form) -> RanAtOnce:
-        """Run one call before this returns; None = nothing was done, and `serve` has to do it.
+    def serve_at_once(self, method: str, payload: object, form: Form, began: float) -> RanAtOnce:
+        """Run one call, which `began` just now, before this returns; None = nothing was done, and `serve` has to do it.
 
         For methods that await nothing, and compute briefly: they cannot be cancelled, so they need neither a task nor
         a scope. Otherwise as `serve`.

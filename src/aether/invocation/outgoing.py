@@ -39,10 +39,11 @@ class OutgoingCall:
     waits       `wait` told it what is in force where it is made; of a call that is answered at once nobody asks
     deadline    when the caller stops waiting; own  by the contract's default, no scope of the caller's
     give_up_at  a little earlier: what callees get, so that they can answer in time
-    at          the instance asked last
+    at          the instance asked last; ended_at  when that try ended, 0.0 = no try ended
     full        every try so far was refused as full
     held        it waited for a slice that may sleep: a full instance then means wait on, as many were let go at once
     cut_off     where it may have run in part, "" = nowhere
+    recorded    somebody looks at traces: a span is made of each try
     opening     of a stream; None for a call
     """
 
@@ -62,10 +63,12 @@ class OutgoingCall:
     give_up_at: float = math.inf
     attempt: int = 0
     at: InstanceId | None = None
+    ended_at: float = 0.0
     excluded: frozenset[InstanceId] = frozenset()
     full: bool = True
     held: bool = False
     cut_off: str = ""
+    recorded: bool = False
     version: Version | None = None
     opening: Opening | None = None
 

@@ -172,21 +172,21 @@ class Invoker:
         making = (self._attempts if options.hedge_after is None else self._hedges).answered(call)
         spans = self.tracer.recording(call.began)
         if spans is not None:
+            call.recorded = True
             above = self.tracer.above(call.span) if call.span.said is not None else None
             making = spans.client(call.span, above, call.request_id, making)
-        answered, outcome = False, ""
+        answered, outcome, ended_at = False, "", 0.0
         try:
             reply = await making
-            outcome = type(reply).__name__
+            outcome, ended_at = type(reply).__name__, call.ended_at  # by now: nothing was awaited since
             answered = type(reply) is not TimedOut
         except BaseException as error:
             outcome = type(error).__name__
             raise
         finally:
+            call.span.close(ended_at or trio.current_time(), answered=answered)
             if parent is None:
-                self.traces.ended(call.request_id, call.span, outcome, answered=answered)
-            else:
-                call.span.close(trio.current_time(), answered=answered)
+                self.traces.ended(call.request_id, call.span, outcome)
         return reply
 
     async def each(

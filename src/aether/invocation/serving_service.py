@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import Final, NoReturn, Protocol, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import attrs
 import outcome
@@ -59,12 +59,8 @@ _log = logging.getLogger(__name__)
 _Arrived: TypeAlias = tuple[NodeId, CallRequest, str, trio.CancelScope]
 
 
-class Over(Protocol):
-    """Told that a call is over: its request id, its span, what it came to. Never blocks."""
-
-    def __call__(self, request_id: str, span: Span, outcome: str, *, answered: bool) -> None: ...
-
-
+Over: TypeAlias = Callable[[str, Span, str], None]
+"""Told that a call is over: its request id, its span, what it came to. Never blocks."""
 StepsAside: TypeAlias = Callable[[str | ArtifactBase, int], bool]
 """Whether another node had better serve a call of a slice, on its so-many-eth try."""
 
@@ -74,7 +70,7 @@ def never(target: str | ArtifactBase, attempt: int) -> bool:
     return False
 
 
-def nobody_looks(request_id: str, span: Span, outcome: str, *, answered: bool) -> None:
+def nobody_looks(request_id: str, span: Span, outcome: str) -> None:
     """Nobody keeps what a call came to."""
 
 
@@ -169,7 +165,9 @@ class CallServer:
         reply: Outcome | None
         try:
             running = self.tracer.served(span, request_id, extra, request.call_id)
-            reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running, until)
+            reply = serve(
+                self.serve_at_once, instance, request.method, request.payload, request.form, running, now, until
+            )
         except Exception as error:  # noqa: BLE001 - and least of all the task that reads from the connection
             reply = self._broken(request, error)
         if reply is None:
@@ -177,7 +175,8 @@ class CallServer:
         if isinstance(reply, Failed) and request.attempt != 1:
             reply = attrs.evolve(reply, attempt=request.attempt)
         self._remember((sender, request.call_id))
-        self._over(request_id, span, type(reply).__name__, answered=True)
+        span.close(trio.current_time(), answered=True)
+        self._over(request_id, span, type(reply).__name__)
         if not self._answered(sender, request, reply, request_id):
             nursery.start_soon(self._answer_later, sender, request, reply, request_id, until)
         return True
@@ -195,7 +194,14 @@ class CallServer:
             self.cancel(sender, call_id, "the connection to its caller was lost")
 
     def serve_at_once(
-        self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running, until: float
+        self,
+        instance: LocalInstance,
+        method: str,
+        payload: object,
+        form: Form,
+        running: Running,
+        began: float,
+        until: float,
     ) -> RanAtOnce | TimedOut:
         """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise.
 
@@ -203,7 +209,7 @@ class CallServer:
         """
         token, running.span.until = RUNNING.set(running), until
         try:
-            return instance.serve_at_once(method, payload, form)
+            return instance.serve_at_once(method, payload, form, began)
         except trio.TooSlowError:
             return TimedOut(running.span.hop(trio.current_time()))
         finally:
@@ -291,7 +297,8 @@ class CallServer:
             outcome = type(error).__name__
             raise
         finally:
-            self._over(request_id, span, outcome, answered=True)
+            span.close(trio.current_time(), answered=True)
+            self._over(request_id, span, outcome)
         if isinstance(reply, Failed) and request.attempt != 1:
             return attrs.evolve(reply, attempt=request.attempt)
         return reply

@@ -45,9 +45,8 @@ class Traces:
         self._kept: deque[Span] = deque(maxlen=TRACES_KEPT)
         self._questions: Questions[Sequence[object]] = Questions(node, "traces", send)
 
-    def ended(self, request_id: str, span: Span, outcome: str, *, answered: bool) -> None:
-        """A call that this node made for somebody outside, or served for another node, is over. Cheap."""
-        span.close(trio.current_time(), answered=answered)
+    def ended(self, request_id: str, span: Span, outcome: str) -> None:
+        """A call that this node made for somebody outside, or served for another, is over, `span` closed. Cheap."""
         if span.children:
             prune(span)
         span.request_id, span.outcome = request_id, outcome

@@ -98,7 +98,8 @@ class Store:
         self._keys: SortedList[str] = SortedList()  # of both; a changed row costs it nothing
         self._sessions = SessionTable()
         self._quotas = MapQuotas(maps_bytes_max)
-        self._revision = Revision(0)
+        self.revision: Revision = Revision(0)
+        """The last applied log index."""
         self._log_time_ms = 0
         self._chain = 0  # of CRC-32: what once differed differs for ever, for each step can be undone
         self._newest_mark: tuple[Revision, bytes] | None = None
@@ -136,11 +137,6 @@ class Store:
         self._observed += prefixes
 
     # --- reading ----------------------------------------------------------------------------------------------------
-
-    @property
-    def revision(self) -> Revision:
-        """The last applied log index."""
-        return self._revision
 
     @property
     def log_time_ms(self) -> int:
@@ -200,13 +196,13 @@ class Store:
     def apply(self, entries: Sequence[Entry]) -> None:
         """Apply in order. Raises BadInput at a command that this version does not know: the node must stop."""
         applied = AppliedEntries()
-        revision, command = self._revision, EntryKind.COMMAND
+        revision, command = self.revision, EntryKind.COMMAND
         plain: Sequence[Any] = entries  # an index becomes a revision here, without a call for each
         for index, _, kind, payload, _ in plain:
             assert index == revision + 1, f"entry {index} after {revision}: the log has a gap"
             taken = self._command(index, payload, applied) if kind is command else 0
             self._chain = crc32(payload, self._chain ^ taken)
-            self._revision = revision = index
+            self.revision = revision = index
             if not revision % STATE_HASH_EVERY:
                 self._newest_mark = (revision, self.state_hash)
         if self._listener is not None:
@@ -217,7 +213,7 @@ class Store:
         keys, values, versions = tuple(self._keys), self._values.copy(), self._versions.copy()
         sessions = [session.copy() for session in self._sessions]
         rows = ((key, values[key], versions[key]) for key in keys)
-        head = Head(self._revision, self._log_time_ms, self.state_hash)
+        head = Head(self.revision, self._log_time_ms, self.state_hash)
         return encode_stream(head, len(keys), rows, sessions)
 
     def snapshot(self) -> bytes:
@@ -239,7 +235,7 @@ class Store:
         head = contents.head
         self._values, self._versions, self._keys = contents.values, contents.versions, contents.keys
         self._sessions, self._quotas = contents.sessions, contents.quotas
-        self._revision, self._log_time_ms = Revision(head.revision), head.log_time_ms
+        self.revision, self._log_time_ms = Revision(head.revision), head.log_time_ms
         self._chain = int.from_bytes(head.hash[-_CHAIN_BYTES:], "big")
         if self._listener is not None:
             self._listener(AppliedEntries(restored=True))

@@ -113,7 +113,8 @@ class SliceCalls:
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
         if asked.verb in _CREATING and not asked.headers.get(_KEY):
-            cast("dict[str, str]", asked.headers)[_KEY] = f"{self._keys}-{next(self._numbers)}"
+            headers: Any = asked.headers
+            headers[_KEY] = f"{self._keys}-{next(self._numbers)}"
         return asked
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -80,8 +80,8 @@ class HttpInput(NamedTuple):
     @classmethod
     def from_plain(cls, plain: object) -> HttpInput:
         """Read `to_plain()`'s array. Raises BadInput when a part is missing or of another type."""
-        if plain.__class__ is cls:  # made by this process, not by a peer
-            return cast("HttpInput", plain)
+        if type(plain) is HttpInput:  # made by this process, not by a peer
+            return plain
         parts = array(plain, (str, str, dict, dict, dict, dict, bytes, str, str, str))
         if parts is None or not _texts_throughout(*parts[2:6]):
             raise BadInput("malformed HTTP request in a call", (f"expected 10 parts of text, got {plain!r:.80}",))

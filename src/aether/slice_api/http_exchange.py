@@ -40,9 +40,8 @@ class BadMessage(Fault):
     problems: list[str]
 
 
-def whole_answer(spec: MethodSpec, request: HttpInput, version: str, value: Any) -> list[Any]:
+def whole_answer(spec: MethodSpec, plan: HttpPlan, request: HttpInput, version: str, value: Any) -> list[Any]:
     """The result of a call as [status, content type, body, version]. Raises TypeError when it does not fit."""
-    plan = spec.plan_of(request)
     if not plan.produces:
         if value is not None:
             raise TypeError(f"{spec.where} must return None, got {type(value).__name__}")
@@ -87,7 +86,7 @@ async def exchange(
             async for part in parts:
                 yield part
     else:
-        status, media, body, _ = whole_answer(spec, request, version, await function(**given))
+        status, media, body, _ = whole_answer(spec, plan, request, version, await function(**given))
         yield [status, media, {}, version]
         if body:
             yield body

@@ -96,10 +96,11 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The value of the first field `name` (lower case), or None."""
-        return self._fields.first.get(name)
+        return self.fields.first.get(name)
 
     @property
-    def _fields(self) -> FieldList:
+    def fields(self) -> FieldList:
+        """The headers by name, worked out once for each block that clients send again and again."""
         headers = self.headers
         return headers if isinstance(headers, FieldList) else FieldList(headers)
 
@@ -127,11 +128,11 @@ class Request:
 
     def cookies(self) -> dict[str, str]:
         """Cookies by name; the first of a name wins. Pieces without `=` are skipped, as browsers never send them."""
-        return dict(self._fields.cookies)
+        return dict(self.fields.cookies)
 
     def combined_headers(self) -> dict[str, str]:
         """Header fields by name; repeated ones are joined by a comma (RFC 9110 5.2), cookies by a semicolon."""
-        return dict(self._fields.combined)
+        return dict(self.fields.combined)
 
 
 class CheckedFields(dict[str, str]):
@@ -150,11 +151,6 @@ class CheckedFields(dict[str, str]):
 def spelt(fields: Mapping[str, str]) -> str:
     """Fields as they stand in a header."""
     return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
-
-
-def _checked_headers(_instance: object, _attribute: object, headers: Mapping[str, str]) -> None:
-    if headers.__class__ is not CheckedFields:
-        _check(headers)
 
 
 def _check(headers: Mapping[str, str]) -> None:
@@ -191,7 +187,7 @@ class Response:
     status: int
     body: bytes = b""
     content_type: str = JSON_TYPE
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=_checked_headers)
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     parts: Iterable[bytes] | None = attrs.field(default=None, eq=False, repr=False)
     stream: AsyncIterator[bytes] | None = attrs.field(default=None, eq=False, repr=False)
     upgrade: Upgrade | None = attrs.field(default=None, eq=False, repr=False)
@@ -202,9 +198,11 @@ class Response:
         return self.parts is None and self.stream is None and self.upgrade is None
 
     def __attrs_post_init__(self) -> None:
+        if self.headers.__class__ is not CheckedFields:
+            _check(self.headers)
         if not (200 <= self.status <= 599 or (self.status == 101 and self.upgrade is not None)):
             raise ValueError(f"{self.status} is no final HTTP status")
-        if self.content_type is not JSON_TYPE and _HEADER_VALUE.fullmatch(self.content_type) is None:
+        if self.content_type != JSON_TYPE and _HEADER_VALUE.fullmatch(self.content_type) is None:
             raise ValueError(f"content type {self.content_type!r} holds a line break")
 
 

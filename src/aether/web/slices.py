@@ -126,16 +126,16 @@ def _target(artifact: ArtifactBase, route: Route, rules: Mapping[str, str] | Non
 
 def http_input(request: Request, found: Match[SliceTarget]) -> HttpInput:
     """The request as plain data. Raises BadInput (query string)."""
-    route = found.target.route
+    route, fields = found.target.route, request.fields
     return HttpInput(
         route.verb,
         route.template,
         dict(found.variables),
-        request.query(),
-        request.combined_headers(),
-        request.cookies(),
+        request.query() if request.query_text else {},
+        dict(fields.combined),
+        dict(fields.cookies),
         request.body,
-        request.header("content-type") or "",
+        fields.first.get("content-type", ""),
         f"{request.path}?{request.query_text}" if request.query_text else request.path,
         request.client,
     )
@@ -146,7 +146,7 @@ def answered(payload: object) -> Answered:
 
     Raises BadInput.
     """
-    parts: list[Any] = cast("list[Any]", payload) if payload.__class__ in (list, tuple) else []
+    parts: Any = payload if payload.__class__ in (list, tuple) else ()
     if len(parts) == 4:
         status, content_type, body, version = parts
         texts = content_type.__class__ is version.__class__ is str and body.__class__ is bytes
