@@ -108,11 +108,11 @@ class Attempts:
 
     async def answered(self, call: OutgoingCall) -> Reply:
         """Try until there is a reply. Never NotStarted; raises as Invoker.call says."""
-        endpoint = self._chooser.choose(call)
-        if endpoint is not None and endpoint.node == self._node:
-            reply = self._at_once(call, endpoint)
+        if call.chosen is None:
+            reply = self.at_once(call)
             if reply is not None:
                 return reply
+        endpoint = call.chosen
         if not call.waits:
             call.wait(trio.current_effective_deadline())
         try:
@@ -131,11 +131,14 @@ class Attempts:
                 raise
             raise OutcomeUnknown(f"{call.cut_off}; then: {error}") from error  # an earlier try may have run
 
-    def _at_once(self, call: OutgoingCall, endpoint: Endpoint) -> Reply | None:
-        """The reply of an instance of this node whose method awaits nothing; None = nothing was done.
+    def at_once(self, call: OutgoingCall) -> Reply | None:
+        """The reply of an instance of this node whose method awaits nothing; None = no more was done than to choose.
 
-        Nobody waits meanwhile, so no deadline needs to be known.
+        Nobody waits meanwhile, so no deadline needs to be known. Raises what the choice raises.
         """
+        endpoint = call.chosen = self._chooser.choose(call)
+        if endpoint is None or endpoint.node != self._node:
+            return None
         instance, server, options = self._host.find(endpoint.instance), self._server, call.options
         others_first = call.form is Form.WIRE and call.began >= self._others_at  # HTTP: it waited for its socket
         if (
@@ -157,8 +160,8 @@ class Attempts:
         span.instance = endpoint.instance
         running = server.tracer.served_here(span, call.request_id, priority_of(options))
         try:
-            began, until = call.began, call.began + call.within_s
-            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running, began, until)
+            until = call.began + call.within_s
+            reply = server.serve_at_once(instance, call.method, call.payload, call.form, running, until)
         finally:
             self._ended(call, endpoint, load, counter, reply, call.began)
         if reply is None:

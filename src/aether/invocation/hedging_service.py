@@ -60,7 +60,7 @@ class Hedges:
                 budget.spend()
                 budget.hedges += 1
                 tried = call.excluded | ({call.at} if call.at is not None else set[InstanceId]())
-                second = attrs.evolve(call, excluded=tried, full=True, cut_off="")
+                second = attrs.evolve(call, chosen=None, excluded=tried, full=True, cut_off="")
                 nursery.start_soon(race.run, self._attempts, second)
                 await race.over.wait()
                 budget.hedges_won += race.winner is second

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from aether.invocation.endpoints import Endpoint
 from aether.invocation.reply import Form
 from aether.invocation.span import Span
 from aether.invocation.streaming import Opening
@@ -39,6 +40,7 @@ class OutgoingCall:
     waits       `wait` told it what is in force where it is made; of a call that is answered at once nobody asks
     deadline    when the caller stops waiting; own  by the contract's default, no scope of the caller's
     give_up_at  a little earlier: what callees get, so that they can answer in time
+    chosen      who is asked first, once that is decided
     at          the instance asked last; ended_at  when that try ended, 0.0 = no try ended
     full        every try so far was refused as full
     held        it waited for a slice that may sleep: a full instance then means wait on, as many were let go at once
@@ -62,6 +64,7 @@ class OutgoingCall:
     own: bool = False
     give_up_at: float = math.inf
     attempt: int = 0
+    chosen: Endpoint | None = None
     at: InstanceId | None = None
     ended_at: float = 0.0
     excluded: frozenset[InstanceId] = frozenset()

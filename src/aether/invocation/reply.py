@@ -127,8 +127,8 @@ ERROR_CHARS_MAX: Final = 200
 
 def is_broken(payload: object) -> bool:
     """Whether `payload`, an answer over HTTP or the head of one, says so: `[status, ...]`."""
-    parts: Any = payload if isinstance(payload, list | tuple) else (0,)
-    return bool(parts) and type(parts[0]) is int and parts[0] >= BROKEN_STATUS
+    parts: Any = payload
+    return isinstance(payload, list | tuple) and bool(parts) and type(parts[0]) is int and parts[0] >= BROKEN_STATUS
 
 
 def error_of(outcome: Outcome | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NoReturn, Unpack, cast
 
@@ -33,12 +33,13 @@ from aether.invocation.keyed import Keyed
 from aether.invocation.keyed_service import KeptKeys
 from aether.invocation.local import Around, LocalHost
 from aether.invocation.messages import MESSAGES, CallCancel, CallReply, CallRequest
+from aether.invocation.new_calls_service import NewCalls
 from aether.invocation.otel import otel_spans
 from aether.invocation.outgoing import OutgoingCall, reserve_s
 from aether.invocation.pending_service import PendingCalls, Send
 from aether.invocation.reply import Form, NotStarted, Outcome, Reply, TimedOut
 from aether.invocation.serving_service import CallServer, StepsAside, never, time_left_s
-from aether.invocation.span import Span, call_name
+from aether.invocation.span import Span
 from aether.invocation.statistics import InvokerStatistics
 from aether.invocation.stream_messages import StreamItem
 from aether.invocation.streaming import Onward, Opening, OpenStream, StreamEnded, Wishes
@@ -49,9 +50,8 @@ from aether.invocation.traces_service import Traces
 from aether.metrics.method_counters import MethodCounters
 from aether.model.artifact import ArtifactBase
 from aether.model.ids import InstanceId, NodeId
-from aether.model.limits import CALLS_IN_FLIGHT_MAX, REQUEST_ID_CHARS_MAX, STREAM_HANDS_MAX
+from aether.model.limits import CALLS_IN_FLIGHT_MAX, STREAM_HANDS_MAX
 from aether.slice_api.call import PLAIN, CallOptions
-from aether.slice_api.current import RUNNING
 
 
 class Invoker:
@@ -118,6 +118,7 @@ class Invoker:
             wire=wire,
             in_flight_max=in_flight_max,
         )
+        self._calls = NewCalls(registry, self._attempts, self.tracer)
         self._hedges = Hedges(self._attempts, registry)
         self._broadcasts = Broadcasts(self._attempts, registry)
         self.counters: MethodCounters = self._attempts.counters
@@ -166,10 +167,33 @@ class Invoker:
         full, Draining when this node stopped, OutcomeUnknown when it may have happened.
         Cancelling the caller cancels the callee.
         """
-        call, parent = self._new(target, method, payload, form, request_id, options)
-        if options.hedge_after is not None:
+        return await self._made(*self._calls.new(target, method, payload, form, request_id, options))
+
+    def begin(
+        self, target: ArtifactBase, method: str, payload: object, *, form: Form, request_id: str = ""
+    ) -> Reply | Awaitable[Reply]:
+        """As `call` without options, but what an instance of this node can answer in one step is answered already.
+
+        All else is to be awaited, once.
+        """
+        call, parent = self._calls.new(target, method, payload, form, request_id, PLAIN)
+        if self.tracer.recording(call.began) is not None:
+            return self._made(call, parent)
+        try:
+            reply = self._attempts.at_once(call)
+        except BaseException as error:
+            self._over(call, parent, trio.current_time(), type(error).__name__, answered=False)
+            raise
+        if reply is None:
+            return self._made(call, parent)
+        self._over(call, parent, call.ended_at, type(reply).__name__, answered=type(reply) is not TimedOut)
+        return reply
+
+    async def _made(self, call: OutgoingCall, parent: Span | None) -> Reply:
+        hedged = call.options.hedge_after is not None
+        if hedged:
             call.wait(trio.current_effective_deadline())
-        making = (self._attempts if options.hedge_after is None else self._hedges).answered(call)
+        making = (self._hedges if hedged else self._attempts).answered(call)
         spans = self.tracer.recording(call.began)
         if spans is not None:
             call.recorded = True
@@ -184,10 +208,13 @@ class Invoker:
             outcome = type(error).__name__
             raise
         finally:
-            call.span.close(ended_at or trio.current_time(), answered=answered)
-            if parent is None:
-                self.traces.ended(call.request_id, call.span, outcome)
+            self._over(call, parent, ended_at or trio.current_time(), outcome, answered=answered)
         return reply
+
+    def _over(self, call: OutgoingCall, parent: Span | None, now_s: float, outcome: str, *, answered: bool) -> None:
+        call.span.close(now_s, answered=answered)
+        if parent is None:
+            self.traces.ended(call.request_id, call.span, outcome)
 
     async def each(
         self,
@@ -204,7 +231,7 @@ class Invoker:
         NotStarted, Abandoned and TimedOut stand for themselves; an exception for a try that this node could not make.
         Raises NoInstance when there is none.
         """
-        call, _ = self._new(target, method, payload, form, request_id, options)
+        call, _ = self._calls.new(target, method, payload, form, request_id, options)
         call.wait(trio.current_effective_deadline())
         try:
             return await self._broadcasts.asked(call)
@@ -251,7 +278,7 @@ class Invoker:
         method's own deadline says. Raises `error(reply)` and all that `call` raises; iterating raises `error(reply)`
         at the end, StreamBroken when it was cut off. A method that is no stream, but takes some: `stream.outcome()`.
         """
-        call, _ = self._new(target, method, payload, form, request_id, options)
+        call, _ = self._calls.new(target, method, payload, form, request_id, options)
         call.wait(trio.current_effective_deadline())
         own_s = self._registry.terms(target, call.version).deadlines_s.get(method, math.inf)
         until = min(trio.current_effective_deadline(), call.began + own_s)
@@ -273,7 +300,9 @@ class Invoker:
             if hands > STREAM_HANDS_MAX:
                 raise StreamBroken(opening.name, 0, f"it was handed on more than {STREAM_HANDS_MAX} times")
             onward = Reference.from_plain(answer.reference)
-            following, _ = self._new(onward.target, onward.method, onward.payload, Form.WIRE, call.request_id, PLAIN)
+            following, _ = self._calls.new(
+                onward.target, onward.method, onward.payload, Form.WIRE, call.request_id, PLAIN
+            )
             following.wait(trio.current_effective_deadline())
             following.opening = attrs.evolve(opening, inputs={})
             answer = await self._attempts.answered(following)
@@ -289,48 +318,6 @@ class Invoker:
         return self.stream(
             source.target, source.method, source.payload, form=Form.WIRE, decode=decode, error=error or StreamEnded
         )
-
-    def _new(
-        self, target: ArtifactBase, method: str, payload: object, form: Form, request_id: str, options: CallOptions
-    ) -> tuple[OutgoingCall, Span | None]:
-        """The call, for which nobody waits yet, and the call that makes it."""
-        now = trio.current_time()
-        terms = self._registry.terms(target)
-        running = RUNNING.get()
-        name = call_name(target.name, method)
-        parent: Span | None = None if running is None else running.span
-        if running is not None:
-            request_id = request_id or running.request_id
-        if parent is None:
-            span = Span(name, now)
-            span.said = None if running is None else running.incoming
-            request_id = request_id or self.tracer.request_id()
-        else:
-            span = parent.child(name, now)
-        if len(request_id) > REQUEST_ID_CHARS_MAX:
-            request_id = request_id[:REQUEST_ID_CHARS_MAX]
-        call = OutgoingCall(
-            target=target,
-            method=method,
-            payload=payload,
-            form=form,
-            request_id=request_id,
-            options=options,
-            span=span,
-            idempotent=method in terms.idempotent or bool(options.key),
-            began=now,
-            within_s=terms.deadline_of(method),
-        )
-        self._attempts.budgets[target].calls += 1
-        if terms.versions:
-            self._settle_version(call)
-        return call, parent
-
-    def _settle_version(self, call: OutgoingCall) -> None:
-        """While versions differ in deadlines, or in what may be repeated, the one that takes the call decides."""
-        terms = self._attempts.settle_version(call)
-        call.within_s = terms.deadline_of(call.method)
-        call.idempotent = call.method in terms.idempotent or bool(call.options.key)
 
     def _send(self, to: NodeId, message: object, request_id: str) -> bool:
         """To a peer, or to this node itself, where a call that its caller does not wait for needs a task of its own."""

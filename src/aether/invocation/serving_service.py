@@ -165,9 +165,7 @@ class CallServer:
         reply: Outcome | None
         try:
             running = self.tracer.served(span, request_id, extra, request.call_id)
-            reply = serve(
-                self.serve_at_once, instance, request.method, request.payload, request.form, running, now, until
-            )
+            reply = serve(self.serve_at_once, instance, request.method, request.payload, request.form, running, until)
         except Exception as error:  # noqa: BLE001 - and least of all the task that reads from the connection
             reply = self._broken(request, error)
         if reply is None:
@@ -194,14 +192,7 @@ class CallServer:
             self.cancel(sender, call_id, "the connection to its caller was lost")
 
     def serve_at_once(
-        self,
-        instance: LocalInstance,
-        method: str,
-        payload: object,
-        form: Form,
-        running: Running,
-        began: float,
-        until: float,
+        self, instance: LocalInstance, method: str, payload: object, form: Form, running: Running, until: float
     ) -> RanAtOnce | TimedOut:
         """A call of a method that awaits nothing; None = nothing was done, and it has to be served otherwise.
 
@@ -209,7 +200,7 @@ class CallServer:
         """
         token, running.span.until = RUNNING.set(running), until
         try:
-            return instance.serve_at_once(method, payload, form, began)
+            return instance.serve_at_once(method, payload, form, running.span.began_s)
         except trio.TooSlowError:
             return TimedOut(running.span.hop(trio.current_time()))
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, cast
 
@@ -41,25 +41,42 @@ class SliceCalls:
         self._keys = f"node-{secrets.token_hex(8)}"
         self._numbers = itertools.count(1)
 
-    async def __call__(self, target: ArtifactBase, method: str, asked: HttpInput, request_id: str) -> SliceAnswer:
-        """The answer, or the error that web turns into a problem.
+    def __call__(
+        self, target: ArtifactBase, method: str, asked: HttpInput, request_id: str
+    ) -> SliceAnswer | Awaitable[SliceAnswer]:
+        """The answer, now or when awaited, or the error that web turns into a problem.
 
         The Idempotency-Key of a POST or PATCH is the key of the call.
         Raises CallFailed, OutcomeUnknown, NoInstance, BadInput, trio.TooSlowError.
         """
         key = client_key(asked)
-        options = CallOptions(key=key) if key else PLAIN
         running = self._running(asked, request_id)
-        token = None if running is None else RUNNING.set(running)
-        try:
-            reply = await self._invoker.call(
-                target, method, self._keyed(asked), form=Form.HTTP, request_id=request_id, options=options
-            )
-        finally:
-            if token is not None:
-                RUNNING.reset(token)
+        self._give_key(asked)
+        if key or running is not None:
+            return self._called(target, method, asked, request_id, CallOptions(key=key) if key else PLAIN, running)
+        reply = self._invoker.begin(target, method, asked, form=Form.HTTP, request_id=request_id)
         if type(reply) is Done:
             return answered(reply.payload)
+        return (
+            self._later(target, reply) if isinstance(reply, Awaitable) else slice_answer(self._invoker, target, reply)
+        )
+
+    async def _later(self, target: ArtifactBase, making: Awaitable[Reply]) -> SliceAnswer:
+        return slice_answer(self._invoker, target, await making)
+
+    async def _called(
+        self,
+        target: ArtifactBase,
+        method: str,
+        asked: HttpInput,
+        request_id: str,
+        options: CallOptions,
+        running: Running | None,
+    ) -> SliceAnswer:
+        with _told(running):
+            reply = await self._invoker.call(
+                target, method, asked, form=Form.HTTP, request_id=request_id, options=options
+            )
         return slice_answer(self._invoker, target, reply)
 
     @asynccontextmanager
@@ -80,13 +97,14 @@ class SliceCalls:
                 return error
             return Faulting(cast("FaultAnswer", answer))
 
+        self._give_key(asked)
         given = {name: Input(source) for name, source in inputs.items()}
         async with AsyncExitStack() as stack:
             with _told(self._running(asked, request_id)):
                 opening = self._invoker.stream(
                     artifact,
                     method,
-                    self._keyed(asked),
+                    asked,
                     form=Form.HTTP,
                     request_id=request_id,
                     inputs=given,
@@ -107,15 +125,14 @@ class SliceCalls:
         trace = parse_trace(traceparent, asked.headers.get("tracestate", ""))
         return Running(request_id=request_id, incoming=trace, carried=carried)
 
-    def _keyed(self, asked: HttpInput) -> HttpInput:
-        """`asked`, now with an Idempotency-Key where a client that creates something sent none.
+    def _give_key(self, asked: HttpInput) -> None:
+        """An Idempotency-Key, where a client that creates something sent none.
 
         It is the same in all repeats that the runtime makes of one request, so that a method can recognise them.
         """
         if asked.verb in _CREATING and not asked.headers.get(_KEY):
             headers: Any = asked.headers
             headers[_KEY] = f"{self._keys}-{next(self._numbers)}"
-        return asked
 
 
 def client_key(asked: HttpInput) -> str:

@@ -55,4 +55,6 @@ def slice_handler(
 def http_server(config: NodeConfig, handler: SliceHandler, listen: Listen, tls: Tls | None = None) -> WebServer:
     """The server of `handler`; `config` says where `listen` does."""
     web = WebConfig(bind=config.bind, port=config.http_port or 0, option="--http-port").with_settings(config.settings)
-    return WebServer(handler, web, streams_body=handler.streams_body, leaving=handler.leaving, tls=tls, listen=listen)
+    return WebServer(
+        handler.begin, web, streams_body=handler.streams_body, leaving=handler.leaving, tls=tls, listen=listen
+    )

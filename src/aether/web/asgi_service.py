@@ -78,7 +78,8 @@ class AsgiApplication:
             else:
                 request = attrs.evolve(request, body=await reader.whole())
                 nursery.start_soon(reader.cancel_when_gone, nursery.cancel_scope)
-            response = await self._handler(request)
+            answer = self._handler(request)
+            response = answer if isinstance(answer, Response) else await answer
         except _TooLong as error:
             return problem(413, str(error), request.request_id)
         except Exception as error:  # noqa: BLE001 - what it means is for the client, what it is for the log

@@ -20,6 +20,7 @@ from aether.errors import OutcomeUnknown
 from aether.model import limits
 from aether.web.accept_service import is_here
 from aether.web.answer import CONTINUE, LAST_CHUNK, encode_response, has_body
+from aether.web.attendant_service import Attendant
 from aether.web.checked_head import Refusal
 from aether.web.clock_service import Clock
 from aether.web.connection import HttpConnection, Wait
@@ -28,10 +29,11 @@ from aether.web.failure_service import BodyRefused
 from aether.web.line_service import line_of
 from aether.web.phase import Phase
 from aether.web.problem import RETRY_AFTER_S, problem, problem_of
+from aether.web.ready_service import Ready
 from aether.web.receive_service import Receiver
 from aether.web.request import Handler, Request, Response, Upgrade
 from aether.web.send_service import Sender
-from aether.web.serving import Server
+from aether.web.serving import Server, spelt
 
 TOO_MUCH: Final = Refusal(503, "this process has more requests than it can answer in time")
 _WATCH_S: Final = limits.HTTP_WATCH_S
@@ -41,8 +43,8 @@ class Connection:
     """One connection, its parser, and the one cancel scope that ends it."""
 
     __slots__ = (
-        "_at_work", "_begun", "_body_pace", "_clock", "_config", "_given_up", "_handler", "_http", "_input", "_lasts",
-        "_line", "_phase", "_scope", "_send", "_send_pace", "_server", "_stream", "_timer",
+        "_at_once", "_at_work", "_attendant", "_begun", "_body_pace", "_clock", "_config", "_given_up", "_handler",
+        "_http", "_input", "_lasts", "_line", "_phase", "_scope", "_send", "_send_pace", "_server", "_stream", "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +55,7 @@ class Connection:
         client: str,
         identity: str = "",
         handler: Handler | None = None,
+        ready: Ready | None = None,
     ) -> None:
         self._server = server
         self._handler = handler or server.handler
@@ -73,6 +76,9 @@ class Connection:
             identity=identity,
         )
         self._input = Receiver(self._line, self._http, clock, server, self._scope.cancel)
+        self._attendant = Attendant(self._http, self._input, self._line, server, self._handler, ready, self._idles)
+        self._at_once = False
+        """Whether the last request was answered in one step: then the next may be, while this task sleeps."""
         self._timer = Timer(self._passed)
         self._phase = Phase.CLOSING
         self._body_pace: Pace | None = None
@@ -109,7 +115,8 @@ class Connection:
         if self._phase is not Phase.IDLE:
             return False
         self._phase = Phase.CLOSING
-        self._line.interrupt()
+        if not self._attendant.wake():
+            self._line.interrupt()
         return True
 
     def cut(self) -> None:
@@ -168,11 +175,11 @@ class Connection:
     # --- the worker ---
 
     async def _work(self) -> None:
-        http, server = self._http, self._server
+        http, server, attendant = self._http, self._server, self._attendant
         while True:
-            step = http.next()
+            step, attendant.step = attendant.step or http.next(), None
             if isinstance(step, Request):
-                if server.gate.closed:
+                if server.gate.closed and attendant.begun is None:
                     self._phase = Phase.ARRIVED
                     if not await server.gate.passed():
                         await self._refuse(TOO_MUCH)
@@ -180,7 +187,7 @@ class Connection:
                     if not is_here(self._stream):
                         return
                 if not await self._serve(step):
-                    if self._leaves and not self._input.left:
+                    if self._server.leaves and not self._input.left:
                         await self._linger()  # the client learns only now that it should send nothing more here
                     return
                 self._input.release()
@@ -202,27 +209,33 @@ class Connection:
         http, server = self._http, self._server
         if http.streaming:
             request = attrs.evolve(request, body_stream=self._body_parts())
-        self._at_work = request
-        self._begin_answer()
+        self._at_once = False
         try:
-            response = await self._handler(request)
+            begun, self._attendant.begun = self._attendant.begun, None
+            answer = begun or self._handler(request)
+            if isinstance(answer, Response):
+                response, self._at_once = answer, True
+            else:
+                self._at_work = request
+                self._begin_answer()
+                response = await answer
         except Exception as error:  # noqa: BLE001 - logged; a handler's bug costs one answer
             response = server.problem_for(error, request)
         self._input.working, self._at_work = False, None
         self._send_pace = None
         if http.streaming or not response.is_plain:
             return await self._deliver(response, request)
-        keep_alive = http.keep_alive and not self._leaves
-        return await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)) and keep_alive
+        keep_alive = http.keep_alive and not self._server.leaves
+        return await self._send.all_of(spelt(server, http, response, request, keep_alive=keep_alive)) and keep_alive
 
     async def _deliver(self, response: Response, request: Request) -> bool:
         """An answer that is more than a header and a body, or one to a request whose body nobody may have read."""
         http = self._http
         lengthless = response.parts is not None or response.stream is not None
         try:
-            keep_alive = self._body_ended() and http.keep_alive and not self._leaves
+            keep_alive = self._body_ended() and http.keep_alive and not self._server.leaves
             keep_alive = keep_alive and response.upgrade is None and (http.speaks_1_1 or not lengthless)
-            if not await self._send.all_of(self._spelt(response, request, keep_alive=keep_alive)):
+            if not await self._send.all_of(spelt(self._server, http, response, request, keep_alive=keep_alive)):
                 return False
             if response.upgrade is not None:
                 await self._upgrade(response.upgrade)
@@ -235,21 +248,6 @@ class Connection:
             close = getattr(response.stream, "aclose", None)
             if close is not None:
                 await close()
-
-    def _spelt(self, response: Response, request: Request, *, keep_alive: bool) -> bytes:
-        return encode_response(
-            response,
-            verb=request.verb,
-            request_id=request.request_id,
-            date=self._server.http_date(),
-            keep_alive=keep_alive,
-            chunked=self._http.speaks_1_1,
-        )
-
-    @property
-    def _leaves(self) -> bool:
-        """Whether the client shall come back by another connection, perhaps to another node."""
-        return self._server.draining or self._server.retiring
 
     def _body_ended(self) -> bool:
         """Whether the next request can be found: what has come of a body that nobody wanted is thrown away."""
@@ -286,7 +284,8 @@ class Connection:
                 self._input.release()  # it is thrown away: who sends nothing else must not fill the memory of all
             else:
                 self._begin(Phase.IDLE, self._config.idle_s)
-            here = await self._input.more()
+            sleeps = self._at_once and self._attendant.is_possible
+            here = await (self._asleep if sleeps else self._input.more)()
             if self._phase is Phase.IDLE:
                 self._phase = Phase.ARRIVED
             return here
@@ -297,6 +296,17 @@ class Connection:
         if self._phase is not Phase.BODY:
             self._body_pace = None
         return await self._wait_body(wanted)
+
+    async def _asleep(self) -> bool:
+        """Wait for something to do: what can be answered at once is, meanwhile. False when the peer has left."""
+        await self._attendant.stand_in()
+        if self._phase is Phase.CLOSING:
+            return self._input.take_now() and self._http.buffered > 0
+        rest, self._attendant.rest, self._send_pace = self._attendant.rest, b"", None
+        return not self._input.left and (not rest or await self._send.all_of(rest))
+
+    def _idles(self) -> None:
+        self._clock.set(self._timer, trio.current_time() + self._config.idle_s)
 
     async def _wait_body(self, wanted: Wait) -> bool:
         if wanted is Wait.CONTINUE and not await self._send.all_of(CONTINUE):
@@ -364,7 +374,7 @@ class Connection:
         answer = problem_of(OutcomeUnknown(why), request.request_id)
         self._send_pace = None
         with trio.move_on_after(limits.HTTP_LINGER_S):
-            await self._send.all_of(self._spelt(answer, request, keep_alive=False))
+            await self._send.all_of(spelt(self._server, self._http, answer, request, keep_alive=False))
 
     async def _send_problem(self, status: int, detail: str) -> bool:
         """Say, as the last answer, what is wrong. The id is new: no request, or no whole one, brought its own."""

@@ -18,7 +18,13 @@ SEND_BYTES: Final = 64 * 1024  # of a stream that tells nothing before all is se
 
 
 class Line(Protocol):
-    """A connection. One task may send while another receives."""
+    """A connection. One task may send while another receives.
+
+    file  its number, for whoever waits for many of them; below 0 when it has none
+    """
+
+    @property
+    def file(self) -> int: ...
 
     def send_now(self, raw: bytes | memoryview) -> int:
         """How many bytes could be written without waiting. Raises OSError: the peer left."""
@@ -26,6 +32,10 @@ class Line(Protocol):
 
     async def send(self, raw: memoryview) -> int:
         """Wait until some of `raw` is written, and say how much. Raises OSError, trio's BrokenResourceError."""
+        ...
+
+    def receive_now(self) -> bytes | None:
+        """What arrived; None = nothing yet, b"" when the peer left. Only where it has a number."""
         ...
 
     async def receive(self) -> bytes:
@@ -44,54 +54,58 @@ class Line(Protocol):
 class SocketLine:
     """A TCP connection, read and written directly: trio's stream would switch tasks after each write."""
 
-    __slots__ = ("_file",)
+    __slots__ = ("file",)
 
     def __init__(self, stream: trio.SocketStream) -> None:
-        self._file = stream.socket.fileno()
+        self.file: int = stream.socket.fileno()
 
     def send_now(self, raw: bytes | memoryview) -> int:
         try:
-            return os.write(self._file, raw)
+            return os.write(self.file, raw)
         except (BlockingIOError, InterruptedError):
             return 0
 
     async def send(self, raw: memoryview) -> int:
-        await trio.lowlevel.wait_writable(self._file)
+        await trio.lowlevel.wait_writable(self.file)
         return self.send_now(raw)
+
+    def receive_now(self) -> bytes | None:
+        try:
+            return os.read(self.file, RECEIVE_BYTES) if self.file >= 0 else b""
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:  # reset, closed by us
+            return b""
 
     async def receive(self) -> bytes:
         while True:
-            if self._file < 0:  # whoever watched a handler begins to read when its connection has ended
+            if self.file < 0:  # whoever watched a handler begins to read when its connection has ended
                 await trio.lowlevel.checkpoint()
                 return b""
             try:
-                await trio.lowlevel.wait_readable(self._file)
-                return os.read(self._file, RECEIVE_BYTES)
+                await trio.lowlevel.wait_readable(self.file)
+                return os.read(self.file, RECEIVE_BYTES)
             except (BlockingIOError, InterruptedError):
                 continue
-            except trio.ClosedResourceError:  # interrupted
-                return self._arrived()
+            except (
+                trio.ClosedResourceError
+            ):  # interrupted; what came before must not be lost: who sent it got no answer
+                return self.receive_now() or b""
             except OSError:  # reset, closed by us
                 return b""
 
-    def _arrived(self) -> bytes:
-        """What the loop has not seen yet: it must not be lost with the connection, for who sent it got no answer."""
-        try:
-            return os.read(self._file, RECEIVE_BYTES) if self._file >= 0 else b""
-        except OSError:  # nothing, or the peer left
-            return b""
-
     def interrupt(self) -> None:
-        trio.lowlevel.notify_closing(self._file)
+        trio.lowlevel.notify_closing(self.file)
 
     def end(self) -> None:
-        self._file = -1
+        self.file = -1
 
 
 class StreamLine:
     """Any other stream: TLS, memory."""
 
     __slots__ = ("_receiving", "_stream")
+    file: int = -1
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -104,6 +118,9 @@ class StreamLine:
         part = raw[:SEND_BYTES]
         await self._stream.send_all(part)
         return len(part)
+
+    def receive_now(self) -> bytes | None:
+        return None
 
     async def receive(self) -> bytes:
         with trio.CancelScope() as self._receiving:

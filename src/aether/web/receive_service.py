@@ -63,6 +63,16 @@ class Receiver:
             return not self.left
         return self._take(await self._line.receive())
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nobody reads, and the parser has looked at all that came: what comes next begins something."""
+        return self._watch is None and not (self.left or self._http.is_behind)
+
+    def take_now(self) -> bool:
+        """Have in the parser what has come. False when the peer has left."""
+        data = self._line.receive_now()
+        return data is None or self._take(data)
+
     def release(self) -> None:
         """What was answered is held no more."""
         kept = self._http.buffered

@@ -206,8 +206,9 @@ class Response:
             raise ValueError(f"content type {self.content_type!r} holds a line break")
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-"""Answers one request. An exception becomes a problem (room web.problem); cancellation means that the client left."""
+Handler = Callable[[Request], "Response | Awaitable[Response]"]
+"""Answers one request, at once or when what it returns is awaited. An exception becomes a problem (room web.problem);
+cancellation means that the client left."""
 
 
 _encode: Final[Callable[[object], str]] = json.JSONEncoder(

@@ -30,6 +30,7 @@ from aether.web.leaving import Leaving
 from aether.web.listen_service import Listen, listen_tcp
 from aether.web.ordinary import HeadReader
 from aether.web.pressure_service import PressureGate, relieve
+from aether.web.ready_service import Ready, open_ready
 from aether.web.request import Handler, Request, Response
 from aether.web.room_service import Room
 from aether.web.tls_service import Described, Tls, part, refusing, secure
@@ -87,6 +88,11 @@ class WebServer:
         return len(self._connections)
 
     @property
+    def leaves(self) -> bool:
+        """Whether answers end their connections: it drains, or clients are sent elsewhere."""
+        return self.draining or self.retiring
+
+    @property
     def in_flight(self) -> int:
         """Requests that a handler works on, or whose answers are on their way."""
         return sum(connection.is_answering for connection in self._connections)
@@ -97,10 +103,10 @@ class WebServer:
         Cancellation cuts running requests; call `drain` first to let them end.
         """
         listening = await self._listen(self.config, self.gate)
-        async with open_clock() as clock, trio.open_nursery() as nursery:
+        async with open_ready() as ready, open_clock() as clock, trio.open_nursery() as nursery:
 
             async def accept(stream: trio.abc.Stream) -> None:
-                await self._serve(clock, stream, listening.client_of(stream))
+                await self._serve(clock, stream, listening.client_of(stream), ready)
 
             if listening.real_time:
                 nursery.start_soon(relieve, self.gate)
@@ -125,10 +131,10 @@ class WebServer:
                 _log.warning("ended a connection: %s", error.what)
                 connection.cut()
 
-    async def _serve(self, clock: Clock, stream: trio.abc.Stream, client: str) -> None:
+    async def _serve(self, clock: Clock, stream: trio.abc.Stream, client: str, ready: Ready | None = None) -> None:
         if self._tls is None:
             try:
-                await self._serve_connection(Connection(self, clock, stream, client), client)
+                await self._serve_connection(Connection(self, clock, stream, client, ready=ready), client)
             finally:
                 await trio.aclose_forcefully(stream)
         elif (seat := self._room.begin_handshake(client)) is not None:

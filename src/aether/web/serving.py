@@ -1,4 +1,4 @@
-"""What one connection asks its server for.
+"""What one connection asks its server for, and how its answers are spelt.
 
 Knows: names.
 Never: who stands behind them.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from aether.web.answer import encode_response
 from aether.web.config import WebConfig
+from aether.web.connection import HttpConnection
 from aether.web.ordinary import HeadReader
 from aether.web.request import Handler, Request, Response
 
@@ -31,8 +33,12 @@ class Server(Protocol):
     @property
     def gate(self) -> Gate: ...
 
+    @property
+    def leaves(self) -> bool:
+        """Whether clients shall come back by another connection, perhaps to another node."""
+        ...
+
     draining: bool
-    retiring: bool
     held: int
     new_request_id: Callable[[], str]
     streams_body: Callable[[str, str], bool] | None
@@ -41,3 +47,15 @@ class Server(Protocol):
 
     def problem_for(self, error: Exception, request: Request) -> Response: ...
     def http_date(self) -> str: ...
+
+
+def spelt(server: Server, http: HttpConnection, response: Response, request: Request, *, keep_alive: bool) -> bytes:
+    """`response` to the request that `http` returned last, on the wire; of one with parts the beginning."""
+    return encode_response(
+        response,
+        verb=request.verb,
+        request_id=request.request_id,
+        date=server.http_date(),
+        keep_alive=keep_alive,
+        chunked=http.speaks_1_1,
+    )

@@ -30,19 +30,28 @@ from aether.web.problem import wrong_verb
 from aether.web.request import Request, Response
 from aether.web.right_service import lasting
 from aether.web.router import VERBS, Match, Missing, WrongVerb
-from aether.web.slices import Faulting, RouteTable, SliceAnswer, SliceTarget, http_input, response_of
+from aether.web.slices import (
+    Answered,
+    FaultAnswer,
+    Faulting,
+    RouteTable,
+    SliceAnswer,
+    SliceTarget,
+    http_input,
+    response_of,
+)
 from aether.web.streaming_service import OpenStream, streamed
 from aether.web.websocket import agreed
 
 _TAKES_CALLS: Final = (SliceState.ACTIVE, IDLE)
 CONFIRM_S: Final = 2.0  # bounds how long a 404 may take while the cluster has no leader
 
-Call = Callable[[ArtifactBase, str, HttpInput, str], Awaitable[SliceAnswer]]
-"""(artifact, method, HttpInput, request id) → answer. Else raises AetherError or trio.TooSlowError."""
+Call = Callable[[ArtifactBase, str, HttpInput, str], SliceAnswer | Awaitable[SliceAnswer]]
+"""(artifact, method, HttpInput, request id) → answer, now or when awaited. Else AetherError or trio.TooSlowError."""
 
 
 class SliceHandler:
-    """Answers the HTTP port: `await handler(request)`.
+    """Answers the HTTP port: `await handler(request)`; or `handler.begin(request)`, which may have the answer already.
 
     routes          the newest table; read at each request
     call            calls a method with form HTTP
@@ -81,7 +90,35 @@ class SliceHandler:
 
     async def __call__(self, request: Request) -> Response:
         """The answer. AetherErrors and trio.TooSlowError go up to the server, which shows them as problems."""
+        begun = self.begin(request)
+        return begun if isinstance(begun, Response) else await begun
+
+    def begin(self, request: Request) -> Response | Awaitable[Response]:
+        """The answer, or what is to be awaited for it, in this task or another. Raises as calling it does."""
         found = self._routes().router.match(request.verb, request.path)
+        if not isinstance(found, Match) or not self._asks_nothing(found.target):
+            return self._routed(request, found)
+        answer = self._call(
+            found.target.artifact, found.target.route.method, http_input(request, found), request.request_id
+        )
+        if not isinstance(answer, Answered | FaultAnswer):
+            return self._answered(request, found.target, answer)
+        response = response_of(answer, found.target, request.request_id)
+        return shrunk(request, response) if may_shrink(response) else response
+
+    def _asks_nothing(self, target: SliceTarget) -> bool:
+        """Whether a request to `target` is a call and no more: nothing is asked of it before, and its slice serves."""
+        return (
+            self._gate.is_open(target)
+            and target.route.kind is RouteKind.CALL
+            and not target.route.input
+            and (self._state is None or self._state(target.artifact)[0] in _TAKES_CALLS)
+        )
+
+    async def _answered(self, request: Request, target: SliceTarget, making: Awaitable[SliceAnswer]) -> Response:
+        return await shrunk(request, response_of(await making, target, request.request_id))
+
+    async def _routed(self, request: Request, found: Match[SliceTarget] | WrongVerb | Missing) -> Response:
         if isinstance(found, Match):
             return await self._admitted(request, found)
         if request.path == "*" and request.verb == "OPTIONS":
@@ -150,7 +187,9 @@ class SliceHandler:
                 return await streamed(self._opened, request, target, plain, self._gate.cors_of(target), self.leaving)
             except Faulting as fault:
                 return response_of(fault.answer, target, request.request_id)
-        answer = await self._call(target.artifact, target.route.method, plain, request.request_id)
+        answer = self._call(target.artifact, target.route.method, plain, request.request_id)
+        if not isinstance(answer, Answered | FaultAnswer):
+            answer = await answer
         return response_of(answer, target, request.request_id)
 
     async def _find_again(
