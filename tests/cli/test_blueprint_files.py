@@ -48,6 +48,18 @@ def test_bytes_that_are_no_text_are_named_with_their_place(given, capsys):
     assert "no text in UTF-8: byte 5 is 0xff" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["validate", "plan", "apply"])
+def test_a_file_that_is_no_toml_is_named_and_nobody_is_asked(port, tmp_path, capsys, command):
+    """Whoever has five files before them, or typed shop.py, needs to know which one it was."""
+    (tmp_path / "shop.py").write_text("import attrs\n")
+
+    assert run(["blueprint", command, str(tmp_path / "shop.py"), "-c", port.address]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'shop.py'}: the blueprint is not TOML" in said
+    assert "line 1, column 8" in said
+    assert port.asked == []
+
+
 RANGED = """
 import aether
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import ssl
+import sys
 import threading
 import time
 
@@ -144,3 +145,20 @@ def test_a_node_whose_certificate_has_ended_is_told_with_what_renews_it(tmp_path
     assert code == 3
     assert "has expired" in said
     assert "aether ca renew" in said
+
+
+@pytest.mark.parametrize("line", ["ca init", "ca issue n1 --out tls", "ca renew tls", "ca token n2", "ca show tls"])
+def test_without_the_library_each_command_says_how_to_get_it(home, monkeypatch, capsys, line):
+    """Extra `cli` alone does not bring it: a traceback would look like a broken installation."""
+    assert run(["ca", "issue", "n0", "--out", "tls"]) == 0
+    (home / "aether-ca").rename(home / "before") if line == "ca init" else None
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "cryptography" or name.startswith("aether.security."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    capsys.readouterr()
+
+    assert run(line.split()) == 2
+    assert capsys.readouterr().err == (
+        "aether: TLS needs the library `cryptography`\n  pip install 'cryptography>=44'\n"
+    )

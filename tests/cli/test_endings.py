@@ -1,6 +1,7 @@
 """How commands end: a module of the user that does not import, a reader that went away, colours nobody wants."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -82,6 +83,30 @@ def test_every_command_that_imports_an_application_says_it_without_a_traceback(m
     assert code == 2
     assert "ZeroDivisionError" in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("command", ["dev {}", "node --app {}", "slices --app {}", "blueprint init --app {}"])
+def test_the_file_instead_of_the_module_is_understood_and_said(module, command, capsys):
+    """`python hello.py` is what people typed a minute before."""
+    name, folder = module("x = 1\n")
+
+    code = run([*command.format(f"{name}.py").split(), "--app-dir", str(folder)])
+
+    assert code == 2
+    assert f"write the module's name, {name}, without .py" in capsys.readouterr().err
+
+
+def test_a_node_that_hangs_says_whom_else_to_ask(monkeypatch, capsys):
+    """A stopped process still has its port: the kernel takes the connection, and nobody answers."""
+    monkeypatch.setattr("aether.cli.connection.REQUEST_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        code = run(["status", "-c", address])
+
+    assert code == 5
+    first, hint = capsys.readouterr().err.splitlines()
+    assert first == f"aether: {address} did not answer in time"
+    assert "`aether nodes -c HOST:PORT` of another node" in hint
 
 
 @pytest.mark.parametrize("output", ["table", "json", "jsonl"])

@@ -49,7 +49,14 @@ def test_there_are_documented_lines():
     assert len(set(documented())) > 5
 
 
-@pytest.mark.parametrize("arguments", ["-o json -c h:1 nodes", "nodes -o json -c h:1", "-o json nodes -c h:1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-o json -c h:1 nodes", "nodes -o json -c h:1", "-o json nodes -c h:1",
+        "kv -o json -c h:1 list", "token -o json -c h:1 list", "ca -o json -c h:1 show",
+        "controller -o json -c h:1 history", "blueprint -o json -c h:1 list",
+    ],
+)  # fmt: skip
 def test_shared_options_stand_on_either_side(arguments):
     """People type them where they think of them."""
     found = settings(context_of(arguments.split()))

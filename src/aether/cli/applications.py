@@ -118,7 +118,13 @@ def _import(given: str, name: str, path: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BadInput(given, (f"no module {name!r} in {path}; --app-dir names another folder",)) from error
+            module = name.removesuffix(".py")
+            meant = (
+                "--app-dir names another folder"
+                if module == name
+                else f"write the module's name, {module}, without .py"
+            )
+            raise BadInput(given, (f"no module {name!r} in {path}; {meant}",)) from error
         raise _broken(given, error) from error
     except AetherError:
         raise  # says which class breaks which rule

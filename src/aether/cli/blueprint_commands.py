@@ -16,11 +16,12 @@ import click
 
 from aether.cli.change_commands import wait_option
 from aether.cli.connection import Connection
-from aether.cli.exits import CommandFailed, Exit
+from aether.cli.exits import CommandFailed, Exit, bad_input
 from aether.cli.options import Settings, settings, shared, user_name
 from aether.cli.output import show
 from aether.cli.times import local_time
 from aether.cli.watching import looking
+from aether.errors import BadInput
 from aether.model.limits import BLUEPRINT_BYTES_MAX
 
 CHANGES_EXIT = 2
@@ -218,7 +219,9 @@ def _segment(blueprint_id: str) -> str:
 
 
 def _read(file: Path) -> str:
-    """The text of `file`, or of the standard input. Raises CommandFailed, also for one that is too large to be read."""
+    """The TOML in `file`, or on the standard input. Raises CommandFailed that names it, also when it is too large."""
+    from aether.model.blueprint_toml import blueprint_table
+
     where = "the standard input" if str(file) == "-" else str(file)
     try:
         if str(file) == "-":
@@ -228,9 +231,13 @@ def _read(file: Path) -> str:
                 raw = opened.read(BLUEPRINT_BYTES_MAX + 1)
         if len(raw) > BLUEPRINT_BYTES_MAX:
             raise CommandFailed(Exit.USAGE, f"{where} is larger than {BLUEPRINT_BYTES_MAX} bytes; is that a blueprint?")
-        return raw.decode()
+        text = raw.decode()
+        blueprint_table(text)
+    except BadInput as error:
+        raise CommandFailed(Exit.USAGE, f"{where}: {bad_input(error)}") from error
     except UnicodeDecodeError as error:
         byte = f"byte {error.start} is 0x{error.object[error.start]:02x}"
         raise CommandFailed(Exit.USAGE, f"{where} is no text in UTF-8: {byte}; is that a blueprint?") from error
     except OSError as error:
         raise CommandFailed(Exit.USAGE, f"cannot read {where}: {error.strerror or error}") from error
+    return text

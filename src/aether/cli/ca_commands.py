@@ -59,7 +59,8 @@ _role = click.option(
 
 
 @click.group()
-def ca() -> None:
+@shared
+def ca(**_: Any) -> None:
     """The authority of a cluster: certificates for nodes and clients, join tokens.
 
     The key of the authority stays in the directory of `aether ca init`, or where --ca-key of a node says: keep it off
@@ -243,10 +244,8 @@ def _ends(at: float) -> dict[str, Any]:
 
 
 def _authority(ca_dir: Path) -> tuple[Authority, str]:
-    try:
-        from aether.security.authority import Authority
-    except ImportError as error:
-        raise CommandFailed(Exit.USAGE, str(error), "pip install 'cryptography>=44'") from error
+    from aether.security.authority import Authority
+
     if not (ca_dir / AUTHORITY_KEY).exists():
         raise CommandFailed(Exit.USAGE, f"there is no authority in {ca_dir}", "`aether ca init` makes one; or --ca-dir")
     authority = Authority(read_key(ca_dir / AUTHORITY_KEY), read_file(ca_dir / AUTHORITIES))

@@ -24,6 +24,9 @@ from aether.security.directory_service import AUTHORITIES
 CONNECT_S = 3.0
 REQUEST_S = 30.0
 _OUT_OF_TIME = ("has expired", "not yet valid")  # in the words of OpenSSL
+_SILENT = (
+    "is it stopped, or very busy? `aether nodes -c HOST:PORT` of another node says whether the others still hear it"
+)
 _OTHER_PORT = "is that a management port? a node prints its own when it starts (8080 unless told otherwise)"
 
 
@@ -178,7 +181,7 @@ def _unreachable(error: httpx.HTTPError, address: str) -> CommandFailed:
             "is it running? `aether node` starts one; `-c HOST:PORT` names another management port",
         )
     if isinstance(error, httpx.TimeoutException):
-        return CommandFailed(Exit.TIMED_OUT, f"{address} did not answer in time")
+        return CommandFailed(Exit.TIMED_OUT, f"{address} did not answer in time", _SILENT)
     return CommandFailed(Exit.CANNOT_CONNECT, f"{address}: {error}", _OTHER_PORT)
 
 

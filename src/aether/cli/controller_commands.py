@@ -24,7 +24,8 @@ RECORDING_BYTES_MAX = 64 * 2**20
 
 
 @click.group()
-def controller() -> None:
+@shared
+def controller(**_: Any) -> None:
     """How counts within a range {min, max} are decided: rules, journal, rehearsal and replay."""
 
 

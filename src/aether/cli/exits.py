@@ -88,6 +88,10 @@ def exit_for(error: BaseException) -> CommandFailed | None:
         code = Exit.TIMED_OUT if isinstance(first, OutcomeUnknown) else Exit.FAILED
         hint = str(first.__cause__) if isinstance(first, TryAgain) and first.__cause__ else ""
         return CommandFailed(code, str(first), hint)
+    if any(isinstance(leaf, ModuleNotFoundError) and leaf.name == "cryptography" for leaf in all_leaves):
+        from aether.node.certify import EXTRA, INSTALL
+
+        return CommandFailed(Exit.USAGE, EXTRA, INSTALL)
     foreign = [leaf for leaf in all_leaves if type(leaf).__module__.partition(".")[0] in _NETWORK]
     if foreign and len(foreign) == len(all_leaves):
         return CommandFailed(Exit.FAILED, f"a node did not answer as it should: {_described(foreign[0])}")

@@ -27,7 +27,8 @@ _limit = click.option("--limit", type=click.IntRange(1), default=100, show_defau
 
 
 @click.group()
-def kv() -> None:
+@shared
+def kv(**_: Any) -> None:
     """Read, write and watch rows of the replicated store. A row of a map has the key maps/NAME/KEY."""
 
 

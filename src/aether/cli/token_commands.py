@@ -27,7 +27,8 @@ _REFUSED_COLUMNS = ["at", "caller", "client", "verb", "path", "status"]
 
 
 @click.group()
-def token() -> None:
+@shared
+def token(**_: Any) -> None:
     """Tokens of the admin API, and of routes that ask for one: create, list, revoke."""
 
 

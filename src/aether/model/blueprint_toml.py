@@ -51,7 +51,7 @@ def parse_blueprint(text: str, default_id: str = APP) -> Blueprint:
     A syntax error is reported alone, as `line L, column C: what is wrong`.
     default_id  used when the text has no `id`
     """
-    top = _toml(text)
+    top = blueprint_table(text)
     problems: list[str] = []
     problems += unknown_keys("", top, _TOP)
     identity = _identity(top.get("id", default_id), problems)
@@ -76,7 +76,8 @@ def parse_blueprint(text: str, default_id: str = APP) -> Blueprint:
 # --- the document -----------------------------------------------------------------------------------------------------
 
 
-def _toml(text: str) -> Table:
+def blueprint_table(text: str) -> Table:
+    """The document alone: that it is TOML, and no larger than one may be. Raises BadInput."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > BLUEPRINT_BYTES_MAX:
         raise BadInput(f"the blueprint has {size} bytes; at most {BLUEPRINT_BYTES_MAX} are allowed")
