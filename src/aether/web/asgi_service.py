@@ -12,7 +12,7 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import attrs
 import trio
@@ -73,11 +73,11 @@ class AsgiApplication:
 
     async def _answer(self, request: Request, reader: _Body, nursery: trio.Nursery) -> Response:
         try:
+            nursery.start_soon(reader.cancel_when_gone, nursery.cancel_scope)
             if self._streams_body(request.verb, request.path):
                 request = attrs.evolve(request, body_stream=reader.pieces())
             else:
                 request = attrs.evolve(request, body=await reader.whole())
-                nursery.start_soon(reader.cancel_when_gone, nursery.cancel_scope)
             answer = self._handler(request)
             response = answer if isinstance(answer, Response) else await answer
         except _TooLong as error:
@@ -98,6 +98,8 @@ class _Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self._over = trio.Event()  # nobody reads it any more
+        self._gone = False
 
     async def whole(self) -> bytes:
         found = bytearray()
@@ -108,22 +110,27 @@ class _Body:
     async def pieces(self, bytes_max: int = HTTP_STREAM_BYTES_MAX) -> AsyncIterator[bytes]:
         """Raises BadInput: too long, or the client has left."""
         seen, more = 0, True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise BadInput("the client left before its request was complete")
-            piece = bytes(message.get("body", b""))
-            more = bool(message.get("more_body", False))
-            seen += len(piece)
-            if seen > bytes_max:
-                raise _TooLong(f"the body exceeds the limit of {bytes_max} bytes")
-            if piece:
-                yield piece
+        try:
+            while more:
+                message = await self._receive()
+                self._gone = message["type"] == "http.disconnect"
+                if self._gone:
+                    raise BadInput("the client left before its request was complete")
+                piece = bytes(message.get("body", b""))
+                more = bool(message.get("more_body", False))
+                seen += len(piece)
+                if seen > bytes_max:
+                    raise _TooLong(f"the body exceeds the limit of {bytes_max} bytes")
+                if piece:
+                    yield piece
+        finally:
+            self._over.set()
 
     async def cancel_when_gone(self, scope: trio.CancelScope) -> None:
-        """Cancel the work for a client that leaves."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        """Cancel the work for a client that leaves: a server that sends to nobody says nothing of it."""
+        await self._over.wait()
+        while not self._gone:
+            self._gone = (await self._receive())["type"] == "http.disconnect"
         scope.cancel()
 
 
@@ -159,15 +166,22 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _request(scope: Message, new_request_id: Callable[[], str]) -> Request:
     raw: bytes | None = scope.get("raw_path")
     path = quote(scope["path"], safe="/") if raw is None else raw.decode("latin-1").partition("?")[0]
-    root: str = scope.get("root_path", "")
     headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
     client = scope.get("client")
     given = next((value for name, value in headers if name == "x-request-id"), "")
     return Request(
         verb=scope["method"],
-        path=quote(path.removeprefix(root) if root and path.startswith(root) else path, safe=_PRINTED) or "/",
+        path=quote(_below(scope.get("root_path", ""), path), safe=_PRINTED),
         query_text=scope.get("query_string", b"").decode("latin-1"),
         headers=headers,
         request_id=given if REQUEST_ID.fullmatch(given) else new_request_id(),
         client=client[0] if client else "",
     )
+
+
+def _below(root: str, path: str) -> str:
+    """What follows `root`, which is decoded, in the raw `path`; all of it where the server has cut `root` off."""
+    roots, parts = root.rstrip("/").split("/"), path.split("/")
+    if [unquote(part) for part in parts[: len(roots)]] != roots:
+        return path
+    return "/" + "/".join(parts[len(roots) :])
