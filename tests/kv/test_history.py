@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aether.consensus.entry import Entry, EntryKind
+from aether.kv.commands import Apply, encode_command, stamped
 from aether.kv.history import ChangeHistory, Compacted
+from aether.kv.store import Store
 
 
 def test_keys_are_named_once_with_their_last_change():
@@ -86,3 +91,27 @@ def test_a_page_holds_the_rows_after_a_key():
     assert [key for key, _ in store.page("", "a/3", 9)] == ["b/1"]
     assert [key for key, _ in store.page("b", "a/9", 9)] == ["b/1"]
     assert store.page("a/", "a/3", 9) == []
+
+
+CHANGES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, b"v"])), min_size=1, max_size=12)
+
+
+@given(CHANGES, st.sets(st.integers(1, 11)), st.integers(0, 12))
+def test_a_deletion_has_its_own_revision_however_entries_were_applied_together(changes, cuts, after):
+    """Else one node says that it came later than another does, and a watcher that changes nodes loses it."""
+    payloads = [encode_command(Apply(0, 0, 0, (), (change,))) for change in changes]
+    entries = [Entry(index, 1, EntryKind.COMMAND, stamped(payload, 0)) for index, payload in enumerate(payloads, 1)]
+    store, history = Store(), ChangeHistory()
+    store.listen(lambda applied: history.applied(store.revision, applied.changed, applied.deleted))
+    for start, end in pairwise(sorted({0, *cuts, len(entries)})):
+        store.apply(entries[start:end])
+
+    gone, rows = {}, set()
+    for revision, (key, value) in enumerate(changes, 1):
+        if value is not None:
+            rows.add(key)
+        elif key in rows:
+            rows.remove(key)
+            gone[key] = revision
+    expected = {key: at for key, at in gone.items() if key not in rows and at > after}
+    assert {key: at for key, at in history.after(after, "").items() if store.get(key) is None} == expected

@@ -357,3 +357,11 @@ def test_a_frozen_state_is_not_changed_by_what_is_applied_later(write):
 
     assert b"".join(frozen) == before
     assert write.store.snapshot() != before
+
+
+@pytest.mark.parametrize("prefix", ["b/\U0010ffff", "\U0010ffff\U0010ffff", "b/\ud7ff", "b/\x7f"])
+def test_any_character_may_end_a_prefix(prefix):
+    """A client may ask for the last one that there is, which has none behind it."""
+    store = Store()
+    store.apply(entries_of([(Apply(0, 0, 0, (), (("a", b"v"), ("b/1", b"v"), ("c", b"v"))), 0)]))
+    assert list(store.scan(prefix)) == store.page(prefix, "", 9) == []

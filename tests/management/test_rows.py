@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import attrs
 import msgpack
 import pytest
 import trio
+
+from aether.consensus.entry import Entry, EntryKind
+from aether.kv.commands import Apply, encode_command, stamped
+from aether.kv.history import ChangeHistory
+from aether.kv.store import Store
+from aether.management.rows_service import list_changes
 
 ENTRY = "maps/stock/apple"
 
@@ -193,3 +202,39 @@ async def test_a_backup_without_a_majority_is_refused_unless_asked_for(world, au
     assert (await world.ask("GET", "/backup")).status == 503
     assert world.backups.opened == 0
     assert (await world.ask("GET", "/backup?consistent=false")).status == 200
+
+
+class Applied:
+    """The rows of one node, which applies entries in groups of its own."""
+
+    def __init__(self, entries, groups):
+        self.store, self.history = Store(), ChangeHistory()
+        self.store.listen(lambda a: self.history.applied(self.store.revision, a.changed, a.deleted))
+        for start, end in itertools.pairwise([0, *groups, len(entries)]):
+            self.store.apply(entries[start:end])
+
+    @property
+    def revision(self):
+        return self.store.revision
+
+    def page(self, prefix, after, limit):
+        return [(key, row.value, row.version) for key, row in self.store.page(prefix, after, limit)]
+
+    def changed_after(self, revision, prefix):
+        return self.history.after(revision, prefix)
+
+    def watch(self, prefix):
+        return contextlib.nullcontext()
+
+
+async def test_a_watcher_that_goes_on_at_another_node_misses_no_deletion():
+    """Its page ended within what one node had applied at once, and the other had not."""
+    changes = [("a", b"1"), ("b", b"1"), ("a", None), ("b", b"2"), ("c", b"1")]
+    commands = [encode_command(Apply(0, 0, 0, (), ((f"maps/m/{key}", value),))) for key, value in changes]
+    entries = [Entry(index, 1, EntryKind.COMMAND, stamped(command, 0)) for index, command in enumerate(commands, 1)]
+    one, other = Applied(entries, [2]), Applied(entries, [2, 3, 4])
+
+    first = await list_changes(one, {"since": 2, "limit": 1})
+    rest = await list_changes(other, {"since": first["revision"], "limit": 9})
+    seen = [(change["key"], change["revision"], change["deleted"]) for change in first["changes"] + rest["changes"]]
+    assert seen == [("maps/m/a", 3, True), ("maps/m/b", 4, False), ("maps/m/c", 5, False)]

@@ -380,7 +380,7 @@ class KvService:
             self._watchers.mark_all()
         elif applied.changed:
             self._decoded.changed(applied.changed)
-            self._history.applied(self._store.revision, applied.changed)
+            self._history.applied(self._store.revision, applied.changed, applied.deleted)
             if applied.observed and self._observer is not None:
                 self._observer.changed(applied.observed)
             if keys.leadership.text in applied.changed:

@@ -9,6 +9,7 @@ Holds: the same entries give the same state and the same hash on every node; a b
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
@@ -39,6 +40,7 @@ from aether.kv.snapshot import HASH_BYTES, Head, encode_stream
 from aether.model.ids import LogIndex, Revision
 from aether.model.limits import MAPS_BYTES_MAX, SNAPSHOT_PIECE_BYTES, STATE_HASH_EVERY
 
+_LAST: Final = chr(sys.maxunicode)
 _NOTHING_STAGED: Final = Staged()
 _CHAIN_BYTES: Final = 4
 
@@ -77,6 +79,7 @@ class AppliedEntries:
     outcomes  (session, sequence, outcome) of each request, repeats included
     opened    each request to open a session, with the id of the session
     changed   texts of the keys whose rows changed
+    deleted   those of them that are not there any more, with the revision of that
     observed  each change of a row that is observed, in the order of the log and of each batch
     restored  the whole state was replaced
     """
@@ -84,6 +87,7 @@ class AppliedEntries:
     outcomes: list[tuple[int, int, Outcome]] = attrs.field(factory=list[tuple[int, int, Outcome]])
     opened: list[tuple[OpenSession, int]] = attrs.field(factory=list[tuple[OpenSession, int]])
     changed: list[str] = attrs.field(factory=list[str])
+    deleted: dict[str, Revision] = attrs.field(factory=dict[str, Revision])
     observed: list[RowChange] = attrs.field(factory=list[RowChange])
     restored: bool = False
 
@@ -331,10 +335,12 @@ class Store:
         if value is not None:
             if not known:
                 self._keys.add(key)
+                applied.deleted.pop(key, None)
             self._values[key], self._versions[key] = value, revision
         elif known:
             self._keys.remove(key)
             del self._values[key], self._versions[key]
+            applied.deleted[key] = revision
         else:
             return
         applied.changed.append(key)
@@ -355,4 +361,5 @@ def _took_effect(outcome: Outcome) -> bool:
 
 def _end_of(prefix: str) -> str | None:
     """The least text behind every key with `prefix`; None for no end."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+    stem = prefix.rstrip(_LAST)
+    return stem[:-1] + chr(ord(stem[-1]) + 1) if stem else None
