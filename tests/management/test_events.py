@@ -11,7 +11,7 @@ import wsproto.events as ws
 from wsproto import ConnectionType, WSConnection
 
 from aether.management.service import ManagementApi
-from aether.metrics.events import EventType, told
+from aether.metrics.events import EventType, Place, Since, told
 from aether.web.config import WebConfig
 from aether.web.service import WebServer
 
@@ -68,6 +68,23 @@ async def test_pages_lead_from_one_to_the_next(story):
     assert (ids(first), first.json["more"], first.json["next"]) == (["10.0", "10.1"], True, "10.1")
     second = await story.ask("GET", f"/events?since={first.json['next']}&limit=2")
     assert (ids(second), second.json["more"]) == (["node-1:node-1.1:1", "12.0"], False)
+
+
+async def test_pages_lead_past_events_of_one_node_which_are_no_place_to_go_on_from(world):
+    """A node that loses and finds its peers all day has whole pages of them."""
+    log = world.events.log
+    for revision in (10, 20, 30):
+        log.add(revision, float(revision), [told(EventType.SCALED, "shop:orders", "more")])
+        for _ in range(3):
+            log.add_local(float(revision), told(EventType.QUORUM_LOST, "node-1", "alone"))
+
+    seen, since, pages = [], "10.0", 0
+    while since and pages < 20:
+        asked = await world.ask("GET", f"/events?since={since}&limit=2")
+        seen += ids(asked)
+        since, pages = asked.json["next"] if asked.json["more"] else "", pages + 1
+    assert not since
+    assert list(dict.fromkeys(seen)) == [event.id for event in log.select(Since(place=Place(10, 0)), bool, 100).events]
 
 
 async def test_an_answer_says_when_some_of_what_was_asked_for_is_forgotten(story):

@@ -116,12 +116,18 @@ class EventLog:
         return [event for _, _, event in later][::-1]
 
     def select(self, since: Since | None, wanted: Wanted, limit: int) -> Selection:
-        """With `since` the first `limit` events that came later, without it the last ones; of those `wanted`."""
+        """With `since` the first `limit` events that came later, without it the last ones; of those `wanted`.
+
+        Where the first ones are all of this node, those up to the next of the cluster too: only from there can one go on.
+        """
         number = 0 if since is None else self.number_at(since)
         found = [event for _, event in self._after(number) if wanted(event)]
         truncated = since is not None and self.is_forgotten(since)
-        kept = found[:limit] if since is not None else found[max(0, len(found) - limit) :]
-        return Selection(tuple(kept), truncated, self._kept_after, more=since is not None and len(found) > limit)
+        if since is None:
+            return Selection(tuple(found[max(0, len(found) - limit) :]), truncated, self._kept_after)
+        if not any(event.ordered for event in found[:limit]):
+            limit = next((n for n, event in enumerate(found, 1) if event.ordered), len(found))
+        return Selection(tuple(found[:limit]), truncated, self._kept_after, more=len(found) > limit)
 
     def is_forgotten(self, since: Since) -> bool:
         """Whether some events of the cluster that came later are not known any more."""
