@@ -118,7 +118,7 @@ class EventLog:
     def select(self, since: Since | None, wanted: Wanted, limit: int) -> Selection:
         """With `since` the first `limit` events that came later, without it the last ones; of those `wanted`.
 
-        Where the first ones are all of this node, those up to the next of the cluster too: only from there can one go on.
+        Where the first ones are all of this node, those up to the next of the cluster too: from there one can go on.
         """
         number = 0 if since is None else self.number_at(since)
         found = [event for _, event in self._after(number) if wanted(event)]
