@@ -26,6 +26,11 @@ def given(request, tmp_path, monkeypatch):
     return give
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(given):
+    """Some editors write one, and no reader of TOML takes it."""
+    assert run(["blueprint", "validate", given(b"\xef\xbb\xbf" + TEXT.encode())]) == 0
+
+
 def test_a_text_is_utf_8_whatever_the_locale_says(given, capsys):
     assert run(["blueprint", "validate", given(TEXT.encode())]) == 0
     assert "blueprint shop" in capsys.readouterr().out

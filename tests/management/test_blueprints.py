@@ -30,6 +30,16 @@ async def test_a_plan_is_shown_slice_by_slice_and_changes_nothing(world):
     assert (each["oldInstances"], each["newInstances"], each["takesBack"]) == (2, 3, "5 instances by ann")
 
 
+@pytest.mark.parametrize("path", ["/blueprint", "/blueprint/validate", "/blueprint/plan"])
+async def test_a_mark_that_an_editor_leaves_before_the_text_is_no_part_of_it(world, path):
+    """Some write a byte order mark, which no reader of TOML takes."""
+    bare = await world.ask("POST", path, ("\ufeff" + TEXT).encode(), content_type="application/toml")
+    inside = await world.ask("POST", path, {"toml": "\ufeff" + TEXT})
+
+    assert (bare.status, inside.status) == (200, 200)
+    assert {asked[1] for asked in world.operator.asked} <= {TEXT}
+
+
 async def test_validating_says_everything_that_is_wrong_and_asks_nobody(world):
     good = await world.ask("POST", "/blueprint/validate", {"toml": TEXT})
     bad = await world.ask("POST", "/blueprint/validate", {"toml": "slcies = 1"})

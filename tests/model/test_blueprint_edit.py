@@ -96,3 +96,10 @@ def test_read_as_data_only_the_one_value_differs_and_every_line_but_one_stays(dr
 def test_it_is_idempotent(version):
     once = with_version(TEXT, PRICING, Version.parse(version))
     assert with_version(once, PRICING, Version.parse(version)) == once
+
+
+@pytest.mark.parametrize("number", ["nan", "-nan", "inf", "-0.0", "1e400"])
+def test_a_number_that_is_not_even_itself_stands_in_no_way(number):
+    text = f'[[slices]]\nartifact = "shop:pricing:1.0.0"\nconfig = {{ limit = {number} }}\n'
+    changed = with_version(text, ArtifactBase.parse("shop:pricing"), Version.parse("2.0.0"))
+    assert changed == text.replace("1.0.0", "2.0.0")

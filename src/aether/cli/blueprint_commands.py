@@ -231,7 +231,7 @@ def _read(file: Path) -> str:
                 raw = opened.read(BLUEPRINT_BYTES_MAX + 1)
         if len(raw) > BLUEPRINT_BYTES_MAX:
             raise CommandFailed(Exit.USAGE, f"{where} is larger than {BLUEPRINT_BYTES_MAX} bytes; is that a blueprint?")
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # some editors write a byte order mark
         blueprint_table(text)
     except BadInput as error:
         raise CommandFailed(Exit.USAGE, f"{where}: {bad_input(error)}") from error

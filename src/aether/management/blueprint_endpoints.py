@@ -84,7 +84,8 @@ async def delete(actors: Actors, body: Mapping[str, object], by: str) -> Changed
 
 
 def _text(body: Mapping[str, object]) -> str:
-    return cast("str", body["toml"])
+    """Without the byte order mark that some editors write before it."""
+    return cast("str", body["toml"]).removeprefix("\ufeff")
 
 
 def _applied(status: str, applied: BlueprintAnswer) -> Changed:

@@ -32,7 +32,7 @@ def with_version(text: str, base: ArtifactBase, version: Version) -> str:
     text  of a valid blueprint
     Raises BadInput when the place cannot be changed without changing anything else.
     """
-    top = tomllib.loads(text)
+    top = _loaded(text)
     written = _artifact_of(top, base)
     if written is None or version in VersionRange.parse(written.removeprefix(f"{base}:")):
         return text
@@ -79,8 +79,13 @@ def _places(text: str, written: str) -> Iterator[tuple[int, int]]:
                 yield found.span()
 
 
+def _loaded(text: str) -> dict[str, Any]:
+    """Each number with a point as it is written: `nan` would differ from itself."""
+    return tomllib.loads(text, parse_float=lambda number: ("float", number))
+
+
 def _read(text: str) -> object:
     try:
-        return tomllib.loads(text)
+        return _loaded(text)
     except ValueError:
         return None
