@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import re
@@ -259,6 +260,19 @@ async def test_log_records_arrive_at_the_loggers_of_the_node(pit_of, caplog):
 # --- how it dies, alone -----------------------------------------------------------------------------------------------
 
 
+async def test_what_a_worker_logs_is_no_error_of_its_own_however_odd(pit_of, caplog):
+    """A name of a file that is no UTF-8 is a text that no message can hold."""
+    async with pit_of() as (_, pit, _):
+        await pit.log_oddly()
+        await until(lambda: len(caplog.records) >= 3)
+    said = [(record.name, record.getMessage()) for record in caplog.records]
+    assert said == [
+        ("shop.worker", "no caf\\udce9.txt"),
+        ("shop.\\udce9", "odd name"),
+        ("shop.worker", "odd level"),
+    ]
+
+
 async def test_a_killed_worker_is_reported_and_each_of_its_calls_has_an_outcome(pit_of):
     """Two calls may have run; the others never left the node, and may be sent elsewhere."""
     async with pit_of() as (home, _pit, instance):
@@ -427,6 +441,38 @@ async def test_a_worker_that_leaves_a_process_behind_is_still_seen_to_end(pit_of
             await until(lambda: home.crashes)
         finally:
             os.kill(orphan, signal.SIGKILL)
+
+
+async def test_a_killed_worker_is_reaped_though_what_it_forked_holds_its_socket(pit_of):
+    """Else a dead process stays in the table of the system until the garbage collector comes by."""
+    async with pit_of() as (home, pit, instance):
+        pid, forked = await pit.pid(), await pit.fork()
+        gc.disable()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ignore_unknown_outcome, pit.block, 60.0)
+                await until(lambda: worker_of(home, instance).running)
+                with trio.move_on_after(0.1):
+                    await home.hosting.deactivate(instance)
+                await until(lambda: home.hosting.find(instance) is None)
+            assert not psutil.pid_exists(pid)
+        finally:
+            gc.enable()
+            os.kill(forked, signal.SIGKILL)
+
+
+async def ignore_unknown_outcome(method, *arguments):
+    with contextlib.suppress(OutcomeUnknown):
+        await method(*arguments)
+
+
+async def test_a_worker_that_shuts_its_socket_and_stays_is_ended_with_that_reason(pit_of):
+    """`ended by SIGKILL` sends people to look for the kernel's killer of processes."""
+    async with pit_of() as (home, pit, _):
+        with pytest.raises(OutcomeUnknown):
+            await pit.turn_away()
+        await until(lambda: home.crashes)
+        assert "closed its connection" in str(home.crashes[0][1])
 
 
 async def test_leaving_the_node_leaves_no_process(home_of):

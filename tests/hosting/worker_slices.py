@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -181,6 +183,25 @@ class Pit:
     async def leave_a_child(self) -> int:
         """A process that holds everything open that it can get."""
         return subprocess.Popen(["sleep", "60"], close_fds=False).pid  # noqa: ASYNC220 - it only starts
+
+    async def fork(self) -> int:
+        """A process that has all of this one, as the pools of multiprocessing do."""
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+        return pid
+
+    async def turn_away(self) -> None:
+        """The way to the node is shut, and life goes on."""
+        with socket.socket(fileno=os.dup(int(sys.argv[1]))) as end:
+            end.shutdown(socket.SHUT_WR)
+        await trio.sleep_forever()
+
+    async def log_oddly(self) -> None:
+        log.warning("no %s", os.fsdecode(b"caf\xe9.txt"))
+        logging.getLogger("shop.\udce9").warning("odd name")
+        log.log(2**70, "odd level")
 
     async def burn(self, seconds: float) -> float:
         """CPU seconds that this process has used, after using so many more."""

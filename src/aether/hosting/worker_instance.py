@@ -159,8 +159,10 @@ class WorkerInstance(Living):
         except BadInput as error:
             self._kill(process, f"said what no worker says: {error}")
         self._heard.set()
-        with trio.move_on_after(_SETTLES_S):  # whoever closes its end is about to be gone
+        with trio.move_on_after(_SETTLES_S) as patience:  # whoever closes its end is about to be gone
             await process.wait()
+        if patience.cancelled_caught:
+            self._kill(process, "closed its connection with the node, and stayed")
         process.kill()
 
     async def _watch_memory(self, process: WorkerProcess) -> None:
@@ -188,6 +190,7 @@ class WorkerInstance(Living):
                     _log.warning("worker process %d of %s spoke its last word and stayed", process.pid, self.name)
             process.kill()
             await process.wait()
+        process.reap()
         self._is_over()
 
     def _kill(self, process: WorkerProcess, why: str) -> None:

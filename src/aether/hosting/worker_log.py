@@ -16,9 +16,11 @@ from aether.hosting.worker_link import Link
 from aether.hosting.worker_messages import Log
 from aether.model.limits import WORKER_LOG_CHARS_MAX, WORKER_LOGS_QUEUED_BYTES_MAX
 from aether.slice_api.current import RUNNING, Running, current_call
+from aether.slice_api.faults import sendable
 
 HANDED_MAX: Final = WORKER_LOGS_QUEUED_BYTES_MAX // WORKER_LOG_CHARS_MAX
 """Records of threads that wait for a busy loop; further ones are dropped and counted."""
+_LEVEL_MAX: Final = 2**31
 _TEXT: Final = logging.Formatter("%(message)s")
 
 
@@ -38,11 +40,10 @@ class ToNode(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue it; never waits."""
         try:
-            text = _TEXT.format(record)[:WORKER_LOG_CHARS_MAX]
+            log = _spelt(record)
         except Exception:  # noqa: BLE001 - the arguments do not fit the format: logging's own way to say so
             self.handleError(record)
             return
-        log = Log(record.levelno, record.name[:WORKER_LOG_CHARS_MAX], text, record.created, 0)
         request_id = current_call().request_id
         try:
             if trio.lowlevel.in_trio_task():
@@ -68,6 +69,16 @@ class ToNode(logging.Handler):
             self._dropped = 0
         else:
             self._dropped += 1
+
+
+def _spelt(record: logging.LogRecord) -> Log:
+    """As it travels, whatever it holds: half a character, as in names of files, is written out."""
+    level = min(max(int(record.levelno), -_LEVEL_MAX), _LEVEL_MAX)
+    return Log(level, _short(record.name), _short(_TEXT.format(record)), float(record.created), 0)
+
+
+def _short(text: str) -> str:
+    return sendable(text[:WORKER_LOG_CHARS_MAX])[:WORKER_LOG_CHARS_MAX]
 
 
 def told(log: Log, request_id: str, pid: int) -> None:

@@ -92,6 +92,10 @@ class WorkerProcess:
         """Its exit status, negative for the signal that ended it; once `wait` has returned."""
         return self._process.wait()
 
+    def reap(self) -> None:
+        """Let the system forget it, once `wait` has returned."""
+        self._process.poll()
+
     async def wait(self) -> None:
         """Return as soon as it has ended; for how long to wait is the caller's to say."""
         if self._process.poll() is not None or await self._told_by_kernel():
