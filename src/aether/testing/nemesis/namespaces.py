@@ -184,8 +184,9 @@ async def full_disk(cluster: NemesisCluster, rng: random.Random) -> AsyncGenerat
         await cluster.start_missing()
         yield f"the disk of {node} is full; {taken / 2**20:.0f} MiB more were written to the cluster"
     finally:
-        cluster.may_end.discard(node)
         ballast.unlink(missing_ok=True)
+    await cluster.kill(node)  # one that found no space when it started may only now be about to end
+    cluster.may_end.discard(node)
     await cluster.start_missing()
 
 
